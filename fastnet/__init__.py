@@ -1,0 +1,60 @@
+"""fastnet: neural networks for people who work in NumPy, with layers that are plain objects and kernels that Numba
+compiles."""
+from fastnet import data, init, kernels, layers, losses, models, optim, schedules, training
+from fastnet.init import manual_seed
+from fastnet.kernels.cpu import exact
+from fastnet.layers import (
+    AdaptiveAvgPool2d,
+    Add,
+    AvgPool2d,
+    BatchNorm1d,
+    BatchNorm2d,
+    Concat,
+    Conv2d,
+    Dropout,
+    Flatten,
+    Graph,
+    Identity,
+    Layer,
+    Linear,
+    LogSoftmax,
+    MaxPool2d,
+    Merge,
+    Parallel,
+    ReLU,
+    Residual,
+    Sequential,
+    Softmax,
+)
+from fastnet.losses import CrossEntropyLoss, MSELoss
+from fastnet.optim import SGD, Adam, AdamW
+from fastnet.parameter import Parameter
+from fastnet.plan import Plan
+from fastnet.summary import Summary, summary
+from fastnet.training import (
+    Callback,
+    EarlyStopping,
+    History,
+    JsonLines,
+    LearningRateSchedule,
+    NonFiniteError,
+    Progress,
+    SaveBest,
+    Trainer,
+    WeightAverage,
+    evaluate,
+    load_weights,
+    predict,
+    save_weights,
+)
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Adam", "AdamW", "AdaptiveAvgPool2d", "Add", "AvgPool2d", "BatchNorm1d", "BatchNorm2d", "Callback", "Concat",
+    "Conv2d", "CrossEntropyLoss", "Dropout", "EarlyStopping", "Flatten", "Graph", "History", "Identity", "JsonLines",
+    "Layer", "LearningRateSchedule", "Linear", "LogSoftmax", "MSELoss", "MaxPool2d", "Merge", "NonFiniteError",
+    "Parallel", "Parameter", "Plan", "Progress", "ReLU", "Residual", "SGD", "SaveBest", "Sequential", "Softmax",
+    "Summary", "Trainer", "WeightAverage", "data", "evaluate", "exact", "init", "kernels", "layers", "load_weights",
+    "losses", "manual_seed", "models", "optim", "predict", "save_weights", "schedules", "summary", "training",
+]

@@ -1,0 +1,329 @@
+"""What fits and what does not: the shape rules of every operation, in one place for all backends and all layers.
+
+Each function takes shapes or arguments, returns what follows from them and raises ValueError (TypeError for a wrong
+dtype) with a text that tells what was expected and what came. Nothing here touches the numbers in an image, so that a
+check costs a microsecond or two.
+"""
+from operator import index
+
+import numpy as np
+
+FLOAT32 = np.dtype(np.float32)
+FLOAT64 = np.dtype(np.float64)
+INT64 = np.dtype(np.int64)
+PADDINGS = ('an integer, (vertical, horizontal), (top, bottom, left, right), "same", "valid" or "full", '
+            "none of them negative")
+
+
+# Arrays
+
+def floating(array, name, like=None):
+    """`array` as a native float32 or float64 array: float64 stays, every other real dtype becomes float32.
+
+    With ``like``, an array that went through this function already, the result takes its dtype instead: operands of
+    one call take the dtype of the first. The array itself is returned where nothing needs converting. TypeError for
+    complex numbers, objects, strings and dates.
+    """
+    if type(array) is not np.ndarray:
+        array = np.asarray(array)
+    dtype = array.dtype
+    if like is None:
+        if dtype is FLOAT32 or dtype is FLOAT64:
+            return array
+        wanted = FLOAT64 if dtype.kind == "f" and dtype.itemsize == 8 else FLOAT32
+    else:
+        wanted = like.dtype
+        if dtype is wanted:
+            return array
+    if dtype.kind not in "fiub":
+        raise TypeError(f"{name} must hold real numbers, got an array of dtype {dtype}")
+    return array.astype(wanted, copy=False)
+
+
+def operand(array, shape, name, like):
+    """`array` as a floating array of the dtype of ``like`` whose shape is `shape`; None, an operand left out, stays."""
+    if array is None:
+        return None
+    array = floating(array, name, like)
+    has_shape(array, shape, name)
+    return array
+
+
+def labels(labels, n, classes):
+    """The `n` class numbers as an int64 array, each checked to lie in 0 .. classes - 1."""
+    labels = np.asarray(labels)
+    if labels.dtype.kind not in "iu":
+        raise TypeError(f"labels must be integers, got an array of dtype {labels.dtype}")
+    if labels.shape != (n,):
+        raise ValueError(f"expected {n} labels in an array of shape ({n},), got shape {labels.shape}")
+    # A negative number seen as unsigned is huge, so that one comparison finds both kinds of error.
+    result = labels if labels.dtype is INT64 else labels.astype(np.int64)
+    if n and result.view(np.uint64).max() >= classes:
+        wrong = int(np.argmax((labels < 0) | (labels >= classes)))
+        raise ValueError(f"label {labels[wrong]} at position {wrong} is out of range: {classes} classes are numbered "
+                         f"0 to {classes - 1}")
+    return result
+
+
+# Shapes
+
+def not_empty(shape, name="x"):
+    """Refuse an empty batch or any other axis of length zero."""
+    if 0 in shape:
+        if shape[0] == 0:
+            raise ValueError(f"empty batch: got {name} of shape {tuple(shape)}; give at least one sample")
+        raise ValueError(f"empty axis: got {name} of shape {tuple(shape)}; every axis needs at least one element")
+
+
+def has_shape(array, shape, name):
+    """Refuse an array whose shape is not `shape`."""
+    if array.shape != shape:
+        raise ValueError(f"expected {name} of shape {tuple(shape)}, got {name} of shape {array.shape}")
+
+
+def same_shape(a, b, a_name="a", b_name="b"):
+    """Refuse two arrays of different shapes."""
+    if a.shape != b.shape:
+        raise ValueError(f"{a_name} and {b_name} must have the same shape, got {a.shape} and {b.shape}")
+
+
+def images(shape, name="x"):
+    """The four numbers of an image batch's shape (N, C, H, W), none of them zero."""
+    if len(shape) != 4:
+        raise ValueError(f"expected {name} of shape (N, C, H, W), got {name} of shape {tuple(shape)}")
+    not_empty(shape, name)
+    return shape
+
+
+def scores(shape, name="x"):
+    """The two numbers of a score matrix's shape (N, C), neither of them zero."""
+    if len(shape) != 2:
+        raise ValueError(f"expected {name} of shape (N, C), got {name} of shape {tuple(shape)}")
+    not_empty(shape, name)
+    return shape
+
+
+def conv2d_shape(x_shape, w_shape, stride, padding, dilation, groups):
+    """(N, K, P, Q) from x (N, C, H, W) and w (K, C / groups, R, S): P = (H + top + bottom - dilation (R - 1) - 1)
+    // stride + 1, and Q alike. `padding` is four integers, `stride` and `dilation` are pairs."""
+    n, c, h, width = images(x_shape)
+    if len(w_shape) != 4:
+        raise ValueError(f"expected w of shape (K, C / groups, R, S), got w of shape {tuple(w_shape)}")
+    if 0 in w_shape:
+        raise ValueError(f"empty axis: got w of shape {tuple(w_shape)}; every axis needs at least one element")
+    k, c_group, r, s = w_shape
+    stride = integers(stride, 2, 1, "stride")
+    dilation = integers(dilation, 2, 1, "dilation")
+    padding = integers(padding, 4, 0, "padding")
+    groups = positive(groups, "groups")
+    if c_group * groups != c:
+        raise ValueError(f"expected {c_group * groups} input channels, got x of shape {tuple(x_shape)}")
+    if k % groups:
+        raise ValueError(f"{groups} groups do not divide the {k} output channels of w of shape {tuple(w_shape)}")
+    p, q = _windows((h, width), (dilation[0] * (r - 1) + 1, dilation[1] * (s - 1) + 1), stride, padding)
+    return n, k, p, q
+
+
+def conv2d_direction(direction):
+    """Refuse what is none of the three passes of a convolution."""
+    if direction not in ("forward", "backward_input", "backward_weight"):
+        raise ValueError(f'direction must be "forward", "backward_input" or "backward_weight", got {direction!r}')
+
+
+def conv2d_packed(packed, kind):
+    """Refuse packed weights that are not of this class: something else, or another backend's."""
+    if not isinstance(packed, kind):
+        raise TypeError(f"packed must be what conv2d_pack of this backend returned, got {type(packed).__name__}")
+
+
+def pool2d_shape(x_shape, kernel_size, stride, padding):
+    """(N, C, P, Q) from x (N, C, H, W). The padding is smaller than the kernel on each side, so that every window
+    holds at least one pixel of the image."""
+    n, c, h, width = images(x_shape)
+    kernel_size = integers(kernel_size, 2, 1, "kernel_size")
+    stride = integers(stride, 2, 1, "stride")
+    padding = integers(padding, 4, 0, "padding")
+    top, bottom, left, right = padding
+    if max(top, bottom) >= kernel_size[0] or max(left, right) >= kernel_size[1]:
+        raise ValueError(f"padding must be smaller than the kernel on each side, got padding {padding} (top, bottom, "
+                         f"left, right) for kernel_size {kernel_size}")
+    p, q = _windows((h, width), kernel_size, stride, padding)
+    return n, c, p, q
+
+
+def linear_shape(x_shape, w_shape):
+    """(N, K) from x (N, C) and w (K, C)."""
+    n, c = scores(x_shape)
+    if len(w_shape) != 2:
+        raise ValueError(f"expected w of shape (K, C), got w of shape {tuple(w_shape)}")
+    if 0 in w_shape:
+        raise ValueError(f"empty axis: got w of shape {tuple(w_shape)}; every axis needs at least one element")
+    if w_shape[1] != c:
+        raise ValueError(f"expected {w_shape[1]} input features, got x of shape {tuple(x_shape)}")
+    return n, w_shape[0]
+
+
+def batchnorm_channels(x_shape, training):
+    """C from x (N, C) or (N, C, H, W). A variance needs more than one value per channel in training."""
+    if len(x_shape) not in (2, 4):
+        raise ValueError(f"expected x of shape (N, C) or (N, C, H, W), got x of shape {tuple(x_shape)}")
+    not_empty(x_shape)
+    if training and x_shape[0] == 1 and (len(x_shape) == 2 or x_shape[2] * x_shape[3] == 1):
+        raise ValueError(f"expected more than 1 value per channel when training, got x of shape {tuple(x_shape)}")
+    return x_shape[1]
+
+
+def concat_shape(shapes):
+    """The shape of arrays joined along axis 1: all other axes must agree."""
+    if not shapes:
+        raise ValueError("concat needs at least one array, got none")
+    first = shapes[0]
+    for shape in shapes:
+        if len(shape) < 2:
+            raise ValueError(f"concat joins arrays along axis 1, got shape {tuple(shape)}")
+        not_empty(shape)
+        if shape[:1] + shape[2:] != first[:1] + first[2:]:
+            raise ValueError(f"concat needs shapes that differ in axis 1 only, got {tuple(first)} and {tuple(shape)}")
+    return (first[0], sum(shape[1] for shape in shapes), *first[2:])
+
+
+def split_sizes(x_shape, sizes):
+    """The sizes as a tuple of positive integers that add up to the length of axis 1."""
+    if len(x_shape) < 2:
+        raise ValueError(f"split cuts along axis 1, got x of shape {tuple(x_shape)}")
+    not_empty(x_shape)
+    sizes = tuple(sizes)
+    checked = integers(sizes, len(sizes), 1, "sizes")
+    if sum(checked) != x_shape[1]:
+        raise ValueError(f"sizes {checked} add up to {sum(checked)}, but axis 1 of x of shape {tuple(x_shape)} "
+                         f"has length {x_shape[1]}")
+    return checked
+
+
+# Arguments
+
+def integers(values, count, least, name):
+    """`values` as a tuple of `count` integers, none below `least`."""
+    try:
+        result = tuple(map(index, values))
+    except TypeError:
+        result = None
+    if result is None or len(result) != count or (count and min(result) < least):
+        raise ValueError(f"{name} must be {count} integers of at least {least}, got {values!r}")
+    return result
+
+
+def positive(value, name):
+    """`value` as an integer of at least 1."""
+    try:
+        result = index(value)
+    except TypeError:
+        result = 0
+    if result < 1:
+        raise ValueError(f"{name} must be an integer of at least 1, got {value!r}")
+    return result
+
+
+def pair(value, name):
+    """Two positive integers (vertical, horizontal) from one integer or two: kernel sizes, strides, dilations."""
+    try:
+        numbers = (index(value),) * 2
+    except TypeError:
+        numbers = value
+    try:
+        return integers(numbers, 2, 1, name)
+    except ValueError:
+        raise ValueError(f"{name} must be one or two integers of at least 1, got {value!r}") from None
+
+
+def resolve_padding(padding, kernel_size, stride, dilation, input_hw):
+    """(top, bottom, left, right) from any way to write a padding.
+
+    An integer, (vertical, horizontal) or (top, bottom, left, right) are numbers of zero pixels; "valid" is none;
+    "full" is dilation (R - 1) on each side, so that every overlap of kernel and image counts; "same" gives
+    ceil(H / stride) outputs, an odd pixel going to the bottom and the right. `kernel_size`, `stride`, `dilation` and
+    `input_hw` (H, W) are pairs; `input_hw` matters to "same" with a stride alone.
+    """
+    if isinstance(padding, str):
+        if padding == "valid":
+            return 0, 0, 0, 0
+        reach = [d * (r - 1) for d, r in zip(dilation, kernel_size, strict=True)]
+        if padding == "full":
+            return reach[0], reach[0], reach[1], reach[1]
+        if padding == "same":
+            total = [_same(*axis) for axis in zip(input_hw, reach, stride, strict=True)]
+            return total[0] // 2, total[0] - total[0] // 2, total[1] // 2, total[1] - total[1] // 2
+        raise ValueError(f"padding must be {PADDINGS}, got {padding!r}")
+    try:
+        numbers = (index(padding),) * 4
+    except TypeError:
+        numbers = padding
+    try:
+        if len(numbers) == 2:
+            numbers = (numbers[0], numbers[0], numbers[1], numbers[1])
+        return integers(numbers, 4, 0, "padding")
+    except (TypeError, ValueError):
+        raise ValueError(f"padding must be {PADDINGS}, got {padding!r}") from None
+
+
+def probability(p, name="p"):
+    """`p` as a float in [0, 1]."""
+    if not 0 <= p <= 1:
+        raise ValueError(f"{name} must be a probability between 0 and 1, got {p!r}")
+    return float(p)
+
+
+def above_zero(value, name):
+    """`value` as a float above zero, finite."""
+    if not 0 < value < float("inf"):
+        raise ValueError(f"{name} must be a finite number above zero, got {value!r}")
+    return float(value)
+
+
+def updatable(value, grad, **state):
+    """`grad` in the dtype of `value`, after a look at whether `value` and the optimiser's `state` arrays can be
+    updated in place: writable float32 or float64 arrays, all of one shape and dtype."""
+    for name, array in {"value": value, **state}.items():
+        if not isinstance(array, np.ndarray) or array.dtype not in (FLOAT32, FLOAT64):
+            kind = f"an array of dtype {array.dtype}" if isinstance(array, np.ndarray) else type(array).__name__
+            raise TypeError(f"{name} is updated in place and must be a float32 or float64 array, got {kind}")
+        if not array.flags.writeable:
+            raise ValueError(f"{name} is updated in place, but the array is read-only")
+        if array.dtype != value.dtype:
+            raise TypeError(f"{name} must have the dtype {value.dtype} of value, got {array.dtype}")
+        has_shape(array, value.shape, name)
+    return operand(grad, value.shape, "grad", value)
+
+
+def pool_index_dtype(kernel_size):
+    """The dtype of max-pool's index r S + s; its largest value means that no gradient passes."""
+    size = kernel_size[0] * kernel_size[1]
+    if size <= 254:
+        return np.uint8
+    if size <= 65534:
+        return np.uint16
+    raise ValueError(f"max-pool windows hold at most 65534 pixels, got kernel_size {tuple(kernel_size)} of {size}")
+
+
+def pool_index(index, shape, kernel_size):
+    """Refuse an index that cannot have come from max-pooling with this kernel."""
+    dtype = pool_index_dtype(kernel_size)
+    if not isinstance(index, np.ndarray) or index.dtype != dtype:
+        kind = f"an array of dtype {index.dtype}" if isinstance(index, np.ndarray) else type(index).__name__
+        raise TypeError(f"index must be the {np.dtype(dtype)} array that maxpool2d_forward returned, got {kind}")
+    has_shape(index, shape, "index")
+
+
+def _same(length, reach, stride):
+    """The total padding along one axis of `length` that leaves ceil(length / stride) windows of `reach` + 1."""
+    outputs = -(-length // stride)
+    return max((outputs - 1) * stride + reach + 1 - length, 0)
+
+
+def _windows(hw, kernel, stride, padding):
+    """How many windows of `kernel` (dilation counted in) fit into the padded image, vertically and horizontally."""
+    height, width = hw[0] + padding[0] + padding[1], hw[1] + padding[2] + padding[3]
+    if kernel[0] > height or kernel[1] > width:
+        raise ValueError(f"a kernel that covers {kernel[0]} x {kernel[1]} pixels does not fit into the padded input of "
+                         f"{height} x {width}: use a smaller kernel, more padding or larger images")
+    return (height - kernel[0]) // stride[0] + 1, (width - kernel[1]) // stride[1] + 1

@@ -1,0 +1,174 @@
+"""The one place that compiles and launches: flags, cache, threads.
+
+A kernel is a function ``body(block, slot, *args)`` that computes block number ``block`` of the result, and only that:
+the block decides what is written, so blocks may run in any order, on any thread, with the same bits. `slot` numbers the
+running thread and chooses its part of scratch memory. `launch` runs all blocks, in parallel where it pays.
+
+Two short loops, one serial and one over `prange`, drive every kernel. They call it by its address: Numba would
+otherwise compile the kernel's code anew into each loop that names it, which more than doubles the time to compile.
+"""
+import os
+import threading
+
+import numba
+import numpy as np
+from numba import config, get_num_threads, prange, types
+from numba.core import cgutils
+from numba.core.errors import TypingError
+from numba.extending import intrinsic
+
+from fastnet.kernels.cpu import _cache
+
+# No "nnan" or "ninf": NaN and Inf keep their meaning. No "reassoc": sums keep the order they are written in.
+_FLAGS = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "nsz"}}
+
+# Under this many elementary operations, waking other threads costs more than they give.
+SERIAL_WORK = 20_000
+
+_addresses = {}
+_attached = set()
+_workqueue_lock = threading.Lock()
+_layer = None
+_count = None
+_forked_from = None
+
+
+def jit(function):
+    """Compile a function for use inside kernels, or as a kernel's body."""
+    return numba.njit(**_FLAGS)(function)
+
+
+def launch(body, blocks, *args, work):
+    """Run ``body(block, slot, *args)`` for every block in range(blocks); `work` counts elementary operations."""
+    if config.DISABLE_JIT:
+        with np.errstate(all="ignore"):  # as in machine code: NaN and Inf come without a word
+            for block in range(blocks):
+                body(block, 0, *args)
+    else:
+        _run(_address(body, args), blocks, args, work)
+
+
+class Launch:
+    """`launch` with the same kernel, blocks and work again and again, for arguments whose types never change: they are
+    looked at in the first call only."""
+
+    def __init__(self, body, blocks, work):
+        self.body, self.blocks, self.work, self._address = body, blocks, work, None
+
+    def __call__(self, *args):
+        if config.DISABLE_JIT:
+            launch(self.body, self.blocks, *args, work=self.work)
+            return
+        if self._address is None:
+            self._address = _address(self.body, args)
+        _run(self._address, self.blocks, args, self.work)
+
+
+def _run(address, blocks, args, work):
+    """Run all blocks of a compiled kernel."""
+    threads = min(_threads(), blocks) if work > SERIAL_WORK else 1
+    if threads > 1:
+        _launch_parallel(address, blocks, threads, args)
+    elif blocks:
+        _serial(address, blocks, *args)
+
+
+def slots(work):
+    """How many slots a launch of this work may use: the size of scratch memory."""
+    return _threads() if work > SERIAL_WORK and not config.DISABLE_JIT else 1
+
+
+def _threads():
+    """This Python thread's number of threads: numba.get_num_threads, which asks a lock of the operating system at each
+    call, from compiled code, which does not."""
+    global _count
+    if _count is None:
+        get_num_threads()  # starts Numba's threads, whose symbols the compiled function needs
+        _count = _cache.attach(jit(_ask))
+    return _count()
+
+
+def _ask():
+    return get_num_threads()
+
+
+def _address(body, args):
+    """Where the machine code of a kernel for arguments of these types starts; it is compiled first where it is new."""
+    key = body, *[(arg.dtype, arg.ndim) if type(arg) is np.ndarray else type(arg) for arg in args]
+    address = _addresses.get(key)
+    if address is None:
+        if body not in _attached:
+            _attached.add(_cache.attach(body))
+        signature = (types.int64, types.int64, *map(numba.typeof, args))
+        body.compile(signature)  # under Numba's own lock: a second thread finds it done
+        result = body.overloads[signature]
+        address = _addresses[key] = result.library.get_pointer_to_function(result.fndesc.llvm_func_name)
+    return address
+
+
+@intrinsic
+def _call(typingctx, address, block, slot, args):
+    """Call the kernel at an address; what kernels raise, which is nothing, would be ignored."""
+    for kind in args:
+        # An address stands for a dtype and a number of axes; of the strides it knows nothing.
+        if isinstance(kind, types.Array) and kind.layout != "C":
+            raise TypingError(f"kernels take C-contiguous arrays only, got {kind}: see array.flat")
+
+    def emit(context, builder, signature, values):
+        kinds = types.int64, types.int64, *args
+        function = context.call_conv.get_function_type(types.none, kinds)
+        pointer = builder.inttoptr(values[0], function.as_pointer())
+        arguments = [*values[1:3], *cgutils.unpack_tuple(builder, values[3])]
+        context.call_conv.call_function(builder, pointer, types.none, kinds, arguments)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, types.int64, args), emit
+
+
+def serial(address, blocks, *args):
+    """All blocks, one after the other."""
+    for block in range(blocks):
+        _call(address, block, 0, args)
+
+
+def parallel(address, blocks, threads, *args):
+    """All blocks, each thread a run of them."""
+    for thread in prange(threads):
+        slot = numba.int64(thread)  # a prange index is unsigned, and mixing it with integers gives floats
+        for block in range(slot * blocks // threads, (slot + 1) * blocks // threads):
+            _call(address, block, slot, args)
+
+
+_serial = _cache.attach(jit(serial))
+_parallel = _cache.attach(numba.njit(**_FLAGS, parallel=True)(parallel))
+
+
+def _launch_parallel(address, blocks, threads, args):
+    global _layer
+    if _forked_from is not None:
+        raise RuntimeError(
+            "this process was forked from one that had already run parallel kernels (threading layer "
+            f"{_forked_from!r}), which its threads do not survive: start workers with multiprocessing's 'spawn' "
+            "method, use threads, or call numba.set_num_threads(1) in the worker")
+    if _layer in (None, "workqueue"):
+        # That layer aborts the process when two threads launch at once; until the first launch it is unknown.
+        with _workqueue_lock:
+            _parallel(address, blocks, threads, *args)
+            _layer = numba.threading_layer()
+    else:
+        _parallel(address, blocks, threads, *args)
+
+
+def _after_fork():
+    global _forked_from, _workqueue_lock
+    _workqueue_lock = threading.Lock()
+    try:
+        layer = numba.threading_layer()  # started by us, by the caller's own kernels, or by asking for a thread count
+    except ValueError:
+        return
+    if layer != "workqueue":
+        _forked_from = layer
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,133 @@
+"""Element-wise operations, and joining and cutting along the channels: one pass over memory each."""
+import numpy as np
+
+from fastnet.kernels import checks, counter
+from fastnet.kernels.cpu import simd
+from fastnet.kernels.cpu._jit import jit, launch
+from fastnet.kernels.cpu.array import empty, empty_images, flat, like
+
+# Elements of a block.
+_BLOCK = 16_384
+_FIRST, _SECOND = map(np.uint64, counter.MULTIPLIERS)
+_WORD = np.uint64(0xFFFFFFFF)
+
+
+def relu_forward(x):
+    """y = max(x, 0) for an x of any shape; NaN stays NaN."""
+    x = checks.floating(x, "x")
+    checks.not_empty(x.shape)
+    y = like(x)
+    launch(_relu, _blocks(x), flat(x), flat(y), work=x.size)
+    return y
+
+
+def relu_backward(dy, y):
+    """dx = dy where y > 0, else 0; y is the output of relu_forward."""
+    dy = checks.floating(dy, "dy")
+    checks.not_empty(dy.shape, "dy")
+    y = checks.operand(y, dy.shape, "y", like=dy)
+    dx = like(dy)
+    launch(_relu_backward, _blocks(dy), flat(dy), flat(y), flat(dx), work=dy.size)
+    return dx
+
+
+def dropout(x, p, key):
+    """y = x / (1 - p) where the random number of that element, see `counter`, is at least p, else 0."""
+    x = checks.floating(x, "x")
+    checks.not_empty(x.shape)
+    p = checks.probability(p)
+    y = like(x)
+    low, high = map(np.uint64, counter.key_words(key))
+    scale = x.dtype.type(1 / (1 - p) if p < 1 else 0)
+    launch(_dropout, _blocks(x), flat(x), flat(y), low, high, np.uint64(counter.threshold(p)), scale, work=8 * x.size)
+    return y
+
+
+def add(a, b, relu=False, mask=None):
+    """a + b for two arrays of one shape, any."""
+    a = checks.floating(a, "a")
+    checks.not_empty(a.shape, "a")
+    b = checks.operand(b, a.shape, "b", like=a)
+    mask = checks.operand(mask, a.shape, "mask", like=a)
+    y = like(a)
+    flat_y = flat(y)
+    launch(_add, _blocks(a), flat(a), flat(b), flat_y, bool(relu), flat_y if mask is None else flat(mask),
+           mask is not None, work=a.size)
+    return y
+
+
+def concat(arrays):
+    """The arrays joined along axis 1; all other axes agree."""
+    arrays = [np.asarray(array) for array in arrays]
+    shape = checks.concat_shape([array.shape for array in arrays])
+    first = checks.floating(arrays[0], "arrays[0]")
+    y = empty_images(*shape, dtype=first.dtype) if len(shape) == 4 else empty(shape, first.dtype)
+    start = 0
+    for i, array in enumerate(arrays):
+        array = checks.floating(array, f"arrays[{i}]", like=first)
+        y[:, start: start + array.shape[1]] = array
+        start += array.shape[1]
+    return y
+
+
+def split(x, sizes):
+    """x cut along axis 1 into arrays of the given sizes, which add up to its length: the backward pass of concat."""
+    x = checks.floating(x, "x")
+    sizes = checks.split_sizes(x.shape, sizes)
+    parts, start = [], 0
+    for size in sizes:
+        part = x[:, start: start + size]
+        copy = like(part)
+        copy[...] = part
+        parts.append(copy)
+        start += size
+    return parts
+
+
+def _blocks(x):
+    return -(-x.size // _BLOCK)
+
+
+@jit
+def _relu(block, slot, x, y):
+    stop = min((block + 1) * _BLOCK, x.size)
+    for i in range(block * _BLOCK, stop, simd.lanes(x)):
+        simd.store_part(y, i, simd.relu(simd.load_part(x, i, stop - i)), stop - i)
+
+
+@jit
+def _relu_backward(block, slot, dy, y, dx):
+    stop = min((block + 1) * _BLOCK, dy.size)
+    for i in range(block * _BLOCK, stop, simd.lanes(dy)):
+        n = stop - i
+        simd.store_part(dx, i, simd.positive(simd.load_part(dy, i, n), simd.load_part(y, i, n)), n)
+
+
+@jit
+def _mix(h):
+    """The permutation of 32-bit words that `counter` describes, in 64-bit arithmetic that never wraps around."""
+    h = ((h ^ (h >> np.uint64(16))) * _FIRST) & _WORD
+    h = ((h ^ (h >> np.uint64(15))) * _SECOND) & _WORD
+    return h ^ (h >> np.uint64(16))
+
+
+@jit
+def _dropout(block, slot, x, y, low, high, threshold, scale):
+    for i in range(block * _BLOCK, min((block + 1) * _BLOCK, x.size)):
+        place = np.uint64(i)
+        h = _mix((place & _WORD) ^ low)
+        h = _mix(h ^ (place >> np.uint64(32)) ^ high)
+        y[i] = (x[i] if (h >> np.uint64(8)) >= threshold else 0) * scale
+
+
+@jit
+def _add(block, slot, a, b, y, relu, mask, masked):
+    stop = min((block + 1) * _BLOCK, a.size)
+    for i in range(block * _BLOCK, stop, simd.lanes(a)):
+        n = stop - i
+        v = simd.load_part(a, i, n) + simd.load_part(b, i, n)
+        if relu:
+            v = simd.relu(v)
+        if masked:
+            v = simd.positive(v, simd.load_part(mask, i, n))
+        simd.store_part(y, i, v, n)

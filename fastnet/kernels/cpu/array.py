@@ -1,0 +1,145 @@
+"""Memory of the compiled kernels: canonical inputs, channels-last views, and the pool of buffers.
+
+A fresh large array costs more in page faults than most kernels cost in work, so outputs come from a pool. An array that
+`empty` gave out holds a lease on its buffer; when the array and all views of it are gone, the lease ends and the buffer
+is free to be given out again.
+"""
+import bisect
+import collections
+import operator
+import os
+import threading
+from math import prod
+
+import numpy as np
+
+from fastnet.kernels.cpu import _jit
+
+# Below this a fresh array is cheap, and not worth keeping.
+_SMALL = 1048576
+# Free buffers beyond this many bytes are returned to the system, the smallest first.
+_KEPT = 2 << 30
+_ALIGN = 64
+
+
+class _Buffer:
+    """Memory that arrays are laid over, with the address of its first aligned byte."""
+
+    __slots__ = ("address", "capacity", "memory")
+
+    def __init__(self, capacity):
+        self.memory = np.empty(capacity + _ALIGN, np.uint8)
+        address = self.memory.ctypes.data
+        self.address = address + -address % _ALIGN
+        self.capacity = capacity
+
+
+class _Pool:
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._free = []  # buffers, by capacity
+        self._free_bytes = 0
+        # Leases end wherever the garbage collector happens to run, even while this thread holds the lock: what they
+        # give back waits here, appended in one step, until somebody who holds the lock collects it.
+        self._returned = collections.deque()
+
+    def take(self, size):
+        """A free buffer of at least `size` bytes that wastes at most half of itself, or a new one."""
+        with self._lock:
+            self._collect()
+            place = bisect.bisect_left(self._free, size, key=_capacity)
+            if place < len(self._free) and self._free[place].capacity <= 2 * size:
+                buffer = self._free.pop(place)
+                self._free_bytes -= buffer.capacity
+                return buffer
+        return _Buffer(size)
+
+    def give(self, buffer):
+        self._returned.append(buffer)
+        if self._lock.acquire(blocking=False):
+            try:
+                self._collect()
+            finally:
+                self._lock.release()
+
+    def clear(self):
+        with self._lock:
+            self._collect()
+            self._free.clear()
+            self._free_bytes = 0
+
+    def after_fork(self):
+        """Another thread of the parent may have held the lock, and will not release the child's copy of it."""
+        self._lock = threading.Lock()
+
+    def _collect(self):
+        while self._returned:
+            buffer = self._returned.popleft()
+            bisect.insort(self._free, buffer, key=_capacity)
+            self._free_bytes += buffer.capacity
+        while self._free_bytes > _KEPT:
+            self._free_bytes -= self._free.pop(0).capacity
+
+
+_capacity = operator.attrgetter("capacity")
+_pool = _Pool()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pool.after_fork)
+
+
+class _Lease:
+    """Exposes a buffer of the pool to NumPy; every array and view over it keeps the lease alive."""
+
+    __slots__ = ("__array_interface__", "buffer")
+
+    def __init__(self, buffer, shape, dtype):
+        self.buffer = buffer
+        self.__array_interface__ = {"shape": shape, "typestr": dtype.str, "data": (buffer.address, False), "version": 3}
+
+    def __del__(self, give=_pool.give):
+        give(self.buffer)
+
+
+def empty(shape, dtype=np.float32):
+    """An uninitialised C-contiguous array, from the pool where it is large."""
+    dtype = np.dtype(dtype)
+    shape = tuple(map(int, shape)) if isinstance(shape, (tuple, list)) else (int(shape),)
+    size = prod(shape) * dtype.itemsize
+    if size < _SMALL:
+        return np.empty(shape, dtype)
+    return np.asarray(_Lease(_pool.take(size), shape, dtype))
+
+
+def empty_images(n, c, h, w, dtype=np.float32):
+    """An uninitialised batch of images: an NCHW view of a channels-last buffer."""
+    return empty((n, h, w, c), dtype).transpose(0, 3, 1, 2)
+
+
+def empty_cache():
+    """Return the memory of all free buffers to the system."""
+    _pool.clear()
+
+
+def scratch(size, dtype, work):
+    """Scratch memory for a launch of that much work: `size` numbers, in one flat array, for each slot."""
+    return empty(_jit.slots(work) * size, dtype)
+
+
+def flat(x):
+    """x as one flat C-contiguous array in memory order (an image batch channels-last), copied only where it must be."""
+    if x.ndim == 4:
+        x = x.transpose(0, 2, 3, 1)
+    flags = x.flags
+    if flags.c_contiguous and flags.aligned and flags.writeable and x.dtype.isnative:
+        return x.reshape(-1)
+    # Kernels are compiled for one layout; the read-only flag is part of it.
+    copy = empty(x.shape, x.dtype.newbyteorder("="))
+    copy[...] = x
+    return copy.reshape(-1)
+
+
+def like(x):
+    """An uninitialised array of x's shape and dtype, in the layout that `flat` expects."""
+    if x.ndim == 4:
+        return empty_images(*x.shape, dtype=x.dtype)
+    return empty(x.shape, x.dtype)

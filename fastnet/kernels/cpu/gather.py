@@ -1,0 +1,172 @@
+"""Direct convolution by implicit GEMM: a register tile reads its rows through a table of offsets.
+
+One kernel serves the forward pass and the gradient for the input, with any stride, padding, dilation and groups. A
+*point* is a place of the output, a *tap* a place of the kernel. The table holds, for each tile of ``ROWS`` points and
+each tap, where in the image each point's channels start, or -1 outside of the image; there the tile reads zeros. So no
+im2col buffer is filled, and borders cost nothing extra (Dukhan, "The Indirect Convolution Algorithm", 2019).
+"""
+import functools
+from math import prod
+
+import numpy as np
+
+from fastnet.kernels.cpu import simd
+from fastnet.kernels.cpu._jit import Launch, jit, launch
+from fastnet.kernels.cpu.array import empty
+
+# Tiles that share one pass over the packed filters, and so the filters' trip from L2 to the registers; fewer of them
+# where a batch is so small that there would be fewer blocks than that.
+_TILES_PER_BLOCK = 8
+_BLOCKS = 8
+
+
+class Convolution:
+    """A convolution from images `source` (H, W, C) to images `target` (P, Q, K), all worked out but the numbers.
+
+    Point (u, v) of the `grid` reads the `length` numbers from pixel ``(u, v) * step + origin`` on, for each of the
+    taps' `origins`, and is written to pixel ``(u, v) * place + offset``. The offsets in the tables `reads` (tiles,
+    taps, ROWS) and `writes` (tiles, ROWS) start at the first of a group of images: as many as make tiles come out
+    nearly even.
+    """
+
+    def __init__(self, batch, source, target, grid, step, origins, place, offset, length, groups, dtype):
+        table = _table(batch, source, target, grid, step, origins, place, offset)
+        self.reads, self.writes, tiles, points, images = table
+        in_channels, out_channels = source[2] // groups, target[2] // groups
+        panel = panel_width(out_channels, dtype)
+        panels, image_groups = groups * -(-out_channels // panel), -(-batch // images)
+        parts = min(panels, -(-_BLOCKS // (image_groups * -(-tiles // _TILES_PER_BLOCK))))
+        per_block = max(1, min(_TILES_PER_BLOCK, tiles * image_groups * parts // _BLOCKS))
+        blocks = image_groups * -(-tiles // per_block) * parts
+        self.launch = Launch(_kernel(simd.tiles_for(out_channels, dtype)), blocks,
+                             work=batch * points * target[2] * (len(origins) * length + 1))
+        self.zeros = np.zeros(length, dtype)
+        self.no_bias = np.zeros(panels * panel, dtype)
+        shape = (tiles, len(origins), points, images, batch, prod(source), prod(target), length, in_channels,
+                 out_channels, groups, per_block, parts)
+        self.shapes = {flags: np.array([*shape, *flags]) for flags in np.ndindex(2, 2)}
+
+    def __call__(self, x, w, bias, y, relu=False, mask=None):
+        """Fill y; x, y and mask are flat and channels-last, w and bias packed by `pack` and `pack_bias`."""
+        masked = mask is not None
+        bias = self.no_bias if bias is None else bias
+        self.launch(x, w, bias, self.zeros, mask if masked else y, y, self.reads, self.writes,
+                    self.shapes[bool(relu), masked])
+
+
+@functools.lru_cache(maxsize=1024)
+def convolution(batch, source, target, grid, step, origins, place, offset, length, groups, dtype):
+    """The Convolution for these shapes."""
+    return Convolution(batch, source, target, grid, step, origins, place, offset, length, groups, dtype)
+
+
+def _table(batch, source, target, grid, step, origins, place, offset):
+    """(reads, writes, tiles, points of an image, images of a group)."""
+    (h, w, c), (_, q, k), (rows, columns) = source, target, grid
+    points = rows * columns
+    images = next((i for i in (1, 2, 3, 4) if -(-points * i // simd.ROWS) * simd.ROWS <= 1.04 * points * i), 4)
+    images = min(images, batch)
+    tiles = -(-points * images // simd.ROWS)
+    number = np.arange(tiles * simd.ROWS)
+    real = number < points * images
+    image, u, v = number // points, number % points // columns, number % columns
+    reads = np.empty((tiles, len(origins), simd.ROWS), np.int64)
+    for tap, (dy, dx) in enumerate(origins):
+        y, x = u * step[0] + dy, v * step[1] + dx
+        inside = real & (0 <= y) & (y < h) & (0 <= x) & (x < w)
+        reads[:, tap] = np.where(inside, ((image * h + y) * w + x) * c, -1).reshape(tiles, simd.ROWS)
+    pixel = (image * target[0] + u * place[0] + offset[0]) * q + v * place[1] + offset[1]
+    return reads.reshape(-1), np.where(real, pixel * k, 0), tiles, points, images
+
+
+@functools.cache
+def _kernel(tiles_):
+    tile, halves = tiles_.tile, tiles_.halves
+
+    def gather(block, slot, x, w, bias, zeros, mask, y, reads, writes, shape):
+        """Compute the points of one block, some tiles of one group of images, for some panels of output channels."""
+        tiles, taps, points, images, batch, image_x, image_y, length, in_channels, out_channels, groups = shape[:11]
+        per_block, parts, relu, masked = shape[11:15]
+        panel = halves * simd.lanes(w) // 2
+        panels = (out_channels + panel - 1) // panel
+        tile_parts = (tiles + per_block - 1) // per_block
+        part, block = block % parts, block // parts
+        first = block // tile_parts * images
+        start = block % tile_parts * per_block
+        stop = min(start + per_block, tiles)
+        last_point = points * min(images, batch - first)
+        stop = min(stop, (last_point + simd.ROWS - 1) // simd.ROWS)
+        for number in range(part * groups * panels // parts, (part + 1) * groups * panels // parts):
+            group, p = number // panels, number % panels
+            here, n = group * out_channels + p * panel, out_channels - p * panel
+            for t in range(start, stop):
+                m = min(last_point - t * simd.ROWS, simd.ROWS)
+                tile(x, first * image_x + group * in_channels, reads, t * taps * simd.ROWS, zeros, taps, length, 1,
+                     w, number * taps * length * panel, bias, number * panel,
+                     y, first * image_y + here, writes, t * simd.ROWS, m, n, relu)
+            if masked:
+                for point in range(start * simd.ROWS, min(stop * simd.ROWS, last_point)):
+                    _mask(mask, y, first * image_y + writes[point] + here, min(n, panel))
+
+    gather.__qualname__ = f"gather_{halves}"
+    return jit(gather)
+
+
+@jit
+def _mask(mask, y, at, n):
+    """y[at : at + n] = 0 where mask is not above 0."""
+    for i in range(0, n, simd.lanes(y)):
+        v = simd.positive(simd.load_part(y, at + i, n - i), simd.load_part(mask, at + i, n - i))
+        simd.store_part(y, at + i, v, n - i)
+
+
+def panel_width(columns, dtype):
+    """How many numbers a row of a panel for so many columns has."""
+    return simd.tiles_for(columns, dtype).halves * simd.width(dtype) // 2
+
+
+@jit
+def _pack(block, slot, w, packed, taps, shape):
+    """Pack one panel, a few rows at a time: so many that what is read and what is written both stay in the first
+    cache."""
+    panel, panels, rows, columns, row_stride, column_stride, group_stride, count = shape[:8]
+    group, p = block // panels, block % panels
+    start = group * group_stride + p * panel * column_stride
+    n = min(panel, columns - p * panel)
+    to = block * count * rows * panel
+    for top in range(0, rows, 16):
+        bottom = min(top + 16, rows)
+        for j in range(n):
+            for row in range(top, bottom):
+                source = start + j * column_stride + row * row_stride
+                for t in range(count):
+                    packed[to + (t * rows + row) * panel + j] = w[source + taps[t]]
+        for j in range(n, panel):
+            for row in range(top, bottom):
+                for t in range(count):
+                    packed[to + (t * rows + row) * panel + j] = 0
+
+
+def pack(w, taps, row_stride, column_stride, group_stride, rows, columns, groups):
+    """Filters in the order in which tiles read them: (groups, panels, taps, rows, panel), zeros in a last partial
+    panel.
+
+    w is flat; row and column strides and the `taps` are in elements.
+    """
+    panel = panel_width(columns, w.dtype)
+    panels = -(-columns // panel)
+    packed = empty(groups * panels * len(taps) * rows * panel, w.dtype)
+    shape = np.array([panel, panels, rows, columns, row_stride, column_stride, group_stride, len(taps)])
+    launch(_pack, groups * panels, w, packed, np.array(taps, np.int64), shape, work=packed.size)
+    return packed
+
+
+def pack_bias(b, groups):
+    """The bias in panels like the filters, or None."""
+    if b is None:
+        return None
+    columns = b.size // groups
+    panel = panel_width(columns, b.dtype)
+    packed = np.zeros((groups, -(-columns // panel) * panel), b.dtype)
+    packed[:, :columns] = b.reshape(groups, columns)
+    return packed.reshape(-1)

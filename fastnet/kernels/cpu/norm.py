@@ -1,0 +1,188 @@
+"""Batch normalisation (Ioffe and Szegedy, "Batch normalization", 2015, algorithm 1), two passes over memory each way.
+
+Channels-last, x is a matrix of rows (pixels) by C. A block is some rows; what it contributes to a sum over all rows it
+leaves in its own line of a table of partial sums, and the lines are added in order: the same bits for any number of
+threads.
+"""
+import numpy as np
+
+from fastnet.kernels import checks
+from fastnet.kernels.cpu import simd
+from fastnet.kernels.cpu._jit import jit, launch
+from fastnet.kernels.cpu.array import empty, flat, like
+
+# Numbers in a block: two readings of it come from the second cache.
+_BLOCK = 16_384
+
+
+def batchnorm_forward(x, gamma, beta, eps, relu=False):
+    """(y, mean, var): y = gamma (x - mean) / sqrt(var + eps) + beta, with the biased variance of each channel.
+
+    x (N, C) or (N, C, H, W). The blocks' means and squared deviations are combined after Chan, Golub and LeVeque,
+    "Updating formulae and a pairwise algorithm for computing sample variances", 1979: one reading, without
+    cancellation.
+    """
+    x = checks.floating(x, "x")
+    c = checks.batchnorm_channels(x.shape, training=True)
+    gamma, beta, eps = _scale(x, gamma, beta, eps, c)
+    y, flat_x = like(x), flat(x)
+    rows, lines, blocks = _blocks(x, c)
+    means, squares = empty(blocks * c, x.dtype), empty(blocks * c, x.dtype)
+    mean, var, channel = np.empty(c, x.dtype), np.empty(c, x.dtype), np.empty(3 * c, x.dtype)
+    launch(_moments, blocks, flat_x, means, squares, c, rows, lines, work=x.size)
+    launch(_combine_moments, 1, means, squares, flat(gamma), flat(beta), eps, mean, var, channel, rows, lines, work=0)
+    launch(_apply, blocks, flat_x, flat(y), channel, c, rows, lines, bool(relu), work=x.size)
+    return y, mean, var
+
+
+def batchnorm_backward(dy, x, gamma, beta, mean, var, eps, relu=False):
+    """(dx, dgamma, dbeta): dbeta = sum of dy, dgamma = sum of dy xhat, dx = gamma / sqrt(var + eps)
+    (dy - dbeta / m - xhat dgamma / m) over m values a channel. relu=True sets dy to 0 where y was not positive."""
+    dy = checks.floating(dy, "dy")
+    x = checks.floating(x, "x", like=dy)
+    c = checks.batchnorm_channels(x.shape, training=True)
+    checks.has_shape(dy, x.shape, "dy")
+    gamma, beta, eps = _scale(dy, gamma, beta, eps, c)
+    mean, var = checks.operand(mean, (c,), "mean", like=dy), checks.operand(var, (c,), "var", like=dy)
+    dx, flat_dy, flat_x = like(x), flat(dy), flat(x)
+    rows, lines, blocks = _blocks(x, c)
+    channel, means = np.empty(4 * c, dy.dtype), np.empty(2 * c, dy.dtype)
+    dgamma, dbeta = np.empty(c, dy.dtype), np.empty(c, dy.dtype)
+    sums, products = empty(blocks * c, dy.dtype), empty(blocks * c, dy.dtype)
+    launch(_scales, 1, flat(gamma), flat(beta), flat(mean), flat(var), eps, channel, work=0)
+    launch(_gradient_sums, blocks, flat_dy, flat_x, channel, sums, products, c, rows, lines, bool(relu), work=x.size)
+    launch(_combine_sums, 1, sums, products, dbeta, dgamma, means, rows, work=0)
+    launch(_input_gradient, blocks, flat_dy, flat_x, flat(dx), channel, means, c, rows, lines, bool(relu), work=x.size)
+    return dx, dgamma, dbeta
+
+
+def batchnorm_inference(x, gamma, beta, mean, var, eps, relu=False):
+    """y as in batchnorm_forward with the statistics given."""
+    x = checks.floating(x, "x")
+    c = checks.batchnorm_channels(x.shape, training=False)
+    gamma, beta, eps = _scale(x, gamma, beta, eps, c)
+    mean, var = checks.operand(mean, (c,), "mean", like=x), checks.operand(var, (c,), "var", like=x)
+    y, channel = like(x), np.empty(4 * c, x.dtype)
+    rows, lines, blocks = _blocks(x, c)
+    launch(_scales, 1, flat(gamma), flat(beta), flat(mean), flat(var), eps, channel, work=0)
+    launch(_apply, blocks, flat(x), flat(y), channel, c, rows, lines, bool(relu), work=x.size)
+    return y
+
+
+def _scale(x, gamma, beta, eps, c):
+    gamma, beta = checks.operand(gamma, (c,), "gamma", like=x), checks.operand(beta, (c,), "beta", like=x)
+    return gamma, beta, checks.above_zero(eps, "eps")
+
+
+def _blocks(x, c):
+    """(rows, rows of a block, blocks)."""
+    rows = x.size // c
+    lines = max(1, _BLOCK // c)
+    return rows, lines, -(-rows // lines)
+
+
+@jit
+def _scales(block, slot, gamma, beta, mean, var, eps, channel):
+    """What the kernels below read for each channel: mean, gamma / deviation, beta and 1 / deviation, in four rows."""
+    c = mean.size
+    for j in range(c):
+        inverse = 1 / np.sqrt(var[j] + var.dtype.type(eps))
+        channel[j], channel[c + j] = mean[j], gamma[j] * inverse
+        channel[2 * c + j], channel[3 * c + j] = beta[j], inverse
+
+
+@jit
+def _moments(block, slot, x, means, squares, c, rows, lines):
+    """A block's mean of each channel, and the sum of the squared deviations from it."""
+    first, last = block * lines, min((block + 1) * lines, rows)
+    count = x.dtype.type(last - first)
+    for j in range(0, c, simd.lanes(x)):
+        n = c - j
+        # Relative to the first row, so that a large mean does not swallow what the rows differ by.
+        pivot, total = simd.load_part(x, first * c + j, n), simd.full(x, 0)
+        for i in range(first, last):
+            total = total + (simd.load_part(x, i * c + j, n) - pivot)
+        mean = simd.fma(total, simd.full(x, 1 / count), pivot)
+        square = simd.full(x, 0)
+        for i in range(first, last):
+            v = simd.load_part(x, i * c + j, n) - mean
+            square = simd.fma(v, v, square)
+        simd.store_part(means, block * c + j, mean, n)
+        simd.store_part(squares, block * c + j, square, n)
+
+
+@jit
+def _combine_moments(block, slot, means, squares, gamma, beta, eps, mean, var, channel, rows, lines):
+    """Mean and variance of all rows from those of the blocks, and what `_apply` reads."""
+    c = mean.size
+    for j in range(c):
+        total = 0.0
+        for at in range(j, means.size, c):
+            total += means[at] * float(min(lines, rows - at // c * lines))
+        centre = total / rows
+        square = 0.0
+        for at in range(j, means.size, c):
+            away = means[at] - centre
+            square += squares[at] + away * away * min(lines, rows - at // c * lines)
+        mean[j] = centre
+        var[j] = square / rows
+        channel[j], channel[c + j] = mean[j], gamma[j] / np.sqrt(var[j] + var.dtype.type(eps))
+        channel[2 * c + j] = beta[j]
+
+
+@jit
+def _apply(block, slot, x, y, channel, c, rows, lines, relu):
+    """y = (x - mean) gamma / deviation + beta."""
+    for i in range(block * lines, min((block + 1) * lines, rows)):
+        for j in range(0, c, simd.lanes(x)):
+            n, at = c - j, i * c + j
+            v = simd.load_part(x, at, n) - simd.load_part(channel, j, n)
+            v = simd.fma(v, simd.load_part(channel, c + j, n), simd.load_part(channel, 2 * c + j, n))
+            simd.store_part(y, at, simd.relu(v) if relu else v, n)
+
+
+@jit
+def _gradient_sums(block, slot, dy, x, channel, sums, products, c, rows, lines, relu):
+    """A block's sums of dy and of dy xhat."""
+    first, last = block * lines, min((block + 1) * lines, rows)
+    for j in range(0, c, simd.lanes(x)):
+        n = c - j
+        mean, scale = simd.load_part(channel, j, n), simd.load_part(channel, c + j, n)
+        beta, inverse = simd.load_part(channel, 2 * c + j, n), simd.load_part(channel, 3 * c + j, n)
+        total, product = simd.full(x, 0), simd.full(x, 0)
+        for i in range(first, last):
+            g, v = simd.load_part(dy, i * c + j, n), simd.load_part(x, i * c + j, n) - mean
+            if relu:
+                g = simd.positive(g, simd.fma(v, scale, beta))
+            total = total + g
+            product = simd.fma(g, v, product)
+        simd.store_part(sums, block * c + j, total, n)
+        simd.store_part(products, block * c + j, product * inverse, n)
+
+
+@jit
+def _combine_sums(block, slot, sums, products, dbeta, dgamma, means, rows):
+    """dbeta and dgamma, and both divided by the number of rows."""
+    c = dbeta.size
+    for j in range(c):
+        total, product = 0.0, 0.0
+        for at in range(j, sums.size, c):
+            total += sums[at]
+            product += products[at]
+        dbeta[j], dgamma[j] = total, product
+        means[j], means[c + j] = total / rows, product / rows
+
+
+@jit
+def _input_gradient(block, slot, dy, x, dx, channel, means, c, rows, lines, relu):
+    """dx from dy and xhat; `means` holds dbeta / m and dgamma / m."""
+    for i in range(block * lines, min((block + 1) * lines, rows)):
+        for j in range(0, c, simd.lanes(x)):
+            n, at = c - j, i * c + j
+            scale = simd.load_part(channel, c + j, n)
+            g, v = simd.load_part(dy, at, n), simd.load_part(x, at, n) - simd.load_part(channel, j, n)
+            if relu:
+                g = simd.positive(g, simd.fma(v, scale, simd.load_part(channel, 2 * c + j, n)))
+            share = simd.load_part(channel, 3 * c + j, n) * simd.load_part(means, c + j, n)
+            v = g - simd.load_part(means, j, n) - v * share
+            simd.store_part(dx, at, scale * v, n)

@@ -1,0 +1,118 @@
+"""Explicit vectors and register tiles, the instructions that the compiled kernels are made of.
+
+A vector holds as many numbers as one register of the host does: ``lanes(x)`` of them for the dtype of array ``x``. All
+primitives name memory as (array, index of the first element), so the same kernel source runs compiled, and step by step
+as plain Python with ``NUMBA_DISABLE_JIT=1``. `simd_python` says in NumPy what each primitive does; `simd_llvm` and
+`simd_tiles` emit the same as LLVM vector instructions. Arrays are one-dimensional and C-contiguous.
+
+Register tiles do all the multiplying (Goto and van de Geijn, "Anatomy of High-Performance Matrix
+Multiplication", 2008; for the table of row offsets see Dukhan, "The Indirect Convolution Algorithm", 2019):
+
+A tile is some rows of accumulators, a row one *panel* of columns: `WIDE` panels have ``VECTORS`` vectors, `NARROW` ones
+a single vector and more rows, `HALF` ones half of one.
+"""
+from typing import NamedTuple
+
+import llvmlite.binding
+import numpy as np
+from numba import config
+
+_AVX512 = ("avx512", "skylake-avx512", "cascadelake", "cooperlake", "icelake", "sapphirerapids", "emeraldrapids",
+           "graniterapids", "znver4", "znver5", "x86-64-v4")
+_AVX2 = ("haswell", "broadwell", "skylake", "alderlake", "znver1", "znver2", "znver3", "x86-64-v3", "core-avx2")
+
+
+def _host():
+    """"avx512", "avx2", "neon" or "plain": the widest instruction set that Numba will compile for.
+
+    Numba compiles for the host unless NUMBA_CPU_NAME and NUMBA_CPU_FEATURES say otherwise, and so does this. A name
+    alone is taken for the whole processor, though Numba then still compiles for the host's features: set
+    NUMBA_CPU_FEATURES to the empty string for those of the named one. Too narrow or too wide a vector costs speed only.
+    """
+    if not llvmlite.binding.get_process_triple().startswith(("x86_64", "amd64", "i686")):
+        arm = llvmlite.binding.get_process_triple().startswith(("aarch64", "arm64"))
+        return "neon" if arm else "plain"
+    if config.CPU_NAME in (None, llvmlite.binding.get_host_cpu_name()):
+        features = dict(llvmlite.binding.get_host_cpu_features())
+    else:
+        name = config.CPU_NAME.lower()
+        wide = name in _AVX512
+        features = {"avx512f": wide, "avx2": wide or name in _AVX2, "fma": wide or name in _AVX2}
+    # "+avx2,-fma": in what it differs from that processor.
+    for change in filter(None, (config.CPU_FEATURES or "").split(",")):
+        features[change[1:]] = change[0] == "+"
+    if features.get("avx512f"):
+        return "avx512"
+    return "avx2" if features.get("avx2") and features.get("fma") else "plain"
+
+
+HOST = _host()
+# Bytes of a vector register, and the tile shapes: accumulators, one row of b and one broadcast must fit the register
+# file (32 registers with AVX-512 and NEON, 16 otherwise).
+VECTOR_BYTES, ROWS, NARROW_ROWS, DEPTH_ROWS, VECTORS = {
+    "avx512": (64, 12, 24, 8, 2),
+    "avx2": (32, 6, 12, 4, 2),
+    "neon": (16, 6, 24, 6, 4),
+    "plain": (16, 4, 8, 4, 2),
+}[HOST]
+
+if config.DISABLE_JIT:
+    from fastnet.kernels.cpu import simd_python as _implementation
+    from fastnet.kernels.cpu import simd_python as _tiles
+else:
+    from fastnet.kernels.cpu import simd_llvm as _implementation
+    from fastnet.kernels.cpu import simd_tiles as _tiles
+
+_implementation.configure(VECTOR_BYTES)
+lanes = _implementation.lanes
+load = _implementation.load
+load_part = _implementation.load_part
+store = _implementation.store
+store_part = _implementation.store_part
+prefetch = _implementation.prefetch
+full = _implementation.full
+fma = _implementation.fma
+relu = _implementation.relu
+positive = _implementation.positive
+pick = _implementation.pick
+matching = _implementation.matching
+load_index = _implementation.load_index
+store_index = _implementation.store_index
+total = _implementation.total
+
+
+class Tiles(NamedTuple):
+    """The register tiles for one width of panels, and that width in half vectors."""
+
+    halves: int
+    rows: int
+    depth_rows: int
+    tile: object
+    tile_plain: object
+    tile_runs: object
+
+
+def _tiles_of(halves, rows, depth_rows):
+    return Tiles(halves, rows, depth_rows, _tiles.make_tile(ROWS, halves), _tiles.make_tile_plain(rows, halves),
+                 _tiles.make_tile_runs(depth_rows, halves))
+
+
+# Panels of a half vector, of one and of several: the fewest columns that a tile can be wide and still hold `n` numbers.
+HALF = _tiles_of(1, NARROW_ROWS, 2 * DEPTH_ROWS)
+NARROW = _tiles_of(2, NARROW_ROWS, 2 * DEPTH_ROWS)
+WIDE = _tiles_of(2 * VECTORS, ROWS, DEPTH_ROWS)
+
+
+def tiles_for(columns, dtype):
+    """The tiles that waste the least on so many columns."""
+    count = width(dtype)
+    return HALF if 2 * columns <= count else NARROW if columns <= count else WIDE
+
+
+make_transform = _tiles.make_transform
+make_transform_biased = _tiles.make_transform_biased
+
+
+def width(dtype):
+    """Numbers of that dtype in one vector: `lanes` for use outside of kernels."""
+    return VECTOR_BYTES // np.dtype(dtype).itemsize

@@ -1,0 +1,318 @@
+"""The SIMD primitives as LLVM vector instructions; `simd_python` says what each of them means.
+
+Loads and stores carry the alignment of one element, because arrays may start anywhere. Nothing here checks a bound.
+"""
+import operator
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic, models, overload, register_model
+
+I32, I64 = ir.IntType(32), ir.IntType(64)
+_LLVM = {types.float32: ir.FloatType(), types.float64: ir.DoubleType()}
+_BYTES = {types.float32: 4, types.float64: 8}
+_vectors = {}
+
+
+class Vector(types.Type):
+    """The Numba type of one register full of numbers."""
+
+    def __init__(self, dtype, count):
+        self.dtype, self.count = dtype, count
+        self.llvm = ir.VectorType(_LLVM[dtype], count)
+        self.align = I32(_BYTES[dtype])
+        self.suffix = f"v{count}f{8 * _BYTES[dtype]}"
+        super().__init__(name=f"vector({dtype}, {count})")
+
+    def constant(self, value):
+        """An LLVM constant with every lane equal to value."""
+        return ir.Constant(self.llvm, [float(value)] * self.count)
+
+
+@register_model(Vector)
+class _VectorModel(models.PrimitiveModel):
+    def __init__(self, manager, kind):
+        super().__init__(manager, kind, kind.llvm)
+
+
+def configure(vector_bytes):
+    """Set the size of a vector register in bytes; `simd` does it once."""
+    for dtype, size in _BYTES.items():
+        _vectors[dtype] = Vector(dtype, vector_bytes // size)
+
+
+# Emitting, shared by the primitives below
+
+
+def _flat(x):
+    """The vector type for array type x; None where x is no flat array of a supported dtype."""
+    good = isinstance(x, types.Array) and x.ndim == 1 and x.layout == "C" and x.dtype in _vectors
+    return _vectors[x.dtype] if good else None
+
+
+def _data(context, builder, kind, array):
+    return context.make_array(kind)(context, builder, array).data
+
+
+def _call(builder, name, result, args):
+    function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(result, [a.type for a in args]), name)
+    return builder.call(function, args)
+
+
+def _splat(builder, scalar, count):
+    kind = ir.VectorType(scalar.type, count)
+    undefined = ir.Constant(kind, ir.Undefined)
+    first = builder.insert_element(undefined, scalar, I32(0))
+    return builder.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(I32, count), [0] * count))
+
+
+def _load(builder, vector, pointer):
+    return builder.load(builder.bitcast(pointer, vector.llvm.as_pointer()), align=vector.align.constant)
+
+
+def _store(builder, vector, value, pointer):
+    builder.store(value, builder.bitcast(pointer, vector.llvm.as_pointer()), align=vector.align.constant)
+
+
+def _below(builder, n, count):
+    """The mask of the lanes whose number is below the integer n."""
+    lanes_ = ir.Constant(ir.VectorType(I64, count), list(range(count)))
+    return builder.icmp_signed("<", lanes_, _splat(builder, n, count))
+
+
+def _load_part(builder, vector, pointer, n):
+    """All lanes at once where n covers them, which is the common case; a masked load can be slow."""
+    whole = builder.icmp_signed(">=", n, I64(vector.count))
+    with builder.if_else(whole, likely=True) as (then, otherwise):
+        with then:
+            full_value, full_block = _load(builder, vector, pointer), builder.block
+        with otherwise:
+            address = builder.bitcast(pointer, vector.llvm.as_pointer())
+            operands = [address, vector.align, _below(builder, n, vector.count), vector.constant(0)]
+            part = _call(builder, f"llvm.masked.load.{vector.suffix}.p0", vector.llvm, operands)
+            part_block = builder.block
+    value = builder.phi(vector.llvm)
+    value.add_incoming(full_value, full_block)
+    value.add_incoming(part, part_block)
+    return value
+
+
+def _store_part(builder, vector, value, pointer, n):
+    whole = builder.icmp_signed(">=", n, I64(vector.count))
+    with builder.if_else(whole, likely=True) as (then, otherwise):
+        with then:
+            _store(builder, vector, value, pointer)
+        with otherwise:
+            address = builder.bitcast(pointer, vector.llvm.as_pointer())
+            mask = _below(builder, n, vector.count)
+            _call(builder, f"llvm.masked.store.{vector.suffix}.p0", ir.VoidType(), [value, address, vector.align, mask])
+
+
+def _fma(builder, vector, a, b, c):
+    # fmuladd, not fma: on a host without the instruction that is a multiplication and an addition, not a library call.
+    return _call(builder, f"llvm.fmuladd.{vector.suffix}", vector.llvm, [a, b, c])
+
+
+def _lower_bound(builder, vector, relu_):
+    """0 for a ReLU, -inf for none."""
+    return builder.select(builder.icmp_signed("!=", relu_, I64(0)), vector.constant(0), vector.constant("-inf"))
+
+
+def _at_least(builder, lower, value):
+    """max(value, lower), with NaN kept."""
+    return builder.select(builder.fcmp_ordered("<=", value, lower), lower, value)
+
+
+# Primitives
+
+
+@intrinsic
+def lanes(typingctx, x):
+    vector = _flat(x)
+    if vector:
+        return types.int64(x), lambda context, builder, signature, args: I64(vector.count)
+
+
+@intrinsic
+def load(typingctx, x, i):
+    vector = _flat(x)
+
+    def emit(context, builder, signature, args):
+        return _load(builder, vector, builder.gep(_data(context, builder, x, args[0]), [args[1]]))
+
+    if vector:
+        return vector(x, types.int64), emit
+
+
+@intrinsic
+def load_part(typingctx, x, i, n):
+    vector = _flat(x)
+
+    def emit(context, builder, signature, args):
+        return _load_part(builder, vector, builder.gep(_data(context, builder, x, args[0]), [args[1]]), args[2])
+
+    if vector:
+        return vector(x, types.int64, types.int64), emit
+
+
+@intrinsic
+def store(typingctx, x, i, v):
+    vector = _flat(x)
+
+    def emit(context, builder, signature, args):
+        _store(builder, vector, args[2], builder.gep(_data(context, builder, x, args[0]), [args[1]]))
+        return context.get_dummy_value()
+
+    if vector and v == vector:
+        return types.void(x, types.int64, v), emit
+
+
+@intrinsic
+def store_part(typingctx, x, i, v, n):
+    vector = _flat(x)
+
+    def emit(context, builder, signature, args):
+        pointer = builder.gep(_data(context, builder, x, args[0]), [args[1]])
+        _store_part(builder, vector, args[2], pointer, args[3])
+        return context.get_dummy_value()
+
+    if vector and v == vector:
+        return types.void(x, types.int64, v, types.int64), emit
+
+
+@intrinsic
+def prefetch(typingctx, x, i):
+    def emit(context, builder, signature, args):
+        pointer = builder.gep(_data(context, builder, x, args[0]), [args[1]])
+        _call(builder, "llvm.prefetch.p0", ir.VoidType(), [builder.bitcast(pointer, ir.IntType(8).as_pointer()),
+                                                           I32(0), I32(2), I32(1)])
+        return context.get_dummy_value()
+
+    if _flat(x):
+        return types.void(x, types.int64), emit
+
+
+@intrinsic
+def full(typingctx, x, value):
+    vector = _flat(x)
+    if vector:
+        return vector(x, x.dtype), lambda context, builder, signature, args: _splat(builder, args[1], vector.count)
+
+
+@intrinsic
+def fma(typingctx, a, b, c):
+    if isinstance(a, Vector) and a == b == c:
+        return a(a, a, a), lambda context, builder, signature, args: _fma(builder, a, *args)
+
+
+@intrinsic
+def relu(typingctx, v):
+    def emit(context, builder, signature, args):
+        zero = v.constant(0)
+        return builder.select(builder.fcmp_ordered("<=", args[0], zero), zero, args[0])
+
+    if isinstance(v, Vector):
+        return v(v), emit
+
+
+@intrinsic
+def positive(typingctx, v, m):
+    def emit(context, builder, signature, args):
+        zero = v.constant(0)
+        return builder.select(builder.fcmp_ordered(">", args[1], zero), args[0], zero)
+
+    if isinstance(v, Vector) and v == m:
+        return v(v, m), emit
+
+
+@intrinsic
+def pick(typingctx, v, w, a, b):
+    def emit(context, builder, signature, args):
+        v, w, a, b = args
+        nan = builder.and_(builder.fcmp_unordered("uno", v, v), builder.fcmp_ordered("ord", w, w))
+        return builder.select(builder.or_(builder.fcmp_ordered(">", v, w), nan), a, b)
+
+    if isinstance(v, Vector) and v == w == a == b:
+        return v(v, v, v, v), emit
+
+
+@intrinsic
+def matching(typingctx, v, a, b):
+    def emit(context, builder, signature, args):
+        return builder.select(builder.fcmp_ordered("==", args[1], args[2]), args[0], v.constant(0))
+
+    if isinstance(v, Vector) and v == a == b:
+        return v(v, v, v), emit
+
+
+@intrinsic
+def load_index(typingctx, index, i, n, x):
+    vector = _flat(x)
+
+    def emit(context, builder, signature, args):
+        kind = ir.VectorType(ir.IntType(index.dtype.bitwidth), vector.count)
+        pointer = builder.gep(_data(context, builder, index, args[0]), [args[1]])
+        operands = [builder.bitcast(pointer, kind.as_pointer()), I32(index.dtype.bitwidth // 8),
+                    _below(builder, args[2], vector.count), ir.Constant(kind, [0] * vector.count)]
+        name = f"llvm.masked.load.v{vector.count}i{index.dtype.bitwidth}.p0"
+        return builder.uitofp(_call(builder, name, kind, operands), vector.llvm)
+
+    if vector:
+        return vector(index, types.int64, types.int64, x), emit
+
+
+@intrinsic
+def store_index(typingctx, index, i, v, n):
+    def emit(context, builder, signature, args):
+        kind = ir.VectorType(ir.IntType(index.dtype.bitwidth), v.count)
+        pointer = builder.gep(_data(context, builder, index, args[0]), [args[1]])
+        # By way of 32 bits: that is the conversion that vector units have.
+        numbers = builder.trunc(builder.fptoui(args[2], ir.VectorType(I32, v.count)), kind)
+        whole = builder.icmp_signed(">=", args[3], I64(v.count))
+        with builder.if_else(whole, likely=True) as (then, otherwise):
+            with then:
+                builder.store(numbers, builder.bitcast(pointer, kind.as_pointer()), align=index.dtype.bitwidth // 8)
+            with otherwise:  # one by one: LLVM 22 stores four bytes where the mask of a masked store is known to be one
+                for lane in range(v.count - 1):
+                    with builder.if_then(builder.icmp_signed("<", I64(lane), args[3])):
+                        builder.store(builder.extract_element(numbers, I32(lane)), builder.gep(pointer, [I64(lane)]))
+        return context.get_dummy_value()
+
+    if isinstance(v, Vector):
+        return types.void(index, types.int64, v, types.int64), emit
+
+
+@intrinsic
+def total(typingctx, v):
+    def emit(context, builder, signature, args):
+        value, count = args[0], v.count
+        while count > 1:
+            count //= 2
+            kind = ir.VectorType(I32, count)
+            low = builder.shuffle_vector(value, value, ir.Constant(kind, list(range(count))))
+            high = builder.shuffle_vector(value, value, ir.Constant(kind, list(range(count, 2 * count))))
+            value = builder.fadd(low, high)
+        return builder.extract_element(value, I32(0))
+
+    if isinstance(v, Vector):
+        return v.dtype(v), emit
+
+
+def _operator(symbol, instruction):
+    @intrinsic
+    def combine(typingctx, a, b):
+        def emit(context, builder, signature, args):
+            return getattr(builder, instruction)(args[0], args[1], flags=("contract",))
+
+        if isinstance(a, Vector) and a == b:
+            return a(a, b), emit
+
+    @overload(symbol)
+    def implementation(a, b):
+        if isinstance(a, Vector) and isinstance(b, Vector):
+            return lambda a, b: combine(a, b)
+
+
+for _symbol, _instruction in ((operator.add, "fadd"), (operator.sub, "fsub"), (operator.mul, "fmul")):
+    _operator(_symbol, _instruction)

@@ -1,0 +1,195 @@
+"""What each SIMD primitive means, in plain NumPy: run when Numba's compiler is off (``NUMBA_DISABLE_JIT=1``)."""
+import numpy as np
+
+_vector_bytes = 0
+
+
+def configure(vector_bytes):
+    """Set the size of a vector register in bytes; `simd` does it once."""
+    global _vector_bytes
+    _vector_bytes = vector_bytes
+
+
+def lanes(x):
+    """Numbers of x's dtype in one vector."""
+    return _vector_bytes // x.itemsize
+
+
+def load(x, i):
+    """The vector at x[i : i + lanes]."""
+    return _slice(x, i, lanes(x)).copy()
+
+
+def load_part(x, i, n):
+    """A vector of x[i : i + n], zeros behind it; only min(n, lanes) elements are read, none where n <= 0."""
+    n = min(max(n, 0), lanes(x))
+    v = np.zeros(lanes(x), x.dtype)
+    if n:
+        v[:n] = _slice(x, i, n)
+    return v
+
+
+def store(x, i, v):
+    """Write the vector v to x[i : i + lanes]."""
+    _slice(x, i, lanes(x))[:] = v
+
+
+def store_part(x, i, v, n):
+    """Write the first min(n, lanes) numbers of v to x[i : i + n]; nothing where n <= 0."""
+    n = min(max(n, 0), lanes(x))
+    if n:
+        _slice(x, i, n)[:] = v[:n]
+
+
+def prefetch(x, i):
+    """Ask for x[i] to be brought into the second cache, and do not wait for it."""
+
+
+def full(x, value):
+    """A vector of x's dtype with every lane equal to value."""
+    return np.full(lanes(x), value, x.dtype)
+
+
+def fma(a, b, c):
+    """a * b + c, lane by lane (rounded once where the host can)."""
+    return a * b + c
+
+
+def relu(v):
+    """max(v, 0), lane by lane; NaN stays NaN."""
+    return np.where(v <= 0, v.dtype.type(0), v)
+
+
+def positive(v, m):
+    """v where m > 0, else 0."""
+    return np.where(m > 0, v, v.dtype.type(0))
+
+
+def pick(v, w, a, b):
+    """a where v > w, or v is NaN and w is not, else b."""
+    return np.where((v > w) | (np.isnan(v) & ~np.isnan(w)), a, b)
+
+
+def matching(v, a, b):
+    """v where a == b, else 0."""
+    return np.where(a == b, v, v.dtype.type(0))
+
+
+def load_index(index, i, n, x):
+    """`load_part` of an array of small unsigned integers, as a vector of x's dtype."""
+    n = min(max(n, 0), lanes(x))
+    v = np.zeros(lanes(x), x.dtype)
+    if n:
+        v[:n] = _slice(index, i, n)
+    return v
+
+
+def store_index(index, i, v, n):
+    """`store_part` of whole numbers into an array of small unsigned integers."""
+    n = min(max(n, 0), len(v))
+    if n:
+        _slice(index, i, n)[:] = v[:n]
+
+
+def total(v):
+    """The sum of the lanes, in halves: the same order on every run."""
+    while len(v) > 1:
+        v = v[: len(v) // 2] + v[len(v) // 2:]
+    return v[0]
+
+
+def make_tile(rows, halves):
+    """The tile with that many rows, and half vectors to a row."""
+
+    def tile(a, a0, table, t, zeros, runs, length, step, b, b0, bias, bias0, c, c0, at, at0, m, n, relu_):
+        """c[c0 + at[at0 + i] + j] = bias[bias0 + j] + sum over r < runs and l < length of
+        row_ri[l * step] * b[b0 + (r * length + l) * panel + j], for i < m and j < n, max(., 0) of it with relu_ != 0.
+
+        row_ri starts at a[a0 + table[t + r * rows + i]], or at zeros[0] where that entry is negative. Of a only rows
+        i < m are read, of c only m x n numbers written; m is at least 1.
+        """
+        panel = halves * lanes(b) // 2
+        acc = np.tile(_slice(bias, bias0, panel), (rows, 1))
+        for r in range(runs):
+            left = np.empty((rows, length), a.dtype)
+            for i in range(rows):
+                start = table[t + r * rows + (i if i < m else 0)]
+                source, start = (zeros, 0) if start < 0 else (a, a0 + start)
+                left[i] = _slice(source, start, (length - 1) * step + 1)[::step] if length else 0
+            acc += left @ _slice(b, b0 + r * length * panel, length * panel).reshape(length, panel)
+        if relu_:
+            acc = relu(acc)
+        n = min(n, panel)
+        for i in range(min(m, rows)):
+            _slice(c, c0 + at[at0 + i], n)[:] = acc[i, :n]
+
+    return tile
+
+
+def make_tile_plain(rows, halves):
+    """The tile for rows at even distances, without bias, edges or anything else that short products cannot pay for."""
+
+    def tile_plain(a, a0, a_row, length, b, b0, c, c0, c_row):
+        """c[c0 + i * c_row + j] = sum over l < length of a[a0 + i * a_row + l] * b[b0 + l * panel + j], for all i <
+        rows and j < panel."""
+        panel = halves * lanes(b) // 2
+        right = _slice(b, b0, length * panel).reshape(length, panel)
+        for i in range(rows):
+            _slice(c, c0 + i * c_row, panel)[:] = _slice(a, a0 + i * a_row, length) @ right
+
+    return tile_plain
+
+
+def make_tile_runs(rows, halves):
+    """The accumulating tile with that many rows, and half vectors to a row."""
+
+    def tile_runs(a, offsets, o, step, b, b0, table, t, runs, c, c0, ldc):
+        """c[c0 + i * ldc + j] += sum over r < runs and l < n_r of
+        a[a_r + offsets[o + i] + l * step] * b[b0 + b_r + l * panel + j], for all i < rows and j < panel,
+
+        with (a_r, b_r, n_r) = table[t + 3 * r : t + 3 * r + 3].
+        """
+        panel = halves * lanes(b) // 2
+        for r in range(runs):
+            a_r, b_r, n = table[t + 3 * r: t + 3 * r + 3]
+            if n > 0:
+                right = _slice(b, b0 + b_r, n * panel).reshape(n, panel)
+                for i in range(rows):
+                    left = _slice(a, a_r + offsets[o + i], (n - 1) * step + 1)[::step]
+                    _slice(c, c0 + i * ldc, panel)[:] += left @ right
+
+    return tile_runs
+
+
+def make_transform(matrix):
+    """The primitive that applies `matrix` to both sides of a patch of vectors."""
+    biased = make_transform_biased(matrix)
+
+    def transform(x, x0, x_row, x_column, y, y0, y_row, y_column):
+        """y_ij = sum over k, l of matrix[i, k] matrix[j, l] x_kl, vectors at x[x0 + k * x_row + l * x_column] and
+        y[y0 + i * y_row + j * y_column]."""
+        biased(x, x0, x_row, x_column, y, y0, y_row, y_column, np.zeros(lanes(x), x.dtype), 0, 0)
+
+    return transform
+
+
+def make_transform_biased(matrix):
+    """The same with a bias added to every vector of the result, and max(., 0) where asked for."""
+    rows, columns = matrix.shape
+
+    def transform(x, x0, x_row, x_column, y, y0, y_row, y_column, bias, bias0, relu_):
+        """y_ij of `make_transform` plus the vector at bias[bias0], max(., 0) of it with relu_ != 0."""
+        patch = np.array([[load(x, x0 + i * x_row + j * x_column) for j in range(columns)] for i in range(columns)])
+        result = np.einsum("ik,klv,jl->ijv", matrix, patch, matrix).astype(x.dtype) + load(bias, bias0)
+        for i in range(rows):
+            for j in range(rows):
+                store(y, y0 + i * y_row + j * y_column, relu(result[i, j]) if relu_ else result[i, j])
+
+    return transform
+
+
+def _slice(x, i, n):
+    """x[i : i + n], refused where it does not lie inside: the compiled primitives would read foreign memory."""
+    if i < 0 or i + n > x.size:
+        raise IndexError(f"a primitive wants elements {i} to {i + n} of an array of {x.size}")
+    return x[i: i + n]

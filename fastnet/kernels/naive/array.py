@@ -1,0 +1,45 @@
+"""Memory order, padding, and the windows that convolution and pooling slide over an image."""
+import numpy as np
+
+
+def channels_last(array):
+    """A new array of the same values, images (N, C, H, W) as (N, H, W, C) in memory, all others in C order."""
+    if array.ndim == 4:
+        return array.transpose(0, 2, 3, 1).copy().transpose(0, 3, 1, 2)
+    return np.array(array, order="C")
+
+
+def rectify(array, relu=True):
+    """max(array, 0), NaN staying NaN, where `relu` is true, else the array itself."""
+    return np.maximum(array, 0) if relu else array
+
+
+def masked(dx, mask):
+    """dx where ``mask > 0`` and 0 elsewhere; dx itself without a mask."""
+    return dx if mask is None else np.where(mask > 0, dx, 0)
+
+
+def pad(x, padding, value=0):
+    """x (..., H, W) with a frame of `value` around it; padding is (top, bottom, left, right)."""
+    top, bottom, left, right = padding
+    frame = [(0, 0)] * (x.ndim - 2) + [(top, bottom), (left, right)]
+    return np.pad(x, frame, constant_values=value)
+
+
+def unpad(x, padding):
+    """x (..., H, W) without its frame."""
+    top, bottom, left, right = padding
+    return x[..., top:x.shape[-2] - bottom, left:x.shape[-1] - right]
+
+
+def offsets(kernel_size, stride, dilation, output_hw):
+    """For every kernel offset (r, s) the slices, one vertical and one horizontal, of the padded image whose pixel
+    [..., p, q] is the one that offset (r, s) of the window at output (p, q) covers."""
+    for r in range(kernel_size[0]):
+        for s in range(kernel_size[1]):
+            yield r, s, (..., _slice(r * dilation[0], stride[0], output_hw[0]),
+                         _slice(s * dilation[1], stride[1], output_hw[1]))
+
+
+def _slice(start, step, count):
+    return slice(start, start + step * (count - 1) + 1, step)

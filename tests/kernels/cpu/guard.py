@@ -1,0 +1,182 @@
+"""Run the operations with each array between two pages of memory that nobody may touch.
+
+    python -m tests.kernels.cpu.guard end     arrays end where the second page begins
+    python -m tests.kernels.cpu.guard start   arrays start where the first page ends
+
+A read or write outside of an array on its tight side kills the process. On the other side, up to the page, there are
+known bytes, and whoever changes one of them is found when the array is freed. NumPy gets its memory from here (NEP 49),
+so that this holds for inputs, outputs, scratch memory and the small arrays that operations make for themselves.
+"""
+import contextlib
+import ctypes
+import faulthandler
+import mmap
+import os
+import sys
+from ctypes import c_char, c_int, c_long, c_size_t, c_uint8, c_void_p, py_object
+
+import numba
+import numpy as np
+
+from fastnet.data import DataLoader
+from fastnet.kernels import load
+from fastnet.kernels.cpu import array
+from tests.kernels import cases
+from tests.kernels.test_backends import outcome
+
+libc = ctypes.CDLL(None, use_errno=True)
+libc.mmap.argtypes, libc.mmap.restype = (c_void_p, c_size_t, c_int, c_int, c_int, c_long), c_void_p
+libc.mprotect.argtypes = c_void_p, c_size_t, c_int
+libc.munmap.argtypes = c_void_p, c_size_t
+
+PAGE, SLACK = mmap.PAGESIZE, 0xA5
+MALLOC = ctypes.CFUNCTYPE(c_void_p, c_void_p, c_size_t)
+CALLOC = ctypes.CFUNCTYPE(c_void_p, c_void_p, c_size_t, c_size_t)
+REALLOC = ctypes.CFUNCTYPE(c_void_p, c_void_p, c_void_p, c_size_t)
+FREE = ctypes.CFUNCTYPE(None, c_void_p, c_void_p, c_size_t)
+MODE = sys.argv[-1]
+
+placed = {}    # address: (start of the accessible pages, their length, size)
+spoilt = []    # sizes of the arrays beside which something was written
+
+
+class Handler(ctypes.Structure):
+    """PyDataMem_Handler of NumPy's C interface."""
+
+    _fields_ = [("name", c_char * 127), ("version", c_uint8), ("context", c_void_p), ("malloc", MALLOC),
+                ("calloc", CALLOC), ("realloc", REALLOC), ("free", FREE)]
+
+
+def malloc(context, size):
+    length = -(-max(size, 1) // PAGE) * PAGE
+    pages = libc.mmap(None, length + 2 * PAGE, mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS,
+                      -1, 0) + PAGE
+    libc.mprotect(pages - PAGE, PAGE, 0)
+    libc.mprotect(pages + length, PAGE, 0)
+    ctypes.memset(pages, SLACK, length)
+    address = pages + (length - size if MODE == "end" else 0)
+    placed[address] = pages, length, size
+    return address
+
+
+def calloc(context, count, size):
+    address = malloc(context, count * size)
+    ctypes.memset(address, 0, count * size)
+    return address
+
+
+def realloc(context, address, size):
+    new = malloc(context, size)
+    if address:
+        ctypes.memmove(new, address, min(size, placed[address][2]))
+        free(context, address, 0)
+    return new
+
+
+def free(context, address, _):
+    if address:
+        pages, length, size = placed.pop(address)
+        slack = ctypes.string_at(pages if MODE == "end" else address + size, length - size)
+        if slack.strip(bytes([SLACK])):
+            spoilt.append(size)
+        libc.munmap(pages - PAGE, length + 2 * PAGE)
+
+
+HANDLER = Handler(b"guard", 1, None, MALLOC(malloc), CALLOC(calloc), REALLOC(realloc), FREE(free))
+
+
+@contextlib.contextmanager
+def guarded():
+    """Arrays made here lie between guard pages."""
+    interface = sys.modules["numpy._core._multiarray_umath" if np.__version__ >= "2" else
+                            "numpy.core._multiarray_umath"]._ARRAY_API
+    pointer = ctypes.PYFUNCTYPE(c_void_p, py_object, ctypes.c_char_p)(("PyCapsule_GetPointer", ctypes.pythonapi))
+    capsule = ctypes.PYFUNCTYPE(py_object, c_void_p, ctypes.c_char_p, c_void_p)(("PyCapsule_New", ctypes.pythonapi))
+    table = ctypes.cast(pointer(interface, None), ctypes.POINTER(c_void_p))
+    set_handler = ctypes.PYFUNCTYPE(py_object, py_object)(table[304])  # PyDataMem_SetHandler
+    before = set_handler(capsule(ctypes.addressof(HANDLER), b"mem_handler", None))
+    try:
+        yield
+    finally:
+        set_handler(before)
+
+
+CONVOLUTIONS = [  # sizes that leave something over: of a vector, a panel, a tile of points, a block, a Winograd tile
+    cases.conv("winograd-4", (3, 17, 33, 9), (35, 17, 3, 3), padding=(1, 1, 1, 1), relu=True),
+    cases.conv("winograd-2", (2, 16, 6, 6), (16, 16, 3, 3), padding=(1, 1, 1, 1)),
+    cases.conv("winograd-5x5", (2, 19, 11, 13), (33, 19, 5, 5), padding=(2, 1, 0, 2)),
+    cases.conv("direct", (5, 33, 9, 7), (49, 33, 3, 2), padding=(0, 2, 1, 1)),
+    cases.conv("few-channels", (7, 3, 19, 17), (33, 3, 3, 3), padding=(1, 1, 1, 1)),
+    cases.conv("few-channels-5x5", (3, 5, 12, 13), (6, 5, 5, 5), stride=(2, 1)),
+    cases.conv("strided", (3, 21, 15, 16), (35, 21, 3, 3), stride=(2, 3), padding=(1, 0, 2, 1)),
+    cases.conv("grouped", (3, 34, 9, 8), (66, 17, 3, 3), padding=(1, 1, 1, 1), groups=2),
+    cases.conv("depthwise", (3, 37, 15, 14), (37, 1, 3, 3), padding=(1, 1, 1, 1), groups=37),
+    cases.conv("depthwise-strided", (2, 19, 15, 14), (19, 1, 5, 5), stride=(2, 2), padding=(2, 2, 2, 2), groups=19),
+]
+OTHERS = [
+    cases.linear("few", (3, 517), (77, 517)), cases.linear("many", (130, 85), (77, 85), relu=True),
+    cases.linear("narrow", (13, 1031), (9, 1031)),
+    cases.pool("maxpool2d_forward", "3x3", (3, 37, 21, 19), (3, 3), (2, 2), (1, 1, 1, 1), relu=True),
+    cases.pool("maxpool2d_forward", "16-bit", (1, 37, 33, 35), (16, 17), (5, 4)),
+    cases.pool("avgpool2d_forward", "3x2", (3, 37, 21, 19), (3, 2), (2, 1), (1, 0, 1, 1)),
+    cases.norm("batchnorm_forward", "images", (9, 37, 11, 13), relu=True),
+    cases.norm("batchnorm_forward", "one-channel", (9, 1, 61, 63)),
+    cases.norm("batchnorm_inference", "rows", (129, 515)),
+    *(cases.Case(op, "large", ((131, 127),), {}) for op in ("softmax_forward", "log_softmax_forward")),
+    cases.Case("softmax_cross_entropy", "large", ((131, 127),), {"labels": [126] * 131, "label_smoothing": 0.1}),
+    cases.Case("dropout", "large", ((3, 37, 17, 31),), {"p": 0.4, "key": 5}),
+    cases.Case("add", "large", ((3, 37, 17, 31),) * 2, {"relu": True}),
+    cases.Case("relu_forward", "large", ((16_385,),), {}),
+]
+
+
+def run(case, dtype):
+    print(cases.name(case), dtype, flush=True)
+    with guarded():
+        outcome(cpu, case, cases.reals, dtype)
+        if case.op in ("conv2d_forward", "linear_forward"):
+            x, w, _ = cases.operands(case, cases.reals, dtype)
+            dy = cases.forward(naive, case, [x, w, None])[0]
+            if case.op == "linear_forward":
+                cpu.linear_backward_input(dy, w, mask=x)
+            else:
+                cpu.conv2d_backward_input(dy, w, x.shape, *cases.geometry(case), mask=x)
+
+
+def update(size, dtype):
+    print("updates", size, dtype, flush=True)
+    with guarded():
+        value, grad, first, second = np.ones((4, size), dtype).copy()
+        cpu.sgd_update(value.copy(), grad.copy(), first.copy(), 0.1, momentum=0.9, nesterov=True)
+        cpu.adam_update(value.copy(), grad.copy(), first.copy(), second.copy(), 1, 0.1, 0.9, 0.99, 1e-8)
+
+
+def read_loader():
+    print("loader", flush=True)
+    with guarded():
+        images, labels = np.ones((7, 3, 9, 11), np.uint8), np.zeros(7, np.int64)
+        for _ in DataLoader(images, labels, batch_size=4, crop=3, flip=True, cutout=4, prefetch=0):
+            pass
+
+
+cpu, naive = load("cpu"), load("naive")
+
+if __name__ == "__main__":
+    faulthandler.enable()
+    array._SMALL = float("inf")   # no pool: each buffer is an array of its own, and as long as what it holds
+    threads = numba.get_num_threads()
+    numba.set_num_threads(1)
+    for case in CONVOLUTIONS + OTHERS + cases.CASES:
+        run(case, "float32")
+    for case in cases.CASES:
+        run(case, "float64")
+    for size in (1, 15, 17, 16_383, 16_385, 40_001):
+        update(size, "float32")
+    update(17, "float64")
+    read_loader()
+    numba.set_num_threads(threads)   # scratch memory has a part for each thread
+    for case in CONVOLUTIONS + OTHERS[:3]:
+        if case.name in ("winograd-4", "direct", "few-channels", "depthwise", "many"):
+            run(case, "float32")
+    print("written beside arrays of these sizes:", spoilt, flush=True)
+    os._exit(0)  # arrays that are still alive must not be freed by an interpreter that is half gone

@@ -1,0 +1,62 @@
+"""The same seed gives the same weights, bit for bit, for any number of threads and in every run."""
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from numba import config
+
+# Winograd and direct convolutions, strided and with few channels, batch norm, dropout, and all of the augmentation.
+# A run for each number of threads that is named, after each other in one process.
+SCRIPT = """
+import hashlib, json, sys
+import numba, numpy as np
+import fastnet
+from fastnet import (SGD, Adam, AdaptiveAvgPool2d, BatchNorm2d, Conv2d, CrossEntropyLoss, Dropout, Flatten, Linear,
+                     MaxPool2d, ReLU, Residual, Sequential)
+from fastnet.data import DataLoader
+from fastnet.kernels.cpu import _jit
+
+rng = np.random.default_rng(0)
+images, labels = rng.integers(0, 256, (96, 3, 16, 16), np.uint8), rng.integers(0, 10, 96)
+
+def weights(threads, make):
+    numba.set_num_threads(threads)
+    fastnet.manual_seed(0)
+    body = Sequential(Conv2d(24, 24, 3, padding=1, bias=False), BatchNorm2d(24), ReLU(), Dropout(0.2),
+                      Conv2d(24, 24, 1), BatchNorm2d(24))
+    net = Sequential(Conv2d(3, 24, 3, padding=1), ReLU(), Residual(body), ReLU(), MaxPool2d(2),
+                     Conv2d(24, 40, 3, stride=2, padding=1), BatchNorm2d(40), ReLU(), Flatten(), Dropout(0.5),
+                     Linear(40 * 16, 64), ReLU(), Linear(64, 10))
+    optimizer, loss = make(net.parameters()), CrossEntropyLoss(label_smoothing=0.1)
+    loader = DataLoader(images, labels, batch_size=20, seed=1, crop=2, flip=True, cutout=4)
+    for _ in range(3):
+        for x, y in loader:
+            value, dlogits = loss(net.forward(x / 128 - 1, training=True), y)
+            net.backward(dlogits, need_dx=False)
+            optimizer.step()
+    assert np.isfinite(value)
+    state = net.state_dict()
+    return hashlib.sha256(b"".join(np.ascontiguousarray(state[name]).tobytes() for name in sorted(state))).hexdigest()
+
+makers = [lambda p: Adam(p, lr=1e-2, weight_decay=1e-4), lambda p: SGD(p, lr=0.05, momentum=0.9, nesterov=True)]
+runs = [[weights(threads, make) for threads in map(int, sys.argv[1].split())] for make in makers]
+print(json.dumps([runs, len(_jit._parallel.overloads)]))
+"""
+
+
+def digests(threads, available):
+    environment = {**os.environ, "NUMBA_NUM_THREADS": str(available)}
+    done = subprocess.run([sys.executable, "-c", SCRIPT, threads], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.mark.skipif(config.DISABLE_JIT, reason="there is one thread, and it takes long")
+def test_weights_do_not_depend_on_threads_or_runs():
+    (adam, sgd), parallel = digests("1 2 3 4 4", available=4)
+    assert len(set(adam)) == len(set(sgd)) == 1
+    assert adam[0] != sgd[0]
+    assert parallel > 15   # it was no serial run in disguise
+    assert digests("3", available=3)[0] == [adam[:1], sgd[:1]]

@@ -1,0 +1,205 @@
+"""Launching: which threads run, and what happens with several Python threads and after a fork."""
+import json
+import os
+import subprocess
+import sys
+import threading
+
+import numba
+import numpy as np
+import pytest
+from numba import config
+
+from fastnet.kernels.cpu._jit import SERIAL_WORK, Launch, jit, launch, slots
+
+PARALLEL = SERIAL_WORK + 1
+
+
+@jit
+def mark(block, slot, seen, count):
+    """Leave the slot and count the visit of each block."""
+    seen[block] = slot
+    count[block] += 1
+
+
+def launched(blocks, work):
+    """The slot that each block ran in; every block ran once."""
+    seen, count = np.full(blocks, -1), np.zeros(blocks, np.int64)
+    launch(mark, blocks, seen, count, work=work)
+    assert (count == 1).all()
+    return seen
+
+
+@pytest.mark.parametrize("blocks", [0, 1, 2, 3, 7, 100])
+def test_every_block_runs_once(blocks):
+    assert set(launched(blocks, work=1)) <= {0}
+    threads = 1 if config.DISABLE_JIT else numba.get_num_threads()
+    assert set(launched(blocks, PARALLEL)) == set(range(min(threads, blocks)))
+
+
+def test_little_work_stays_in_one_thread():
+    assert set(launched(100, SERIAL_WORK)) == {0}
+    assert slots(SERIAL_WORK) == 1
+    assert slots(PARALLEL) == (1 if config.DISABLE_JIT else numba.get_num_threads())
+
+
+def test_blocks_of_a_slot_follow_each_other():
+    seen = launched(100, PARALLEL)
+    assert (np.diff(seen) >= 0).all()
+    assert np.ptp(np.bincount(seen)) <= 1
+
+
+@pytest.mark.skipif(config.DISABLE_JIT, reason="nothing is compiled")
+def test_two_threads_compile_a_kernel_once():
+    """A thread that comes second finds what the first one compiled, whether it runs it alone or in parallel."""
+    body, out = jit(_fill), np.zeros(64, np.int64)
+    threads = [threading.Thread(target=launch, args=(body, 64, out), kwargs={"work": work}) for work in (0, PARALLEL)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(body.overloads) == 1
+    np.testing.assert_array_equal(out, np.arange(64))
+
+
+def _fill(block, slot, out):
+    out[block] = block
+
+
+@jit
+def double(block, slot, x, y):
+    y[block] = 2 * x[block]
+
+
+@pytest.mark.skipif(config.DISABLE_JIT, reason="plain Python follows any strides")
+@pytest.mark.parametrize("work", [1, PARALLEL])
+def test_strided_arrays_are_refused(work):
+    """Also after the kernel was compiled for contiguous ones, whose code would misread them."""
+    x, y = np.arange(8.0), np.zeros(4)
+    launch(double, 4, x, y, work=work)
+    np.testing.assert_array_equal(y, 2 * x[:4])
+    for strided in (x[::2], np.zeros((4, 2))[:, 0]):
+        with pytest.raises(numba.TypingError, match="kernels take C-contiguous arrays only"):
+            launch(double, 4, strided, y, work=work)
+    x.flags.writeable = False
+    launch(double, 4, x[4:], y, work=work)
+    np.testing.assert_array_equal(y, 2 * x[4:])
+
+
+def run(script, layer="omp", threads=4):
+    environment = {**os.environ, "NUMBA_THREADING_LAYER": layer, "NUMBA_NUM_THREADS": str(threads)}
+    environment.pop("NUMBA_DISABLE_JIT", None)
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+THREADS = """
+import json, sys, threading
+import numba, numpy as np
+from fastnet import models, manual_seed
+from fastnet.kernels.cpu._jit import launch, slots
+from fastnet.kernels.cpu._jit import jit
+
+@jit
+def mark(block, slot, seen):
+    seen[block] = slot
+
+manual_seed(0)
+net = models.lenet5()
+x = np.random.default_rng(0).standard_normal((8, 3, 32, 32), np.float32)
+expected = net(x)
+wrong, used = [], {}
+
+def work(number):
+    mine = 1 + number % 4
+    numba.set_num_threads(mine)
+    for _ in range(10):
+        if not np.array_equal(net(x), expected):
+            wrong.append(number)
+        seen = np.full(64, -1)
+        launch(mark, 64, seen, work=1_000_000)
+        if set(seen.tolist()) != set(range(mine)) or slots(1_000_000) != mine:
+            wrong.append(number)
+
+threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+print(json.dumps([wrong, numba.threading_layer(), numba.get_num_threads(), slots(1_000_000)]))
+"""
+
+
+@pytest.mark.parametrize("layer", ["omp", "workqueue"])
+def test_python_threads_share_a_net_and_have_thread_counts_of_their_own(layer):
+    assert run(THREADS, layer) == [[], layer, 4, 4]
+
+
+FORK = """
+import json, os, sys, threading
+import numba, numpy as np
+from fastnet.kernels import load
+from fastnet.kernels.cpu import array
+ops = load("cpu")
+small, large = np.ones((2, 3), np.float32), np.ones((16, 64, 64), np.float32)
+
+def outcome(function):
+    try:
+        return function().sum().item()
+    except RuntimeError as error:
+        return str(error)
+
+def in_child(work):
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        os.write(writing, json.dumps(work()).encode())
+        os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading) as pipe:
+        text = pipe.read()
+    return json.loads(text) if text else "killed by signal %d" % os.waitpid(child, 0)[1]
+
+def child():
+    found = [outcome(lambda: ops.relu_forward(small)), outcome(lambda: ops.relu_forward(large))]
+    found.append(in_child(lambda: outcome(lambda: ops.relu_forward(large))))
+    numba.set_num_threads(1)
+    return found + [outcome(lambda: ops.relu_forward(large))]
+
+if sys.argv[1:] == ["counted"]:
+    numba.get_num_threads()            # starts Numba's threads, though no kernel of ours has run
+elif sys.argv[1:] == ["held"]:
+    ops.relu_forward(large)
+    array._pool._lock.acquire()        # as a thread that prepares batches may hold it at the wrong moment
+else:
+    ops.relu_forward(large)
+print(json.dumps(in_child(child)))
+"""
+REFUSED = ("this process was forked from one that had already run parallel kernels (threading layer 'omp'), which its "
+           "threads do not survive: start workers with multiprocessing's 'spawn' method, use threads, or call "
+           "numba.set_num_threads(1) in the worker")
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="GNU OpenMP is what does not survive a fork")
+@pytest.mark.parametrize("before", ["ran", "counted", "held"])
+def test_a_forked_child_is_told_what_it_may_do(before):
+    """Small work runs, parallel work is refused in it and in its own children; one thread may always work."""
+    script = f"import sys; sys.argv[1:] = [{before!r}]\n" + FORK
+    assert run(script) == [6, REFUSED, REFUSED, 65536]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_child_may_work_with_workqueue():
+    assert run(FORK, "workqueue") == [6, 65536, 65536, 65536]
+
+
+def test_a_launch_that_is_kept_runs_like_launch():
+    kept = Launch(_mark, 5, work=10**6)
+    for _ in range(3):
+        marks = np.zeros(5)
+        kept(marks, 2.0)
+        np.testing.assert_array_equal(marks, [0, 2, 4, 6, 8])
+
+
+@jit
+def _mark(block, slot, marks, factor):
+    marks[block] = factor * block

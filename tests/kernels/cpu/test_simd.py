@@ -1,0 +1,247 @@
+"""The compiled primitives do what `simd_python` says, number for number."""
+import numba
+import numpy as np
+import pytest
+from numba import config
+
+from fastnet.kernels.cpu import simd, simd_python, winograd
+
+pytestmark = pytest.mark.skipif(config.DISABLE_JIT, reason="without the compiler, simd_python is what runs")
+simd_python.configure(simd.VECTOR_BYTES)
+DTYPES = ["float32", "float64"]
+TILES = [pytest.param(getattr(simd, name), id=name) for name in ("HALF", "NARROW", "WIDE")]
+CANARY = 77.0
+
+
+def both(make, *arguments):
+    """Run the program that ``make(module of primitives)`` returns with either; each gets its own copy of the arrays,
+    which start one element behind an aligned address. Returns both lists of arrays."""
+    outcomes = []
+    for run in (numba.njit(make(simd)), make(simd_python)):
+        mine = [argument if np.isscalar(argument) else unaligned(argument) for argument in arguments]
+        run(*mine)
+        outcomes.append([argument for argument in mine if isinstance(argument, np.ndarray)])
+    return outcomes
+
+
+def unaligned(array):
+    whole = np.empty(array.size + 1, array.dtype)
+    whole[1:] = array
+    return whole[1:]
+
+
+def assert_equal(outcomes):
+    for ours, theirs in zip(*outcomes, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def numbers(size, dtype, seed=0):
+    return np.random.default_rng(seed).integers(-9, 10, size).astype(dtype)
+
+
+def lane_by_lane(s):
+    def program(x, out):
+        n = s.lanes(x)
+        a, b, c, d = s.load(x, 1), s.load(x, 1 + n), s.load(x, 1 + 2 * n), s.load(x, 1 + 3 * n)
+        s.store(out, 0, a + b)
+        s.store(out, n, a - b)
+        s.store(out, 2 * n, a * b)
+        s.store(out, 3 * n, s.fma(a, b, c))
+        s.store(out, 4 * n, s.relu(a))
+        s.store(out, 5 * n, s.positive(a, b))
+        s.store(out, 6 * n, s.pick(a, b, c, d))
+        s.store(out, 7 * n, s.matching(a, b, c))
+        s.store(out, 8 * n, s.full(x, 2.5))
+        out[9 * n] = s.total(c)
+        out[9 * n + 1] = n
+    return program
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_arithmetic(dtype):
+    """All pairs of special numbers and some of either sign; whole ones, so that fma rounds nothing."""
+    special = np.array([np.nan, np.inf, -np.inf, -0.0, 0.0, 1.0, -1.0, 3.0])
+    left, right = (grid.ravel() for grid in np.meshgrid(special, special))
+    n = simd.width(dtype)
+    run = numba.njit(lane_by_lane(simd))
+    for start in range(0, left.size, n):
+        third, fourth = numbers(n, dtype, start), numbers(n, dtype, start + 1)
+        x = np.concatenate([[CANARY], left[start: start + n], right[start: start + n], third, fourth]).astype(dtype)
+        ours, theirs = np.full((2, 9 * n + 2), CANARY, dtype)
+        run(x, ours)
+        with np.errstate(invalid="ignore"):
+            lane_by_lane(simd_python)(x, theirs)
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_total_adds_halves(dtype):
+    x = np.random.default_rng(0).standard_normal(1 + 4 * simd.width(dtype)).astype(dtype)
+    ours, theirs = both(lane_by_lane, x, np.zeros(9 * simd.width(dtype) + 2, dtype))
+    assert ours[1][9 * simd.width(dtype)] == theirs[1][9 * simd.width(dtype)]
+
+
+def parts(s):
+    def program(x, loaded, stored, n):
+        lanes = s.lanes(x)
+        whole = s.load(x, 2)
+        for count in range(-1, lanes + 3):
+            at = (count + 1) * (lanes + 3)
+            s.store(loaded, at, s.load_part(x, 3, count))
+            s.store_part(stored, at + 1, whole, count)
+    return program
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_parts(dtype):
+    lanes = simd.width(dtype)
+    room = np.full((lanes + 4) * (lanes + 3), CANARY, dtype)
+    assert_equal(both(parts, numbers(lanes + 3, dtype), room, room, 0))
+
+
+def index_parts(s):
+    def program(index, x, loaded, stored):
+        lanes = s.lanes(x)
+        for count in range(-1, lanes + 3):
+            at = (count + 1) * (lanes + 3)
+            s.store(loaded, at, s.load_index(index, 3, count, x))
+            s.store_index(stored, at + 1, s.load(x, 1), count)
+    return program
+
+
+@pytest.mark.parametrize("kind", ["uint8", "uint16"])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_indices(kind, dtype):
+    lanes, most = simd.width(dtype), np.iinfo(kind).max
+    index = np.random.default_rng(0).integers(0, most, lanes + 3, endpoint=True).astype(kind)
+    index[3], index[-1] = most, most - 1
+    x = np.append(numbers(1, dtype), np.linspace(0, most, lanes).round()).astype(dtype)
+    size = (lanes + 4) * (lanes + 3)
+    assert_equal(both(index_parts, index, x, np.full(size, CANARY, dtype), np.full(size, 77, kind)))
+
+
+def tile_program(tiles):
+    def make(s):
+        tile = s.make_tile(simd.ROWS, tiles.halves) if s is simd_python else tiles.tile
+
+        def program(a, table, zeros, b, bias, c, at, given):
+            a0, t, runs, length, step, b0, bias0, c0, at0, m, n, relu = given
+            tile(a, a0, table, t, zeros, runs, length, step, b, b0, bias, bias0, c, c0, at, at0, m, n, relu)
+        return program
+    return make
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("tiles", TILES)
+def test_tile(tiles, dtype):
+    """Any number of rows, columns, runs and products, offsets and steps; rows outside read zeros, and nothing but the
+    wanted m x n numbers of c changes."""
+    rows, lanes = simd.ROWS, simd.width(dtype)
+    panel = tiles.halves * lanes // 2
+    rng = np.random.default_rng(0)
+    run = numba.njit(tile_program(tiles)(simd))
+    columns = sorted({max(1, place + more) for place in (0, lanes // 2, lanes, panel) for more in (-1, 0, 1)})
+    for trial in range(12 * len(columns)):
+        m, n = 1 + trial % rows, columns[trial % len(columns)]
+        runs, length, step = rng.integers(0, 4), rng.integers(0, 6), rng.integers(1, 4)
+        a0, t, b0, bias0, c0, at0, relu = *rng.integers(0, 9, 6), trial % 2
+        reach = 1 + max(length - 1, 0) * step
+        table = rng.integers(0, 40, t + runs * rows)
+        table[rng.random(table.size) < 0.3] = -1
+        width = panel + 3
+        at = np.append(np.zeros(at0, np.int64), rng.permutation(rows) * width)
+        arrays = (numbers(a0 + 40 + reach, dtype, trial), table, np.zeros(reach, dtype),
+                  numbers(b0 + runs * length * panel, dtype, trial + 1), numbers(bias0 + panel, dtype, trial + 2))
+        ours, theirs = np.full((2, c0 + rows * width), CANARY, dtype)
+        given = tuple(map(int, (a0, t, runs, length, step, b0, bias0, c0, at0, m, n, relu)))
+        run(*arrays, ours, at, given)
+        tile_program(tiles)(simd_python)(*arrays, theirs, at, given)
+        np.testing.assert_array_equal(ours, theirs, err_msg=str(given))
+
+
+def plain_program(tiles):
+    def make(s):
+        tile = s.make_tile_plain(tiles.rows, tiles.halves) if s is simd_python else tiles.tile_plain
+
+        def program(a, b, c, given):
+            a0, a_row, length, b0, c0, c_row = given
+            tile(a, a0, a_row, length, b, b0, c, c0, c_row)
+        return program
+    return make
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("tiles", TILES)
+def test_tile_plain(tiles, dtype):
+    panel = tiles.halves * simd.width(dtype) // 2
+    rng = np.random.default_rng(0)
+    run = numba.njit(plain_program(tiles)(simd))
+    for length in range(9):
+        a0, b0, c0 = (int(number) for number in rng.integers(0, 9, 3))
+        given = a0, length + length % 3, length, b0, c0, panel + length % 2
+        a, b = numbers(a0 + tiles.rows * given[1], dtype, length), numbers(b0 + length * panel, dtype, length + 1)
+        ours, theirs = np.full((2, c0 + tiles.rows * given[5]), CANARY, dtype)
+        run(a, b, ours, given)
+        plain_program(tiles)(simd_python)(a, b, theirs, given)
+        np.testing.assert_array_equal(ours, theirs, err_msg=str(given))
+
+
+def runs_program(tiles):
+    def make(s):
+        tile = s.make_tile_runs(tiles.depth_rows, tiles.halves) if s is simd_python else tiles.tile_runs
+
+        def program(a, offsets, b, table, c, given):
+            o, step, b0, t, runs, c0, ldc = given
+            tile(a, offsets, o, step, b, b0, table, t, runs, c, c0, ldc)
+        return program
+    return make
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("tiles", TILES)
+def test_tile_runs(tiles, dtype):
+    """Any number of runs, of any length, none included; offsets may be negative as long as the sum is not."""
+    rows, panel = tiles.depth_rows, tiles.halves * simd.width(dtype) // 2
+    rng = np.random.default_rng(0)
+    run = numba.njit(runs_program(tiles)(simd))
+    for trial in range(30):
+        o, step, b0, t, c0 = (int(number) for number in rng.integers(1, 9, 5))
+        runs, ldc = trial % 4, panel + trial % 3
+        offsets = rng.integers(-20, 20, o + rows)
+        listed = rng.integers((20, 0, 0), (40, 30, 6), (runs, 3))
+        table = np.append(np.zeros(t, np.int64), listed)
+        a, b = numbers(60 + 6 * step, dtype, trial), numbers(b0 + 30 + 6 * panel, dtype, trial + 1)
+        ours, theirs = np.tile(numbers(c0 + rows * ldc, dtype, trial + 2), (2, 1))
+        given = o, step, b0, t, runs, c0, ldc
+        run(a, offsets, b, table, ours, given)
+        runs_program(tiles)(simd_python)(a, offsets, b, table, theirs, given)
+        np.testing.assert_array_equal(ours, theirs, err_msg=str(given))
+
+
+# Rows and columns that are each other's negatives, in full or in part, or equal, or hold one number alone: what the
+# generator of straight-line code looks for.
+SIGNS = np.array([[1, 2, 0, -1], [1, -2, 0, -1], [-1, -2, 0, 1], [0, 0, 4, 0], [1, 2, 0.5, -1], [1, 2, 0.5, -1]])
+MATRICES = {"signs": SIGNS, "columns": SIGNS.T, "A4": winograd.matrices(4, 3)[0], "B4": winograd.matrices(4, 3)[2],
+            "F4": winograd.matrices(4, 3)[1] * 24, "B2": winograd.matrices(2, 3)[2], "one": np.array([[-3.0]])}
+
+
+def transforms(matrix):
+    def make(s):
+        plain, biased = s.make_transform(matrix), s.make_transform_biased(matrix)
+
+        def program(x, bias, y, z, n):
+            plain(x, 2, n * 7, n, y, 3, n * 9, n)
+            biased(x, 2, n * 7, n, z, 1, n, n * 8, bias, 2, 0)
+            biased(x, 2, n * 7, n, z, 1 + n * 80, n, n * 8, bias, 2, 1)
+        return program
+    return make
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", MATRICES)
+def test_transforms(name, dtype):
+    """Whole numbers, and matrices of whole numbers and halves: every order of additions gives the same."""
+    n = simd.width(dtype)
+    room = np.full(n * 160, CANARY, dtype)
+    x, bias = numbers(2 + 7 * 7 * n, dtype), numbers(2 + n, dtype, 1)
+    assert_equal(both(transforms(MATRICES[name]), x, bias, room, room, n))

@@ -1,0 +1,259 @@
+"""What does not fit is refused before anything is computed, with a text that says what came and what was expected."""
+import numpy as np
+import pytest
+
+from fastnet import kernels
+
+X = np.zeros((2, 4, 6, 6), np.float32)
+W = np.zeros((8, 4, 3, 3), np.float32)
+B = np.zeros(8, np.float32)
+Y = np.zeros((2, 8, 4, 4), np.float32)
+ROWS = np.zeros((5, 10), np.float32)
+MATRIX = np.zeros((7, 10), np.float32)
+C = np.ones(4, np.float32)
+INDEX = np.zeros((2, 4, 3, 3), np.uint8)
+POOLED = np.zeros((2, 4, 3, 3), np.float32)
+ONE, NONE = (1, 1), (0, 0, 0, 0)
+PLAIN = (ONE, NONE, ONE, 1)
+EMPTY = np.zeros((0, 4, 6, 6), np.float32)
+
+BATCH = "empty batch: got {} of shape (0, 4, 6, 6); give at least one sample"
+REAL = "{} must hold real numbers, got an array of dtype {}"
+PAIR = "{} must be 2 integers of at least 1, got {}"
+PADDING = "padding must be 4 integers of at least 0, got {}"
+IMAGES = "expected {0} of shape (N, C, H, W), got {0} of shape {1}"
+SCORES = "expected {0} of shape (N, C), got {0} of shape {1}"
+SHAPE = "expected {0} of shape {1}, got {0} of shape {2}"
+COVERS = ("a kernel that covers {} pixels does not fit into the padded input of {}: use a smaller kernel, more padding "
+          "or larger images")
+
+# operation: what is wrong: (arguments, options, message)
+TABLE = {
+    "conv2d_forward": {
+        "rank": ((X[0], W), {}, IMAGES.format("x", "(4, 6, 6)")),
+        "weight rank": ((X, W[0]), {}, "expected w of shape (K, C / groups, R, S), got w of shape (4, 3, 3)"),
+        "channels": ((X[:, :3], W), {}, "expected 4 input channels, got x of shape (2, 3, 6, 6)"),
+        "bias": ((X, W, B[:7]), {}, SHAPE.format("b", "(8,)", "(7,)")),
+        "empty batch": ((EMPTY, W), {}, BATCH.format("x")),
+        "empty axis": ((X[:, :, :0], W), {}, "empty axis: got x of shape (2, 4, 0, 6); every axis needs at least one "
+                       "element"),
+        "empty weight": ((X, W[:0]), {}, "empty axis: got w of shape (0, 4, 3, 3); every axis needs at least one "
+                         "element"),
+        "complex": ((X.astype(complex), W), {}, REAL.format("x", "complex128")),
+        "text": ((X, W.astype(str)), {}, REAL.format("w", W.astype(str).dtype)),
+        "objects": ((X.astype(object), W), {}, REAL.format("x", "object")),
+        "dates": ((X.astype("M8[s]"), W), {}, REAL.format("x", "datetime64[s]")),
+        "stride zero": ((X, W), {"stride": (1, 0)}, PAIR.format("stride", "(1, 0)")),
+        "stride not a pair": ((X, W), {"stride": 2}, PAIR.format("stride", "2")),
+        "stride not whole": ((X, W), {"stride": (1.5, 1)}, PAIR.format("stride", "(1.5, 1)")),
+        "dilation zero": ((X, W), {"dilation": (0, 1)}, PAIR.format("dilation", "(0, 1)")),
+        "padding negative": ((X, W), {"padding": (1, 1, -1, 1)}, PADDING.format("(1, 1, -1, 1)")),
+        "padding a pair": ((X, W), {"padding": (1, 1)}, PADDING.format("(1, 1)")),
+        "kernel too large": ((X[:, :, :2], W), {}, COVERS.format("3 x 3", "2 x 6")),
+        "kernel too wide": ((X, W), {"dilation": (1, 4), "padding": (0, 0, 1, 1)}, COVERS.format("3 x 9", "6 x 8")),
+        "groups zero": ((X, W), {"groups": 0}, "groups must be an integer of at least 1, got 0"),
+        "groups and channels": ((X, W), {"groups": 2}, "expected 8 input channels, got x of shape (2, 4, 6, 6)"),
+        "groups do not divide": ((X, W[:7, :2]), {"groups": 2},
+                                 "2 groups do not divide the 7 output channels of w of shape (7, 2, 3, 3)"),
+    },
+    "conv2d_pack": {
+        "complex": ((W.astype(complex),), {}, REAL.format("w", "complex128")),
+        "bias": ((W, B[:7]), {}, SHAPE.format("b", "(8,)", "(7,)")),
+    },
+    "conv2d_inference": {  # the rest as conv2d_forward: tests/kernels/test_packed.py
+        "nothing packed": ((X, None), {}, "packed must be what conv2d_pack of this backend returned, got NoneType"),
+    },
+    "conv2d_algorithm": {
+        "direction": (("back", "f4", X.shape, W.shape, *PLAIN), {},
+                      'direction must be "forward", "backward_input" or "backward_weight", got \'back\''),
+        "channels": (("forward", "f4", (2, 3, 6, 6), W.shape, *PLAIN), {},
+                     "expected 4 input channels, got x of shape (2, 3, 6, 6)"),
+    },
+    "conv2d_backward_input": {
+        "dy": ((Y[:, :, 1:], W, X.shape, *PLAIN), {}, SHAPE.format("dy", "(2, 8, 4, 4)", "(2, 8, 3, 4)")),
+        "channels": ((Y, W, (2, 5, 6, 6), *PLAIN), {}, "expected 4 input channels, got x of shape (2, 5, 6, 6)"),
+        "rank": ((Y, W, (2, 4, 6), *PLAIN), {}, IMAGES.format("x", "(2, 4, 6)")),
+        "mask": ((Y, W, X.shape, *PLAIN), {"mask": X[:1]}, SHAPE.format("mask", "(2, 4, 6, 6)", "(1, 4, 6, 6)")),
+        "padding": ((Y, W, X.shape, ONE, (0, 0, 0, -1), ONE, 1), {}, PADDING.format("(0, 0, 0, -1)")),
+        "complex": ((Y, W + 1j, X.shape, *PLAIN), {}, REAL.format("w", (W + 1j).dtype)),
+    },
+    "conv2d_backward_weight": {
+        "dy": ((Y[:, 1:], X, W.shape, *PLAIN), {}, SHAPE.format("dy", "(2, 8, 4, 4)", "(2, 7, 4, 4)")),
+        "batch": ((Y, X[:1], W.shape, *PLAIN), {}, SHAPE.format("dy", "(1, 8, 4, 4)", "(2, 8, 4, 4)")),
+        "empty batch": ((Y, EMPTY, W.shape, *PLAIN), {}, BATCH.format("x")),
+        "weight rank": ((Y, X, (8, 4, 3), *PLAIN), {}, "expected w of shape (K, C / groups, R, S), got w of shape "
+                        "(8, 4, 3)"),
+        "stride": ((Y, X, W.shape, (0, 1), NONE, ONE, 1), {}, PAIR.format("stride", "(0, 1)")),
+    },
+    "linear_forward": {
+        "rank": ((X, MATRIX), {}, SCORES.format("x", "(2, 4, 6, 6)")),
+        "weight rank": ((ROWS, B), {}, "expected w of shape (K, C), got w of shape (8,)"),
+        "features": ((ROWS[:, :9], MATRIX), {}, "expected 10 input features, got x of shape (5, 9)"),
+        "bias": ((ROWS, MATRIX, B), {}, SHAPE.format("b", "(7,)", "(8,)")),
+        "empty batch": ((ROWS[:0], MATRIX), {}, "empty batch: got x of shape (0, 10); give at least one sample"),
+        "empty weight": ((ROWS, MATRIX[:0]), {}, "empty axis: got w of shape (0, 10); every axis needs at least one "
+                         "element"),
+    },
+    "linear_backward_input": {
+        "features": ((ROWS, MATRIX), {}, "expected w of shape (10, C), got w of shape (7, 10)"),
+        "rank": ((B, MATRIX), {}, SCORES.format("dy", "(8,)")),
+        "mask": ((ROWS[:, :7], MATRIX), {"mask": ROWS[1:]}, SHAPE.format("mask", "(5, 10)", "(4, 10)")),
+    },
+    "linear_backward_weight": {
+        "batch": ((ROWS[1:], ROWS), {}, "dy and x must have the same batch size, got dy of shape (4, 10) and x of "
+                  "shape (5, 10)"),
+        "rank": ((ROWS, B), {}, SCORES.format("x", "(8,)")),
+    },
+    "maxpool2d_forward": {
+        "rank": ((ROWS, (2, 2), (2, 2)), {}, IMAGES.format("x", "(5, 10)")),
+        "empty batch": ((EMPTY, (2, 2), (2, 2)), {}, BATCH.format("x")),
+        "kernel zero": ((X, (0, 2), (2, 2)), {}, PAIR.format("kernel_size", "(0, 2)")),
+        "stride zero": ((X, (2, 2), (2, 0)), {}, PAIR.format("stride", "(2, 0)")),
+        "padding negative": ((X, (2, 2), (2, 2), (0, 0, 0, -1)), {}, PADDING.format("(0, 0, 0, -1)")),
+        "padding as wide as the kernel": ((X, (3, 2), (2, 2), (2, 2, 2, 0)), {},
+                                          "padding must be smaller than the kernel on each side, got padding "
+                                          "(2, 2, 2, 0) (top, bottom, left, right) for kernel_size (3, 2)"),
+        "kernel too large": ((X, (7, 2), (1, 1)), {}, COVERS.format("7 x 2", "6 x 6")),
+        "kernel beyond 16 bits": ((np.zeros((1, 1, 256, 256), np.float32), (256, 256), (1, 1)), {},
+                                  "max-pool windows hold at most 65534 pixels, got kernel_size (256, 256) of 65536"),
+        "complex": ((X + 1j, (2, 2), (2, 2)), {}, REAL.format("x", (X + 1j).dtype)),
+    },
+    "maxpool2d_inference": {
+        "rank": ((ROWS, (2, 2), (2, 2)), {}, IMAGES.format("x", "(5, 10)")),
+        "kernel too large": ((X, (7, 2), (1, 1)), {}, COVERS.format("7 x 2", "6 x 6")),
+    },
+    "maxpool2d_backward": {
+        "dy": ((POOLED[1:], INDEX, X.shape, (2, 2), (2, 2), NONE), {},
+               SHAPE.format("dy", "(2, 4, 3, 3)", "(1, 4, 3, 3)")),
+        "index shape": ((POOLED, INDEX[1:], X.shape, (2, 2), (2, 2), NONE), {},
+                        SHAPE.format("index", "(2, 4, 3, 3)", "(1, 4, 3, 3)")),
+        "index dtype": ((POOLED, INDEX.astype(int), X.shape, (2, 2), (2, 2), NONE), {},
+                        "index must be the uint8 array that maxpool2d_forward returned, got an array of dtype int64"),
+        "index missing": ((POOLED, None, X.shape, (2, 2), (2, 2), NONE), {},
+                          "index must be the uint8 array that maxpool2d_forward returned, got NoneType"),
+    },
+    "avgpool2d_forward": {
+        "rank": ((ROWS, (2, 2), (2, 2)), {}, IMAGES.format("x", "(5, 10)")),
+        "stride zero": ((X, (2, 2), (2, 0)), {}, PAIR.format("stride", "(2, 0)")),
+        "kernel too large": ((X, (7, 2), (1, 1)), {}, COVERS.format("7 x 2", "6 x 6")),
+    },
+    "avgpool2d_backward": {
+        "dy": ((X, X.shape, (2, 2), (2, 2), NONE), {}, SHAPE.format("dy", "(2, 4, 3, 3)", "(2, 4, 6, 6)")),
+    },
+    "global_avgpool_forward": {
+        "rank": ((ROWS,), {}, IMAGES.format("x", "(5, 10)")),
+        "empty batch": ((EMPTY,), {}, BATCH.format("x")),
+    },
+    "global_avgpool_backward": {
+        "dy": ((X, X.shape), {}, SHAPE.format("dy", "(2, 4, 1, 1)", "(2, 4, 6, 6)")),
+        "rank": ((X[:, :, :1, :1], (2, 4)), {}, IMAGES.format("x", "(2, 4)")),
+    },
+    "batchnorm_forward": {
+        "rank": ((X[0], C, C, 1e-5), {}, "expected x of shape (N, C) or (N, C, H, W), got x of shape (4, 6, 6)"),
+        "gamma": ((X, C[:3], C, 1e-5), {}, SHAPE.format("gamma", "(4,)", "(3,)")),
+        "beta": ((X, C, ROWS, 1e-5), {}, SHAPE.format("beta", "(4,)", "(5, 10)")),
+        "eps": ((X, C, C, 0.0), {}, "eps must be a finite number above zero, got 0.0"),
+        "empty batch": ((EMPTY, C, C, 1e-5), {}, BATCH.format("x")),
+        "one value": ((X[:1, :, :1, :1], C, C, 1e-5), {},
+                      "expected more than 1 value per channel when training, got x of shape (1, 4, 1, 1)"),
+        "one row": ((X[:1, :, 0, 0], C, C, 1e-5), {},
+                    "expected more than 1 value per channel when training, got x of shape (1, 4)"),
+    },
+    "batchnorm_backward": {
+        "dy": ((X[1:], X, C, C, C, C, 1e-5), {}, SHAPE.format("dy", "(2, 4, 6, 6)", "(1, 4, 6, 6)")),
+        "mean": ((X, X, C, C, C[1:], C, 1e-5), {}, SHAPE.format("mean", "(4,)", "(3,)")),
+        "var": ((X, X, C, C, C, C[1:], 1e-5), {}, SHAPE.format("var", "(4,)", "(3,)")),
+    },
+    "batchnorm_inference": {
+        "rank": ((C, C, C, C, C, 1e-5), {}, "expected x of shape (N, C) or (N, C, H, W), got x of shape (4,)"),
+        "var": ((X, C, C, C, C[1:], 1e-5), {}, SHAPE.format("var", "(4,)", "(3,)")),
+        "eps": ((X, C, C, C, C, np.nan), {}, "eps must be a finite number above zero, got nan"),
+    },
+    "relu_forward": {
+        "empty batch": ((EMPTY,), {}, BATCH.format("x")),
+        "complex": ((X + 1j,), {}, REAL.format("x", (X + 1j).dtype)),
+    },
+    "relu_backward": {
+        "y": ((X, X[1:]), {}, SHAPE.format("y", "(2, 4, 6, 6)", "(1, 4, 6, 6)")),
+        "empty batch": ((EMPTY, EMPTY), {}, BATCH.format("dy")),
+    },
+    "dropout": {
+        "p too large": ((X, 1.5, 0), {}, "p must be a probability between 0 and 1, got 1.5"),
+        "p not a number": ((X, float("nan"), 0), {}, "p must be a probability between 0 and 1, got nan"),
+        "empty batch": ((EMPTY, 0.5, 0), {}, BATCH.format("x")),
+    },
+    "add": {
+        "shapes": ((X, X[1:]), {}, SHAPE.format("b", "(2, 4, 6, 6)", "(1, 4, 6, 6)")),
+        "mask": ((X, X), {"mask": X[1:]}, SHAPE.format("mask", "(2, 4, 6, 6)", "(1, 4, 6, 6)")),
+        "empty batch": ((EMPTY, EMPTY), {}, BATCH.format("a")),
+    },
+    "concat": {
+        "nothing": (([],), {}, "concat needs at least one array, got none"),
+        "one axis": (([C, C],), {}, "concat joins arrays along axis 1, got shape (4,)"),
+        "other axes": (([X, X[:, :, 1:]],), {},
+                       "concat needs shapes that differ in axis 1 only, got (2, 4, 6, 6) and (2, 4, 5, 6)"),
+        "empty batch": (([EMPTY, EMPTY],), {}, BATCH.format("x")),
+        "complex": (([X, X + 1j],), {}, REAL.format("arrays[1]", (X + 1j).dtype)),
+    },
+    "split": {
+        "sum": ((X, (1, 2)), {}, "sizes (1, 2) add up to 3, but axis 1 of x of shape (2, 4, 6, 6) has length 4"),
+        "zero": ((X, (4, 0)), {}, "sizes must be 2 integers of at least 1, got (4, 0)"),
+        "one axis": ((C, (4,)), {}, "split cuts along axis 1, got x of shape (4,)"),
+    },
+    "softmax_forward": {"rank": ((X,), {}, SCORES.format("x", "(2, 4, 6, 6)"))},
+    "softmax_backward": {"y": ((ROWS, ROWS[1:]), {}, SHAPE.format("y", "(5, 10)", "(4, 10)"))},
+    "log_softmax_forward": {"empty batch": ((ROWS[:0],), {}, "empty batch: got x of shape (0, 10); give at least one "
+                                            "sample")},
+    "log_softmax_backward": {"rank": ((C, C), {}, SCORES.format("dy", "(4,)"))},
+    "softmax_cross_entropy": {
+        "rank": ((X, [0, 1]), {}, SCORES.format("logits", "(2, 4, 6, 6)")),
+        "too large": ((ROWS, [0, 1, 10, 3, 4]), {}, "label 10 at position 2 is out of range: 10 classes are numbered "
+                      "0 to 9"),
+        "negative": ((ROWS, [0, 1, 2, 3, -1]), {}, "label -1 at position 4 is out of range: 10 classes are numbered "
+                     "0 to 9"),
+        "floats": ((ROWS, np.zeros(5)), {}, "labels must be integers, got an array of dtype float64"),
+        "count": ((ROWS, [0, 1]), {}, "expected 5 labels in an array of shape (5,), got shape (2,)"),
+        "one-hot": ((ROWS, ROWS.astype(int)), {}, "expected 5 labels in an array of shape (5,), got shape (5, 10)"),
+        "smoothing": ((ROWS, [0] * 5, -0.1), {}, "label_smoothing must be a probability between 0 and 1, got -0.1"),
+        "empty batch": ((ROWS[:0], []), {}, "empty batch: got logits of shape (0, 10); give at least one sample"),
+    },
+    "sgd_update": {
+        "grad": ((C.copy(), C[1:], None, 0.1), {}, SHAPE.format("grad", "(4,)", "(3,)")),
+        "no velocity": ((C.copy(), C, None, 0.1, 0.9), {}, "momentum 0.9 needs a velocity, got None"),
+        "velocity": ((C.copy(), C, C[1:].copy(), 0.1, 0.9), {}, SHAPE.format("velocity", "(4,)", "(3,)")),
+        "integers": ((C.astype(int), C, None, 0.1), {}, "value is updated in place and must be a float32 or float64 "
+                     "array, got an array of dtype int64"),
+        "list": (([1.0], [1.0], None, 0.1), {}, "value is updated in place and must be a float32 or float64 array, got "
+                 "list"),
+        "read-only": ((np.broadcast_to(C, 4), C, None, 0.1), {}, "value is updated in place, but the array is "
+                      "read-only"),
+        "velocity dtype": ((C.copy(), C, C.astype(float), 0.1, 0.9), {}, "velocity must have the dtype float32 of "
+                           "value, got float64"),
+    },
+    "adam_update": {
+        "grad": ((C.copy(), C[1:], C.copy(), C.copy(), 1, 0.1, 0.9, 0.99, 1e-8), {},
+                 SHAPE.format("grad", "(4,)", "(3,)")),
+        "m": ((C.copy(), C, C[1:].copy(), C.copy(), 1, 0.1, 0.9, 0.99, 1e-8), {}, SHAPE.format("m", "(4,)", "(3,)")),
+        "step": ((C.copy(), C, C.copy(), C.copy(), 0, 0.1, 0.9, 0.99, 1e-8), {},
+                 "step must be an integer of at least 1, got 0"),
+    },
+}
+ROWS_OF_TABLE = [pytest.param(operation, *row, id=f"{operation}-{what}")
+                 for operation, rows in TABLE.items() for what, row in rows.items()]
+
+
+@pytest.mark.parametrize("operation, arguments, options, message", ROWS_OF_TABLE)
+def test_refused_with_the_exact_words(ops, operation, arguments, options, message):
+    arrays = [argument for argument in arguments if isinstance(argument, np.ndarray)]
+    before = [array.copy() for array in arrays]
+    with pytest.raises((ValueError, TypeError)) as error:
+        getattr(ops, operation)(*arguments, **options)
+    assert str(error.value) == message
+    wrong_kind = "dtype" in message or message.endswith(("list", "NoneType"))
+    assert type(error.value) is (TypeError if wrong_kind else ValueError)
+    for array, copy in zip(arrays, before, strict=True):
+        np.testing.assert_array_equal(array, copy)
+
+
+def test_every_operation_refuses_something():
+    assert set(TABLE) == set(kernels.OPS) - {"watcher"}  # which takes nothing

@@ -1,0 +1,70 @@
+"""Convolution with packed weights is convolution, whatever the weights were used for before."""
+import numpy as np
+import pytest
+
+from fastnet.kernels.cpu import exact
+
+from . import cases
+from .judge import assert_same
+from .test_bad_input import TABLE
+
+
+@pytest.mark.parametrize("case", cases.CONVOLUTIONS, ids=cases.name)
+def test_same_as_conv2d_forward(ops, case):
+    x, w, b = cases.operands(case, cases.reals, np.float32)
+    packed = ops.conv2d_pack(w, b)
+    for other in (x, x.astype(np.float64), x[:1], np.concatenate([x, x], 2), x):
+        wanted = ops.conv2d_forward(other, w, b, **case.options)
+        assert_same(ops.conv2d_inference(other, packed, **case.options), wanted)
+        with exact():
+            wanted = ops.conv2d_forward(other, w, b, **case.options)
+            assert_same(ops.conv2d_inference(other, packed, **case.options), wanted)
+
+
+def test_one_packing_for_many_geometries(ops):
+    rng = np.random.default_rng(0)
+    x, w = rng.standard_normal((2, 16, 12, 12), np.float32), rng.standard_normal((16, 16, 3, 3), np.float32)
+    packed = ops.conv2d_pack(w)
+    for stride, padding, dilation in (((1, 1), (1, 1, 1, 1), (1, 1)), ((2, 1), (0, 1, 2, 3), (1, 1)),
+                                      ((1, 1), (0, 0, 0, 0), (2, 3)), ([1, 1], [1, 1, 1, 1], np.array([1, 1]))):
+        for relu in (False, True):
+            wanted = ops.conv2d_forward(x, w, None, stride, padding, dilation, 1, relu)
+            assert_same(ops.conv2d_inference(x, packed, stride, padding, dilation, 1, relu), wanted)
+
+
+def test_packing_takes_the_dtype_of_x(ops):
+    x, w, b = np.ones((1, 2, 3, 3)), np.full((3, 2, 1, 1), 0.1), np.ones(3)
+    assert ops.conv2d_inference(x.astype(np.float32), ops.conv2d_pack(w, b)).dtype == np.float32
+    assert_same(ops.conv2d_inference(x, ops.conv2d_pack(w, b)), ops.conv2d_forward(x, w, b))
+    assert ops.conv2d_inference(x.astype(int), ops.conv2d_pack(w.astype(np.float32))).dtype == np.float32
+
+
+@pytest.mark.parametrize("what", TABLE["conv2d_forward"])
+def test_refuses_what_conv2d_forward_refuses(ops, what):
+    (x, w, *b), options, message = TABLE["conv2d_forward"][what]
+    with pytest.raises((ValueError, TypeError)) as error:
+        ops.conv2d_inference(x, ops.conv2d_pack(w, *b), **options)
+    assert str(error.value) == message
+
+
+DIRECTIONS = "forward", "backward_input", "backward_weight"
+
+
+@pytest.mark.parametrize("dtype, x_shape, w_shape, stride, groups, wanted", [
+    ("float32", (8, 64, 16, 16), (64, 64, 3, 3), 1, 1, ["Winograd F(4x4, 3x3): 4.0 times fewer multiplications"] * 3),
+    ("float64", (8, 64, 16, 16), (64, 64, 3, 3), 1, 1, ["direct: float64 numbers"] * 3),
+    ("float32", (8, 3, 32, 32), (32, 3, 3, 3), 1, 1, ["direct: fewer than 16 channels"] * 3),
+    ("float32", (8, 64, 16, 16), (64, 64, 3, 3), 2, 1, ["direct: stride (2, 2)"] * 3),
+    ("float32", (8, 64, 16, 16), (64, 64, 1, 1), 1, 1, ["direct: 1x1 kernel"] * 3),
+    ("float32", (8, 64, 16, 16), (64, 1, 3, 3), 1, 64, ["depthwise: each channel has a filter of its own"] * 3),
+    ("float32", (8, 64, 16, 16), (64, 32, 3, 3), 1, 2, ["direct: 2 groups"] * 3),
+])
+def test_algorithms_are_told(dtype, x_shape, w_shape, stride, groups, wanted):
+    from fastnet.kernels import cpu, naive
+
+    arguments = dtype, x_shape, w_shape, (stride, stride), (w_shape[2] // 2,) * 4, (1, 1), groups
+    assert [": ".join(cpu.conv2d_algorithm(direction, *arguments)) for direction in DIRECTIONS] == wanted
+    assert naive.conv2d_algorithm("forward", *arguments)[0] == "matrix product for each kernel offset"
+    with exact():
+        if wanted[0].startswith("Winograd"):
+            assert cpu.conv2d_algorithm("forward", *arguments) == ("direct", "exact() is on")

@@ -1,0 +1,245 @@
+"""Numbers that can be worked out by hand, and what becomes of NaN, infinity and ties."""
+import numpy as np
+import pytest
+
+from fastnet.kernels import checks, counter
+
+from .judge import assert_same
+
+NAN, INF = np.nan, np.inf
+NOWHERE = 255
+
+
+def image(rows):
+    return np.array(rows, np.float32)[None, None]
+
+
+@pytest.mark.parametrize("padding, wanted", [("valid", [6]), ("same", [3, 6, 5]), ("full", [1, 3, 6, 5, 3])])
+def test_convolution_of_123(ops, padding, wanted):
+    x, w = image([[1, 2, 3]]), image([[1, 1, 1]])
+    pads = checks.resolve_padding(padding, (1, 3), (1, 1), (1, 1), (1, 3))
+    assert ops.conv2d_forward(x, w, padding=pads).tolist() == [[[wanted]]]
+
+
+def test_convolution_does_not_flip_the_kernel(ops):
+    assert ops.conv2d_forward(image([[1, 2, 3]]), image([[1, 10]])).tolist() == [[[[21, 32]]]]
+
+
+def test_conv_spreads_nan_to_its_windows_alone(ops):
+    y = ops.conv2d_forward(image([[1, 1, 1, 1, NAN]]), image([[1, 1]]))
+    assert_same(y, image([[2, 2, 2, NAN]]))
+    assert_same(ops.conv2d_forward(image([[1, -3, INF]]), image([[1, 1]]), relu=True), image([[0, INF]]))
+
+
+def test_squared_length_of_a_product(ops):
+    w, x = np.array([[0.1, 0.5], [-0.3, 0.8]]), np.array([[0.2, 0.4]])
+    q = ops.linear_forward(x, w)
+    np.testing.assert_allclose(q, [[0.22, 0.26]], rtol=1e-14)
+    assert np.sum(q * q) == pytest.approx(0.116)
+    np.testing.assert_allclose(ops.linear_backward_weight(2 * q, x)[0], [[0.088, 0.176], [0.104, 0.208]], rtol=1e-14)
+    np.testing.assert_allclose(ops.linear_backward_input(2 * q, w), [[-0.112, 0.636]], rtol=1e-14)
+
+
+def test_sum_times_number(ops):
+    """f = (x + y) z at (-2, 5, -4)."""
+    x, y, z = (np.array([[value]], np.float32) for value in (-2, 5, -4))
+    total = ops.add(x, y)
+    assert ops.linear_forward(total, z).item() == -12
+    assert ops.linear_backward_input(np.ones_like(x), z).item() == -4
+    assert ops.linear_backward_weight(np.ones_like(x), total, bias=False)[0].item() == 3
+
+
+def test_max_pool(ops):
+    x = image([[1, 3, 2, 4], [5, 6, 7, 8], [9, 2, 3, 1], [4, 0, 1, 5]])
+    y, index = ops.maxpool2d_forward(x, (2, 2), (2, 2))
+    assert y.tolist() == [[[[6, 8], [9, 5]]]]
+    assert_same(index, image([[3, 3], [0, 3]]).astype(np.uint8))
+    dx = ops.maxpool2d_backward(image([[1, 2], [3, 4]]), index, x.shape, (2, 2), (2, 2), (0, 0, 0, 0))
+    assert dx.tolist() == [[[[0, 0, 0, 0], [0, 1, 0, 2], [3, 0, 0, 0], [0, 0, 0, 4]]]]
+
+
+@pytest.mark.parametrize("row, relu, y, place", [
+    ([7, 7, 7], False, 7, 0),
+    ([1, 7, 7], False, 7, 1),
+    ([1, NAN, 9], False, NAN, 1),
+    ([NAN, NAN, INF], False, NAN, 0),
+    ([-INF, -INF, -INF], False, -INF, 0),
+    ([-INF, -5, -INF], False, -5, 1),
+    ([-1, 0, -2], False, 0, 1),
+    ([-1, -2, -3], True, 0, NOWHERE),
+    ([-1, 0, -2], True, 0, NOWHERE),
+    ([-1, 3, 3], True, 3, 1),
+    ([-1, NAN, 3], True, NAN, NOWHERE),
+])
+@pytest.mark.parametrize("channels", [1, 3, 17])
+def test_winner_of_a_window(ops, row, relu, y, place, channels):
+    x = np.repeat(image([row]), channels, 1)
+    found, index = ops.maxpool2d_forward(x, (1, 3), (1, 1), relu=relu)
+    assert_same(found, np.full((1, channels, 1, 1), y, np.float32))
+    assert_same(index, np.full((1, channels, 1, 1), place, np.uint8))
+    assert_same(ops.maxpool2d_inference(x, (1, 3), (1, 1), relu=relu), found)
+    dx = ops.maxpool2d_backward(np.ones_like(found), index, x.shape, (1, 3), (1, 1), (0, 0, 0, 0))
+    assert_same(dx, np.repeat(image([[float(s == place) for s in range(3)]]), channels, 1))
+
+
+def test_padding_never_wins(ops):
+    y, index = ops.maxpool2d_forward(image([[-7, -9], [-8, -6]]), (2, 2), (2, 2), (1, 1, 1, 1))
+    assert y.tolist() == [[[[-7, -9], [-8, -6]]]]
+    assert index.tolist() == [[[[3, 2], [1, 0]]]]
+    y, index = ops.maxpool2d_forward(image([[-INF]]), (2, 2), (1, 1), (1, 0, 1, 0))
+    assert y.item() == -INF and index.item() == 3
+
+
+@pytest.mark.parametrize("kernel_size, dtype", [((2, 127), np.uint8), ((15, 17), np.uint16), ((256, 255), np.uint16)])
+def test_index_of_large_windows(ops, kernel_size, dtype):
+    x = np.zeros((1, 1, *kernel_size), np.float32)
+    x[..., -1, -1] = 1
+    y, index = ops.maxpool2d_forward(x, kernel_size, (1, 1))
+    assert index.dtype == dtype and index.item() == kernel_size[0] * kernel_size[1] - 1
+    assert_same(ops.maxpool2d_backward(y, index, x.shape, kernel_size, (1, 1), (0, 0, 0, 0)), x)
+    assert ops.maxpool2d_forward(-x, kernel_size, (1, 1), relu=True)[1].item() == np.iinfo(dtype).max
+
+
+def test_average_pool(ops):
+    x = image([[1, 3, 2, 4], [5, 7, 6, 8]])
+    assert ops.avgpool2d_forward(x, (2, 2), (2, 2)).tolist() == [[[[4, 5]]]]
+    corner = ((2, 2), (2, 2), (1, 1, 1, 1))
+    assert ops.avgpool2d_forward(image([[8]]), *corner).tolist() == [[[[2]]]]
+    assert ops.avgpool2d_forward(image([[8]]), *corner, count_include_pad=False).tolist() == [[[[8]]]]
+    assert ops.avgpool2d_backward(image([[8]]), (1, 1, 1, 1), *corner).tolist() == [[[[2]]]]
+    assert ops.avgpool2d_backward(image([[8]]), (1, 1, 1, 1), *corner, count_include_pad=False).item() == 8
+    assert ops.global_avgpool_forward(x).tolist() == [[[[4.5]]]]
+    assert ops.global_avgpool_backward(image([[16]]), x.shape).tolist() == [[[[2] * 4] * 2]]
+
+
+def test_batch_norm(ops):
+    x = np.array([[1.0, 10], [3, 10]])
+    y, mean, var = ops.batchnorm_forward(x, np.array([2.0, 1]), np.array([0.0, 5]), 3.0)
+    assert (mean.tolist(), var.tolist()) == ([2, 10], [1, 0])
+    assert y.tolist() == [[-1, 5], [1, 5]]
+    y = ops.batchnorm_inference(x, np.array([2.0, 1]), np.array([0.0, -5.5]), np.zeros(2), np.ones(2), 3.0, relu=True)
+    assert y.tolist() == [[1, 0], [3, 0]]
+
+
+def test_variance_survives_a_large_mean(ops):
+    x = (np.random.default_rng(0).standard_normal((64, 3, 8, 8)) + 1000).astype(np.float32)
+    _, mean, var = ops.batchnorm_forward(x, np.ones(3), np.zeros(3), 1e-5)
+    np.testing.assert_allclose(mean, x.mean(axis=(0, 2, 3), dtype=np.float64), rtol=1e-6)
+    np.testing.assert_allclose(var, x.var(axis=(0, 2, 3), dtype=np.float64), rtol=1e-3)
+
+
+def test_relu_keeps_nan_and_infinity(ops):
+    x = np.array([-INF, -1, -0.0, 0, 2, INF, NAN], np.float32)
+    y = ops.relu_forward(x)
+    assert_same(y, np.array([0, 0, 0, 0, 2, INF, NAN], np.float32))
+    assert ops.relu_backward(np.full(7, 3, np.float32), y).tolist() == [0, 0, 0, 0, 3, 3, 0]
+
+
+def test_mask_stops_infinity(ops):
+    assert ops.relu_backward(np.array([INF, NAN, 1]), np.array([0.0, 0, 1])).tolist() == [0, 0, 1]
+    assert ops.linear_backward_input(np.array([[INF]]), np.ones((1, 1)), mask=np.zeros((1, 1))).item() == 0
+
+
+def test_softmax(ops):
+    np.testing.assert_allclose(ops.softmax_forward(np.array([[3.2, 5.1, -1.7]])), [[0.130, 0.869, 0.001]], atol=5e-4)
+    np.testing.assert_allclose(ops.softmax_forward(np.array([[1.0, -2, 0]])), [[0.7, 0.04, 0.26]], atol=1e-2)
+    loss, gradient = ops.softmax_cross_entropy(np.array([[3.2, 5.1, -1.7]]), [0])
+    assert loss == pytest.approx(2.04, abs=5e-3)
+    np.testing.assert_allclose(gradient, [[0.130 - 1, 0.869, 0.001]], atol=5e-4)
+
+
+@pytest.mark.parametrize("label_smoothing", [0.0, 0.1, 1.0])
+def test_loss_of_equal_scores_is_the_logarithm_of_their_number(ops, label_smoothing):
+    loss, _ = ops.softmax_cross_entropy(np.full((4, 10), 1e30, np.float32), [0, 3, 9, 9], label_smoothing)
+    assert loss == pytest.approx(np.log(10), rel=1e-6)
+
+
+def test_softmax_of_extremes(ops):
+    x = np.array([[0, -INF, 0], [1e38, 0, -1e38], [NAN, 0, 1], [-INF, -INF, -INF], [INF, 0, 0]], np.float32)
+    y = ops.softmax_forward(x)
+    np.testing.assert_allclose(y[:2], [[0.5, 0, 0.5], [1, 0, 0]])
+    assert np.isnan(y[2:]).all()
+    y = ops.log_softmax_forward(x)
+    np.testing.assert_allclose(y[0], [np.log(0.5), -INF, np.log(0.5)], rtol=1e-6)
+    assert np.isnan(y[2:]).all()
+    loss, gradient = ops.softmax_cross_entropy(x[:1], [2])
+    assert loss == pytest.approx(np.log(2))
+    np.testing.assert_allclose(gradient, [[0.5, 0, -0.5]])
+    assert ops.softmax_cross_entropy(x[:1], [1])[0] == INF
+    assert np.isnan(ops.softmax_cross_entropy(x[2:3], [1])[0])
+
+
+def test_random_numbers_of_dropout_never_change():
+    assert counter.key_words(0) == (0x7B1DCDAF, 0xE220A839)  # SplitMix64's first number for the seed 0
+    assert counter.key_words(-1) == counter.key_words(2**64 - 1) != counter.key_words(1)
+
+
+def test_dropout_draws_what_it_always_drew(ops):
+    kept = ops.dropout(np.ones((1, 40), np.float32), 0.5, 1)[0]
+    assert "".join("01"[int(value > 0)] for value in kept) == "0001111000001001100000000011000110101010"
+    assert set(kept.tolist()) == {0.0, 2.0}
+
+
+def test_dropout_depends_on_key_and_place_alone(ops):
+    x = np.ones((2, 17, 5, 3), np.float32)
+    y = ops.dropout(x, 0.5, 9)
+    assert_same(ops.dropout(np.ascontiguousarray(x), 0.5, 9), y)
+    assert_same(y.transpose(0, 2, 3, 1).ravel(), ops.dropout(np.ones(x.size, np.float32), 0.5, 9))
+    assert_same(ops.dropout(x.astype(np.float64), 0.5, 9), y.astype(np.float64))
+    assert (ops.dropout(x, 0.5, 10) != y).any()
+
+
+@pytest.mark.parametrize("p", [0.0, 0.1, 0.5, 0.9, 1.0])
+def test_dropout_keeps_its_share(ops, p):
+    y = ops.dropout(np.ones(100_000, np.float32), p, 3)
+    kept = y > 0
+    assert abs(kept.mean() - (1 - p)) <= 4 * np.sqrt(p * (1 - p) / y.size)
+    if p < 1:
+        assert_same(y[kept], np.full(kept.sum(), 1 / (1 - p), np.float32))
+
+
+def test_neighbouring_keys_and_places_have_nothing_in_common(ops):
+    ones = np.ones(100_000, np.float32)
+    masks = [ops.dropout(ones, 0.5, key) - 1 for key in (*range(4), 2**32, 2**63)]
+    masks += [np.roll(masks[0], 1), np.roll(masks[0], 64)]
+    correlation = np.corrcoef(masks) - np.eye(len(masks))
+    assert np.abs(correlation).max() < 4.5 / np.sqrt(ones.size)
+
+
+def test_dropped_infinity_is_zero(ops):
+    y = ops.dropout(np.full(100, INF, np.float32), 0.5, 0)
+    assert set(y.tolist()) == {0.0, INF}
+
+
+def test_concat_and_split_undo_each_other(ops):
+    parts = [np.arange(24.0).reshape(2, 3, 2, 2), np.arange(8.0).reshape(2, 1, 2, 2)]
+    joined = ops.concat(parts)
+    assert joined[1].tolist() == [*parts[0][1].tolist(), *parts[1][1].tolist()]
+    for part, back in zip(parts, ops.split(joined, (3, 1)), strict=True):
+        assert_same(back, part)
+
+
+def test_one_step_of_sgd(ops):
+    value, velocity = np.array([1.0, 2]), np.array([NAN, NAN])
+    ops.sgd_update(value, np.array([0.5, -1]), velocity, 0.5, momentum=0.5, weight_decay=0.5, first=True)
+    assert (velocity.tolist(), value.tolist()) == ([1, 0], [0.5, 2])
+    ops.sgd_update(value, np.array([0.75, 1]), velocity, 0.5, momentum=0.5, dampening=0.5, nesterov=True)
+    assert (velocity.tolist(), value.tolist()) == ([0.875, 0.5], [-0.09375, 1.375])
+
+
+def test_one_step_of_adam(ops):
+    value, m, v = np.array([1.0]), np.array([0.0]), np.array([0.0])
+    ops.adam_update(value, np.array([-4.0]), m, v, 1, 0.5, 0.75, 0.5, 0.0)
+    assert (m.item(), v.item(), value.item()) == (-1, 8, 1.5)
+    ops.adam_update(value, np.array([0.0]), m, v, 1, 0.5, 0.75, 0.5, 0.0, weight_decay=0.5, decoupled=True)
+    assert (m.item(), v.item()) == (-0.75, 4)
+    assert value.item() == pytest.approx(1.5 * 0.75 + 0.5 * 3 / np.sqrt(8))
+
+
+@pytest.mark.parametrize("value, place", [(np.inf, 2), (3.0, 2), (0.0, 255), (-1.0, 255), (np.nan, 255)])
+def test_gradient_passes_a_pooled_relu_where_the_value_is_positive(ops, value, place):
+    x = np.full((1, 1, 2, 2), -2, np.float32)
+    x[0, 0, 1, 0] = value
+    y, index = ops.maxpool2d_forward(x, (2, 2), (2, 2), relu=True)
+    assert index.item() == place
+    np.testing.assert_array_equal(y.item(), max(value, 0) if value == value else value)

@@ -1,0 +1,102 @@
+"""Winograd convolution: the matrices, the shapes that take it, and how far it may round."""
+import numpy as np
+import pytest
+
+from fastnet.kernels import load, naive
+from fastnet.kernels.cpu import exact
+from fastnet.kernels.cpu.conv import WINOGRAD_SIZES, winograd_size
+from fastnet.kernels.cpu.winograd import matrices
+
+cpu = load("cpu")
+FORMS = [(m, r) for r, sizes in WINOGRAD_SIZES.items() for m in sizes]
+
+# (N, C, H, W), (K, R), padding; odd sizes, channels that do not fill a vector, images smaller than a tile.
+SHAPES = [
+    ((2, 16, 8, 8), (16, 3), (1, 1, 1, 1)),
+    ((2, 32, 9, 7), (40, 3), (1, 0, 1, 1)),
+    ((3, 17, 13, 6), (33, 3), (0, 0, 0, 0)),
+    ((2, 64, 4, 4), (32, 3), (2, 2, 2, 2)),
+    ((32, 16, 2, 2), (16, 3), (1, 1, 1, 1)),
+    ((8, 20, 3, 5), (24, 3), (3, 0, 0, 4)),
+    ((4, 128, 8, 8), (64, 3), (1, 1, 1, 1)),
+    ((2, 32, 8, 8), (32, 5), (2, 2, 2, 2)),
+    ((1, 48, 9, 11), (35, 5), (0, 1, 3, 0)),
+]
+
+
+@pytest.mark.parametrize("m, r", FORMS)
+def test_matrices_make_a_convolution(m, r):
+    at, f, bt = matrices(m, r)
+    kernel, pixels = np.random.default_rng(0).standard_normal((r,)), np.random.default_rng(1).standard_normal(m + r - 1)
+    wanted = [pixels[i: i + r] @ kernel for i in range(m)]
+    np.testing.assert_allclose(at @ ((f @ kernel) * (bt @ pixels)), wanted, rtol=1e-12)
+
+
+def operands(shape, kernel, padding, dtype=np.float32):
+    rng = np.random.default_rng(0)
+    (k, r), c = kernel, shape[1]
+    x, w, b = (rng.standard_normal(s).astype(dtype) for s in (shape, (k, c, r, r), (k,)))
+    outputs = [shape[2 + i] + padding[2 * i] + padding[2 * i + 1] - r + 1 for i in range(2)]
+    return x, w, b, rng.standard_normal((shape[0], k, *outputs)).astype(dtype)
+
+
+def passes(ops, x, w, b, dy, padding):
+    geometry = (1, 1), padding, (1, 1), 1
+    dw, db = ops.conv2d_backward_weight(dy, x, w.shape, *geometry)
+    return {"y": ops.conv2d_forward(x, w, b, *geometry), "relu": ops.conv2d_forward(x, w, b, *geometry, relu=True),
+            "dx": ops.conv2d_backward_input(dy, w, x.shape, *geometry),
+            "masked": ops.conv2d_backward_input(dy, w, x.shape, *geometry, mask=x), "dw": dw, "db": db}
+
+
+@pytest.mark.parametrize("shape, kernel, padding", SHAPES)
+def test_every_pass_stays_within_2e_5_of_float64(shape, kernel, padding):
+    arrays = operands(shape, kernel, padding)
+    x, w, dy = arrays[0], arrays[1], arrays[3]
+    assert winograd_size(x.dtype, w.shape, dy.shape[2:], (1, 1), (1, 1), 1, x.shape[0])
+    wanted = passes(naive, *[array.astype(np.float64) for array in arrays], padding)
+    for name, got in passes(cpu, *arrays, padding).items():
+        error = np.linalg.norm(got - wanted[name]) / np.linalg.norm(wanted[name])
+        assert 0 < error < 2e-5, f"{name}: {error}"
+
+
+def test_many_tiles_do_not_add_up_to_a_larger_error():
+    """Half a million pixels summed into each weight: the longest sum of a CIFAR net at batch 128."""
+    shape, kernel, padding = (128, 16, 32, 32), (16, 3), (1, 1, 1, 1)
+    arrays = operands(shape, kernel, padding)
+    wanted = naive.conv2d_backward_weight(*[a.astype(np.float64) for a in (arrays[3], arrays[0])], arrays[1].shape,
+                                          (1, 1), padding, (1, 1), 1)[0]
+    got = cpu.conv2d_backward_weight(arrays[3], arrays[0], arrays[1].shape, (1, 1), padding, (1, 1), 1)[0]
+    assert np.linalg.norm(got - wanted) / np.linalg.norm(wanted) < 2e-5
+
+
+def test_exact_turns_it_off():
+    x, w, b, dy = (np.round(4 * a) for a in operands((2, 16, 9, 8), (20, 3), (1, 1, 1, 1)))
+    wanted = passes(naive, x, w, b, dy, (1, 1, 1, 1))
+    with exact():
+        assert winograd_size(x.dtype, w.shape, (9, 8), (1, 1), (1, 1), 1) is None
+        for name, got in passes(cpu, x, w, b, dy, (1, 1, 1, 1)).items():
+            np.testing.assert_array_equal(got, wanted[name])
+    assert winograd_size(x.dtype, w.shape, (9, 8), (1, 1), (1, 1), 1) == 4
+
+
+@pytest.mark.parametrize("change", [
+    {"dtype": np.dtype(np.float64)}, {"w_shape": (16, 16, 3, 5)}, {"w_shape": (16, 15, 3, 3)},
+    {"w_shape": (8, 16, 3, 3)}, {"stride": (2, 2)}, {"dilation": (2, 2)}, {"groups": 2},
+    {"w_shape": (16, 16, 1, 1)}, {"outputs": (1, 1)}])
+def test_where_direct_convolution_is_used(change):
+    given = {"dtype": np.dtype(np.float32), "w_shape": (16, 16, 3, 3), "outputs": (8, 8), "stride": (1, 1),
+             "dilation": (1, 1), "groups": 1}
+    assert winograd_size(**given) == 4
+    assert winograd_size(**given | change) is None
+
+
+def test_nan_reaches_only_the_tiles_that_see_it():
+    x, w, b, _ = operands((1, 16, 16, 16), (16, 3), (1, 1, 1, 1))
+    x[0, 3, 0, 0] = np.nan
+    y = cpu.conv2d_forward(x, w, b, (1, 1), (1, 1, 1, 1))
+    assert np.isnan(y[0, :, :2, :2]).all() and np.isfinite(y[0, :, 4:, 4:]).all()
+
+
+@pytest.mark.parametrize("batch, size, wanted", [(None, 4, 4), (128, 4, 4), (1, 16, 4), (1, 8, 2), (1, 4, None)])
+def test_few_outputs_want_smaller_tiles_or_none(batch, size, wanted):
+    assert winograd_size(np.dtype(np.float32), (256, 256, 3, 3), (size, size), (1, 1), (1, 1), 1, batch) == wanted
