@@ -1,0 +1,269 @@
+"""Layers made of layers: in a row, side by side, around a shortcut."""
+import numpy as np
+
+from fastnet.kernels import checks
+from fastnet.layers.base import Layer, named_errors
+from fastnet.packed import Store
+from fastnet.plan import Plan, infer
+
+MOST_PLANS = 64     # kept by one container; a net that meets more input shapes than that makes them anew
+
+
+class Sequential(Layer):
+    """Layers in a row: y = layers[-1](... layers[1](layers[0](x))). Named "0", "1", ... as in PyTorch.
+
+    For each input shape it makes a plan (fastnet/plan.py), which checks all shapes before anything is computed and
+    fuses neighbours; `plan(input_shape)` shows it. The layers are fixed when it is made: ``net[3]`` reads one,
+    ``Sequential(*net.layers[:4], other)`` makes another row of them.
+    ValueError where one object is given twice, TypeError for what is no layer.
+    """
+
+    kind = "sequential"
+
+    def __init__(self, *layers):
+        for i, layer in enumerate(layers):
+            check_layer(self, layer, f"argument {i}")
+        self._layers = layers
+        self._plans = {}
+        self._packed = Store()
+        self.adopt()
+
+    @property
+    def layers(self):
+        """The layers, a tuple."""
+        return self._layers
+
+    def named_children(self):
+        return [(str(i), layer) for i, layer in enumerate(self._layers)]
+
+    def __getitem__(self, i):
+        return self._layers[i]
+
+    def __len__(self):
+        return len(self._layers)
+
+    def plan(self, input_shape):
+        """The plan for x of this shape, made on first use."""
+        input_shape = tuple(input_shape)
+        plan = self._plans.get(input_shape)
+        if plan is None:
+            plan = Plan(self._layers, input_shape)
+            if len(self._plans) >= MOST_PLANS:
+                self._plans = {}
+            self._plans[input_shape] = plan
+        return plan
+
+    def forward(self, x, training=False, packed=None):
+        if not isinstance(x, np.ndarray):
+            raise TypeError(f"{self.label}: expected a NumPy array, got {type(x).__name__}")
+        plan = self.plan(x.shape)
+        if not training:
+            return plan.infer(x, self._packed.current(self.ops) if packed is None else packed)
+        y, kept = plan.forward(x)
+        self.saved = (plan, kept)
+        return y
+
+    def backward(self, dy, need_dx=True):
+        plan, kept = self.take_saved()
+        return plan.backward(dy, kept, need_dx)
+
+    def inner_shapes(self, input_shape):
+        shapes = {}
+        for name, layer in self.named_children():
+            shapes[name] = input_shape
+            input_shape = layer.output_shape(input_shape)
+        return shapes
+
+    def output_shape(self, input_shape):
+        for layer in self._layers:
+            input_shape = layer.output_shape(input_shape)
+        return tuple(input_shape)
+
+    def multiply_adds(self, input_shape):
+        return inner_multiply_adds(self, input_shape)
+
+    def __getstate__(self):
+        return {**super().__getstate__(), "_plans": {}, "_packed": Store()}
+
+
+class Residual(Layer):
+    """y = body(x) + shortcut(x), or body(x) + x without a shortcut. ValueError where the two differ in shape.
+
+    He et al., Deep Residual Learning for Image Recognition (2016), equations 1 and 2.
+    """
+
+    kind = "residual"
+
+    def __init__(self, body, shortcut=None):
+        check_layer(self, body, "body")
+        if shortcut is not None:
+            check_layer(self, shortcut, "shortcut")
+        self.body, self.shortcut = body, shortcut
+        self.adopt()
+
+    def forward(self, x, training=False, relu=False, packed=None):
+        if training:
+            a = self.body.forward(x, True)
+            b = x if self.shortcut is None else self.shortcut.forward(x, True)
+        else:
+            a = infer(self.body, x, packed)
+            b = x if self.shortcut is None else infer(self.shortcut, x, packed)
+        self.check_shapes(a.shape, b.shape)
+        y = self.ops.add(a, b, relu)
+        if training:
+            self.saved = (y if relu else None,)
+        return y
+
+    def backward(self, dy, need_dx=True, mask=None, masked=False):
+        y, = self.take_saved()
+        if y is not None and not masked:
+            dy = self.ops.relu_backward(dy, y)
+        a = self.body.backward(dy, need_dx)
+        b = dy if self.shortcut is None else self.shortcut.backward(dy, need_dx)
+        return self.ops.add(a, b, mask=mask) if need_dx else None
+
+    def check_shapes(self, a, b):
+        if a != b:
+            raise ValueError(f"{self.label}: the body gives shape {a}, the shortcut {b}; they must be the same: "
+                             "give a shortcut that changes the shape as the body does, a 1x1 convolution of its stride")
+
+    def output_shape(self, input_shape):
+        a = self.body.output_shape(input_shape)
+        b = tuple(input_shape) if self.shortcut is None else self.shortcut.output_shape(input_shape)
+        self.check_shapes(a, b)
+        return a
+
+    def inner_shapes(self, input_shape):
+        return {name: tuple(input_shape) for name, _ in self.named_children()}
+
+    def multiply_adds(self, input_shape):
+        return inner_multiply_adds(self, input_shape)
+
+
+class Merge(Layer):
+    """A layer with several inputs: forward takes a list of arrays, backward returns the list of their gradients, and
+    output_shape takes a list of shapes. `Parallel` and `Graph` join branches with one."""
+
+
+class Add(Merge):
+    """y = the sum of the inputs, which have one shape."""
+
+    kind = "add"
+
+    @named_errors
+    def forward(self, x, training=False):
+        self.output_shape([a.shape for a in x])
+        if training:
+            self.saved = (len(x),)
+        return total(self.ops, x)
+
+    @named_errors
+    def backward(self, dy, need_dx=True):
+        count, = self.take_saved()
+        return [dy] * count if need_dx else None
+
+    @named_errors
+    def output_shape(self, input_shape):
+        if not input_shape:
+            raise ValueError("expected a list of at least one array, got none")
+        for shape in input_shape:
+            if shape != input_shape[0]:
+                raise ValueError(f"expected inputs of one shape, got {', '.join(map(str, input_shape))}")
+        return tuple(input_shape[0])
+
+
+class Concat(Merge):
+    """y = the inputs joined along the channels, axis 1; all other axes must agree."""
+
+    kind = "concat"
+
+    @named_errors
+    def forward(self, x, training=False):
+        y = self.ops.concat(x)
+        if training:
+            self.saved = ([a.shape[1] for a in x],)
+        return y
+
+    @named_errors
+    def backward(self, dy, need_dx=True):
+        sizes, = self.take_saved()
+        return self.ops.split(dy, sizes) if need_dx else None
+
+    @named_errors
+    def output_shape(self, input_shape):
+        return checks.concat_shape([tuple(shape) for shape in input_shape])
+
+
+class Parallel(Layer):
+    """y = merge([branch(x) for each branch]), the merge being ``Add()``, ``Concat()`` or a `Merge` of one's own.
+
+    The branches are named "0", "1", ..., the merge "merge".
+    """
+
+    kind = "parallel"
+
+    def __init__(self, merge, *branches):
+        check_merge(self, merge)
+        if not branches:
+            raise ValueError(f"{self.label}: expected at least one branch after the merge, got none")
+        for i, branch in enumerate(branches):
+            check_layer(self, branch, f"branch {i}")
+        self.merge, self.branches = merge, branches
+        self.adopt()
+
+    def named_children(self):
+        return [*((str(i), branch) for i, branch in enumerate(self.branches)), ("merge", self.merge)]
+
+    def forward(self, x, training=False, packed=None):
+        if not training:
+            return self.merge.forward([infer(branch, x, packed) for branch in self.branches])
+        y = self.merge.forward([branch.forward(x, True) for branch in self.branches], True)
+        self.saved = ()
+        return y
+
+    def backward(self, dy, need_dx=True):
+        self.take_saved()
+        parts = self.merge.backward(dy)
+        parts = [branch.backward(part, need_dx) for branch, part in zip(self.branches, parts, strict=True)]
+        return total(self.ops, parts) if need_dx else None
+
+    def output_shape(self, input_shape):
+        return self.merge.output_shape([branch.output_shape(input_shape) for branch in self.branches])
+
+    def inner_shapes(self, input_shape):
+        shapes = {name: tuple(input_shape) for name, _ in self.named_children()}
+        shapes["merge"] = [branch.output_shape(input_shape) for branch in self.branches]
+        return shapes
+
+    def multiply_adds(self, input_shape):
+        return inner_multiply_adds(self, input_shape)
+
+
+def check_layer(owner, layer, what):
+    """TypeError unless `layer` is a Layer with one input."""
+    if isinstance(layer, Merge):
+        raise TypeError(f"{owner.label}: {what} must be a layer with one input, got {layer!r}, which joins several; "
+                        "use Parallel or Graph")
+    if not isinstance(layer, Layer):
+        hint = "; write Name() to make one" if isinstance(layer, type) else ""
+        raise TypeError(f"{owner.label}: {what} must be a layer, got {layer!r}{hint}")
+
+
+def check_merge(owner, merge):
+    """TypeError unless `merge` is a Merge."""
+    if not isinstance(merge, Merge):
+        raise TypeError(f"{owner.label}: expected a merge such as Add() or Concat() first, got {merge!r}")
+
+
+def total(ops, arrays):
+    """The sum of the arrays, in order."""
+    result = arrays[0]
+    for array in arrays[1:]:
+        result = ops.add(result, array)
+    return result
+
+
+def inner_multiply_adds(layer, input_shape):
+    """The multiply-adds of all layers inside."""
+    children = dict(layer.named_children())
+    return sum(children[name].multiply_adds(shape) for name, shape in layer.inner_shapes(input_shape).items())

@@ -1,0 +1,18 @@
+"""LeNet-5, with ReLU and max-pooling, for colour images."""
+from fastnet.layers import Conv2d, Flatten, Linear, MaxPool2d, ReLU, Sequential
+
+
+def lenet5(num_classes=10):
+    """Two 5x5 convolutions without padding, of 6 and 16 channels, each pooled, and hidden layers of 120 and 84:
+    62 thousand parameters, x (N, 3, 32, 32).
+    LeCun et al., Gradient-Based Learning Applied to Document Recognition (1998), section II.B."""
+    return Sequential(
+        Conv2d(3, 6, 5), ReLU(),
+        MaxPool2d(2),
+        Conv2d(6, 16, 5), ReLU(),
+        MaxPool2d(2),
+        Flatten(),
+        Linear(16 * 5 * 5, 120), ReLU(),
+        Linear(120, 84), ReLU(),
+        Linear(84, num_classes),
+    )

@@ -1,0 +1,164 @@
+"""What does not fit is refused before anything is computed, with the layer's name and what was expected."""
+import re
+
+import numpy as np
+import pytest
+
+from fastnet.layers import (
+    AdaptiveAvgPool2d,
+    Add,
+    AvgPool2d,
+    BatchNorm1d,
+    BatchNorm2d,
+    Concat,
+    Conv2d,
+    Dropout,
+    Flatten,
+    Graph,
+    Identity,
+    Linear,
+    MaxPool2d,
+    Parallel,
+    ReLU,
+    Residual,
+    Sequential,
+    Softmax,
+)
+
+CONSTRUCTORS = [
+    (lambda: Conv2d(0, 3, 3), "Conv2d: in_channels must be an integer of at least 1, got 0"),
+    (lambda: Conv2d(3, 2.5, 3), "Conv2d: out_channels must be an integer of at least 1, got 2.5"),
+    (lambda: Conv2d(3, 3, 0), "Conv2d: kernel_size must be one or two integers of at least 1, got 0"),
+    (lambda: Conv2d(3, 3, (3, 3, 3)), "Conv2d: kernel_size must be one or two integers of at least 1, got (3, 3, 3)"),
+    (lambda: Conv2d(3, 3, 3, stride=0), "Conv2d: stride must be one or two integers of at least 1, got 0"),
+    (lambda: Conv2d(3, 3, 3, dilation=-1), "Conv2d: dilation must be one or two integers of at least 1, got -1"),
+    (lambda: Conv2d(3, 3, 3, padding=-1), "Conv2d: padding must be an integer, (vertical, horizontal), "),
+    (lambda: Conv2d(3, 3, 3, padding="reflect"), "Conv2d: padding must be an integer, (vertical, horizontal), "),
+    (lambda: Conv2d(3, 3, 3, padding=[1, 2, 3]), "Conv2d: padding must be an integer, (vertical, horizontal), "),
+    (lambda: Conv2d(4, 6, 3, groups=3), "Conv2d: in_channels=4 must be a multiple of groups=3"),
+    (lambda: Conv2d(4, 6, 3, groups=4), "Conv2d: out_channels=6 must be a multiple of groups=4"),
+    (lambda: Linear("5", 1), "Linear: in_features must be an integer of at least 1, got '5'"),
+    (lambda: MaxPool2d(0), "MaxPool2d: kernel_size must be one or two integers of at least 1, got 0"),
+    (lambda: MaxPool2d(2, padding=2), "MaxPool2d: padding must be smaller than the kernel on each side, got padding "),
+    (lambda: AvgPool2d(2, stride=0), "AvgPool2d: stride must be one or two integers of at least 1, got 0"),
+    (lambda: AdaptiveAvgPool2d(7), "AdaptiveAvgPool2d: the only output_size is 1, got 7; use AvgPool2d"),
+    (lambda: BatchNorm2d(-4), "BatchNorm2d: num_features must be an integer of at least 1, got -4"),
+    (lambda: BatchNorm1d(4, eps=0), "BatchNorm1d: eps must be positive, got 0"),
+    (lambda: BatchNorm1d(4, momentum=1.5), "BatchNorm1d: momentum must be a probability between 0 and 1, got 1.5"),
+    (lambda: Dropout(1), "Dropout: p must be below 1, or nothing would be left"),
+    (lambda: Dropout(-0.1), "Dropout: p must be a probability between 0 and 1, got -0.1"),
+    (lambda: Softmax(dim=2), "Softmax: dim must be 1, the axis of the classes of x (N, C), got 2"),
+    (lambda: Sequential(ReLU(), 3), "Sequential: argument 1 must be a layer, got 3"),
+    (lambda: Sequential(ReLU), "Sequential: argument 0 must be a layer, got <class 'fastnet.layers.activation.ReLU'>; "
+                               "write Name() to make one"),
+    (lambda: Sequential(Add()), "Sequential: argument 0 must be a layer with one input, got Add(), which joins "),
+    (lambda: Residual(None), "Residual: body must be a layer, got None"),
+    (lambda: Parallel(ReLU(), ReLU()), "Parallel: expected a merge such as Add() or Concat() first, got ReLU()"),
+    (lambda: Parallel(Add()), "Parallel: expected at least one branch after the merge, got none"),
+    (lambda: Graph({}), "Graph: expected at least one entry, got none"),
+    (lambda: Graph({"a": ReLU()}), "Graph: entry 'a' must be (layer, [inputs]), got ReLU()"),
+    (lambda: Graph({"a.b": (ReLU(), ["input"])}), "Graph: an entry needs a name without dots that is not \"input\", "),
+    (lambda: Graph({"a": (ReLU(), [])}), "Graph: entry 'a' needs an input, got []"),
+    (lambda: Graph({"a": (ReLU(), ["input"] * 2)}), "Graph: entry 'a' needs one input, got ['input', 'input']; Add() "),
+    (lambda: Graph({"a": (ReLU(), ["b"])}), "Graph: entry 'a' has the unknown input 'b'; there are 'input', 'a'"),
+    (lambda: Graph({"a": (ReLU(), ["c"]), "b": (ReLU(), ["a"]), "c": (ReLU(), ["b"])}),
+     "Graph: the entries go round in a circle: a <- c <- b <- a"),
+    (lambda: Graph({"a": (ReLU(), ["input"]), "b": (ReLU(), ["input"])}),
+     "Graph: nothing leads from entry 'a' to the last one, 'b', which gives the output"),
+]
+
+
+@pytest.mark.parametrize(("make", "text"), CONSTRUCTORS, ids=[text for _, text in CONSTRUCTORS])
+def test_constructors(make, text):
+    with pytest.raises((ValueError, TypeError), match=f"^{re.escape(text)}"):
+        make()
+
+
+def zeros(*shape):
+    return np.zeros(shape, np.float32)
+
+
+INPUTS = [
+    (Conv2d(64, 8, 3), zeros(8, 32, 16, 16), "expected 64 input channels, got x of shape (8, 32, 16, 16)"),
+    (Conv2d(3, 8, 3, stride=2, padding="same"), zeros(8, 3), "expected x of shape (N, C, H, W), got x of shape (8, 3)"),
+    (Conv2d(3, 8, 5), zeros(1, 3, 4, 9), "a kernel that covers 5 x 5 pixels does not fit into the padded input of "),
+    (Conv2d(3, 8, 3), zeros(0, 3, 8, 8), "empty batch: got x of shape (0, 3, 8, 8); give at least one sample"),
+    (Linear(5, 2), zeros(3, 4), "expected 5 input features, got x of shape (3, 4)"),
+    (Linear(5, 2), zeros(3, 5, 1), "expected x of shape (N, C), got x of shape (3, 5, 1)"),
+    (MaxPool2d(3), zeros(1, 1, 2, 8), "a kernel that covers 3 x 3 pixels does not fit into the padded input of 2 x 8"),
+    (AvgPool2d(3), zeros(5, 8), "expected x of shape (N, C, H, W), got x of shape (5, 8)"),
+    (AdaptiveAvgPool2d(1), zeros(5, 8), "expected x of shape (N, C, H, W), got x of shape (5, 8)"),
+    (BatchNorm2d(4), zeros(3, 4), "expected x of shape (N, C, H, W), got x of shape (3, 4)"),
+    (BatchNorm1d(4), zeros(3, 4, 1, 1), "expected x of shape (N, C), got x of shape (3, 4, 1, 1)"),
+    (BatchNorm2d(4), zeros(3, 5, 2, 2), "expected 4 input channels, got x of shape (3, 5, 2, 2)"),
+    (Flatten(), zeros(3), "expected x with a batch axis and others, got x of shape (3,)"),
+    (Flatten(), zeros(0, 3), "empty batch: got x of shape (0, 3); give at least one sample"),
+    (Softmax(), zeros(3, 4, 5), "expected x of shape (N, C), got x of shape (3, 4, 5)"),
+]
+
+
+@pytest.mark.parametrize(("layer", "x", "text"), INPUTS, ids=[f"{type(c[0]).__name__}-{c[2]}" for c in INPUTS])
+def test_inputs(layer, x, text):
+    """The layer alone, its output_shape, and a net that holds it all say the same."""
+    kind = type(layer).__name__
+    layer.name = ""
+    with pytest.raises(ValueError, match=re.escape(f"{kind}: {text}")):
+        layer.forward(x, training=True)
+    with pytest.raises(ValueError, match=re.escape(f"{kind}: {text}")):
+        layer.output_shape(x.shape)
+    net = Sequential(Identity(), Sequential(Identity(), layer))
+    named = re.escape(f'{kind} "1.1": {text}')
+    for training in (False, True):
+        with pytest.raises(ValueError, match=f"^{named}"):
+            net.forward(x, training=training)
+    assert layer.saved is None and net.saved is None
+
+
+@pytest.mark.parametrize("x", [np.zeros((2, 5), complex), np.full((2, 5), "a"), np.full((2, 5), None)], ids=str)
+def test_dtype(x):
+    with pytest.raises(TypeError, match=f'^Linear "0": x must hold real numbers, got an array of dtype {x.dtype}'):
+        Sequential(Linear(5, 2))(x)
+
+
+@pytest.mark.parametrize("dtype", [bool, np.int8, np.int64, np.float16, ">f4"])
+def test_other_real_dtypes_become_float32(dtype):
+    net = Sequential(Linear(5, 2), ReLU())
+    x = np.arange(10).reshape(2, 5).astype(dtype)
+    y = net(x)
+    assert y.dtype == np.float32
+    np.testing.assert_array_equal(y, net(x.astype(np.float32)))
+
+
+def test_a_list_is_no_array():
+    with pytest.raises(TypeError, match="^Sequential: expected a NumPy array, got list"):
+        Sequential(ReLU())([1.0, 2.0])
+
+
+def test_nothing_is_changed_by_a_refusal():
+    """The last layer does not fit, so that the first one's statistics must not have moved."""
+    net = Sequential(BatchNorm2d(2), Conv2d(3, 1, 1))
+    with pytest.raises(ValueError, match=r'^Conv2d "1": expected 3 input channels, got x of shape \(4, 2, 3, 3\)$'):
+        net.forward(zeros(4, 2, 3, 3), training=True)
+    assert net[0].num_batches_tracked == 0 and net[0].saved is None
+
+
+def test_one_value_a_channel_has_no_variance():
+    with pytest.raises(ValueError, match="^BatchNorm1d: expected more than 1 value per channel when training"):
+        BatchNorm1d(4).forward(zeros(1, 4), training=True)
+    assert BatchNorm1d(4)(zeros(1, 4)).shape == (1, 4)
+
+
+def test_gradient_of_another_shape():
+    for layer, x in [(Conv2d(3, 2, 1), zeros(2, 3, 4, 4)), (Linear(5, 2), zeros(2, 5)), (ReLU(), zeros(2, 5))]:
+        layer.forward(x, training=True)
+        with pytest.raises(ValueError, match=f"^{type(layer).__name__}: "):
+            layer.backward(zeros(3, 7))
+
+
+def test_shapes_that_do_not_meet():
+    with pytest.raises(ValueError, match=r'^Residual "0": the body gives shape \(2, 3\), the shortcut \(2, 5\); they'):
+        Sequential(Residual(Linear(5, 3)))(zeros(2, 5))
+    with pytest.raises(ValueError, match=r'^Add "0.merge": expected inputs of one shape, got \(2, 5\), \(2, 3\)'):
+        Sequential(Parallel(Add(), Identity(), Linear(5, 3)))(zeros(2, 5))
+    with pytest.raises(ValueError, match=r"^Concat: concat needs shapes that differ in axis 1 only, got"):
+        Concat().forward([zeros(2, 5), zeros(3, 5)])

@@ -1,0 +1,69 @@
+"""PyTorch as the outside judge: layers written alike, the same weights by name, the same values and gradients."""
+import numpy as np
+import pytest
+
+from fastnet import layers
+
+from .battery import arrays
+
+torch = pytest.importorskip("torch")
+
+CASES = [
+    ("Conv2d(3, 8, 3)", (2, 3, 7, 6)),
+    ("Conv2d(4, 6, kernel_size=(3, 2), stride=(2, 1), padding=(1, 0), dilation=(1, 2), groups=2, bias=False)",
+     (2, 4, 9, 8)),
+    ("Conv2d(4, 6, 5, padding='same', dilation=(1, 2))", (2, 4, 9, 8)),
+    ("Conv2d(4, 8, 3, padding='valid', groups=4)", (2, 4, 5, 6)),
+    ("Linear(5, 7)", (3, 5)),
+    ("Linear(5, 7, bias=False)", (3, 5)),
+    ("MaxPool2d(2)", (2, 3, 7, 6)),
+    ("MaxPool2d(3, stride=2, padding=1)", (2, 3, 7, 6)),
+    ("AvgPool2d((3, 2), stride=(1, 2), padding=1)", (2, 3, 7, 6)),
+    ("AvgPool2d(3, 2, 1, count_include_pad=False)", (2, 3, 7, 6)),
+    ("AdaptiveAvgPool2d(1)", (2, 3, 7, 6)),
+    ("BatchNorm2d(3)", (2, 3, 7, 6)),
+    ("BatchNorm2d(3, eps=0.01, momentum=0.3)", (2, 3, 7, 6)),
+    ("BatchNorm1d(5)", (4, 5)),
+    ("ReLU()", (2, 3, 7, 6)),
+    ("Softmax(dim=1)", (3, 5)),
+    ("LogSoftmax(dim=1)", (3, 5)),
+    ("Flatten()", (2, 3, 7, 6)),
+    ("Sequential(Conv2d(3, 4, 3, bias=False), BatchNorm2d(4), ReLU(), Sequential(Conv2d(4, 5, 2), ReLU()), "
+     "MaxPool2d(2), Flatten(), Linear(20, 3))", (4, 3, 8, 8)),
+]
+
+
+def compare(net, judge, x, tolerance=2e-5):
+    """Train both for one step on the same weights: values, gradients, running statistics, then inference."""
+    net, judge = net.astype(x.dtype), judge.to(getattr(torch, str(x.dtype)))
+    net.load_state_dict({name: value.numpy() for name, value in judge.state_dict().items()})
+    tx = torch.tensor(x, requires_grad=True)
+    expected = judge.train()(tx)
+    dy = arrays(tuple(expected.shape), x.dtype, seed=5)
+    expected.backward(torch.tensor(dy))
+    y = net.forward(x, training=True)
+    dx = net.backward(dy)
+
+    def same(actual, wanted):
+        wanted = wanted.detach().numpy()
+        assert actual.shape == wanted.shape
+        assert np.linalg.norm(actual - wanted) <= tolerance * max(np.linalg.norm(wanted), 1e-2)
+
+    same(y, expected)
+    same(dx, tx.grad)
+    for (name, parameter), (other, wanted) in zip(net.named_parameters(), judge.named_parameters(), strict=True):
+        assert name == other
+        same(parameter.grad, wanted.grad)
+    state, wanted = net.state_dict(), judge.state_dict()
+    assert list(state) == list(wanted)
+    for name, value in state.items():
+        same(value, wanted[name])
+    same(net(x), judge.eval()(tx))
+
+
+@pytest.mark.parametrize(("text", "shape"), CASES, ids=[text[:60] for text, _ in CASES])
+def test_layer(text, shape):
+    compare(eval(text, dict(vars(layers))), eval(text, dict(vars(torch.nn))), arrays(shape))
+    judge = eval(text, dict(vars(torch.nn)))
+    judge.load_state_dict({name: torch.tensor(value)
+                           for name, value in eval(text, dict(vars(layers))).state_dict().items()})

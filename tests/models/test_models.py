@@ -1,0 +1,44 @@
+"""The models: their size, their first logits, the number of classes."""
+import numpy as np
+import pytest
+
+from fastnet import CrossEntropyLoss, manual_seed, models, summary
+
+SIZES = {"small_convnet": (2_168_362, 26_579_968), "lenet5": (62_006, 651_720), "vgg_small": (1_187_274, 152_805_376),
+         "resnet20": (272_474, 40_813_184), "quick_convnet": (653_466, 44_681_088)}
+
+
+@pytest.mark.parametrize("name", models.__all__)
+def test_size(name):
+    net = getattr(models, name)()
+    table = summary(net, (1, 3, 32, 32))
+    assert (table.parameters, table.multiply_adds) == SIZES[name]
+    assert net.output_shape((7, 3, 32, 32)) == (7, 10)
+
+
+@pytest.mark.parametrize("name", models.__all__)
+def test_first_loss_is_near_chance(name):
+    manual_seed(1)
+    net = getattr(models, name)(num_classes=7)
+    x = np.random.default_rng(0).standard_normal((6, 3, 32, 32), np.float32)
+    logits = net.forward(x, training=True)
+    value, dlogits = CrossEntropyLoss()(logits, np.arange(6))
+    assert logits.shape == (6, 7) and abs(value - np.log(7)) < 0.7
+    assert net.backward(dlogits, need_dx=False) is None
+    assert all(np.isfinite(parameter.grad).all() and parameter.grad.any() for parameter in net.parameters())
+
+
+def test_convolutions_start_as_he_advises():
+    manual_seed(0)
+    for name in ("small_convnet", "vgg_small", "resnet20"):
+        for path, parameter in getattr(models, name)().named_parameters():
+            if parameter.value.ndim == 4 and parameter.size > 2000:
+                fan_in = parameter.size // parameter.shape[0]
+                np.testing.assert_allclose(parameter.value.std(), (2 / fan_in)**0.5, rtol=0.05, err_msg=path)
+
+
+def test_quick_convnet_starts_by_passing_channels_on():
+    for path, parameter in models.quick_convnet().named_parameters():
+        if parameter.value.ndim == 4 and parameter.shape[1] > 3:
+            passed = parameter.value[:parameter.shape[1], :, 1, 1]
+            np.testing.assert_array_equal(passed, np.eye(*passed.shape), err_msg=path)
