@@ -1,0 +1,10 @@
+"""Images for training: data sets, their division, normalisation, and the loader that makes batches of them."""
+from fastnet.data.cifar10 import cifar10, cifar10_or_synthetic
+from fastnet.data.dataset import Dataset, k_folds, train_val_split
+from fastnet.data.download import DownloadError
+from fastnet.data.loader import DataLoader
+from fastnet.data.normalize import Normalize
+from fastnet.data.synthetic import synthetic
+
+__all__ = ["DataLoader", "Dataset", "DownloadError", "Normalize", "cifar10", "cifar10_or_synthetic", "k_folds",
+           "synthetic", "train_val_split"]

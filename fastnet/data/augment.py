@@ -1,0 +1,104 @@
+"""Random crop, flip, cutout and normalisation of images, in one compiled pass from the data set into a batch.
+
+All randomness comes from `random_bits`, which has no state: the numbers of a sample follow from the seed, the epoch and
+the sample's place in the data set, so that neither batch size nor threads nor prefetching can change them.
+"""
+import numpy as np
+
+from fastnet.kernels.cpu._jit import jit, launch
+
+# What a random number is for: the order and the augmentation of an epoch must not depend on each other.
+ORDER, TOP, LEFT, FLIP, CUT_ROW, CUT_COLUMN = range(6)
+
+
+def random_bits(seed, epoch, index, purpose):
+    """64 random bits for every element of `index`, as uint64 of its shape.
+
+    The four numbers pass one after the other through the finaliser of SplitMix64 (Steele, Lea and Flood, "Fast
+    splittable pseudorandom number generators", OOPSLA 2014; constants: Stafford's mix 13).
+    """
+    bits = np.zeros(1, np.uint64)
+    for word in (seed, epoch, purpose, index):
+        bits = _mix((bits ^ np.asarray(word).astype(np.uint64)) + np.uint64(0x9E3779B97F4A7C15))
+    return bits
+
+
+def _mix(z):
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))
+
+
+def permutation(seed, epoch, n):
+    """The numbers 0 to n - 1 in the random order of this seed and epoch, int64."""
+    return np.argsort(random_bits(seed, epoch, np.arange(n), ORDER), kind="stable")
+
+
+def random_moves(seed, epoch, index, height, width, crop=0, flip=False, cutout=0):
+    """What happens to each sample of `index`: int64 (N, 7), top, left, flip, and the rows and columns that are cut out.
+
+    flip is False, True (an even chance in every epoch) or "alternating": a random half of the images in epoch 0, the
+    other half in epoch 1 and so on, so that two epochs show each image both ways (Jordan, "94% on CIFAR-10 in 3.29
+    seconds on a single GPU", 2024, section 3.6).
+    The output's pixel (p, q) is the image's pixel (p + top, q + left), where -crop <= top, left <= crop; with flip = 1
+    the columns then run from right to left. Rows cut[0] to cut[1] and columns cut[2] to cut[3], ends excluded, of the
+    output are set to zero: a square of `cutout` pixels around a random pixel, clipped at the border (DeVries and
+    Taylor, "Improved regularization of convolutional neural networks with cutout", 2017).
+    """
+    def below(bound, purpose, epoch=epoch):  # uniform on 0 ... bound - 1, from the upper half of the bits
+        bits = random_bits(seed, epoch, index, purpose)
+        return (((bits >> np.uint64(32)) * np.uint64(bound)) >> np.uint64(32)).astype(np.int64)
+
+    moves = np.zeros((len(index), 7), np.int64)
+    if crop:
+        moves[:, 0] = below(2 * crop + 1, TOP) - crop
+        moves[:, 1] = below(2 * crop + 1, LEFT) - crop
+    if flip == "alternating":
+        moves[:, 2] = (below(2, FLIP, epoch=0) + epoch) % 2
+    elif flip:
+        moves[:, 2] = below(2, FLIP)
+    if cutout:
+        for column, size, purpose in ((3, height, CUT_ROW), (5, width, CUT_COLUMN)):
+            start = below(size, purpose) - cutout // 2
+            moves[:, column] = np.maximum(start, 0)
+            moves[:, column + 1] = np.minimum(start + cutout, size)
+    return moves
+
+
+def fill_batch(out, images, index, moves, scale, shift):
+    """Writes the images that `index` selects into `out`: moved as `moves` tells, normalised, zero outside the image.
+
+    out : float32 (N, C, H, W), channels-last in memory;  images : uint8 or float32 (count, C, H, W), contiguous
+    index : int64 (N,), each below count;  moves : int64 (N, 7), as `random_moves` gives them
+    scale : float32 (C,) and shift : float32 (C, H, W), as `Normalize.scale_shift` gives them; y = x * scale + shift.
+    Padding and cut-out squares are zero after normalisation. The arguments come from the loader, which checked them.
+    """
+    # No work to speak of, so that it stays in this one thread: the others are busy training.
+    launch(_fill, len(index), out.transpose(0, 2, 3, 1), images, index, moves, scale, shift, work=0)
+
+
+@jit
+def _fill(i, slot, out, images, index, moves, scale, shift):
+    # out (N, H, W, C); images (count, C, H, W); index (N,); moves (N, 7); scale (C,); shift (C, H, W)
+    _, height, width, channels = out.shape
+    image = images[index[i]]
+    top, left, flip = moves[i, 0], moves[i, 1], moves[i, 2]
+    first, last = max(0, left), min(width, width + left)  # the columns of the image that can be seen
+    step = -1 if flip else 1
+    for p in range(height):
+        y = p + top
+        row = out[i, p]
+        if y < 0 or y >= height:
+            row[:] = 0
+            continue
+        if last - first < width:
+            row[:] = 0
+        q = width - 1 - (first - left) if flip else first - left
+        for x in range(first, last):
+            for c in range(channels):
+                row[q, c] = image[c, y, x] * scale[c] + shift[c, y, x]
+            q += step
+    for p in range(moves[i, 3], moves[i, 4]):
+        for q in range(moves[i, 5], moves[i, 6]):
+            for c in range(channels):
+                out[i, p, q, c] = 0

@@ -1,0 +1,210 @@
+"""Optimisers: how a gradient changes a parameter.
+
+``SGD(net.parameters(), lr=0.1, momentum=0.9)``; after each backward pass ``optimizer.step()`` updates every parameter
+that has a gradient, in one fused pass each. There is no zero_grad, because backward assigns gradients. ``optimizer.lr``
+may be set at any time.
+
+Instead of parameters one may give groups, as in PyTorch: ``[{"params": weights}, {"params": biases,
+"weight_decay": 0.0}]``; what a group does not name it takes from the arguments. The learning rate is one for all, times
+the group's "lr_scale" where it has one: a schedule then moves all groups together.
+`decay_groups` makes the two groups that most recipes want.
+"""
+from math import inf
+from numbers import Real
+
+import numpy as np
+
+from fastnet import kernels
+
+
+class Optimizer:
+    """What all optimisers share: groups, checks, state. A subclass gives `state_names`, `check` and `update`."""
+
+    state_names = ()  # what it keeps for each parameter: "step" is a count, all else arrays of the parameter's shape
+
+    def __init__(self, params, lr, backend, **defaults):
+        self.lr = lr
+        self.ops = kernels.load(backend)
+        self.param_groups = self._groups(params, {**defaults, "lr_scale": 1.0})
+        self._entries = [(parameter, group) for group in self.param_groups for parameter in group["params"]]
+        self._state = [{} for _ in self._entries]
+        if not self._entries:
+            raise ValueError(f"{self._name}: got no parameters; give the parameters() of a net that has some")
+        if len({id(parameter) for parameter, _ in self._entries}) < len(self._entries):
+            raise ValueError(f"{self._name}: a parameter was given twice; each step would update it twice")
+
+    @property
+    def lr(self):
+        """The learning rate."""
+        return self._lr
+
+    @lr.setter
+    def lr(self, value):
+        self._lr = self.in_range("lr", value)
+
+    def step(self):
+        """Update in place every parameter that has a gradient; one whose grad is None (frozen, unused) stays.
+
+        ValueError where a gradient does not have the shape of its parameter; then nothing is updated.
+        """
+        todo = [(*entry, state) for entry, state in zip(self._entries, self._state, strict=True)
+                if entry[0].grad is not None]
+        for parameter, _, _ in todo:
+            if parameter.grad.shape != parameter.value.shape:
+                raise ValueError(f"{self._name}: got a gradient of shape {parameter.grad.shape} for a parameter of "
+                                 f"shape {parameter.value.shape}; nothing was updated")
+        for parameter, group, state in todo:
+            self.update(parameter, group, state, self.lr * group["lr_scale"])
+
+    def state_dict(self):
+        """What resuming a training needs, as copied arrays: "lr" and for the i-th parameter "i.name"."""
+        state = {f"{i}.{name}": np.array(value) for i, entry in enumerate(self._state) for name, value in entry.items()}
+        return {"lr": np.array(self.lr), **state}
+
+    def load_state_dict(self, state_dict):
+        """Take over what `state_dict` of a like optimiser gave. Where it does not fit: ValueError, nothing changes."""
+        state_dict = dict(state_dict)
+        if "lr" not in state_dict:
+            raise ValueError(f"{self._name}: the state has no 'lr'")
+        lr = self.in_range("lr", float(state_dict.pop("lr")))
+        state = [{} for _ in self._entries]
+        for i, (parameter, _) in enumerate(self._entries):
+            keys = {name: f"{i}.{name}" for name in self.state_names}
+            if not any(key in state_dict for key in keys.values()):
+                continue  # a parameter that had no step yet
+            for name, key in keys.items():
+                if key not in state_dict:
+                    raise ValueError(f"{self._name}: the state has no {key!r}")
+                value = np.asarray(state_dict.pop(key))
+                copy = np.array(0) if name == "step" else np.empty_like(parameter.value)
+                if value.shape != copy.shape:
+                    raise ValueError(f"{self._name}: expected {key!r} of shape {copy.shape}, got shape {value.shape}")
+                copy[...] = value
+                state[i][name] = copy
+        if state_dict:
+            raise ValueError(f"{self._name}: unexpected in the state: {', '.join(map(repr, sorted(state_dict)))}")
+        self.lr, self._state = lr, state
+
+    def in_range(self, name, value, below=inf):
+        """`value` where 0 <= value < below, as a float; else ValueError with the name."""
+        if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= value < below:
+            limit = "" if below == inf else f" and below {below}"
+            raise ValueError(f"{self._name}: {name} must be a finite number of at least 0{limit}, got {value!r}")
+        return float(value)
+
+    def _groups(self, params, defaults):
+        """The groups as dictionaries, each with "params" and every option, all checked."""
+        params = list(params)
+        groups = params if params and all(isinstance(group, dict) for group in params) else [{"params": params}]
+        result = []
+        for group in groups:
+            unknown = set(group) - {"params", *defaults}
+            if unknown or "params" not in group:
+                raise ValueError(f"{self._name}: a group has 'params' and may set {', '.join(defaults)}; "
+                                 f"got {', '.join(map(repr, group))}")
+            group = {**defaults, **group, "params": list(group["params"])}
+            for parameter in group["params"]:
+                if not hasattr(parameter, "value") or not hasattr(parameter, "grad"):
+                    raise TypeError(f"{self._name}: expected Parameters, got {type(parameter).__name__}; "
+                                    "give net.parameters()")
+            self.in_range("lr_scale", group["lr_scale"])
+            self.check(group)
+            result.append(group)
+        return result
+
+    @property
+    def _name(self):
+        return type(self).__name__
+
+    def __repr__(self):
+        size = sum(parameter.value.size for parameter, _ in self._entries)
+        options = {name: value for name, value in self.param_groups[0].items() if name not in ("params", "lr_scale")}
+        text = ", ".join(f"{name}={value}" for name, value in {"lr": self.lr, **options}.items())
+        return f"{self._name}({len(self._entries)} parameters of {size:,} numbers, {text})"
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent, with momentum v where momentum > 0.
+
+    g = grad + weight_decay * value;  v = momentum * v + (1 - dampening) * g, at the first step v = g;
+    value -= lr * v, with nesterov=True value -= lr * (g + momentum * v).
+    Momentum: Sutskever et al., On the importance of initialization and momentum in deep learning (2013), in PyTorch's
+    form, where lr stands outside of v. ValueError names the argument that is out of range.
+    """
+
+    state_names = ("momentum_buffer",)
+
+    def __init__(self, params, lr, momentum=0.0, dampening=0.0, weight_decay=0.0, nesterov=False, backend="cpu"):
+        super().__init__(params, lr, backend, momentum=momentum, dampening=dampening, weight_decay=weight_decay,
+                         nesterov=nesterov)
+
+    def check(self, options):
+        self.in_range("momentum", options["momentum"], below=1)
+        self.in_range("weight_decay", options["weight_decay"])
+        if self.in_range("dampening", options["dampening"]) > 1:
+            raise ValueError(f"SGD: dampening must be between 0 and 1, got {options['dampening']!r}")
+        if options["nesterov"] and (options["momentum"] == 0 or options["dampening"] != 0):
+            raise ValueError(f"SGD: nesterov needs a momentum above 0 and dampening 0, got momentum "
+                             f"{options['momentum']!r} and dampening {options['dampening']!r}")
+
+    def update(self, parameter, options, state, lr):
+        momentum = options["momentum"]
+        velocity = state.get("momentum_buffer")
+        first = velocity is None
+        if first and momentum:
+            velocity = np.zeros_like(parameter.value)
+        self.ops.sgd_update(parameter.value, parameter.grad, velocity, lr, momentum, options["dampening"],
+                            options["weight_decay"], options["nesterov"], first)
+        if momentum:
+            state["momentum_buffer"] = velocity
+
+
+class Adam(Optimizer):
+    """Adam: step lengths from the running mean m of the gradient and v of its square, both corrected for their start.
+
+    g = grad + weight_decay * value;  m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g^2;  at step t
+    value -= lr * (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + eps).
+    With decoupled=True, g = grad and value shrinks by lr * weight_decay * value first: that is `AdamW`.
+    Kingma and Ba, Adam (2015), algorithm 1; Loshchilov and Hutter, Decoupled Weight Decay Regularization (2019),
+    algorithm 2, with PyTorch's lr in front of the decay. ValueError names the argument that is out of range.
+    """
+
+    state_names = ("step", "exp_avg", "exp_avg_sq")
+
+    def __init__(self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0, decoupled=False,
+                 backend="cpu"):
+        super().__init__(params, lr, backend, betas=betas, eps=eps, weight_decay=weight_decay, decoupled=decoupled)
+
+    def check(self, options):
+        if not isinstance(options["betas"], (tuple, list)) or len(options["betas"]) != 2:
+            raise ValueError(f"{self._name}: betas must be two numbers, got {options['betas']!r}")
+        for i, beta in enumerate(options["betas"]):
+            self.in_range(f"betas[{i}]", beta, below=1)
+        self.in_range("eps", options["eps"])
+        self.in_range("weight_decay", options["weight_decay"])
+
+    def update(self, parameter, options, state, lr):
+        value = parameter.value
+        step = int(state.get("step", 0)) + 1
+        m, v = (state[name] if step > 1 else np.zeros_like(value) for name in ("exp_avg", "exp_avg_sq"))
+        self.ops.adam_update(value, parameter.grad, m, v, step, lr, *options["betas"], options["eps"],
+                             options["weight_decay"], options["decoupled"])
+        state.update(step=step, exp_avg=m, exp_avg_sq=v)
+
+
+class AdamW(Adam):
+    """Adam with decoupled weight decay: value shrinks by lr * weight_decay * value in each step, beside Adam's step."""
+
+    def __init__(self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=1e-2, backend="cpu"):
+        super().__init__(params, lr, betas, eps, weight_decay, decoupled=True, backend=backend)
+
+
+def decay_groups(params):
+    """Two groups: weights (two axes and more), which decay as the optimiser is told, and the rest, which do not.
+
+    The rest are biases and the scales and shifts of normalisation, where decay does no good: He et al., Bag of Tricks
+    for Image Classification with Convolutional Neural Networks (2019), section 3.1.
+    """
+    params = list(params)
+    return [{"params": [parameter for parameter in params if parameter.value.ndim > 1]},
+            {"params": [parameter for parameter in params if parameter.value.ndim <= 1], "weight_decay": 0.0}]

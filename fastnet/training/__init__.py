@@ -1,0 +1,19 @@
+"""Training: the loop, what may be hooked into it, and what comes out of it."""
+from fastnet.training.callbacks import (
+    Callback,
+    EarlyStopping,
+    JsonLines,
+    LearningRateSchedule,
+    Progress,
+    SaveBest,
+    WeightAverage,
+)
+from fastnet.training.diagnosis import NonFiniteError
+from fastnet.training.history import History
+from fastnet.training.trainer import Trainer, evaluate, predict
+from fastnet.training.weights import load_weights, save_weights
+
+__all__ = [
+    "Callback", "EarlyStopping", "History", "JsonLines", "LearningRateSchedule", "NonFiniteError", "Progress",
+    "SaveBest", "Trainer", "WeightAverage", "evaluate", "load_weights", "predict", "save_weights",
+]

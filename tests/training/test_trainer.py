@@ -1,0 +1,246 @@
+"""The loop: what it computes, whom it calls, how it ends."""
+import os
+import signal
+import threading
+
+import numpy as np
+import pytest
+
+import fastnet
+from fastnet.training import Callback, Trainer, evaluate, predict
+from fastnet.training.callbacks import HOOKS
+
+from . import small
+
+
+class Recorder(Callback):
+    """Notes every call with what the trainer shows then."""
+
+    def __init__(self, log, name=""):
+        for hook in HOOKS:
+            setattr(self, hook, lambda trainer, hook=hook: log.append(
+                (name + hook, trainer.epoch, trainer.step, trainer.batch_size, trainer.totals.images)))
+
+
+def test_hooks_come_in_order_with_the_state_they_promise():
+    log = []
+    small.trainer(small.net(), [Recorder(log)]).fit(small.batches(20, 8), epochs=2)
+    expected = [("on_train_begin", 0, 0, None, 0)]
+    for epoch in (1, 2):
+        step = 3 * (epoch - 1)
+        expected.append(("on_epoch_begin", epoch, step, 4 if epoch == 2 else None, 0))
+        for i, (size, images) in enumerate([(8, 0), (8, 8), (4, 16)]):
+            expected.append(("on_step_begin", epoch, step + i, size, images))
+            expected.append(("on_step_end", epoch, step + i + 1, size, images + size))
+        expected.append(("on_epoch_end", epoch, step + 3, 4, 20))
+    assert log == [*expected, ("on_train_end", 2, 6, 4, 20)]
+
+
+def test_callbacks_are_called_in_the_order_given():
+    log = []
+    small.trainer(small.net(), [Recorder(log, "a "), Recorder(log, "b ")]).fit(small.batches(4), epochs=1)
+    assert [row[0] for row in log] == [f"{who} {hook}" for hook in HOOKS for who in "ab"]
+
+
+def test_a_step_is_forward_loss_backward_update():
+    """The trainer against the four lines written out."""
+    by_hand, trained = small.net(), small.net()
+    loss = fastnet.CrossEntropyLoss()
+    optimizer = fastnet.SGD(by_hand.parameters(), 0.05, momentum=0.9)
+    values = []
+    for x, labels in small.batches():
+        logits = by_hand.forward(x, training=True)
+        value, dlogits = loss(logits, labels)
+        by_hand.backward(dlogits, need_dx=False)
+        optimizer.step()
+        values.append(value)
+    seen = []
+    watch = small.At("on_step_end", 0, None)
+    watch.on_step_end = lambda trainer: seen.append(trainer.loss)
+    history = small.trainer(trained, [watch]).fit(small.batches(), epochs=1)
+    assert seen == values
+    assert history["loss"] == [pytest.approx((8 * values[0] + 8 * values[1] + 4 * values[2]) / 20, rel=1e-12)]
+    assert_same(trained.state_dict(), by_hand.state_dict())
+
+
+def test_the_history_tells_every_column():
+    model = small.net()
+    validation = small.batches(12, seed=5)
+    history = small.trainer(model).fit(small.batches(), epochs=2, validation=validation)
+    assert len(history) == 2 and not history.interrupted
+    assert history["epoch"] == [1, 2] and history["steps"] == [3, 6] and history["lr"] == [0.05, 0.05]
+    assert (history.rows[-1]["val_loss"], history.rows[-1]["val_accuracy"]) == evaluate(
+        model, validation, fastnet.CrossEntropyLoss())
+    assert all(row["seconds"] > 0 and row["images_per_second"] == 20 / row["seconds"] for row in history.rows)
+    assert repr(history).splitlines()[0] == "History(2 epochs)"
+    assert repr(history).splitlines()[1].startswith("epoch   1  loss ")
+
+
+def test_evaluate_and_predict_weigh_every_image_alike():
+    model, batches = small.net(), small.batches()
+    x, labels = (np.concatenate(part) for part in zip(*batches, strict=True))
+    logits = predict(model, batches)
+    np.testing.assert_allclose(logits, model(x), rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(logits, predict(model, [x for x, _ in batches]))
+    loss, accuracy = evaluate(model, batches, fastnet.CrossEntropyLoss())
+    assert loss == pytest.approx(fastnet.CrossEntropyLoss()(logits, labels)[0], rel=1e-6)
+    assert accuracy == np.mean(logits.argmax(axis=1) == labels)
+
+
+def test_twenty_images_can_be_learned_by_heart():
+    model = small.net()
+    history = small.trainer(model).fit(small.batches(), epochs=40)
+    assert history["loss"][0] > 1.0
+    loss, accuracy = evaluate(model, small.batches(), fastnet.CrossEntropyLoss())
+    assert loss < 0.05 and accuracy == 1.0
+
+
+def test_the_initial_loss_is_that_of_guessing():
+    model = small.net()
+    fastnet.init.apply(model, lambda shape: fastnet.init.normal(shape, std=1e-4), fastnet.init.zeros)
+    loss, _ = evaluate(model, small.batches(), fastnet.CrossEntropyLoss())
+    assert loss == pytest.approx(np.log(4), abs=1e-3)
+
+
+def test_a_regression_has_no_accuracy():
+    fastnet.manual_seed(0)
+    model = fastnet.Sequential(fastnet.Linear(3, 1))
+    x = np.random.default_rng(0).normal(size=(32, 3)).astype(np.float32)
+    batches = [(x, x @ np.array([[1.0], [-2.0], [0.5]], np.float32))]
+    optimizer = fastnet.SGD(model.parameters(), lr=0.1)
+    history = Trainer(model, fastnet.MSELoss(), optimizer).fit(batches, epochs=200, validation=batches)
+    assert history["accuracy"][-1] is None and history["val_accuracy"][-1] is None
+    assert history["val_loss"][-1] < 1e-6
+    np.testing.assert_allclose(model.state_dict()["0.weight"], [[1, -2, 0.5]], atol=1e-3)
+
+
+def test_the_same_seed_gives_the_same_bits():
+    states = []
+    for _ in range(2):
+        model = small.net(seed=3)
+        small.trainer(model).fit(small.batches(seed=3), epochs=3)
+        states.append(model.state_dict())
+    assert_same(*states)
+
+
+def test_a_loader_is_told_the_epoch():
+    class Loader(list):
+        epochs = []
+
+        def set_epoch(self, epoch):
+            self.epochs.append(epoch)
+
+    loader = Loader(small.batches())
+    small.trainer(small.net()).fit(loader, epochs=3, validation=small.batches(4))
+    assert loader.epochs == [0, 1, 2]
+
+
+def test_stop_ends_after_the_step():
+    stop = small.At("on_step_end", 4, lambda trainer: setattr(trainer, "stop", True))
+    history = small.trainer(small.net(), [stop]).fit(small.batches(), epochs=5, validation=small.batches(4))
+    assert history["steps"] == [3, 4] and not history.interrupted
+    assert history["val_loss"][-1] is not None
+
+
+# Ctrl-C
+
+def ctrl_c(trainer=None):
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def keyboard_interrupt(trainer):
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("action, hook, step, steps", [
+    (ctrl_c, "on_train_begin", 0, []),
+    (ctrl_c, "on_epoch_begin", 3, [3, 4]),  # the step that follows is still made
+    (ctrl_c, "on_step_begin", 4, [3, 5]),
+    (ctrl_c, "on_step_end", 4, [3, 4]),
+    (ctrl_c, "on_epoch_end", 3, [3]),
+    (ctrl_c, "on_train_end", 6, [3, 6]),
+    (keyboard_interrupt, "on_train_begin", 0, []),
+    (keyboard_interrupt, "on_epoch_begin", 3, [3]),
+    (keyboard_interrupt, "on_step_begin", 4, [3, 4]),  # an exception takes its step with it
+    (keyboard_interrupt, "on_step_end", 4, [3, 4]),
+    (keyboard_interrupt, "on_epoch_end", 3, [3]),
+])
+def test_ctrl_c_ends_training_with_what_was_reached(action, hook, step, steps):
+    log = []
+    trainer = small.trainer(small.net(), [Recorder(log), small.At(hook, step, action)])
+    history = trainer.fit(small.batches(), epochs=2, validation=small.batches(4))
+    assert history is trainer.history and history.interrupted
+    assert history["steps"] == steps
+    assert [row[0] for row in log].count("on_epoch_end") == len(steps) and log[-1][0] == "on_train_end"
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_ctrl_c_in_the_middle_of_an_update_lets_it_finish():
+    model = small.net()
+    trainer = small.trainer(model)
+    update = trainer.optimizer.update
+    trainer.optimizer.update = lambda *args: (update(*args), ctrl_c() if len(seen) == 1 else None, seen.append(1))
+    seen = []
+    history = trainer.fit(small.batches(), epochs=2)
+    assert history.interrupted and history["steps"] == [1] and len(seen) == len(model.parameters())
+
+
+def test_a_second_ctrl_c_aborts():
+    log = []
+    twice = small.At("on_step_end", 2, lambda trainer: (ctrl_c(), ctrl_c()))
+    with pytest.raises(KeyboardInterrupt):
+        small.trainer(small.net(), [Recorder(log), twice]).fit(small.batches(), epochs=2)
+    assert log[-1][0] == "on_train_end"
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_somebody_elses_handler_stays_in_charge():
+    calls = []
+    old = signal.signal(signal.SIGINT, lambda number, frame: calls.append(number))
+    try:
+        history = small.trainer(small.net(), [small.At("on_step_end", 1, ctrl_c)]).fit(small.batches(), epochs=1)
+    finally:
+        signal.signal(signal.SIGINT, old)
+    assert calls == [signal.SIGINT] and not history.interrupted and history["steps"] == [3]
+
+
+def test_training_works_in_another_thread():
+    histories = []
+    thread = threading.Thread(target=lambda: histories.append(small.trainer(small.net()).fit(small.batches(), 1)))
+    thread.start()
+    thread.join()
+    assert histories[0]["steps"] == [3]
+
+
+def test_predict_averages_over_mirror_images():
+    model, batches = small.net(), small.batches()
+    mirrored = [x[:, :, :, ::-1].copy() for x, _ in batches]
+    expected = (predict(model, batches) + predict(model, mirrored)) / 2
+    np.testing.assert_array_equal(predict(model, batches, flip=True), expected)
+
+
+# What is refused
+
+@pytest.mark.parametrize("call, error, message", [
+    (lambda t: t.fit(iter(small.batches()), 1), TypeError, "fit: train_batches can be iterated only once"),
+    (lambda t: t.fit(small.batches(), 1, validation=iter([])), TypeError, "fit: validation can be iterated only once"),
+    (lambda t: t.fit([], 1), ValueError, "fit: train_batches holds no batch"),
+    (lambda t: t.fit(small.batches(), 1, validation=[]), ValueError, "fit: validation holds no batch"),
+    (lambda t: t.fit(small.batches(), 0), ValueError, "fit: epochs must be an integer of at least 1, got 0"),
+    (lambda t: t.fit(small.batches(), 1.5), ValueError, "fit: epochs must be an integer of at least 1, got 1.5"),
+    (lambda t: evaluate(t.net, [], t.loss_function), ValueError, "evaluate: got no batches"),
+    (lambda t: predict(t.net, []), ValueError, "predict: got no batches"),
+    (lambda t: small.trainer(t.net, [print]), TypeError, "has no on_train_begin; derive its class from Callback"),
+])
+def test_bad_input(call, error, message):
+    trainer = small.trainer(small.net())
+    before = trainer.net.state_dict()
+    with pytest.raises(error, match=message):
+        call(trainer)
+    assert_same(trainer.net.state_dict(), before)
+
+
+def assert_same(a, b):
+    assert a.keys() == b.keys()
+    for name in a:
+        np.testing.assert_array_equal(a[name], b[name], err_msg=name)
