@@ -1,0 +1,100 @@
+"""Pictures: curves of a training, first-layer filters, a confusion matrix.
+
+Every function draws into the matplotlib axes ``ax``, or into new ones where ``ax`` is None, and returns the axes. Only
+new axes need matplotlib to be importable here: ``pip install "fastnet-numba[plot]"``.
+"""
+import numpy as np
+
+
+def _axes(ax):
+    """``ax``, or the axes of a new figure; raises ImportError with the remedy where matplotlib is missing."""
+    if ax is not None:
+        return ax
+    try:
+        from matplotlib import pyplot
+    except ImportError as error:
+        raise ImportError(
+            'fastnet.plot needs matplotlib, which is not installed: pip install "fastnet-numba[plot]"') from error
+    return pyplot.subplots(layout="constrained")[1]
+
+
+def curves(rows, *keys, ax=None):
+    """Draws columns of a history against the epoch: ``curves(history.rows, "loss", "val_loss")``.
+
+    ``rows`` is a sequence of dictionaries, one an epoch, with the key ``"epoch"``; ``keys`` are the columns to draw.
+    Epochs without a value, or with None, are left out of the line. Raises ValueError where a key has no value at all.
+    """
+    columns = {}
+    for key in keys:
+        columns[key] = [(row["epoch"], row[key]) for row in rows if row.get(key) is not None]
+        if not columns[key]:
+            known = sorted({name for row in rows for name in row})
+            raise ValueError(f"no epoch has a value {key!r}: the history holds {', '.join(known) or 'no row'}")
+    ax = _axes(ax)
+    for key, points in columns.items():
+        ax.plot(*zip(*points, strict=True), marker=".", label=key.replace("_", " "))
+    ax.set_xlabel("epoch")
+    ax.locator_params(axis="x", integer=True)
+    ax.grid(alpha=0.3)
+    ax.legend()
+    return ax
+
+
+def filters(weight, ax=None):
+    """Draws the filters of a first convolution as a square of small colour pictures.
+
+    ``weight`` is an array (K, 3, R, S), or (K, 1, R, S) for grey ones; each filter is stretched to its own range of
+    brightness. Raises ValueError for any other shape.
+    """
+    weight = np.asarray(weight)
+    if weight.ndim != 4 or weight.shape[1] not in (1, 3):
+        raise ValueError(f"expected filters of shape (K, 3, R, S) or (K, 1, R, S), got {weight.shape}: only filters "
+                         "that see the image itself can be shown as pictures")
+    count, _, height, width = weight.shape
+    low, high = weight.min(axis=(1, 2, 3), keepdims=True), weight.max(axis=(1, 2, 3), keepdims=True)
+    tiles = (weight - low) / np.where(high > low, high - low, 1)
+    columns = int(np.ceil(np.sqrt(count)))
+    rows = -(-count // columns)
+    sheet = np.ones((rows * (height + 1) - 1, columns * (width + 1) - 1, 3))
+    for i, tile in enumerate(tiles):
+        top, left = i // columns * (height + 1), i % columns * (width + 1)
+        sheet[top:top + height, left:left + width] = tile.transpose(1, 2, 0)
+    ax = _axes(ax)
+    ax.imshow(sheet, interpolation="nearest")
+    ax.set_axis_off()
+    return ax
+
+
+def confusion(labels, predictions, classes):
+    """The matrix whose entry [i, j] counts the samples of class i taken for class j, shape (C, C).
+
+    ``labels`` and ``predictions`` are integers from 0 to ``classes`` - 1, one a sample. Raises ValueError where they
+    are not, or where there are more of the one than of the other.
+    """
+    labels, predictions = np.asarray(labels), np.asarray(predictions)
+    if labels.ndim != 1 or labels.shape != predictions.shape:
+        raise ValueError(f"expected as many predictions as labels, got shapes {predictions.shape} and {labels.shape}")
+    for name, values in (("labels", labels), ("predictions", predictions)):
+        if values.dtype.kind not in "iu" or (values.size and not 0 <= values.min() <= values.max() < classes):
+            raise ValueError(f"expected {name} to be integers from 0 to {classes - 1}")
+    matrix = np.zeros((classes, classes), np.int64)
+    np.add.at(matrix, (labels, predictions), 1)
+    return matrix
+
+
+def confusion_matrix(labels, predictions, classes, ax=None):
+    """Draws which classes are taken for which; ``classes`` are their names. Cells show counts, colours their share.
+
+    The raised errors are those of `confusion`.
+    """
+    matrix = confusion(labels, predictions, len(classes))
+    share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    ax = _axes(ax)
+    ax.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    ax.set_xticks(range(len(classes)), classes, rotation=45, ha="right")
+    ax.set_yticks(range(len(classes)), classes)
+    ax.set(xlabel="predicted", ylabel="true")
+    for i, j in np.ndindex(*matrix.shape):
+        color = "white" if share[i, j] > 0.5 else "black"
+        ax.text(j, i, matrix[i, j], ha="center", va="center", fontsize=7, color=color)
+    return ax

@@ -1,0 +1,56 @@
+"""examples/cifar10_fast.py from end to end, on a few generated images, and the parts it is made of."""
+import importlib.util
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+PATH = Path(__file__).parents[1] / "examples" / "cifar10_fast.py"
+QUICK = ["--data", "generated", "--limit", "192", "--widths", "8", "16", "16", "--epochs", "3"]
+
+
+@pytest.fixture(scope="module")
+def example():
+    """The example as a module."""
+    spec = importlib.util.spec_from_file_location("cifar10_fast", PATH)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_trains_saves_and_tells_the_accuracy(example, tmp_path, capsys):
+    example.main([*QUICK, "--out", str(tmp_path / "run")])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("192 images to train on, 192 to test: generated")
+    assert re.fullmatch(r"test accuracy: [01]\.\d{4}", lines[-1])
+    assert sorted(file.name for file in (tmp_path / "run").iterdir()) == ["history.jsonl", "weights.npz"]
+    rows = [json.loads(line) for line in (tmp_path / "run" / "history.jsonl").read_text().splitlines()]
+    assert [row["epoch"] for row in rows] == [1, 2, 3]
+    with np.load(tmp_path / "run" / "weights.npz") as weights:
+        assert (weights["4.weight"] == 1).all() and weights["4.bias"].any()  # a batch norm: only the shift is trained
+
+
+def test_the_first_layer_whitens(example):
+    images = np.random.default_rng(0).normal(size=(40, 3, 12, 12)).astype(np.float32)
+    images = images + images[:, ::-1] + np.roll(images, 1, axis=3)  # correlated channels and pixels
+    layer = example.whitening(images)
+    y = layer(images)
+    assert y.shape == (40, 24, 11, 11) and not layer.trains()
+    np.testing.assert_allclose(y[:, :12], -y[:, 12:], atol=1e-5)
+    y = y[:, :12].transpose(0, 2, 3, 1).reshape(-1, 12).astype(np.float64)
+    np.testing.assert_allclose(y.T @ y / len(y), np.eye(12), atol=5e-3)
+
+
+def test_convolutions_start_as_the_identity(example):
+    x = np.random.default_rng(0).normal(size=(2, 4, 5, 5)).astype(np.float32)
+    np.testing.assert_allclose(example.convolution(4, 6)(x)[:, :4], x, atol=1e-6)
+    np.testing.assert_allclose(example.convolution(4, 3)(x), x[:, :3], atol=1e-6)
+
+
+def test_shifted_images_are_filled_by_reflection(example):
+    image = np.arange(9).reshape(1, 1, 3, 3)
+    assert example.shifted(image, 0, 0).tolist() == image.tolist()
+    assert example.shifted(image, 1, 1)[0, 0].tolist() == [[4, 3, 4], [1, 0, 1], [4, 3, 4]]
+    assert example.shifted(image, -1, 0)[0, 0].tolist() == [[3, 4, 5], [6, 7, 8], [3, 4, 5]]
