@@ -1,0 +1,168 @@
+"""What is timed: the table of cases, and the inputs that every library gets for them. NumPy only.
+
+`ours` runs a case with fastnet, `peers` with PyTorch, `onnx_peer` with ONNX Runtime.
+"""
+import os
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+PASSES = ("forward", "backward_input", "backward_weight")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One line of the report; ``batch`` images of ``size`` x ``size`` pixels with ``channels`` channels."""
+
+    op: str
+    batch: int
+    channels: int
+    size: int = 1
+    out_channels: int = 0
+    kernel_size: int = 1
+    stride: int = 1
+    padding: int = 0
+    groups: int = 1
+    model: str = ""
+    threads: int = 0        # 0: as many as FASTNET_BENCH_THREADS says
+    exact: bool = False     # fastnet under exact(): no Winograd
+    naive: bool = False     # whether naive NumPy is timed too, and is what the others are compared with
+    group: str = "ops"      # ops, train, infer or scaling: a table of the report, and a word for -k
+    goal: str = ""          # the line of the summary that the case counts for
+
+    def __str__(self):
+        if self.model:
+            text = f"{self.op} {self.model}, batch {self.batch}"
+        elif self.op.startswith("linear"):
+            text = f"{self.op} {self.channels}->{self.out_channels}, batch {self.batch}"
+        elif self.op.startswith("conv2d"):
+            text = f"{self.op} {self.channels}->{self.out_channels} {self.kernel_size}x{self.kernel_size}"
+            text += f"/{self.stride}" if self.stride > 1 else ""
+            text += f" groups {self.groups}" if self.groups > 1 else ""
+            text += f" at {self.batch}x{self.size}x{self.size}"
+        else:
+            text = f"{self.op} {self.batch}x{self.channels}" + (f"x{self.size}x{self.size}" if self.size > 1 else "")
+        text += ", exact()" if self.exact else ""
+        return text + (f", {self.threads} thread{'s' * (self.threads > 1)}" if self.threads else "")
+
+    @property
+    def out_size(self):
+        """Height and width of the result of a convolution or of pooling."""
+        return (self.size + 2 * self.padding - self.kernel_size) // self.stride + 1
+
+    @property
+    def flops(self):
+        """Floating-point operations of a convolution or product by its definition, the same in all passes; else 0."""
+        if not self.op.startswith(("conv2d", "linear")):
+            return 0
+        weights = self.out_channels * self.channels // self.groups * self.kernel_size**2
+        return 2 * self.batch * self.out_size**2 * weights
+
+    @property
+    def bytes(self):
+        """Bytes that must move where memory is the limit, with every array counted once a pass that needs it; else 0.
+
+        Max-pooling: x, y, dy, dx. Batch norm with ReLU: x, y forward and x, dy, dx backward.
+        """
+        large, small = (4 * self.batch * self.channels * size**2 for size in (self.size, self.out_size))
+        return {"maxpool2d": 2 * (large + small), "batchnorm_relu": 5 * large}.get(self.op, 0)
+
+    @property
+    def tolerance(self):
+        """How far results may lie apart: the norm of the error relative to that of the result."""
+        if self.op == "step":  # a gradient that came through a net takes another way where a ReLU or a pooling
+            return 0.03        # decides by the last bit
+        return 2e-3 if self.op == "batchnorm_relu" else 1e-4
+
+
+def convolutions(goal, passes, *shapes, **options):
+    """A case for each pass of each (channels, out_channels, size, kernel_size, stride, padding)."""
+    return [Case(f"conv2d_{direction}", 128, channels, size, out_channels, *geometry, goal=goal, **options)
+            for channels, out_channels, size, *geometry in shapes for direction in passes]
+
+
+def available_threads():
+    """How many threads this process may run at once."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
+MODELS = ("small_convnet", "lenet5", "vgg_small", "resnet20")
+
+CASES = [
+    *convolutions("3x3, 32 to 256 channels", PASSES, (32, 32, 32, 3, 1, 1), naive=True),
+    *convolutions("3x3, 32 to 256 channels", PASSES,
+                  (64, 64, 32, 3, 1, 1), (32, 64, 16, 3, 1, 1), (64, 64, 16, 3, 1, 1), (64, 128, 16, 3, 1, 1),
+                  (128, 128, 16, 3, 1, 1), (128, 256, 8, 3, 1, 1), (256, 256, 8, 3, 1, 1)),
+    *convolutions("3x3, 16 channels", PASSES, (16, 16, 32, 3, 1, 1), (16, 32, 16, 3, 1, 1)),
+    *convolutions("5x5", PASSES, (16, 16, 16, 5, 1, 2), (32, 32, 16, 5, 1, 2), (32, 64, 16, 5, 1, 2)),
+    *convolutions("1x1", PASSES, (64, 128, 16, 1, 1, 0), (256, 256, 8, 1, 1, 0)),
+    *convolutions("stride 2", PASSES, (16, 32, 32, 3, 2, 1), (64, 128, 16, 3, 2, 1), (32, 64, 16, 1, 2, 0)),
+    # Nobody needs the gradient for the images.
+    *convolutions("first layer", ("forward", "backward_weight"), (3, 32, 32, 3, 1, 1), (3, 64, 32, 3, 1, 1)),
+    *convolutions("direct 3x3, share of the peak", PASSES, (64, 64, 32, 3, 1, 1), exact=True),
+    *convolutions("", PASSES, (6, 16, 14, 5, 1, 0), (64, 64, 16, 3, 1, 1, 64)),
+    *(Case(f"linear_{direction}", 128, 4096, out_channels=512, goal="Linear 4096x512", naive=True)
+      for direction in PASSES),
+    *(Case("maxpool2d", 128, *shape, kernel_size=2, stride=2, goal="max-pool 2x2, forward + backward",
+           naive=shape == (64, 16)) for shape in ((32, 32), (64, 16), (256, 8))),
+    *(Case("batchnorm_relu", 128, *shape, goal="batch norm + ReLU, forward + backward", naive=shape == (64, 16))
+      for shape in ((64, 32), (64, 16), (256, 8))),
+    *(Case("softmax_cross_entropy", 128, classes, naive=True) for classes in (10, 1000)),
+]
+CASES += [Case("step", 128, 3, 32, model=model, group="train", goal=f"training step {model}", naive=model == "lenet5")
+          for model in MODELS]
+CASES += [Case("inference", batch, 3, 32, model=model, group="infer", naive=model == "lenet5",
+               goal=f"inference {model}, {'one image' if batch == 1 else f'batch {batch}'}")
+          for model in MODELS for batch in (128, 1)]
+
+_step = Case("step", 128, 3, 32, model="small_convnet", group="scaling")
+_conv = Case("conv2d_forward", 128, 64, 16, 64, 3, 1, 1, group="scaling")
+CASES += [replace(_step, threads=n) for n in sorted({*(2**i for i in range(8) if 2**i < available_threads()),
+                                                     available_threads()})]
+CASES += [replace(_step, batch=n) for n in (8, 32, 512)]
+CASES += [replace(_conv, batch=n) for n in (1, 8, 32, 512)]
+CASES += [replace(_conv, channels=n, out_channels=n) for n in (8, 16, 24, 32, 64, 128, 256)]
+
+
+def images(rng, *shape):
+    """Normally distributed float32 numbers of shape (N, C, H, W), channels-last in memory."""
+    n, c, h, w = shape
+    return rng.standard_normal((n, h, w, c), dtype=np.float32).transpose(0, 3, 1, 2)
+
+
+def convolution_inputs(case):
+    """x, w, b, dy of a convolution."""
+    rng = np.random.default_rng(0)
+    x = images(rng, case.batch, case.channels, case.size, case.size)
+    w = rng.standard_normal(
+        (case.out_channels, case.channels // case.groups, case.kernel_size, case.kernel_size), dtype=np.float32)
+    b = rng.standard_normal(case.out_channels, dtype=np.float32)
+    return x, w, b, images(rng, case.batch, case.out_channels, case.out_size, case.out_size)
+
+
+def linear_inputs(case):
+    """x, w, b, dy of a product with weights."""
+    rng = np.random.default_rng(0)
+    shapes = (case.batch, case.channels), (case.out_channels, case.channels), case.out_channels, \
+        (case.batch, case.out_channels)
+    return [rng.standard_normal(shape, dtype=np.float32) for shape in shapes]
+
+
+def map_inputs(case):
+    """x and dy of pooling (dy is as large as the result) or of batch norm."""
+    rng = np.random.default_rng(0)
+    x = images(rng, case.batch, case.channels, case.size, case.size)
+    return x, images(rng, case.batch, case.channels, case.out_size, case.out_size)
+
+
+def score_inputs(case):
+    """Logits and labels."""
+    rng = np.random.default_rng(0)
+    logits = rng.standard_normal((case.batch, case.channels), dtype=np.float32)
+    return logits, rng.integers(0, case.channels, case.batch)
+
+
+def net_inputs(case):
+    """Images and labels."""
+    rng = np.random.default_rng(0)
+    return images(rng, case.batch, case.channels, case.size, case.size), rng.integers(0, 10, case.batch)

@@ -1,0 +1,173 @@
+"""How PyTorch runs the cases: the same inputs, the same results, in three ways of setting it up.
+
+``OPERATIONS[case.op](case, way)`` returns a function without arguments, which is what the clock sees; it returns a
+tuple of tensors. ``way`` is one of WAYS. Cases with a net also take ``network``: what `ours.describe` says, and the
+state_dict.
+"""
+import torch
+from cases import convolution_inputs, linear_inputs, map_inputs, net_inputs, score_inputs
+from torch import nn
+from torch.nn import functional
+
+aten = torch.ops.aten
+WAYS = EAGER, CHANNELS_LAST, COMPILED = "torch", "torch channels-last", "torch compiled"
+
+
+def tensors(arrays, way):
+    """Tensors with the numbers of NumPy arrays, in the memory layout that belongs to the way."""
+    result = [torch.from_numpy(array).contiguous() for array in arrays]
+    if way == EAGER:
+        return result
+    return [t.to(memory_format=torch.channels_last) if t.ndim == 4 else t for t in result]
+
+
+def conv2d(case, way):
+    """One of the three passes of a convolution, by itself."""
+    x, w, b, dy = tensors(convolution_inputs(case), way)
+    stride, padding = [case.stride] * 2, [case.padding] * 2
+    if case.op == "conv2d_forward":
+        return lambda: (functional.conv2d(x, w, b, stride, padding, 1, case.groups),)
+    if case.op == "conv2d_backward_input":
+        wanted, results = [True, False, False], slice(0, 1)
+    else:
+        wanted, results = [False, True, True], slice(1, 3)
+    return lambda: aten.convolution_backward(
+        dy, x, w, [case.out_channels], stride, padding, [1, 1], False, [0, 0], case.groups, wanted)[results]
+
+
+def linear(case, way):
+    """One of the three passes of a product with weights, as autograd computes them."""
+    x, w, b, dy = tensors(linear_inputs(case), way)
+    return {
+        "linear_forward": lambda: (functional.linear(x, w, b),),
+        "linear_backward_input": lambda: (dy @ w,),
+        "linear_backward_weight": lambda: (dy.T @ x, dy.sum(0)),
+    }[case.op]
+
+
+def maxpool2d(case, way):
+    """Max-pooling, forward and backward."""
+    x, dy = tensors(map_inputs(case), way)
+    geometry = [case.kernel_size] * 2, [case.stride] * 2, [case.padding] * 2, [1, 1], False
+
+    def run():
+        y, index = aten.max_pool2d_with_indices(x, *geometry)
+        return y, aten.max_pool2d_with_indices_backward(dy, x, *geometry, index)
+
+    return run
+
+
+def batchnorm_relu(case, way):
+    """Batch normalisation in training and the ReLU after it, in place where nobody fuses it, forward and backward."""
+    x, dy = tensors(map_inputs(case), way)
+    gamma, beta = torch.ones(case.channels), torch.zeros(case.channels)
+
+    def run():
+        y, mean, rstd = aten.native_batch_norm(x, gamma, beta, None, None, True, 0.1, 1e-5)
+        dz = aten.threshold_backward(dy, y.relu_(), 0)
+        return y, *aten.native_batch_norm_backward(dz, x, gamma, None, None, mean, rstd, True, 1e-5, [True] * 3)
+
+    def differentiated():
+        y = forward(x, gamma, beta)
+        return y, *torch.autograd.grad(y, leaves, dy)
+
+    if way != COMPILED:
+        return run
+    forward = torch.compile(lambda x, gamma, beta: functional.batch_norm(x, None, None, gamma, beta, True).relu())
+    leaves = [t.requires_grad_() for t in (x, gamma, beta)]
+    return differentiated
+
+
+def softmax_cross_entropy(case, way):
+    """Loss and gradient of the scores."""
+    logits, labels = tensors(score_inputs(case), way)
+    logits.requires_grad_()
+
+    def run():
+        value = functional.cross_entropy(logits, labels)
+        return value, *torch.autograd.grad(value, logits)
+
+    return run
+
+
+class Residual(nn.Module):
+    """``body(x) + shortcut(x)``, with the parameter names of fastnet's Residual."""
+
+    def __init__(self, body, shortcut):
+        super().__init__()
+        self.body, self.shortcut = body, shortcut
+
+    def forward(self, x):
+        return self.body(x) + (x if self.shortcut is None else self.shortcut(x))
+
+
+def build(description):
+    """The module that `ours.describe` tells of, with weights of its own."""
+    kind, content = description
+    if kind == "Sequential":
+        return nn.Sequential(*map(build, content))
+    if kind == "Residual":
+        return Residual(*(part and build(part) for part in content))
+    if kind == "AdaptiveAvgPool2d":
+        return nn.AdaptiveAvgPool2d(1)
+    return getattr(nn, kind)(**content)
+
+
+def loaded(network, way):
+    """The module with the weights of fastnet's net."""
+    description, state = network
+    module = build(description)
+    module.load_state_dict({name: torch.from_numpy(value.copy()) for name, value in state.items()})
+    return module if way == EAGER else module.to(memory_format=torch.channels_last)
+
+
+def step(case, way, network):
+    """Forward, loss, backward and Adam (the fused one, which is the quickest)."""
+    return training(loaded(network, way), net_inputs(case), way)
+
+
+def training(module, inputs, way):
+    """The function that makes a training step of the module."""
+    x, labels = tensors(inputs, way)
+    optimizer = torch.optim.Adam(module.parameters(), fused=True)
+    first = next(module.parameters())
+    forward = torch.compile(module) if way == COMPILED else module
+
+    def run():
+        optimizer.zero_grad(set_to_none=True)
+        value = functional.cross_entropy(forward(x), labels)
+        value.backward()
+        optimizer.step()
+        return value, first.grad
+
+    return run
+
+
+def inference(case, way, network):
+    """The scores of a whole net; compiled with the weights as constants, batch norm folded into them."""
+    module = loaded(network, way).eval()
+    x, _ = tensors(net_inputs(case), way)
+    if way == COMPILED:
+        module = torch.compile(module, options={"freezing": True})
+
+    def run():
+        # Compiling with constant weights works under no_grad, not under inference_mode.
+        with torch.no_grad() if way == COMPILED else torch.inference_mode():
+            return (module(x),)
+
+    return run
+
+
+OPERATIONS = {
+    "conv2d_forward": conv2d,
+    "conv2d_backward_input": conv2d,
+    "conv2d_backward_weight": conv2d,
+    "linear_forward": linear,
+    "linear_backward_input": linear,
+    "linear_backward_weight": linear,
+    "maxpool2d": maxpool2d,
+    "batchnorm_relu": batchnorm_relu,
+    "softmax_cross_entropy": softmax_cross_entropy,
+    "step": step,
+    "inference": inference,
+}

@@ -1,0 +1,215 @@
+"""The benchmark suite (``make bench``): every case by every contender, compared with each other before they are timed.
+
+The idle threads of one library disturb the next one, so contenders take turns in blocks, with a pause before each.
+``bench/report.py`` pools the rounds of the blocks. Words for -k: ops, train, infer, scaling, memory, startup.
+"""
+import functools
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import cases
+import numba
+import numpy as np
+import ours
+import peak
+import pytest
+from conftest import PEERS, THREADS
+
+import fastnet
+
+BLOCKS = 3
+BLOCK_SECONDS = 0.12
+LEAST_ROUNDS = 3
+PAUSE_SECONDS = 0.1
+NAIVE_LIMIT_SECONDS = 3.0
+COMPILE_LIMIT_SECONDS = 180
+ALONE_STEPS = 4
+
+if "PyTorch" in PEERS:
+    import peers
+    import torch
+if "ONNX Runtime" in PEERS:
+    import onnx_peer
+ONNX = "onnxruntime"
+
+failed = {}  # why torch.compile did not work, by case
+
+
+def contenders(case):
+    """Who runs the case. torch.compile gets what it can fuse, and not the scaling: every size would be compiled."""
+    names = ["fastnet"]
+    if "PyTorch" in PEERS:
+        names.append(peers.EAGER)
+        if case.size > 1:
+            names.append(peers.CHANNELS_LAST)
+        if case.group in ("train", "infer") or case.op == "batchnorm_relu":
+            names.append(peers.COMPILED)
+    if "ONNX Runtime" in PEERS and case.op == "inference":
+        names.append(ONNX)
+    return names
+
+
+def reference(case):
+    """Whose results the others are compared with; None where nobody else runs the case."""
+    if case.naive:
+        return "naive"
+    return peers.EAGER if "PyTorch" in PEERS else None
+
+
+def turns():
+    """(case, block, contender) in the order of timing; NumPy has one block."""
+    for case in cases.CASES:
+        for block in range(BLOCKS):
+            for contender in (["naive"] if case.naive and block == 0 else []) + contenders(case):
+                yield pytest.param(case, block, contender, id=f"{case.group} {case}-{contender}-{block}")
+
+
+@contextmanager
+def time_limit(seconds):
+    """Raises TimeoutError in the block after ``seconds``, where the system has alarms."""
+
+    def ring(number, frame):
+        raise TimeoutError(f"took more than {seconds} s")
+
+    if not hasattr(signal, "SIGALRM"):
+        yield
+        return
+    previous = signal.signal(signal.SIGALRM, ring)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, previous)
+
+
+def use_threads(count):
+    """As many threads for every library; ONNX Runtime is told when it loads a graph."""
+    numba.set_num_threads(count)
+    if "PyTorch" in PEERS:
+        torch.set_num_threads(count)
+
+
+def prepare(case, contender):
+    """The function to time."""
+    if contender in ("naive", "fastnet"):
+        return ours.OPERATIONS[case.op]("cpu" if contender == "fastnet" else "naive", case)
+    options = {}
+    if case.model:
+        net = ours.network(case.model)
+        options["network"] = ours.describe(net), net.state_dict()
+    if contender == ONNX:
+        return onnx_peer.inference(case, case.threads or THREADS, **options)
+    return peers.OPERATIONS[case.op](case, contender, **options)
+
+
+@functools.lru_cache(maxsize=6)
+def ready(case, contender):
+    """The function to time, its first results as NumPy arrays, and what its first call took, all done once a case."""
+    run = prepare(case, contender)
+    start = time.perf_counter()
+    with time_limit(COMPILE_LIMIT_SECONDS):
+        results = run()
+    seconds = time.perf_counter() - start
+    arrays = [np.array(r.detach().numpy() if hasattr(r, "detach") else r) for r in results]
+    return run, arrays, seconds
+
+
+def check(case, arrays):
+    """Compares results with those of the reference."""
+    _, expected, _ = ready(case, reference(case))
+    for array, right in zip(arrays, expected, strict=True):
+        error = np.linalg.norm(array - right) / np.linalg.norm(right)
+        tolerance = case.tolerance if array.ndim else 1e-4  # a loss is a single number
+        assert error < tolerance, f"relative error {error:.1e}, more than {tolerance}"
+
+
+@pytest.mark.parametrize(("case", "block", "contender"), list(turns()))
+def test_case(case, block, contender, benchmark):
+    """Checks, warms up, times."""
+    use_threads(case.threads or THREADS)
+    compiled = contender == "torch compiled"
+    try:
+        if compiled and case in failed:
+            raise failed[case]
+        run, arrays, first_call = ready(case, contender)
+    except Exception as error:
+        if not compiled:
+            raise
+        failed[case] = error
+        pytest.skip(f"torch.compile did not work here: {type(error).__name__}: {error}")
+    if contender == "naive":
+        if first_call > NAIVE_LIMIT_SECONDS:
+            pytest.skip(f"{case}: naive NumPy took {first_call:.1f} s for one call, and is not timed")
+    elif block == 0 and reference(case) not in (None, contender):
+        check(case, arrays)
+    time.sleep(PAUSE_SECONDS)
+    run()
+    start = time.perf_counter()
+    run()
+    seconds = time.perf_counter() - start
+    benchmark.extra_info.update(
+        group=case.group, case=str(case), op=case.op, goal=case.goal, contender=contender, flops=case.flops,
+        bytes=case.bytes, first_call=first_call)
+    benchmark.pedantic(run, rounds=min(200, max(LEAST_ROUNDS, int(BLOCK_SECONDS / seconds))))
+
+
+@pytest.mark.parametrize("block", range(BLOCKS))
+@pytest.mark.parametrize("ceiling", [pytest.param(name, id=f"{name} for ops train infer scaling")
+                                     for name in ("multiply-add", "bandwidth")])
+def test_ceiling(ceiling, block, benchmark):
+    """What arithmetic and memory allow; the shares in the report are shares of this."""
+    use_threads(THREADS)
+    run, amount = peak.burst(THREADS) if ceiling == "multiply-add" else peak.triad()
+    time.sleep(PAUSE_SECONDS)
+    benchmark.extra_info.update(group="ceiling", case=ceiling, contender="fastnet", amount=amount)
+    benchmark.pedantic(run, rounds=10, warmup_rounds=2)
+
+
+def alone(contender, model, steps, cache=None):
+    """What bench/alone.py prints."""
+    description = model if contender == "fastnet" else json.dumps(ours.describe(ours.network(model)))
+    here = str(Path(fastnet.__file__).parents[1])  # the fastnet that this process runs, installed or not
+    environment = os.environ | {"NUMBA_NUM_THREADS": str(THREADS), "PYTHONPATH": here}
+    if cache:
+        environment["FASTNET_CACHE_DIR"] = str(cache)
+    command = [sys.executable, Path(__file__).with_name("alone.py"), contender, description, str(steps)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def outsiders():
+    """The contenders that run in a process of their own."""
+    return ["fastnet"] + ([peers.EAGER, peers.CHANNELS_LAST] if "PyTorch" in PEERS else [])
+
+
+@pytest.mark.parametrize("contender", outsiders())
+@pytest.mark.parametrize("model", cases.MODELS)
+def test_memory(model, contender, benchmark):
+    """Peak of resident memory, libraries included, of a few steps at batch 128."""
+    if contender == "fastnet":
+        alone(contender, model, 1)  # compiles, which takes memory of its own
+    found = benchmark.pedantic(alone, (contender, model, ALONE_STEPS), rounds=1)
+    benchmark.extra_info.update(group="memory", contender=contender, values={
+        f"step {model}, batch 128": found["peak"],
+        f"step {model}, batch 128, above what was there before": found["above what was there before"]})
+
+
+@pytest.mark.parametrize("contender", outsiders())
+def test_startup(contender, benchmark, tmp_path):
+    """Time to import, to the end of the first step ever, and of the first step in a later process."""
+    first = benchmark.pedantic(alone, (contender, "small_convnet", 1, tmp_path), rounds=1)
+    again = alone(contender, "small_convnet", 1, tmp_path)
+    values = {"import": again["import"], "first step small_convnet, from the cache": again["first step"]}
+    if contender == "fastnet":
+        values["first step small_convnet, ever"] = first["first step"]
+    else:  # nothing is kept from one process to the next
+        values["first step small_convnet, ever"] = again["first step"]
+    benchmark.extra_info.update(group="startup", contender=contender, values=values)
