@@ -8,7 +8,6 @@ from cases import convolution_inputs, linear_inputs, map_inputs, net_inputs, sco
 
 import fastnet
 from fastnet import kernels, models
-from fastnet.kernels import cpu
 
 
 def conv2d(backend, case):
@@ -25,7 +24,7 @@ def conv2d(backend, case):
         return run
 
     def run_exactly():
-        with cpu.exact():
+        with kernels.exact():
             return run()
 
     return run_exactly

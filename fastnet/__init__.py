@@ -2,13 +2,14 @@
 compiles."""
 from fastnet import data, init, kernels, layers, losses, models, optim, schedules, training
 from fastnet.init import manual_seed
-from fastnet.kernels.cpu import exact
+from fastnet.kernels import exact
 from fastnet.layers import (
     AdaptiveAvgPool2d,
     Add,
     AvgPool2d,
     BatchNorm1d,
     BatchNorm2d,
+    Checkpoint,
     Concat,
     Conv2d,
     Dropout,
@@ -30,7 +31,7 @@ from fastnet.losses import CrossEntropyLoss, MSELoss
 from fastnet.optim import SGD, Adam, AdamW
 from fastnet.parameter import Parameter
 from fastnet.plan import Plan
-from fastnet.summary import Summary, summary
+from fastnet.summary import Explanation, Summary, explain, summary
 from fastnet.training import (
     Callback,
     EarlyStopping,
@@ -51,10 +52,11 @@ from fastnet.training import (
 __version__ = "0.1.0"
 
 __all__ = [
-    "Adam", "AdamW", "AdaptiveAvgPool2d", "Add", "AvgPool2d", "BatchNorm1d", "BatchNorm2d", "Callback", "Concat",
-    "Conv2d", "CrossEntropyLoss", "Dropout", "EarlyStopping", "Flatten", "Graph", "History", "Identity", "JsonLines",
-    "Layer", "LearningRateSchedule", "Linear", "LogSoftmax", "MSELoss", "MaxPool2d", "Merge", "NonFiniteError",
-    "Parallel", "Parameter", "Plan", "Progress", "ReLU", "Residual", "SGD", "SaveBest", "Sequential", "Softmax",
-    "Summary", "Trainer", "WeightAverage", "data", "evaluate", "exact", "init", "kernels", "layers", "load_weights",
-    "losses", "manual_seed", "models", "optim", "predict", "save_weights", "schedules", "summary", "training",
+    "Adam", "AdamW", "AdaptiveAvgPool2d", "Add", "AvgPool2d", "BatchNorm1d", "BatchNorm2d", "Callback", "Checkpoint",
+    "Concat", "Conv2d", "CrossEntropyLoss", "Dropout", "EarlyStopping", "Explanation", "Flatten", "Graph", "History",
+    "Identity", "JsonLines", "Layer", "LearningRateSchedule", "Linear", "LogSoftmax", "MSELoss", "MaxPool2d", "Merge",
+    "NonFiniteError", "Parallel", "Parameter", "Plan", "Progress", "ReLU", "Residual", "SGD", "SaveBest", "Sequential",
+    "Softmax", "Summary", "Trainer", "WeightAverage", "data", "evaluate", "exact", "explain", "init", "kernels",
+    "layers", "load_weights", "losses", "manual_seed", "models", "optim", "predict", "save_weights", "schedules",
+    "summary", "training",
 ]

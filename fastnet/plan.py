@@ -176,7 +176,7 @@ def _fused(layers):
         last = steps[-1] if steps else None
         if last is None:
             steps.append(Step(layer, [layer]))
-        elif kind(layer) == "relu" and accepts(last.run.forward, "relu"):
+        elif kind(layer) == "relu" and _absorbs(last.run):
             last.relu = True
             last.layers.append(layer)
         elif kind(layer) == "maxpool2d" and kind(last.layers[-1]) == "relu":
@@ -204,6 +204,11 @@ def _pool_after_relu(steps, pool):
     step = Step(pool, [*relus, pool])
     step.relu = True
     steps.append(step)
+
+
+def _absorbs(layer):
+    """Whether forward can apply a ReLU. An attribute `absorbs` speaks for one object where others of its class can."""
+    return accepts(layer.forward, "relu") and getattr(layer, "absorbs", True)
 
 
 def accepts(method, argument):

@@ -26,12 +26,15 @@ INSIDE = {
     "training": {"training"},
     "plot": set(),
     "summary": set(),
+    "warmup": {"models", "losses", "optim", "packed"},
+    "__main__": {"__version__", "models", "kernels", "warmup"},
 }
 OUTSIDE = {
     "kernels": {"numpy", "numba", "llvmlite"},
     "data": {"numpy", "tqdm"},
     "training": {"numpy", "tqdm"},
     "plot": {"numpy", "matplotlib"},
+    "__main__": {"numpy", "numba"},
 }
 
 

@@ -102,7 +102,7 @@ def test_exact_is_heeded():
     net[0].bias.value[:] = 0
     x = np.round(X)
     net(x)
-    with kernels.load("cpu").exact():
+    with kernels.exact():
         np.testing.assert_array_equal(net(x), net.to("naive")(x))
 
 

@@ -6,9 +6,11 @@ import pytest
 
 from fastnet import init, kernels, manual_seed
 from fastnet.layers import (
+    Add,
     AvgPool2d,
     BatchNorm1d,
     BatchNorm2d,
+    Concat,
     Conv2d,
     Dropout,
     Flatten,
@@ -16,6 +18,7 @@ from fastnet.layers import (
     Layer,
     Linear,
     MaxPool2d,
+    Parallel,
     ReLU,
     Residual,
     Sequential,
@@ -45,6 +48,11 @@ NETS = {
                           ReLU()],
                  ['Conv2d "0" + ReLU "1"', 'Residual "2" + ReLU "3"', 'Residual "4" + ReLU "5"', 'Dropout "6"',
                   'Residual "7" + ReLU "8"']),
+    "parallel": (lambda: [Conv2d(3, 4, 1), ReLU(), Parallel(Add(), Conv2d(4, 4, 1), Identity(), Conv2d(4, 4, 1)),
+                          ReLU(), Conv2d(4, 4, 1), ReLU(), Parallel(Concat(), Identity(), Identity()), ReLU(),
+                          Parallel(Add(), Conv2d(8, 4, 1)), ReLU(), AvgPool2d(2)],
+                 ['Conv2d "0" + ReLU "1"', 'Parallel "2" + ReLU "3"', 'Conv2d "4" + ReLU "5"', 'Parallel "6"',
+                  'ReLU "7"', 'Parallel "8" + ReLU "9"', 'AvgPool2d "10"']),
     "nested": (lambda: [Sequential(Conv2d(3, 4, 1)), Sequential(Sequential(ReLU()), Conv2d(4, 4, 1), Sequential())],
                ['Conv2d "0.0" + ReLU "1.0.0"', 'Conv2d "1.1"']),
 }

@@ -1,7 +1,24 @@
-"""The table of a net."""
+"""The tables of a net."""
 import pytest
 
-from fastnet import Add, Conv2d, Flatten, Graph, Linear, Parallel, ReLU, Residual, Sequential, Summary, summary
+from fastnet import (
+    Add,
+    BatchNorm2d,
+    Conv2d,
+    Explanation,
+    Flatten,
+    Graph,
+    Linear,
+    MaxPool2d,
+    Parallel,
+    ReLU,
+    Residual,
+    Sequential,
+    Summary,
+    exact,
+    explain,
+    summary,
+)
 
 from .layers.test_base import Block
 
@@ -42,3 +59,40 @@ def test_users_layers_are_one_row():
 def test_wrong_shape():
     with pytest.raises(ValueError, match=r'Linear "0": expected 3 input features, got x of shape \(1, 4\)'):
         summary(Sequential(Linear(3, 2)), (1, 4))
+
+
+STEPS = """\
+input shape (8, 3, 8, 8), float32, backend 'cpu'
+step                                     output shape   computed by
+Conv2d "0" + BatchNorm2d "1" + ReLU "2"  (8, 16, 8, 8)  direct: fewer than 16 channels
+Residual "3" + ReLU "4"                  (8, 16, 8, 8)
+  Conv2d "3.body"                        (8, 16, 8, 8)  Winograd F(4x4, 3x3): 4.0 times fewer multiplications
+Conv2d "5"                               (8, 16, 7, 7)  Winograd F(4x4, 3x3): 3.1 times fewer multiplications
+{input} Winograd F(4x4, 3x3): 4.0 times fewer multiplications
+ReLU "6" + MaxPool2d "7"                 (8, 16, 3, 3)
+Flatten "8"                              (8, 144)
+Linear "9"                               (8, 2)""".replace("{input}", 56 * " " + "input gradient:")
+
+
+def test_explanation():
+    net = Sequential(Conv2d(3, 16, 3, padding=1), BatchNorm2d(16), ReLU(), Residual(Conv2d(16, 16, 3, padding=1)),
+                     ReLU(), Conv2d(16, 16, 3, padding=(1, 0, 1, 0)), ReLU(), MaxPool2d(2), Flatten(), Linear(144, 2))
+    table = explain(net, (8, 3, 8, 8))
+    assert isinstance(table, Explanation) and str(table) == repr(table)
+    lines = str(table).splitlines()
+    assert set(lines.pop(2)) == {"-", " "}
+    assert lines == STEPS.splitlines()
+    assert table.rows[2][:3] == (1, 'Conv2d "3.body"', (8, 16, 8, 8))
+    with exact():
+        assert explain(net, (8, 3, 8, 8)).rows[2][3] == ["direct: exact() is on"]
+    assert explain(net, (8, 3, 8, 8), "float64").rows[2][3] == ["direct: float64 numbers"]
+    naive = explain(net.to("naive"), (8, 3, 8, 8))
+    assert naive.rows[3][3] == ["matrix product for each kernel offset: plain NumPy"]
+    with pytest.raises(ValueError, match='^Conv2d "0": expected 3 input channels'):
+        explain(net, (8, 4, 8, 8))
+
+
+def test_explanation_of_branches():
+    table = explain(Parallel(Add(), Conv2d(2, 2, 1), Sequential(Conv2d(2, 2, 1), ReLU())), (1, 2, 3, 3))
+    assert [row[:2] for row in table.rows] == [
+        (0, "Parallel"), (1, 'Conv2d "0"'), (1, 'Conv2d "1.0" + ReLU "1.1"'), (1, 'Add "merge"')]

@@ -80,6 +80,8 @@ Optimiser steps, one pass over a parameter, in place
 """
 import importlib
 
+from fastnet.kernels.precision import exact
+
 BACKENDS = ("naive", "cpu")
 
 OPS = (
@@ -93,6 +95,8 @@ OPS = (
     "softmax_forward", "softmax_backward", "log_softmax_forward", "log_softmax_backward", "softmax_cross_entropy",
     "watcher", "sgd_update", "adam_update",
 )
+
+__all__ = ["BACKENDS", "OPS", "exact", "load"]
 
 
 def load(backend):

@@ -202,6 +202,10 @@ class Layer:
         """How many multiplications followed by an addition forward makes for an x of `input_shape`, batch included."""
         return 0
 
+    def algorithms(self, input_shape, dtype):
+        """What computes each pass of this layer, where there is a choice: {"forward": (name, reason), ...}."""
+        return {}
+
     def inner_shapes(self, input_shape):
         """The input shape of each layer inside, by name; empty for a layer that does not tell."""
         return {}

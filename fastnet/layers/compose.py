@@ -4,7 +4,7 @@ import numpy as np
 from fastnet.kernels import checks
 from fastnet.layers.base import Layer, named_errors
 from fastnet.packed import Store
-from fastnet.plan import Plan, infer
+from fastnet.plan import Plan, accepts, infer
 
 MOST_PLANS = 64     # kept by one container; a net that meets more input shapes than that makes them anew
 
@@ -151,16 +151,21 @@ class Add(Merge):
     kind = "add"
 
     @named_errors
-    def forward(self, x, training=False):
+    def forward(self, x, training=False, relu=False):
         self.output_shape([a.shape for a in x])
+        y = total(self.ops, x, relu=relu)
         if training:
-            self.saved = (len(x),)
-        return total(self.ops, x)
+            self.saved = (len(x), y if relu else None)
+        return y
 
     @named_errors
-    def backward(self, dy, need_dx=True):
-        count, = self.take_saved()
-        return [dy] * count if need_dx else None
+    def backward(self, dy, need_dx=True, masked=False):
+        count, y = self.take_saved()
+        if not need_dx:
+            return None
+        if y is not None and not masked:
+            dy = self.ops.relu_backward(dy, y)
+        return [dy] * count
 
     @named_errors
     def output_shape(self, input_shape):
@@ -214,18 +219,24 @@ class Parallel(Layer):
     def named_children(self):
         return [*((str(i), branch) for i, branch in enumerate(self.branches)), ("merge", self.merge)]
 
-    def forward(self, x, training=False, packed=None):
-        if not training:
-            return self.merge.forward([infer(branch, x, packed) for branch in self.branches])
-        y = self.merge.forward([branch.forward(x, True) for branch in self.branches], True)
-        self.saved = ()
-        return y
+    @property
+    def absorbs(self):
+        """Whether the merge can apply and undo a ReLU."""
+        return accepts(self.merge.forward, "relu") and accepts(self.merge.backward, "masked")
 
-    def backward(self, dy, need_dx=True):
+    def forward(self, x, training=False, relu=False, packed=None):
+        if training:
+            parts = [branch.forward(x, True) for branch in self.branches]
+            self.saved = ()
+        else:
+            parts = [infer(branch, x, packed) for branch in self.branches]
+        return self.merge.forward(parts, training, relu=True) if relu else self.merge.forward(parts, training)
+
+    def backward(self, dy, need_dx=True, mask=None, masked=False):
         self.take_saved()
-        parts = self.merge.backward(dy)
+        parts = self.merge.backward(dy, masked=True) if masked else self.merge.backward(dy)
         parts = [branch.backward(part, need_dx) for branch, part in zip(self.branches, parts, strict=True)]
-        return total(self.ops, parts) if need_dx else None
+        return total(self.ops, parts, mask=mask) if need_dx else None
 
     def output_shape(self, input_shape):
         return self.merge.output_shape([branch.output_shape(input_shape) for branch in self.branches])
@@ -255,12 +266,16 @@ def check_merge(owner, merge):
         raise TypeError(f"{owner.label}: expected a merge such as Add() or Concat() first, got {merge!r}")
 
 
-def total(ops, arrays):
-    """The sum of the arrays, in order."""
+def total(ops, arrays, relu=False, mask=None):
+    """The sum of the arrays, in order, through a ReLU or a mask in the last addition."""
     result = arrays[0]
-    for array in arrays[1:]:
+    for array in arrays[1:-1]:
         result = ops.add(result, array)
-    return result
+    if len(arrays) > 1:
+        return ops.add(result, arrays[-1], relu, mask)
+    if relu:
+        result = ops.relu_forward(result)
+    return result if mask is None else ops.relu_backward(result, mask)
 
 
 def inner_multiply_adds(layer, input_shape):

@@ -99,6 +99,12 @@ class Conv2d(Layer):
     def multiply_adds(self, input_shape):
         return prod(self.output_shape(input_shape)) * prod(self.weight.shape[1:])
 
+    @named_errors
+    def algorithms(self, input_shape, dtype):
+        where = self.stride, self.pads(input_shape), self.dilation, self.groups
+        return {direction: self.ops.conv2d_algorithm(direction, dtype, tuple(input_shape), self.weight.shape, *where)
+                for direction in ("forward", "backward_input", "backward_weight")}
+
     def arguments(self):
         return (f"{self.in_channels}, {self.out_channels}, kernel_size={short(self.kernel_size)}"
                 + keywords(stride=(self.stride, 1), padding=(self.padding, 0), dilation=(self.dilation, 1),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fastnet import kernels
-from fastnet.kernels.cpu import exact
+from fastnet.kernels import exact
 
 from . import cases
 from .judge import assert_close, assert_same, rounding_bound

@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 
-from fastnet.kernels.cpu import exact
+from fastnet.kernels import exact
 
 from . import cases
 from .judge import assert_same

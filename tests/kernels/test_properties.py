@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastnet import kernels
-from fastnet.kernels.cpu import exact
+from fastnet.kernels import exact
 
 from . import cases
 from .judge import assert_close, assert_same

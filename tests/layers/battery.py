@@ -41,6 +41,8 @@ CASES = [
     ("Sequential()", ROWS),
     ("Sequential(Conv2d(4, 3, 3), ReLU(), Conv2d(3, 4, 2), BatchNorm2d(4), ReLU(), MaxPool2d(2), Flatten(), "
      "Linear(4, 3), ReLU())", IMAGES),
+    ("Checkpoint(Sequential(Conv2d(4, 3, 3), BatchNorm2d(3), ReLU(), Dropout(p=0.3), Conv2d(3, 2, 1)))", IMAGES),
+    ("Checkpoint(Linear(5, 4))", ROWS),
     ("Add()", [ROWS, ROWS, ROWS]),
     ("Concat()", [IMAGES, (2, 3, 5, 6)]),
     ("Parallel(Add(), Identity(), Conv2d(4, 4, 3, padding=1), Sequential(ReLU(), Conv2d(4, 4, 1)))", IMAGES),

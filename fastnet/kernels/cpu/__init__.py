@@ -11,7 +11,6 @@ from fastnet.kernels.cpu.conv import (
     conv2d_forward,
     conv2d_inference,
     conv2d_pack,
-    exact,
 )
 from fastnet.kernels.cpu.linear import linear_backward_input, linear_backward_weight, linear_forward
 from fastnet.kernels.cpu.norm import batchnorm_backward, batchnorm_forward, batchnorm_inference
@@ -37,7 +36,7 @@ from fastnet.kernels.cpu.watch import watcher
 __all__ = [
     "adam_update", "add", "avgpool2d_backward", "avgpool2d_forward", "batchnorm_backward", "batchnorm_forward",
     "batchnorm_inference", "concat", "conv2d_algorithm", "conv2d_backward_input", "conv2d_backward_weight",
-    "conv2d_forward", "conv2d_inference", "conv2d_pack", "dropout", "exact", "global_avgpool_backward",
+    "conv2d_forward", "conv2d_inference", "conv2d_pack", "dropout", "global_avgpool_backward",
     "global_avgpool_forward", "linear_backward_input", "linear_backward_weight", "linear_forward",
     "log_softmax_backward", "log_softmax_forward", "maxpool2d_backward", "maxpool2d_forward", "maxpool2d_inference",
     "relu_backward", "relu_forward", "sgd_update", "softmax_backward", "softmax_cross_entropy", "softmax_forward",

@@ -1,6 +1,4 @@
 """Convolution: checks, the choice of a path, and the packing that each path wants."""
-import contextlib
-import contextvars
 import functools
 
 import numpy as np
@@ -9,6 +7,7 @@ from fastnet.kernels import checks
 from fastnet.kernels.cpu import depthwise, gather, reduce, simd, winograd
 from fastnet.kernels.cpu._jit import jit, launch
 from fastnet.kernels.cpu.array import empty, empty_images, flat
+from fastnet.kernels.precision import exactly
 
 # Up to this many input channels a tap is too short a run of products; then whole rows of the kernel are one run.
 FEW_CHANNELS = 12
@@ -18,22 +17,6 @@ WINOGRAD_CHANNELS = 16
 WINOGRAD_SIZES = {3: (4, 2), 5: (2,)}
 # Reading a weight takes as long as this many products with it, and serves about so many outputs or tiles.
 _READING, _ROWS_AT_A_TIME = 4, 48
-
-exactly = contextvars.ContextVar("exactly", default=False)
-
-
-@contextlib.contextmanager
-def exact():
-    """Within ``with exact():`` every convolution multiplies directly.
-
-    Winograd convolution, the default for float32 3x3 and 5x5 kernels with stride 1, rounds about 10 times coarser than
-    direct convolution (relative error 1e-6 to 1e-5), and integers do not come out as integers.
-    """
-    token = exactly.set(True)
-    try:
-        yield
-    finally:
-        exactly.reset(token)
 
 
 def conv2d_forward(x, w, b=None, stride=(1, 1), padding=(0, 0, 0, 0), dilation=(1, 1), groups=1, relu=False):

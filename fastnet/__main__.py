@@ -1,0 +1,54 @@
+"""``python -m fastnet warmup`` compiles ahead, ``python -m fastnet info`` tells what the library runs on."""
+import argparse
+import platform
+import sys
+
+import numba
+import numpy as np
+
+from fastnet import __version__, models
+from fastnet.kernels.cpu import simd
+from fastnet.kernels.cpu._cache import folder
+from fastnet.warmup import warmup
+
+
+def info():
+    """Versions, threads, vectors and the cache: a list of (what, value)."""
+    kept = [path.stat().st_size for path in folder().rglob("*.bin")]
+    return [
+        ("fastnet", __version__),
+        ("Python", platform.python_version()),
+        ("NumPy", np.__version__),
+        ("Numba", numba.__version__),
+        ("processor", f"{platform.machine()}, vectors of {8 * simd.VECTOR_BYTES} bits ({simd.HOST})"),
+        ("threads", str(numba.get_num_threads())),
+        ("cache folder", str(folder())),
+        ("cached kernels", f"{len(kept)}, {sum(kept) / 1e6:.1f} MB"),
+    ]
+
+
+def main(arguments=None):
+    """Run a command; the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m fastnet", description="fastnet's commands")
+    commands = parser.add_subparsers(dest="command", required=True)
+    ahead = commands.add_parser("warmup", help="compile the kernels that models need, before they are needed")
+    ahead.add_argument("--model", nargs="+", choices=models.__all__, default=["small_convnet"], metavar="MODEL",
+                       help=f"one or more of {', '.join(models.__all__)} (default: small_convnet)")
+    ahead.add_argument("--batch-size", type=int, default=128, help="images in a training step (default: 128)")
+    ahead.add_argument("--processes", type=int, default=2, help="how many compile at a time (default: 2)")
+    commands.add_parser("info", help="show versions, threads, vector width and the cache folder")
+    given = parser.parse_args(arguments)
+    if given.command == "info":
+        rows = info()
+        width = max(len(what) for what, _ in rows)
+        print("\n".join(f"{what.ljust(width)}  {value}" for what, value in rows))
+    else:
+        for value, name in ((given.batch_size, "--batch-size"), (given.processes, "--processes")):
+            if value < 1:
+                parser.error(f"{name} must be at least 1, got {value}")
+        warmup(given.model, given.batch_size, given.processes, lambda line: print(line, flush=True))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
