@@ -4,7 +4,7 @@ import functools
 import numpy as np
 
 from fastnet.kernels import checks
-from fastnet.kernels.cpu import depthwise, gather, reduce, simd, winograd
+from fastnet.kernels.cpu import depthwise, gather, reduce, simd, spans, winograd, winograd_weight
 from fastnet.kernels.cpu._jit import jit, launch
 from fastnet.kernels.cpu.array import empty, empty_images, flat
 from fastnet.kernels.precision import exactly
@@ -185,8 +185,8 @@ def conv2d_backward_weight(dy, x, w_shape, stride, padding, dilation, groups, bi
         return np.ascontiguousarray(dw.reshape(r, s, 1, k).transpose(3, 2, 0, 1)), db if bias else None
     m = winograd_size(x.dtype, w_shape, (p, q), stride, dilation, groups)
     if m:
-        dw, db = winograd.weight_gradient(flat(x), flat(dy), m, r, n, source, target, (padding[0], padding[2]))
-        return np.ascontiguousarray(dw.transpose(3, 2, 0, 1)), db if bias else None
+        dw, db = winograd_weight.weight_gradient(flat(x), flat(dy), m, r, n, source, target, (padding[0], padding[2]))
+        return dw, db if bias else None
     offsets = None
     flat_x = flat(x)
     if groups == 1 and c <= FEW_CHANNELS and r * s > 1:
@@ -300,23 +300,17 @@ def _pack_backward(w, w_shape, taps, groups):
 
 
 @jit
-def _clear(x, start, stop):
-    for i in range(start, stop, simd.lanes(x)):
-        simd.store_part(x, i, simd.full(x, 0), stop - i)
-
-
-@jit
 def _pad_kernel(block, slot, x, padded, h, w, c, top, left, height, width):
     """Copy image `block` into the middle of a larger one of zeros."""
     row, start = width * c, block * height * width * c
-    _clear(padded, start, start + top * row)
+    spans.clear(padded, start, start + top * row)
     for y in range(h):
         source, target = (block * h + y) * w * c, start + (y + top) * row
-        _clear(padded, target, target + left * c)
+        spans.clear(padded, target, target + left * c)
         for i in range(0, w * c, simd.lanes(x)):
             simd.store_part(padded, target + left * c + i, simd.load_part(x, source + i, w * c - i), w * c - i)
-        _clear(padded, target + (left + w) * c, target + row)
-    _clear(padded, start + (top + h) * row, start + height * row)
+        spans.clear(padded, target + (left + w) * c, target + row)
+    spans.clear(padded, start + (top + h) * row, start + height * row)
 
 
 def _pad(x, n, source, padding):

@@ -11,7 +11,7 @@ import functools
 
 import numpy as np
 
-from fastnet.kernels.cpu import simd
+from fastnet.kernels.cpu import simd, spans
 from fastnet.kernels.cpu._jit import jit, launch
 from fastnet.kernels.cpu.array import empty, scratch
 
@@ -44,9 +44,9 @@ def _kernel(tiles):
         count, height = taps.size // 2, min(p, max(1, _PIXELS // q))
         start, db = (part * groups + group) * count * rows.size * wide, part * all_out + group * out_channels
         for t in range(count):
-            _clear(partial, start + (t * rows.size + first_row) * wide, start + (t * rows.size + last_row) * wide)
+            spans.clear(partial, start + (t * rows.size + first_row) * wide, start + (t * rows.size + last_row) * wide)
         if share == 0:
-            _clear(bias, db, db + out_channels)
+            spans.clear(bias, db, db + out_channels)
         in_place = groups == 1 and wide == panel == all_out  # dy lies in panels as it is
         right = dy if in_place else memory
         table = slot * height * 3
@@ -69,26 +69,13 @@ def _kernel(tiles):
                     for row in range(first_row, last_row, depth):
                         tile(x, rows, row, step_w * channels, right, to + j * lines * q, runs, table, listed, partial,
                              start + (t * rows.size + row) * wide + j, wide)
-                        _fetch(dy, fetch_dy, share_dy)
-                        _fetch(x, fetch_x, share_x)
+                        spans.fetch(dy, fetch_dy, fetch_dy + share_dy)
+                        spans.fetch(x, fetch_x, fetch_x + share_x)
                         fetch_dy += share_dy
                         fetch_x += share_x
 
     reduce.__qualname__ = f"reduce_{halves}"
     return jit(reduce)
-
-
-@jit
-def _clear(x, start, stop):
-    for i in range(start, stop):
-        x[i] = 0
-
-
-@jit
-def _fetch(x, start, count):
-    """Have x[start : start + count] brought into the second cache, one request for each line of 64 bytes."""
-    for i in range(start, min(start + count, x.size), 64 // x.itemsize):
-        simd.prefetch(x, i)
 
 
 @jit

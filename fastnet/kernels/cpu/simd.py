@@ -110,6 +110,7 @@ def tiles_for(columns, dtype):
 
 
 make_transform = _tiles.make_transform
+make_transform_gathered = _tiles.make_transform_gathered
 make_transform_biased = _tiles.make_transform_biased
 
 

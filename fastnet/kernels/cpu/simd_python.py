@@ -163,29 +163,55 @@ def make_tile_runs(rows, halves):
 
 def make_transform(matrix):
     """The primitive that applies `matrix` to both sides of a patch of vectors."""
-    biased = make_transform_biased(matrix)
 
     def transform(x, x0, x_row, x_column, y, y0, y_row, y_column):
         """y_ij = sum over k, l of matrix[i, k] matrix[j, l] x_kl, vectors at x[x0 + k * x_row + l * x_column] and
         y[y0 + i * y_row + j * y_column]."""
-        biased(x, x0, x_row, x_column, y, y0, y_row, y_column, np.zeros(lanes(x), x.dtype), 0, 0)
+        patch = _strided(matrix, x, x0, x_row, x_column)
+        _store_patch(_transformed(matrix, patch), y, y0, y_row, y_column)
+
+    return transform
+
+
+def make_transform_gathered(matrix):
+    """The same for a patch that a table describes."""
+    size = matrix.shape[1]
+
+    def transform(x, x0, table, t, zeros, y, y0, y_row, y_column):
+        """`make_transform` for the vectors x_kl at x[x0 + table[t + k * size + l]], or at zeros[0] where the table says
+        -1."""
+        offsets = [int(_slice(table, t + place, 1)[0]) for place in range(size * size)]
+        vectors = [load(zeros, 0) if offset < 0 else load(x, x0 + offset) for offset in offsets]
+        patch = np.array(vectors).reshape(size, size, -1)
+        _store_patch(_transformed(matrix, patch), y, y0, y_row, y_column)
 
     return transform
 
 
 def make_transform_biased(matrix):
-    """The same with a bias added to every vector of the result, and max(., 0) where asked for."""
-    rows, columns = matrix.shape
+    """The transform with a bias added to every vector of the result, and max(., 0) where asked for."""
 
     def transform(x, x0, x_row, x_column, y, y0, y_row, y_column, bias, bias0, relu_):
         """y_ij of `make_transform` plus the vector at bias[bias0], max(., 0) of it with relu_ != 0."""
-        patch = np.array([[load(x, x0 + i * x_row + j * x_column) for j in range(columns)] for i in range(columns)])
-        result = np.einsum("ik,klv,jl->ijv", matrix, patch, matrix).astype(x.dtype) + load(bias, bias0)
-        for i in range(rows):
-            for j in range(rows):
-                store(y, y0 + i * y_row + j * y_column, relu(result[i, j]) if relu_ else result[i, j])
+        result = _transformed(matrix, _strided(matrix, x, x0, x_row, x_column)) + load(bias, bias0)
+        _store_patch(relu(result) if relu_ else result, y, y0, y_row, y_column)
 
     return transform
+
+
+def _strided(matrix, x, x0, x_row, x_column):
+    places = range(matrix.shape[1])
+    return np.array([[load(x, x0 + i * x_row + j * x_column) for j in places] for i in places])
+
+
+def _transformed(matrix, patch):
+    return np.einsum("ik,klv,jl->ijv", matrix, patch, matrix).astype(patch.dtype)
+
+
+def _store_patch(patch, y, y0, y_row, y_column):
+    for i, row in enumerate(patch):
+        for j, vector in enumerate(row):
+            store(y, y0 + i * y_row + j * y_column, vector)
 
 
 def _slice(x, i, n):

@@ -263,20 +263,22 @@ def _pair_columns(builder, matrix, values):
 
 
 def _transform(builder, vector, matrix, source, target, finish):
-    """Store matrix @ patch @ matrix.T; `source` and `target` are (pointer, step of a row, step of a column)."""
-
-    def place(array, i, j):
-        pointer, row, column = array
-        return builder.gep(pointer, [builder.add(builder.mul(row, I64(i)), builder.mul(column, I64(j)))])
-
-    rows, columns = matrix.shape
+    """Store matrix @ patch @ matrix.T, each vector through `finish`; `source` and `target` give the pointer to element
+    (i, j)."""
     half = []
-    for j in range(columns):
-        patch = [_load(builder, vector, place(source, i, j)) for i in range(columns)]
+    for j in range(matrix.shape[1]):
+        patch = [_load(builder, vector, source(i, j)) for i in range(matrix.shape[1])]
         half.append(_apply(builder, vector, matrix, patch))
-    for i in range(rows):
+    for i in range(matrix.shape[0]):
         for j, value in enumerate(_apply(builder, vector, matrix, [column[i] for column in half])):
-            _store(builder, vector, finish(value), place(target, i, j))
+            _store(builder, vector, finish(value), target(i, j))
+
+
+def _strided(builder, pointer, row, column):
+    """The pointer to element (i, j) of a patch, rows and columns being so far apart."""
+    def element(i, j):
+        return builder.gep(pointer, [builder.add(builder.mul(row, I64(i)), builder.mul(column, I64(j)))])
+    return element
 
 
 def make_transform(matrix):
@@ -289,7 +291,8 @@ def make_transform(matrix):
         def emit(context, builder, signature, args):
             x = builder.gep(_data(context, builder, signature.args[0], args[0]), [args[1]])
             y = builder.gep(_data(context, builder, signature.args[4], args[4]), [args[5]])
-            _transform(builder, vector, matrix, (x, *args[2:4]), (y, *args[6:8]), lambda value: value)
+            _transform(builder, vector, matrix, _strided(builder, x, *args[2:4]), _strided(builder, y, *args[6:8]),
+                       lambda value: value)
             return context.get_dummy_value()
 
         if vector:
@@ -298,8 +301,33 @@ def make_transform(matrix):
     return transform
 
 
+def make_transform_gathered(matrix):
+    """The same for a patch that a table describes."""
+    size = matrix.shape[1]
+
+    @intrinsic
+    def transform(typingctx, x, x0, table, t, zeros, y, y0, y_row, y_column):
+        vector, i8 = _flat(x), types.int64
+
+        def emit(context, builder, signature, args):
+            x, table, zeros, y = (_data(context, builder, signature.args[k], args[k]) for k in (0, 2, 4, 5))
+            x, table, y = builder.gep(x, [args[1]]), builder.gep(table, [args[3]]), builder.gep(y, [args[6]])
+
+            def source(i, j):
+                offset = builder.load(builder.gep(table, [I64(i * size + j)]))
+                return builder.select(builder.icmp_signed("<", offset, I64(0)), zeros, builder.gep(x, [offset]))
+
+            _transform(builder, vector, matrix, source, _strided(builder, y, *args[7:9]), lambda value: value)
+            return context.get_dummy_value()
+
+        if vector:
+            return types.void(x, i8, table, i8, zeros, y, i8, i8, i8), emit
+
+    return transform
+
+
 def make_transform_biased(matrix):
-    """The same with a bias added to every vector of the result, and max(., 0) where asked for."""
+    """The transform with a bias added to every vector of the result, and max(., 0) where asked for."""
 
     @intrinsic
     def transform(typingctx, x, x0, x_row, x_column, y, y0, y_row, y_column, bias, bias0, relu_):
@@ -310,7 +338,7 @@ def make_transform_biased(matrix):
             y = builder.gep(_data(context, builder, signature.args[4], args[4]), [args[5]])
             shift = _load(builder, vector, builder.gep(_data(context, builder, signature.args[8], args[8]), [args[9]]))
             lower = _lower_bound(builder, vector, args[10])
-            _transform(builder, vector, matrix, (x, *args[2:4]), (y, *args[6:8]),
+            _transform(builder, vector, matrix, _strided(builder, x, *args[2:4]), _strided(builder, y, *args[6:8]),
                        lambda value: _at_least(builder, lower, builder.fadd(value, shift)))
             return context.get_dummy_value()
 

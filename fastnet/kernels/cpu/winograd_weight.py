@@ -1,0 +1,218 @@
+"""Winograd's gradient for the weights: with the names of `winograd`, by transposing each of its steps,
+
+    dG = F^T [ sum over tiles of (A dY A^T) * (B^T D B) ] F
+
+What has to stay in the second cache is the sums, a C x K matrix for each point. Where they leave room for the
+transforms of some tiles, a block takes its share of the tiles through both steps, and the shares are added in order.
+Else some thousand tiles are transformed at a time, and each block adds to the sums of one point, which it owns. Both
+give the same bits for any number of threads.
+"""
+import functools
+
+import numpy as np
+
+from fastnet.kernels.cpu import gather, patches, simd, spans
+from fastnet.kernels.cpu._jit import jit, launch
+from fastnet.kernels.cpu.array import empty, scratch
+from fastnet.kernels.cpu.winograd import matrices
+
+# Bytes of sums and transforms that a block may fill, and how many tiles, at least and at most, it should then hold.
+_BLOCK_BYTES = 700_000
+_FEWEST_TILES, _MOST_TILES = 32, 96
+# Shares of the batch that are summed on their own: at most so many, and of no fewer tiles.
+_PARTS, _TILES_OF_PART = 16, 64
+# Otherwise: bytes of transforms that are held at a time, and tiles that a block transforms.
+_HELD_BYTES = 8 << 20
+_TILES_OF_BLOCK = 16
+
+
+def weight_gradient(x, dy, m, r, batch, source, target, padding):
+    """(dw as (K, C, r, r), db) from flat channels-last x and dy."""
+    (h, w, c), (p, q, k) = source, target
+    n, lanes = m + r - 1, simd.width(x.dtype)
+    tiles_, panel = simd.tiles_for(k, x.dtype), gather.panel_width(k, x.dtype)
+    depth = tiles_.depth_rows
+    rows, wide = -(-c // depth) * depth, -(-k // panel) * panel
+    channels = -(-rows // lanes) * lanes
+    tiles = batch * -(-p // m) * -(-q // m)
+    sums, per_tile = n * n * rows * wide, n * n * (channels + wide)
+    chunk = (_BLOCK_BYTES // x.itemsize - sums) // per_tile
+    fused = chunk >= _FEWEST_TILES
+    if not fused:
+        chunk = max(1, _HELD_BYTES // (per_tile * x.itemsize * _TILES_OF_BLOCK)) * _TILES_OF_BLOCK
+    parts = max(1, min(_PARTS, tiles // _TILES_OF_PART)) if fused else 1
+    chunk = min(chunk, -(-tiles // parts), _MOST_TILES if fused else tiles)
+    work = tiles * n * n * c * k
+    held = n * n * (chunk * channels + lanes), n * n * (chunk * wide + lanes)
+    to_x, to_dy = (scratch(size, x.dtype, work) if fused else empty(size, x.dtype) for size in held)
+    products, db = empty(parts * sums, x.dtype), np.zeros((parts, wide), x.dtype)
+    memory = scratch(max(n * n * channels, m * m * wide), x.dtype, work)
+    state, offsets, zeros = scratch(_state_size(m, n), np.int64, work), np.arange(depth), np.zeros(lanes, x.dtype)
+    shape = [batch, h, w, c, p, q, k, *padding, chunk, channels, rows, wide, parts]
+    kernels = _gradient_kernels(m, r, tiles_)
+    if fused:
+        launch(kernels["gradient"], parts, x, dy, to_x, to_dy, memory, products, db.reshape(-1), offsets, state, zeros,
+               np.array([*shape, 0, tiles]), work=work)
+    for first in range(0, 0 if fused else tiles, chunk):
+        now = min(chunk, tiles - first)
+        block = np.array([*shape, first, now])
+        launch(kernels["spread"], -(-now // _TILES_OF_BLOCK), x, dy, to_x, to_dy, memory, state, zeros, block,
+               work=work)
+        launch(kernels["accumulate"], n * n, to_x, to_dy, products, db.reshape(-1), offsets, state, block, work=work)
+    dw = empty((k, c, r, r), x.dtype)
+    launch(_collect_kernel(m, r), c, products, dw.reshape(-1), scratch((n * n + r * r) * lanes, x.dtype, products.size),
+           np.array(shape), work=products.size)
+    return dw, db.sum(axis=0)[:k]
+
+
+def _state_size(m, n):
+    """Integers that a block wants: a run for the register tile, two states of fetching, and `patches`' tables."""
+    return 3 + 6 + 2 * n * n + 2 * m * m
+
+
+@functools.cache
+def _gradient_kernels(m, r, tiles):
+    """The kernels by name, for one F(m, r) and one width of panels."""
+    n, halves = m + r - 1, tiles.halves
+    transform, add_point = _make_transform_tiles(m, r, halves), _make_add_point(n, tiles)
+    kernels = {"gradient": _make_gradient(m, n, transform, add_point),
+               "spread": _make_spread(m, n, transform, halves), "accumulate": _make_accumulate(m, n, add_point)}
+    for name, kernel in kernels.items():
+        kernel.__qualname__ = f"{name}_{m}_{r}_{halves}"
+    return {name: jit(kernel) for name, kernel in kernels.items()}
+
+
+def _make_transform_tiles(m, r, halves):
+    n = m + r - 1
+    at, _, bt = matrices(m, r)
+    spread_x = patches.make_spread(n, simd.make_transform_gathered(bt))
+    spread_dy = patches.make_spread(m, simd.make_transform_gathered(at.T))
+
+    @jit
+    def transform_tiles(x, dy, first, now, to_x, x0, to_dy, dy0, memory, spare, table, to, zeros, shape):
+        """Put `now` tiles of x into (points, tiles, channels) and those of dy into (points, panels, tiles, panel)."""
+        h, w, c, p, q, k, above, left, chunk, channels, _, wide = shape[1:13]
+        lanes, panel, second = simd.lanes(x), halves * simd.lanes(x) // 2, to + 2 * n * n
+        x_point, dy_point = chunk * channels + lanes, chunk * wide + lanes
+        down, across = (p + m - 1) // m, (q + m - 1) // m
+        patches.start_table(table, to, n, w, c)
+        patches.start_table(table, second, m, q, k)
+        image, row, column = patches.place(first, down, across)
+        for t in range(now):
+            spread_x(x, image, row * m - above, column * m - left, h, w, c, channels, table, to, zeros, memory, spare,
+                     to_x, x0 + t * channels, n * x_point, x_point, channels, 0)
+            spread_dy(dy, image, row * m, column * m, p, q, k, wide, table, second, zeros, memory, spare,
+                      to_dy, dy0 + t * panel, n * dy_point, dy_point, panel, chunk * panel)
+            image, row, column = patches.following(image, row, column, down, across)
+
+    return transform_tiles
+
+
+def _make_add_point(n, tiles):
+    tile, halves = tiles.tile_runs, tiles.halves
+
+    @jit
+    def add_point(point, to_x, x0, to_dy, dy0, now, products, start, db, db0, offsets, state, run, shape):
+        """Add one point's products over `now` tiles to its sums; the point that sums a tile's dy gives the bias its
+        own."""
+        chunk, channels, rows, wide = shape[9:13]
+        lanes, panel = simd.lanes(to_x), halves * simd.lanes(to_x) // 2
+        state[run + 1], state[run + 2] = 0, now
+        for j in range(0, wide, panel):
+            columns = dy0 + j * chunk
+            for row in range(0, rows, offsets.size):
+                state[run] = x0 + row
+                tile(to_x, offsets, 0, channels, to_dy, columns, state, run, 1, products, start + row * wide + j, wide)
+            if point == n + 1:
+                for i in range(0, panel, lanes):
+                    total = simd.load(db, db0 + j + i)
+                    for t in range(now):
+                        total = total + simd.load(to_dy, columns + t * panel + i)
+                    simd.store(db, db0 + j + i, total)
+
+    return add_point
+
+
+def _make_gradient(m, n, transform, add_point):
+    size = _state_size(m, n)
+
+    def gradient(block, slot, x, dy, to_x, to_dy, memory, products, db, offsets, state, zeros, shape):
+        """Both steps for one share of the tiles; between the products, what the next tiles read is fetched."""
+        batch, h, w, c, p, q, k, above, _, chunk, channels, rows, wide, parts, _, tiles = shape[:16]
+        x_point, dy_point = chunk * channels + simd.lanes(x), chunk * wide + simd.lanes(x)
+        x0, dy0, spare = slot * n * n * x_point, slot * n * n * dy_point, slot * max(n * n * channels, m * m * wide)
+        down, across, at = (p + m - 1) // m, (q + m - 1) // m, slot * size
+        start = block * n * n * rows * wide
+        spans.clear(products, start, start + n * n * rows * wide)
+        last = (block + 1) * tiles // parts
+        for first in range(block * tiles // parts, last, chunk):
+            now = min(chunk, last - first)
+            transform(x, dy, first, now, to_x, x0, to_dy, dy0, memory, spare, state, at + 9, zeros, shape)
+            end, next_end = first + now - 1, min(first + now + chunk, last) - 1
+            patches.start_fetching(state, at + 3, patches.pixel_after(end, m, above, n, h, w, down, across),
+                                   patches.pixel_after(next_end, m, above, n, h, w, down, across), n * n)
+            patches.start_fetching(state, at + 6, patches.pixel_after(end, m, 0, m, p, q, down, across),
+                                   patches.pixel_after(next_end, m, 0, m, p, q, down, across), n * n)
+            for point in range(n * n):
+                add_point(point, to_x, x0 + point * x_point, to_dy, dy0 + point * dy_point, now, products,
+                          start + point * rows * wide, db, block * wide, offsets, state, at, shape)
+                patches.fetch_portion(state, at + 3, x, c)
+                patches.fetch_portion(state, at + 6, dy, k)
+
+    return gradient
+
+
+def _make_spread(m, n, transform, halves):
+    size = _state_size(m, n)
+
+    def spread(block, slot, x, dy, to_x, to_dy, memory, state, zeros, shape):
+        """Transform some of the tiles that are held."""
+        channels, _, wide, _, first, now = shape[10:16]
+        spare, panel = slot * max(n * n * channels, m * m * wide), halves * simd.lanes(x) // 2
+        start = block * _TILES_OF_BLOCK
+        transform(x, dy, first + start, min(_TILES_OF_BLOCK, now - start), to_x, start * channels, to_dy,
+                  start * panel, memory, spare, state, slot * size + 9, zeros, shape)
+
+    return spread
+
+
+def _make_accumulate(m, n, add_point):
+    size = _state_size(m, n)
+
+    def accumulate(block, slot, to_x, to_dy, products, db, offsets, state, shape):
+        """Add the products of point `block` over all tiles that are held."""
+        chunk, channels, rows, wide, _, first, now = shape[9:16]
+        lanes, start = simd.lanes(to_x), block * rows * wide
+        if first == 0:
+            spans.clear(products, start, start + rows * wide)
+        add_point(block, to_x, block * (chunk * channels + lanes), to_dy, block * (chunk * wide + lanes), now, products,
+                  start, db, 0, offsets, state, slot * size, shape)
+
+    return accumulate
+
+
+@functools.cache
+def _collect_kernel(m, r):
+    n = m + r - 1
+    transform = simd.make_transform(matrices(m, r)[1].T)
+
+    def collect(block, slot, products, dw, memory, shape):
+        """F^T products F for one input channel, the shares added in order, to its place in (K, C, r, r)."""
+        c, k, rows, wide, parts = shape[3], shape[6], shape[11], shape[12], shape[13]
+        lanes, sums = simd.lanes(dw), n * n * rows * wide
+        spare = slot * (n * n + r * r) * lanes
+        turned = spare + n * n * lanes
+        for j in range(0, k, lanes):
+            for point in range(n * n):
+                at = (point * rows + block) * wide + j
+                total = simd.load(products, at)
+                for part in range(1, parts):
+                    total = total + simd.load(products, at + part * sums)
+                simd.store(memory, spare + point * lanes, total)
+            transform(memory, spare, n * lanes, lanes, memory, turned, r * lanes, lanes)
+            for lane in range(min(lanes, k - j)):
+                for tap in range(r * r):
+                    dw[((j + lane) * c + block) * r * r + tap] = memory[turned + tap * lanes + lane]
+
+    collect.__qualname__ = f"collect_{m}_{r}"
+    return jit(collect)
