@@ -9,6 +9,8 @@ containers, checks every shape before anything is computed, and fuses:
 * Conv2d, BatchNorm2d: at inference one convolution with the scale folded into its weights.
 * Weights that inference wants in another form are kept in it; layers whose forward accepts ``packed=None`` are given
   the `Packed` that keeps them (fastnet/packed.py).
+* The sum at the end of a residual block: the last step of its body adds the shortcut as it writes its result, where its
+  forward accepts ``add=None``; on the way back the first step adds the shortcut's gradient and applies the mask.
 * backward: where the layer after a fused ReLU accepts ``mask=None`` in backward, it multiplies its dx by (mask > 0) as
   it writes it; the layer that holds the ReLU is then told ``masked=True`` and does not do it again.
 
@@ -33,30 +35,35 @@ class Plan:
         for step, following in zip(self.steps, self.steps[1:], strict=False):
             if step.relu and accepts(step.run.backward, "masked") and accepts(following.run.backward, "mask"):
                 step.masked = following.mask = True
+        # Whether the last step can add another array to y before a ReLU, and the first one another to dx before a mask.
+        self.adds = bool(self.steps) and not self.steps[-1].relu and accepts(self.steps[-1].run.forward, "add")
+        self.adds_back = bool(self.steps) and all(
+            accepts(self.steps[0].run.backward, argument) for argument in ("add", "mask"))
 
-    def infer(self, x, packed=None):
-        """y, leaving nothing behind but what `packed` keeps."""
+    def infer(self, x, packed=None, end=None):
+        """y, leaving nothing behind but what `packed` keeps; `end` holds arguments for the last step's forward."""
         for step in self.steps:
-            x = step.infer(x, packed)
+            x = step.forward(x, packed=packed, options=end if step is self.steps[-1] else None)
         return x
 
-    def forward(self, x):
+    def forward(self, x, end=None):
         """y and what `backward` wants besides that which the layers saved: the results of ReLUs that others mask."""
         kept = []
         for step in self.steps:
-            x = step.forward(x, True)
+            x = step.forward(x, True, options=end if step is self.steps[-1] else None)
             kept.append(x if step.masked else None)
         return x, kept
 
-    def backward(self, dy, kept, need_dx=True):
-        """dx, or None where it is not needed; every parameter's gradient is assigned. `kept` is used up."""
+    def backward(self, dy, kept, need_dx=True, end=None):
+        """dx, or None where it is not needed; every parameter's gradient is assigned. `kept` is used up, `end` holds
+        arguments for the first step's backward."""
         first = self.first_trained()
         for i in range(len(self.steps) - 1, -1, -1):
             kept.pop()  # the result of this step, needed no longer: its memory may serve for what comes
             if i < first and not need_dx:
                 self.steps[i].release()
             else:
-                dy = self.steps[i].backward(dy, need_dx or i > first, kept[i - 1] if i else None)
+                dy = self.steps[i].backward(dy, need_dx or i > first, kept[i - 1] if i else None, None if i else end)
         return dy if need_dx else None
 
     def first_trained(self):
@@ -82,18 +89,16 @@ class Step:
         self.mask = False       # whether backward undoes the ReLU of the step before
         self.packs = accepts(run.forward, "packed")
 
-    def infer(self, x, packed):
-        if self.packs:
-            return self.run.forward(x, relu=True, packed=packed) if self.relu else self.run.forward(x, packed=packed)
-        return self.forward(x)
-
-    def forward(self, x, training=False):
+    def forward(self, x, training=False, packed=None, options=None):
+        options = {} if options is None else dict(options)
         if self.relu:
-            return self.run.forward(x, training, relu=True)
-        return self.run.forward(x, training)
+            options["relu"] = True
+        if self.packs and packed is not None:
+            options["packed"] = packed
+        return self.run.forward(x, training, **options)
 
-    def backward(self, dy, need_dx, mask):
-        options = {}
+    def backward(self, dy, need_dx, mask=None, options=None):
+        options = {} if options is None else dict(options)
         if self.mask:
             options["mask"] = mask
         if self.masked:
@@ -120,10 +125,10 @@ class ConvNorm:
     def __init__(self, conv, norm):
         self.conv, self.norm = conv, norm
 
-    def forward(self, x, training=False, relu=False, packed=None):
+    def forward(self, x, training=False, relu=False, packed=None, add=None):
         conv, norm = self.conv, self.norm
         if packed is None:
-            return norm.forward(conv.forward(x, training), training, relu)
+            return norm.forward(conv.forward(x, training), training, relu, add)
         gamma, beta, mean, var = norm.weight.value, norm.bias.value, norm.running_mean, norm.running_var
         weight, bias = conv.arrays()
         sources = conv.ops, weight, bias, gamma, beta, mean, var, norm.eps
@@ -133,10 +138,10 @@ class ConvNorm:
             shift = -mean if bias is None else bias - mean
             return conv.ops.conv2d_pack(weight * scale[:, None, None, None], shift * scale + beta)
 
-        return conv.infer(x, packed.get(norm, sources, fold), relu)
+        return conv.infer(x, packed.get(norm, sources, fold), relu, add)
 
-    def backward(self, dy, need_dx=True, mask=None):
-        return self.conv.backward(self.norm.backward(dy), need_dx, mask)
+    def backward(self, dy, need_dx=True, mask=None, add=None):
+        return self.conv.backward(self.norm.backward(dy), need_dx, mask, add=add)
 
 
 def kind(layer):

@@ -63,7 +63,7 @@ def _run(task):
     text, step, shape, training = task
     started = time.perf_counter()
     x = np.zeros(shape, np.float32)
-    step.infer(x, Store().current(step.layers[0].ops))
+    step.forward(x, packed=Store().current(step.layers[0].ops))
     if training:
         y = step.forward(x, True)
         step.backward(y, True, x)

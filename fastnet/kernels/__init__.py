@@ -17,17 +17,20 @@ The contract, for every backend
 * ``padding`` is four integers (top, bottom, left, right); ``stride``, ``dilation`` and ``kernel_size`` are pairs
   (vertical, horizontal).
 * ``relu=True`` applies max(., 0) to the result in the same pass. ``mask=a`` multiplies the returned dx by (a > 0) in
-  the same pass, where ``a`` has the shape of dx: it is how the gradient passes a ReLU whose output was ``a``.
+  the same pass, where ``a`` has the shape of dx: it is how the gradient passes a ReLU whose output was ``a``. ``add=a``
+  adds ``a`` to the result before either, in the same pass.
 
 Convolution and products
-    conv2d_forward(x, w, b=None, stride=(1, 1), padding=(0, 0, 0, 0), dilation=(1, 1), groups=1, relu=False) -> y
+    conv2d_forward(x, w, b=None, stride=(1, 1), padding=(0, 0, 0, 0), dilation=(1, 1), groups=1, relu=False, add=None)
+        -> y
     conv2d_pack(w, b=None) -> packed, w and b for `conv2d_inference`
-    conv2d_inference(x, packed, stride=(1, 1), padding=(0, 0, 0, 0), dilation=(1, 1), groups=1, relu=False) -> y
+    conv2d_inference(x, packed, stride=(1, 1), padding=(0, 0, 0, 0), dilation=(1, 1), groups=1, relu=False, add=None)
+        -> y
         conv2d_forward with weights that are kept from call to call in whatever form is quickest; `packed` is opaque,
         any x may be given to it, and w and b must stay as they are while it is used
     conv2d_algorithm(direction, dtype, x_shape, w_shape, stride, padding, dilation, groups) -> (name, reason), two texts
         what computes the "forward", "backward_input" or "backward_weight" direction, and why
-    conv2d_backward_input(dy, w, x_shape, stride, padding, dilation, groups, mask=None) -> dx
+    conv2d_backward_input(dy, w, x_shape, stride, padding, dilation, groups, mask=None, add=None) -> dx
     conv2d_backward_weight(dy, x, w_shape, stride, padding, dilation, groups, bias=True) -> dw, db (None without bias)
         x (N, C, H, W), w (K, C/groups, R, S), b (K,), y and dy (N, K, P, Q)
     linear_forward(x, w, b=None, relu=False) -> y
@@ -47,9 +50,10 @@ Pooling
     global_avgpool_backward(dy, x_shape) -> dx
 
 Normalisation, over all axes but the second; x is (N, C) or (N, C, H, W), statistics are (C,)
-    batchnorm_forward(x, gamma, beta, eps, relu=False) -> y, mean, var (var is the biased one)
+    batchnorm_forward(x, gamma, beta, eps, relu=False, add=None) -> y, mean, var (var is the biased one)
     batchnorm_backward(dy, x, gamma, beta, mean, var, eps, relu=False) -> dx, dgamma, dbeta
-    batchnorm_inference(x, gamma, beta, mean, var, eps, relu=False) -> y
+        relu=True is that of a forward pass without add, where y follows from x
+    batchnorm_inference(x, gamma, beta, mean, var, eps, relu=False, add=None) -> y
 
 Element-wise and shape, any shape
     relu_forward(x) -> y

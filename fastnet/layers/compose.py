@@ -4,7 +4,7 @@ import numpy as np
 from fastnet.kernels import checks
 from fastnet.layers.base import Layer, named_errors
 from fastnet.packed import Store
-from fastnet.plan import Plan, accepts, infer
+from fastnet.plan import Plan, accepts, infer, kind
 
 MOST_PLANS = 64     # kept by one container; a net that meets more input shapes than that makes them anew
 
@@ -19,6 +19,7 @@ class Sequential(Layer):
     """
 
     kind = "sequential"
+    absorbs = False     # forward's relu is there for add alone
 
     def __init__(self, *layers):
         for i, layer in enumerate(layers):
@@ -53,19 +54,29 @@ class Sequential(Layer):
             self._plans[input_shape] = plan
         return plan
 
-    def forward(self, x, training=False, packed=None):
+    def forward(self, x, training=False, packed=None, add=None, relu=False):
+        """y or, for another array to add, y + add, with relu=True max(y + add, 0): a ReLU that the caller undoes."""
         if not isinstance(x, np.ndarray):
             raise TypeError(f"{self.label}: expected a NumPy array, got {type(x).__name__}")
         plan = self.plan(x.shape)
-        if not training:
-            return plan.infer(x, self._packed.current(self.ops) if packed is None else packed)
-        y, kept = plan.forward(x)
-        self.saved = (plan, kept)
-        return y
+        end = {"add": add, "relu": relu} if add is not None and plan.adds else None
+        if training:
+            y, kept = plan.forward(x, end)
+            self.saved = (plan, kept)
+        else:
+            y = plan.infer(x, self._packed.current(self.ops) if packed is None else packed, end)
+        return y if add is None or end else self.ops.add(y, add, relu)
 
-    def backward(self, dy, need_dx=True):
+    def backward(self, dy, need_dx=True, mask=None, add=None):
+        """dx or, for another array to add, dx + add; with a mask, that times (mask > 0)."""
         plan, kept = self.take_saved()
-        return plan.backward(dy, kept, need_dx)
+        end = {"add": add, "mask": mask} if need_dx and plan.adds_back and (add is not None or mask is not None) else {}
+        dx = plan.backward(dy, kept, need_dx, end)
+        if dx is None or end:
+            return dx
+        if add is not None:
+            return self.ops.add(dx, add, mask=mask)
+        return dx if mask is None else self.ops.relu_backward(dx, mask)
 
     def inner_shapes(self, input_shape):
         shapes = {}
@@ -102,14 +113,17 @@ class Residual(Layer):
         self.adopt()
 
     def forward(self, x, training=False, relu=False, packed=None):
-        if training:
-            a = self.body.forward(x, True)
-            b = x if self.shortcut is None else self.shortcut.forward(x, True)
+        if self.shortcut is None:
+            b = x
         else:
-            a = infer(self.body, x, packed)
-            b = x if self.shortcut is None else infer(self.shortcut, x, packed)
-        self.check_shapes(a.shape, b.shape)
-        y = self.ops.add(a, b, relu)
+            b = self.shortcut.forward(x, True) if training else infer(self.shortcut, x, packed)
+        if kind(self.body) == "sequential" and isinstance(x, np.ndarray):
+            self.check_shapes(self.body.plan(x.shape).output_shape or b.shape, b.shape)
+            y = self.body.forward(x, training, packed, add=b, relu=relu)
+        else:
+            a = self.body.forward(x, True) if training else infer(self.body, x, packed)
+            self.check_shapes(a.shape, b.shape)
+            y = self.ops.add(a, b, relu)
         if training:
             self.saved = (y if relu else None,)
         return y
@@ -118,8 +132,10 @@ class Residual(Layer):
         y, = self.take_saved()
         if y is not None and not masked:
             dy = self.ops.relu_backward(dy, y)
-        a = self.body.backward(dy, need_dx)
         b = dy if self.shortcut is None else self.shortcut.backward(dy, need_dx)
+        if kind(self.body) == "sequential" and need_dx:
+            return self.body.backward(dy, add=b, mask=mask)
+        a = self.body.backward(dy, need_dx)
         return self.ops.add(a, b, mask=mask) if need_dx else None
 
     def check_shapes(self, a, b):

@@ -51,14 +51,15 @@ class Conv2d(Layer):
         hw = checks.images(input_shape)[2:]
         return checks.resolve_padding(self.padding, self.kernel_size, self.stride, self.dilation, hw)
 
-    def forward(self, x, training=False, relu=False, packed=None):
+    def forward(self, x, training=False, relu=False, packed=None, add=None):
         weight, bias = self.arrays()
         if packed is not None:
             ops = self.ops
-            return self.infer(x, packed.get(self, (ops, weight, bias), lambda: ops.conv2d_pack(weight, bias)), relu)
-        y = self.convolve(x, weight, bias, relu)
+            return self.infer(x, packed.get(self, (ops, weight, bias), lambda: ops.conv2d_pack(weight, bias)), relu,
+                              add)
+        y = self.convolve(x, weight, bias, relu, add)
         if training:
-            self.saved = (x, y if relu else None)
+            self.saved = (x, y if relu and add is None else None)
         return y
 
     def arrays(self):
@@ -66,17 +67,18 @@ class Conv2d(Layer):
         return self.weight.value, value_of(self.bias)
 
     @named_errors
-    def convolve(self, x, weight, bias, relu):
+    def convolve(self, x, weight, bias, relu, add):
         return self.ops.conv2d_forward(x, weight, bias, self.stride, self.pads(x.shape), self.dilation, self.groups,
-                                       relu)
+                                       relu, add)
 
     @named_errors
-    def infer(self, x, weights, relu):
+    def infer(self, x, weights, relu, add):
         """The convolution of x by packed weights of this layer's shape, such as a plan makes to fold a batch norm."""
-        return self.ops.conv2d_inference(x, weights, self.stride, self.pads(x.shape), self.dilation, self.groups, relu)
+        return self.ops.conv2d_inference(x, weights, self.stride, self.pads(x.shape), self.dilation, self.groups, relu,
+                                         add)
 
     @named_errors
-    def backward(self, dy, need_dx=True, mask=None, masked=False):
+    def backward(self, dy, need_dx=True, mask=None, masked=False, add=None):
         x, y = self.take_saved()
         if y is not None and not masked:
             dy = self.ops.relu_backward(dy, y)
@@ -85,7 +87,7 @@ class Conv2d(Layer):
         dw = db = None
         if self.trains():
             dw, db = self.ops.conv2d_backward_weight(dy, x, weight.shape, *where, bias=self.bias is not None)
-        dx = self.ops.conv2d_backward_input(dy, weight, x.shape, *where, mask=mask) if need_dx else None
+        dx = self.ops.conv2d_backward_input(dy, weight, x.shape, *where, mask, add) if need_dx else None
         self.weight.grad = dw
         if self.bias is not None:
             self.bias.grad = db

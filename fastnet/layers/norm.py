@@ -28,15 +28,16 @@ class _BatchNorm(Layer):
         self.num_batches_tracked = np.array(0, np.int64)
 
     @named_errors
-    def forward(self, x, training=False, relu=False):
+    def forward(self, x, training=False, relu=False, add=None):
         if x.ndim != self.rank or x.shape[1] != self.num_features:
             self.check_shape(x.shape)
         gamma, beta = self.weight.value, self.bias.value
         if not training:
-            return self.ops.batchnorm_inference(x, gamma, beta, self.running_mean, self.running_var, self.eps, relu)
-        y, mean, var = self.ops.batchnorm_forward(x, gamma, beta, self.eps, relu)
+            return self.ops.batchnorm_inference(x, gamma, beta, self.running_mean, self.running_var, self.eps, relu,
+                                                add)
+        y, mean, var = self.ops.batchnorm_forward(x, gamma, beta, self.eps, relu, add)
         self.track(mean, var, x.size // self.num_features)
-        self.saved = (x, mean, var, relu)
+        self.saved = (x, mean, var, relu and add is None)
         return y
 
     def track(self, mean, var, count):

@@ -50,10 +50,13 @@ def add(a, b, relu=False, mask=None):
     b = checks.operand(b, a.shape, "b", like=a)
     mask = checks.operand(mask, a.shape, "mask", like=a)
     y = like(a)
-    flat_y = flat(y)
-    launch(_add, _blocks(a), flat(a), flat(b), flat_y, bool(relu), flat_y if mask is None else flat(mask),
-           mask is not None, work=a.size)
+    sum_into(flat(a), flat(b), flat(y), relu, None if mask is None else flat(mask))
     return y
+
+
+def sum_into(a, b, y, relu=False, mask=None):
+    """`add` for flat arrays; y may be one of them."""
+    launch(_add, _blocks(a), a, b, y, bool(relu), y if mask is None else mask, mask is not None, work=a.size)
 
 
 def concat(arrays):

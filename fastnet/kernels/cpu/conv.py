@@ -6,6 +6,7 @@ import numpy as np
 from fastnet.kernels import checks
 from fastnet.kernels.cpu import depthwise, gather, reduce, simd, spans, winograd, winograd_weight
 from fastnet.kernels.cpu._jit import jit, launch
+from fastnet.kernels.cpu.activation import sum_into
 from fastnet.kernels.cpu.array import empty, empty_images, flat
 from fastnet.kernels.precision import exactly
 
@@ -19,10 +20,11 @@ WINOGRAD_SIZES = {3: (4, 2), 5: (2,)}
 _READING, _ROWS_AT_A_TIME = 4, 48
 
 
-def conv2d_forward(x, w, b=None, stride=(1, 1), padding=(0, 0, 0, 0), dilation=(1, 1), groups=1, relu=False):
+def conv2d_forward(x, w, b=None, stride=(1, 1), padding=(0, 0, 0, 0), dilation=(1, 1), groups=1, relu=False,
+                   add=None):
     """y[n, k, p, q] = b[k] + sum over c, r, s of w[k, c, r, s] x[n, c, p stride + r dilation - top, q stride + s
     dilation - left]; see the naive backend for shapes and errors."""
-    return conv2d_inference(x, conv2d_pack(w, b), stride, padding, dilation, groups, relu)
+    return conv2d_inference(x, conv2d_pack(w, b), stride, padding, dilation, groups, relu, add)
 
 
 def conv2d_pack(w, b=None):
@@ -31,7 +33,8 @@ def conv2d_pack(w, b=None):
     return Packed(w, checks.operand(b, w.shape[:1], "b", like=w))
 
 
-def conv2d_inference(x, packed, stride=(1, 1), padding=(0, 0, 0, 0), dilation=(1, 1), groups=1, relu=False):
+def conv2d_inference(x, packed, stride=(1, 1), padding=(0, 0, 0, 0), dilation=(1, 1), groups=1, relu=False,
+                     add=None):
     """conv2d_forward with weights from `conv2d_pack`."""
     checks.conv2d_packed(packed, Packed)
     x = checks.floating(x, "x")
@@ -44,7 +47,9 @@ def conv2d_inference(x, packed, stride=(1, 1), padding=(0, 0, 0, 0), dilation=(1
                                        exactly.get())
     n, k, p, q = algorithm.y_shape
     y = empty((n, p, q, k), x.dtype)
-    algorithm.run(flat(x), *packed.form(algorithm), y.reshape(-1), relu)
+    if add is not None:
+        add = flat(checks.operand(add, algorithm.y_shape, "add", like=x))
+    algorithm.run(flat(x), *packed.form(algorithm), y.reshape(-1), relu, add)
     return y.transpose(0, 3, 1, 2)
 
 
@@ -82,11 +87,14 @@ class Winograd:
     def __init__(self, m, x_shape, w_shape, y_shape, dtype, padding):
         self.y_shape, self.dtype, self.m, self.form = y_shape, dtype, m, (dtype, m)
         source, target = _last(x_shape), _last(y_shape)
-        self.run = winograd.convolution(m, w_shape[2], x_shape[0], source, target, (padding[0], padding[2]), dtype)
+        self.convolve = winograd.convolution(m, w_shape[2], x_shape[0], source, target, (padding[0], padding[2]), dtype)
 
     def pack(self, w, b):
         k, c, r, _ = w.shape
         return winograd.turn(_pack_forward(w, 1), self.m, r, c, k), winograd.pad_bias(b, k, w.dtype)
+
+    def run(self, x, w, b, y, relu, add):
+        self.convolve(x, w, b, y, relu, add=add)
 
 
 class Direct:
@@ -111,10 +119,10 @@ class Direct:
     def pack(self, w, b):
         return _pack_forward(w, self.groups), gather.pack_bias(b, self.groups)
 
-    def run(self, x, w, b, y, relu):
+    def run(self, x, w, b, y, relu, add):
         if self.padding is not None:
             x, _ = _pad(x, self.batch, self.source, self.padding)
-        self.convolve(x, w, b, y, relu)
+        self.convolve(x, w, b, y, relu, add=add)
 
 
 class Depthwise:
@@ -127,11 +135,13 @@ class Depthwise:
     def pack(self, w, b):
         return depthwise.pack(w), np.zeros(w.shape[0], w.dtype) if b is None else np.ascontiguousarray(b)
 
-    def run(self, x, w, b, y, relu):
-        depthwise.forward(x, w, b, y, *self.geometry, relu)
+    def run(self, x, w, b, y, relu, add):
+        depthwise.forward(x, w, b, y, *self.geometry, relu and add is None)
+        if add is not None:
+            sum_into(y, add, y, relu)
 
 
-def conv2d_backward_input(dy, w, x_shape, stride, padding, dilation, groups, mask=None):
+def conv2d_backward_input(dy, w, x_shape, stride, padding, dilation, groups, mask=None, add=None):
     """dx: every dy[n, k, p, q] sends dy w[k, :, r, s] back to the pixel that it was computed from.
 
     With a stride the pixels fall into stride x stride classes, each reached by taps of its own: each class is one
@@ -142,21 +152,26 @@ def conv2d_backward_input(dy, w, x_shape, stride, padding, dilation, groups, mas
     shape = checks.conv2d_shape(x_shape, w.shape, stride, padding, dilation, groups)
     checks.has_shape(dy, shape, "dy")
     mask = checks.operand(mask, tuple(x_shape), "mask", like=dy)
+    add = checks.operand(add, tuple(x_shape), "add", like=dy)
     n, c, h, width = x_shape
     k, _, r, s = w.shape
     dx = empty_images(n, c, h, width, dy.dtype)
     source, target = (*shape[2:], shape[1]), (h, width, c)
-    flat_mask = None if mask is None else flat(mask)
+    flat_mask, flat_add = (None if array is None else flat(array) for array in (mask, add))
     flat_dy, flat_w = flat(dy), np.ascontiguousarray(w).reshape(-1)
     if _is_depthwise(w.shape, groups):
         taps = _taps(w.shape[2:], padding, dilation)
-        depthwise.backward_input(flat_dy, depthwise.pack(w), flat(dx), n, source, target, stride, taps, flat_mask)
+        depthwise.backward_input(flat_dy, depthwise.pack(w), flat(dx), n, source, target, stride, taps,
+                                 flat_mask if add is None else None)
+        if add is not None:
+            sum_into(flat(dx), flat_add, flat(dx), mask=flat_mask)
         return dx
     m = winograd_size(dy.dtype, (c, k, r, s), (h, width), stride, dilation, groups, n)
     if m:
         filters = winograd.turn(_pack_backward(flat_w, w.shape, tuple(reversed(range(r * s))), 1), m, r, k, c)
         convolve = winograd.convolution(m, r, n, source, target, (r - 1 - padding[0], s - 1 - padding[2]), dy.dtype)
-        convolve(flat_dy, filters, winograd.pad_bias(None, c, dy.dtype), flat(dx), mask=flat_mask)
+        convolve(flat_dy, filters, winograd.pad_bias(None, c, dy.dtype), flat(dx), mask=flat_mask,
+                 add=flat_add)
         return dx
     for offset in np.ndindex(*stride):
         grid = tuple(-(-(extent - o) // step) for extent, o, step in zip((h, width), offset, stride, strict=True))
@@ -164,7 +179,8 @@ def conv2d_backward_input(dy, w, x_shape, stride, padding, dilation, groups, mas
             taps, origins = _class_of_taps(w.shape[2:], offset, stride, padding, dilation)
             convolve = gather.convolution(n, source, target, grid, (1, 1), origins, tuple(stride), offset,
                                           w.shape[0] // groups, groups, dy.dtype)
-            convolve(flat_dy, _pack_backward(flat_w, w.shape, taps, groups), None, flat(dx), mask=flat_mask)
+            packed = _pack_backward(flat_w, w.shape, taps, groups)
+            convolve(flat_dy, packed, None, flat(dx), mask=flat_mask, add=flat_add)
     return dx
 
 

@@ -10,7 +10,7 @@ from math import prod
 
 import numpy as np
 
-from fastnet.kernels.cpu import simd
+from fastnet.kernels.cpu import simd, spans
 from fastnet.kernels.cpu._jit import Launch, jit, launch
 from fastnet.kernels.cpu.array import empty
 
@@ -44,14 +44,14 @@ class Convolution:
         self.no_bias = np.zeros(panels * panel, dtype)
         shape = (tiles, len(origins), points, images, batch, prod(source), prod(target), length, in_channels,
                  out_channels, groups, per_block, parts)
-        self.shapes = {flags: np.array([*shape, *flags]) for flags in np.ndindex(2, 2)}
+        self.shapes = {flags: np.array([*shape, *flags]) for flags in np.ndindex(2, 2, 2)}
 
-    def __call__(self, x, w, bias, y, relu=False, mask=None):
-        """Fill y; x, y and mask are flat and channels-last, w and bias packed by `pack` and `pack_bias`."""
-        masked = mask is not None
+    def __call__(self, x, w, bias, y, relu=False, mask=None, add=None):
+        """Fill y; x, y, mask and add are flat and channels-last, w and bias packed by `pack` and `pack_bias`."""
+        adding, masked = add is not None, mask is not None
         bias = self.no_bias if bias is None else bias
-        self.launch(x, w, bias, self.zeros, mask if masked else y, y, self.reads, self.writes,
-                    self.shapes[bool(relu), masked])
+        self.launch(x, w, bias, self.zeros, add if adding else y, mask if masked else y, y, self.reads, self.writes,
+                    self.shapes[bool(relu), adding, masked])
 
 
 @functools.lru_cache(maxsize=1024)
@@ -83,10 +83,10 @@ def _table(batch, source, target, grid, step, origins, place, offset):
 def _kernel(tiles_):
     tile, halves = tiles_.tile, tiles_.halves
 
-    def gather(block, slot, x, w, bias, zeros, mask, y, reads, writes, shape):
+    def gather(block, slot, x, w, bias, zeros, add, mask, y, reads, writes, shape):
         """Compute the points of one block, some tiles of one group of images, for some panels of output channels."""
         tiles, taps, points, images, batch, image_x, image_y, length, in_channels, out_channels, groups = shape[:11]
-        per_block, parts, relu, masked = shape[11:15]
+        per_block, parts, relu, adding, masked = shape[11:16]
         panel = halves * simd.lanes(w) // 2
         panels = (out_channels + panel - 1) // panel
         tile_parts = (tiles + per_block - 1) // per_block
@@ -103,21 +103,15 @@ def _kernel(tiles_):
                 m = min(last_point - t * simd.ROWS, simd.ROWS)
                 tile(x, first * image_x + group * in_channels, reads, t * taps * simd.ROWS, zeros, taps, length, 1,
                      w, number * taps * length * panel, bias, number * panel,
-                     y, first * image_y + here, writes, t * simd.ROWS, m, n, relu)
-            if masked:
+                     y, first * image_y + here, writes, t * simd.ROWS, m, n,
+                     relu and not adding)
+            if adding or masked:
                 for point in range(start * simd.ROWS, min(stop * simd.ROWS, last_point)):
-                    _mask(mask, y, first * image_y + writes[point] + here, min(n, panel))
+                    spans.finish(y, first * image_y + writes[point] + here, min(n, panel), add, adding,
+                                 relu and adding, mask, masked)
 
     gather.__qualname__ = f"gather_{halves}"
     return jit(gather)
-
-
-@jit
-def _mask(mask, y, at, n):
-    """y[at : at + n] = 0 where mask is not above 0."""
-    for i in range(0, n, simd.lanes(y)):
-        v = simd.positive(simd.load_part(y, at + i, n - i), simd.load_part(mask, at + i, n - i))
-        simd.store_part(y, at + i, v, n - i)
 
 
 def panel_width(columns, dtype):

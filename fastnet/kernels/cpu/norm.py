@@ -15,7 +15,7 @@ from fastnet.kernels.cpu.array import empty, flat, like
 _BLOCK = 16_384
 
 
-def batchnorm_forward(x, gamma, beta, eps, relu=False):
+def batchnorm_forward(x, gamma, beta, eps, relu=False, add=None):
     """(y, mean, var): y = gamma (x - mean) / sqrt(var + eps) + beta, with the biased variance of each channel.
 
     x (N, C) or (N, C, H, W). The blocks' means and squared deviations are combined after Chan, Golub and LeVeque,
@@ -25,13 +25,14 @@ def batchnorm_forward(x, gamma, beta, eps, relu=False):
     x = checks.floating(x, "x")
     c = checks.batchnorm_channels(x.shape, training=True)
     gamma, beta, eps = _scale(x, gamma, beta, eps, c)
+    add = checks.operand(add, x.shape, "add", like=x)
     y, flat_x = like(x), flat(x)
     rows, lines, blocks = _blocks(x, c)
     means, squares = empty(blocks * c, x.dtype), empty(blocks * c, x.dtype)
     mean, var, channel = np.empty(c, x.dtype), np.empty(c, x.dtype), np.empty(3 * c, x.dtype)
     launch(_moments, blocks, flat_x, means, squares, c, rows, lines, work=x.size)
     launch(_combine_moments, 1, means, squares, flat(gamma), flat(beta), eps, mean, var, channel, rows, lines, work=0)
-    launch(_apply, blocks, flat_x, flat(y), channel, c, rows, lines, bool(relu), work=x.size)
+    _normalise(flat_x, y, channel, c, rows, lines, blocks, relu, add)
     return y, mean, var
 
 
@@ -56,17 +57,24 @@ def batchnorm_backward(dy, x, gamma, beta, mean, var, eps, relu=False):
     return dx, dgamma, dbeta
 
 
-def batchnorm_inference(x, gamma, beta, mean, var, eps, relu=False):
+def batchnorm_inference(x, gamma, beta, mean, var, eps, relu=False, add=None):
     """y as in batchnorm_forward with the statistics given."""
     x = checks.floating(x, "x")
     c = checks.batchnorm_channels(x.shape, training=False)
     gamma, beta, eps = _scale(x, gamma, beta, eps, c)
     mean, var = checks.operand(mean, (c,), "mean", like=x), checks.operand(var, (c,), "var", like=x)
+    add = checks.operand(add, x.shape, "add", like=x)
     y, channel = like(x), np.empty(4 * c, x.dtype)
     rows, lines, blocks = _blocks(x, c)
     launch(_scales, 1, flat(gamma), flat(beta), flat(mean), flat(var), eps, channel, work=0)
-    launch(_apply, blocks, flat(x), flat(y), channel, c, rows, lines, bool(relu), work=x.size)
+    _normalise(flat(x), y, channel, c, rows, lines, blocks, relu, add)
     return y
+
+
+def _normalise(x, y, channel, c, rows, lines, blocks, relu, add):
+    flat_y = flat(y)
+    launch(_apply, blocks, x, flat_y, channel, c, rows, lines, bool(relu), flat_y if add is None else flat(add),
+           add is not None, work=x.size)
 
 
 def _scale(x, gamma, beta, eps, c):
@@ -131,13 +139,15 @@ def _combine_moments(block, slot, means, squares, gamma, beta, eps, mean, var, c
 
 
 @jit
-def _apply(block, slot, x, y, channel, c, rows, lines, relu):
-    """y = (x - mean) gamma / deviation + beta."""
+def _apply(block, slot, x, y, channel, c, rows, lines, relu, add, adding):
+    """y = (x - mean) gamma / deviation + beta, + add where there is one."""
     for i in range(block * lines, min((block + 1) * lines, rows)):
         for j in range(0, c, simd.lanes(x)):
             n, at = c - j, i * c + j
             v = simd.load_part(x, at, n) - simd.load_part(channel, j, n)
             v = simd.fma(v, simd.load_part(channel, c + j, n), simd.load_part(channel, 2 * c + j, n))
+            if adding:
+                v = v + simd.load_part(add, at, n)
             simd.store_part(y, at, simd.relu(v) if relu else v, n)
 
 

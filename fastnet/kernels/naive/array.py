@@ -14,6 +14,11 @@ def rectify(array, relu=True):
     return np.maximum(array, 0) if relu else array
 
 
+def plus(array, other):
+    """array + other; the array itself where the other is None."""
+    return array if other is None else array + other
+
+
 def masked(dx, mask):
     """dx where ``mask > 0`` and 0 elsewhere; dx itself without a mask."""
     return dx if mask is None else np.where(mask > 0, dx, 0)

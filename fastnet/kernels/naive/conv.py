@@ -4,10 +4,11 @@ from typing import NamedTuple
 import numpy as np
 
 from fastnet.kernels import checks
-from fastnet.kernels.naive.array import channels_last, masked, offsets, pad, rectify, unpad
+from fastnet.kernels.naive.array import channels_last, masked, offsets, pad, plus, rectify, unpad
 
 
-def conv2d_forward(x, w, b=None, stride=(1, 1), padding=(0, 0, 0, 0), dilation=(1, 1), groups=1, relu=False):
+def conv2d_forward(x, w, b=None, stride=(1, 1), padding=(0, 0, 0, 0), dilation=(1, 1), groups=1, relu=False,
+                   add=None):
     """y[n,k,p,q] = b[k] + sum over c, r, s of x[n, c, p stride + r dilation - top, q stride + s dilation - left]
     w[k,c,r,s], pixels outside the image being zero.
 
@@ -19,6 +20,7 @@ def conv2d_forward(x, w, b=None, stride=(1, 1), padding=(0, 0, 0, 0), dilation=(
     w = checks.floating(w, "w", like=x)
     shape = checks.conv2d_shape(x.shape, w.shape, stride, padding, dilation, groups)
     b = checks.operand(b, shape[1:2], "b", like=x)
+    add = checks.operand(add, shape, "add", like=x)
     grouped_x, grouped_w = _grouped(pad(x, padding), groups), _grouped_weight(w, groups)
     y = np.zeros((shape[0], groups, shape[1] // groups, *shape[2:]), x.dtype)
     for r, s, window in offsets(w.shape[2:], stride, dilation, shape[2:]):
@@ -26,7 +28,7 @@ def conv2d_forward(x, w, b=None, stride=(1, 1), padding=(0, 0, 0, 0), dilation=(
     y = y.reshape(shape)
     if b is not None:
         y += b[:, None, None]
-    return channels_last(rectify(y, relu))
+    return channels_last(rectify(plus(y, add), relu))
 
 
 class Packed(NamedTuple):
@@ -42,10 +44,11 @@ def conv2d_pack(w, b=None):
     return Packed(w, checks.operand(b, w.shape[:1], "b", like=w))
 
 
-def conv2d_inference(x, packed, stride=(1, 1), padding=(0, 0, 0, 0), dilation=(1, 1), groups=1, relu=False):
+def conv2d_inference(x, packed, stride=(1, 1), padding=(0, 0, 0, 0), dilation=(1, 1), groups=1, relu=False,
+                     add=None):
     """conv2d_forward with the weights that `conv2d_pack` was given."""
     checks.conv2d_packed(packed, Packed)
-    return conv2d_forward(x, *packed, stride, padding, dilation, groups, relu)
+    return conv2d_forward(x, *packed, stride, padding, dilation, groups, relu, add)
 
 
 def conv2d_algorithm(direction, dtype, x_shape, w_shape, stride, padding, dilation, groups):
@@ -55,23 +58,24 @@ def conv2d_algorithm(direction, dtype, x_shape, w_shape, stride, padding, dilati
     return "matrix product for each kernel offset", "plain NumPy"
 
 
-def conv2d_backward_input(dy, w, x_shape, stride, padding, dilation, groups, mask=None):
+def conv2d_backward_input(dy, w, x_shape, stride, padding, dilation, groups, mask=None, add=None):
     """dx: every dy[n,k,p,q] sends dy w[k,:,r,s] back to the pixel that it was computed from.
 
-    dy (N, K, P, Q), w (K, C / groups, R, S), x_shape and mask (N, C, H, W).
+    dy (N, K, P, Q), w (K, C / groups, R, S), x_shape, mask and add (N, C, H, W).
     """
     dy = checks.floating(dy, "dy")
     w = checks.floating(w, "w", like=dy)
     shape = checks.conv2d_shape(x_shape, w.shape, stride, padding, dilation, groups)
     checks.has_shape(dy, shape, "dy")
     mask = checks.operand(mask, tuple(x_shape), "mask", like=dy)
+    add = checks.operand(add, tuple(x_shape), "add", like=dy)
     n, c, height, width = x_shape
     top, bottom, left, right = padding
     grouped_dy, grouped_w = _grouped(dy, groups), _grouped_weight(w, groups)
     dx = np.zeros((n, groups, c // groups, height + top + bottom, width + left + right), dy.dtype)
     for r, s, window in offsets(w.shape[2:], stride, dilation, shape[2:]):
         dx[window] += _product(grouped_dy, grouped_w[..., r, s].swapaxes(1, 2))
-    return channels_last(masked(unpad(dx, padding).reshape(x_shape), mask))
+    return channels_last(masked(plus(unpad(dx, padding).reshape(x_shape), add), mask))
 
 
 def conv2d_backward_weight(dy, x, w_shape, stride, padding, dilation, groups, bias=True):

@@ -2,21 +2,22 @@
 import numpy as np
 
 from fastnet.kernels import checks
-from fastnet.kernels.naive.array import channels_last, rectify
+from fastnet.kernels.naive.array import channels_last, plus, rectify
 
 
-def batchnorm_forward(x, gamma, beta, eps, relu=False):
+def batchnorm_forward(x, gamma, beta, eps, relu=False, add=None):
     """y = gamma (x - mean) / sqrt(var + eps) + beta with the mean and the biased variance of each channel.
 
-    x and y (N, C) or (N, C, H, W); gamma, beta, mean, var (C,). ValueError where a channel has only one value.
+    x, y and add (N, C) or (N, C, H, W); gamma, beta, mean, var (C,). ValueError where a channel has only one value.
     """
     x = checks.floating(x, "x")
     c = checks.batchnorm_channels(x.shape, training=True)
     gamma, beta, eps = _scale(x, gamma, beta, eps, c)
+    add = checks.operand(add, x.shape, "add", like=x)
     axes = _axes(x)
     mean = x.mean(axis=axes)
     var = np.square(x - _spread(mean, x)).mean(axis=axes)
-    return channels_last(rectify(_normalise(x, gamma, beta, mean, var, eps), relu)), mean, var
+    return channels_last(rectify(plus(_normalise(x, gamma, beta, mean, var, eps), add), relu)), mean, var
 
 
 def batchnorm_backward(dy, x, gamma, beta, mean, var, eps, relu=False):
@@ -42,14 +43,15 @@ def batchnorm_backward(dy, x, gamma, beta, mean, var, eps, relu=False):
     return channels_last(dx), dgamma, dbeta
 
 
-def batchnorm_inference(x, gamma, beta, mean, var, eps, relu=False):
+def batchnorm_inference(x, gamma, beta, mean, var, eps, relu=False, add=None):
     """y as in batchnorm_forward with the statistics given."""
     x = checks.floating(x, "x")
     c = checks.batchnorm_channels(x.shape, training=False)
     gamma, beta, eps = _scale(x, gamma, beta, eps, c)
     mean = checks.operand(mean, (c,), "mean", like=x)
     var = checks.operand(var, (c,), "var", like=x)
-    return channels_last(rectify(_normalise(x, gamma, beta, mean, var, eps), relu))
+    add = checks.operand(add, x.shape, "add", like=x)
+    return channels_last(rectify(plus(_normalise(x, gamma, beta, mean, var, eps), add), relu))
 
 
 def _scale(x, gamma, beta, eps, c):
