@@ -16,7 +16,7 @@ import numpy as np
 from fastnet.kernels.cpu import _jit
 
 # Below this a fresh array is cheap, and not worth keeping.
-_SMALL = 1048576
+_SMALL = 1 << 17
 # Free buffers beyond this many bytes are returned to the system, the smallest first.
 _KEPT = 2 << 30
 _ALIGN = 64

@@ -260,9 +260,9 @@ def _winograd_choice(dtype, w_shape, outputs, stride, dilation, groups, batch):
             return points * rows
         return points * (-(-batch * rows // height) * height + _READING * -(-batch * rows // _ROWS_AT_A_TIME))
 
-    height, pixels = simd.tiles_for(k, dtype).rows, outputs[0] * outputs[1]
+    short, pixels = simd.tiles_for(k, dtype).short_rows, outputs[0] * outputs[1]
     tiles = {m: -(-outputs[0] // m) * -(-outputs[1] // m) for m in WINOGRAD_SIZES[r]}
-    costs = {m: cost((m + r - 1) ** 2, tiles[m], height) for m in tiles}
+    costs = {m: cost((m + r - 1) ** 2, tiles[m], short) for m in tiles}
     best = min(costs, key=costs.get)
     if 1.3 * costs[best] >= cost(r * s, pixels, simd.ROWS):
         return None, f"Winograd on {outputs[0]}x{outputs[1]} outputs would save too few multiplications"

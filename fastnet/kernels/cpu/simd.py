@@ -82,19 +82,23 @@ total = _implementation.total
 
 
 class Tiles(NamedTuple):
-    """The register tiles for one width of panels, and that width in half vectors."""
+    """The register tiles for one width of panels, and that width in half vectors. `tile_short` is `tile_plain` for the
+    few rows that may be left over."""
 
     halves: int
     rows: int
+    short_rows: int
     depth_rows: int
     tile: object
     tile_plain: object
+    tile_short: object
     tile_runs: object
 
 
 def _tiles_of(halves, rows, depth_rows):
-    return Tiles(halves, rows, depth_rows, _tiles.make_tile(ROWS, halves), _tiles.make_tile_plain(rows, halves),
-                 _tiles.make_tile_runs(depth_rows, halves))
+    short = max(1, rows // 3)
+    return Tiles(halves, rows, short, depth_rows, _tiles.make_tile(ROWS, halves), _tiles.make_tile_plain(rows, halves),
+                 _tiles.make_tile_plain(short, halves), _tiles.make_tile_runs(depth_rows, halves))
 
 
 # Panels of a half vector, of one and of several: the fewest columns that a tile can be wide and still hold `n` numbers.

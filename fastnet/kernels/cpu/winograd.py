@@ -23,7 +23,7 @@ from fastnet.kernels.cpu.array import empty, scratch
 
 # Bytes of transformed input that a block may fill; the products take its place.
 _BLOCK_BYTES = 450_000
-# Where tiles make fewer blocks than this, each is cut into parts of the output channels.
+# Blocks to share among threads; where tiles make fewer, each is cut into parts of the output channels.
 _BLOCKS = 4
 
 _POINTS = (0, 1, -1, 2, -2)
@@ -54,10 +54,11 @@ def matrices(m, r):
 
 
 def turn(packed, m, r, c, k):
-    """The filters of F(m, r), F G F^T, as (points, panels, C, panel), from filters packed by `gather.pack`."""
+    """The filters of F(m, r), F G F^T, as (points, panels, C, panel), from filters packed by `gather.pack`; one vector
+    is left free after each point, since at a power of two all points would share cache lines."""
     panel = gather.panel_width(k, packed.dtype)
     panels = -(-k // panel)
-    filters = empty((m + r - 1) ** 2 * panels * c * panel, packed.dtype)
+    filters = empty((m + r - 1) ** 2 * (panels * c * panel + simd.width(packed.dtype)), packed.dtype)
     launch(_filter_kernel(m, r, simd.tiles_for(k, packed.dtype)), panels, packed, filters, c, work=filters.size)
     return filters
 
@@ -81,10 +82,9 @@ class Convolution:
         channels, outputs = -(-c // lanes) * lanes, -(-k // panel) * panel
         wide = max(channels, outputs)
         tiles = batch * -(-p // m) * -(-q // m)
-        height = tiles_.rows
-        count = max(1, min(_BLOCK_BYTES // (n * n * wide * dtype.itemsize * height), 4)) * height
-        while count > height and tiles < 4 * count:  # enough blocks to share among threads
-            count -= height
+        count = max(1, min(_BLOCK_BYTES // (n * n * wide * dtype.itemsize * tiles_.rows), 4)) * tiles_.rows
+        if tiles < _BLOCKS * count:
+            count = -(-tiles // (_BLOCKS * tiles_.short_rows)) * tiles_.short_rows
         blocks = -(-tiles // count)
         parts = min(outputs // panel, -(-_BLOCKS // blocks))
         self.launch = Launch(_convolve_kernel(m, r, tiles_), blocks * parts, work=tiles * n * n * c * k)
@@ -116,10 +116,10 @@ def _filter_kernel(m, r, tiles):
     def turn_filters(block, slot, packed, filters, c):
         """F G F^T for the filters of one panel, from (panels, taps, C, panel) to (points, panels, C, panel)."""
         panel = halves * simd.lanes(packed) // 2
-        panels = packed.size // (r * r * c * panel)
+        point = packed.size // (r * r) + simd.lanes(packed)
         for i in range(0, c * panel, simd.lanes(packed)):
             transform(packed, block * r * r * c * panel + i, r * c * panel, c * panel, filters, block * c * panel + i,
-                      n * panels * c * panel, panels * c * panel)
+                      n * point, point)
 
     turn_filters.__qualname__ = f"filters_{m}_{r}_{halves}"
     return jit(turn_filters)
@@ -128,8 +128,9 @@ def _filter_kernel(m, r, tiles):
 @functools.cache
 def _convolve_kernel(m, r, tiles):
     at, _, bt = matrices(m, r)
-    n, height, halves, tile = m + r - 1, tiles.rows, tiles.halves, tiles.tile_plain
+    n, halves = m + r - 1, tiles.halves
     spread = patches.make_spread(n, simd.make_transform_gathered(bt))
+    multiply = _make_multiply(tiles)
     gather_tile = _make_gather_tile(m, n, simd.make_transform_biased(at))
 
     def winograd(block, slot, x, filters, bias, y, add, mask, zeros, memory, table, shape):
@@ -146,8 +147,8 @@ def _convolve_kernel(m, r, tiles):
         from_panel, to_panel = block % parts * panels // parts, (block % parts + 1) * panels // parts
         first, tiles = block // parts * count, batch * down * across
         now = min(count, tiles - first)
-        # From point to point one vector more than the tiles fill: at a power of two all points would share cache lines.
-        point_size = count * wide + lanes
+        # From point to point one vector more than the tiles fill, see `turn`.
+        point_size, filters_point = count * wide + lanes, panels * c * panel + lanes
         start = slot * ((n * n + 1) * point_size + n * n * channels + m * m * lanes)
         spare = start + (n * n + 1) * point_size
         to = slot * (2 * n * n + 12)
@@ -158,7 +159,7 @@ def _convolve_kernel(m, r, tiles):
                    memory, start + point_size + t * channels, n * point_size, point_size, channels, 0)
             image, row, column = patches.following(image, row, column, down, across)
         # Between the products, what the next block reads and this one writes is fetched.
-        fetch, times = to + 2 * n * n, n * n * (to_panel - from_panel) * ((now + height - 1) // height)
+        fetch, times = to + 2 * n * n, n * n * (to_panel - from_panel)
         patches.start_fetching(table, fetch, patches.pixel_after(first + now - 1, m, above, n, h, w, down, across),
                                patches.pixel_after(min(first + now + count, tiles) - 1, m, above, n, h, w, down,
                                                    across), times)
@@ -168,16 +169,14 @@ def _convolve_kernel(m, r, tiles):
         for point in range(n * n):
             to = start + point * point_size
             for j in range(from_panel, to_panel):
-                # The last rows may be left from other tiles: nobody reads their products.
-                for t in range(0, now, height):
-                    tile(memory, to + point_size + t * channels, channels, c, filters, (point * panels + j) * c * panel,
-                         memory, to + t * outputs + j * panel, outputs)
-                    patches.fetch_portion(table, fetch, x, c)
-                    patches.fetch_portion(table, fetch + 3, y, k)
-                    if adding:
-                        patches.fetch_portion(table, fetch + 6, add, k)
-                    if masked:
-                        patches.fetch_portion(table, fetch + 9, mask, k)
+                multiply(memory, to + point_size, channels, c, filters, point * filters_point + j * c * panel,
+                         to + j * panel, outputs, now)
+                patches.fetch_portion(table, fetch, x, c)
+                patches.fetch_portion(table, fetch + 3, y, k)
+                if adding:
+                    patches.fetch_portion(table, fetch + 6, add, k)
+                if masked:
+                    patches.fetch_portion(table, fetch + 9, mask, k)
         spare += n * n * channels
         image, row, column = patches.place(first, down, across)
         for t in range(now):
@@ -187,6 +186,22 @@ def _convolve_kernel(m, r, tiles):
 
     winograd.__qualname__ = f"winograd_{m}_{r}_{halves}"
     return jit(winograd)
+
+
+def _make_multiply(tiles):
+    tile, height, tile_short, short_height = tiles.tile_plain, tiles.rows, tiles.tile_short, tiles.short_rows
+
+    @jit
+    def multiply(memory, a, a_row, length, filters, f, b, b_row, rows):
+        """Products of `rows` rows of a with one panel of filters; up to short_height - 1 rows more, whatever is in
+        them, may be computed too."""
+        whole = rows // height * height
+        for t in range(0, whole, height):
+            tile(memory, a + t * a_row, a_row, length, filters, f, memory, b + t * b_row, b_row)
+        for t in range(whole, rows, short_height):
+            tile_short(memory, a + t * a_row, a_row, length, filters, f, memory, b + t * b_row, b_row)
+
+    return multiply
 
 
 def _make_gather_tile(m, n, transform):

@@ -22,7 +22,7 @@ _FEWEST_TILES, _MOST_TILES = 32, 96
 # Shares of the batch that are summed on their own: at most so many, and of no fewer tiles.
 _PARTS, _TILES_OF_PART = 16, 64
 # Otherwise: bytes of transforms that are held at a time, and tiles that a block transforms.
-_HELD_BYTES = 8 << 20
+_HELD_BYTES = 12 << 20
 _TILES_OF_BLOCK = 16
 
 
@@ -35,7 +35,7 @@ def weight_gradient(x, dy, m, r, batch, source, target, padding):
     rows, wide = -(-c // depth) * depth, -(-k // panel) * panel
     channels = -(-rows // lanes) * lanes
     tiles = batch * -(-p // m) * -(-q // m)
-    sums, per_tile = n * n * rows * wide, n * n * (channels + wide)
+    sums, per_tile = n * n * (rows * wide + lanes), n * n * (channels + wide)
     chunk = (_BLOCK_BYTES // x.itemsize - sums) // per_tile
     fused = chunk >= _FEWEST_TILES
     if not fused:
@@ -142,8 +142,9 @@ def _make_gradient(m, n, transform, add_point):
         x_point, dy_point = chunk * channels + simd.lanes(x), chunk * wide + simd.lanes(x)
         x0, dy0, spare = slot * n * n * x_point, slot * n * n * dy_point, slot * max(n * n * channels, m * m * wide)
         down, across, at = (p + m - 1) // m, (q + m - 1) // m, slot * size
-        start = block * n * n * rows * wide
-        spans.clear(products, start, start + n * n * rows * wide)
+        sums = rows * wide + simd.lanes(x)
+        start = block * n * n * sums
+        spans.clear(products, start, start + n * n * sums)
         last = (block + 1) * tiles // parts
         for first in range(block * tiles // parts, last, chunk):
             now = min(chunk, last - first)
@@ -155,7 +156,7 @@ def _make_gradient(m, n, transform, add_point):
                                    patches.pixel_after(next_end, m, 0, m, p, q, down, across), n * n)
             for point in range(n * n):
                 add_point(point, to_x, x0 + point * x_point, to_dy, dy0 + point * dy_point, now, products,
-                          start + point * rows * wide, db, block * wide, offsets, state, at, shape)
+                          start + point * sums, db, block * wide, offsets, state, at, shape)
                 patches.fetch_portion(state, at + 3, x, c)
                 patches.fetch_portion(state, at + 6, dy, k)
 
@@ -182,7 +183,8 @@ def _make_accumulate(m, n, add_point):
     def accumulate(block, slot, to_x, to_dy, products, db, offsets, state, shape):
         """Add the products of point `block` over all tiles that are held."""
         chunk, channels, rows, wide, _, first, now = shape[9:16]
-        lanes, start = simd.lanes(to_x), block * rows * wide
+        lanes = simd.lanes(to_x)
+        start = block * (rows * wide + lanes)
         if first == 0:
             spans.clear(products, start, start + rows * wide)
         add_point(block, to_x, block * (chunk * channels + lanes), to_dy, block * (chunk * wide + lanes), now, products,
@@ -199,15 +201,15 @@ def _collect_kernel(m, r):
     def collect(block, slot, products, dw, memory, shape):
         """F^T products F for one input channel, the shares added in order, to its place in (K, C, r, r)."""
         c, k, rows, wide, parts = shape[3], shape[6], shape[11], shape[12], shape[13]
-        lanes, sums = simd.lanes(dw), n * n * rows * wide
+        lanes, sums = simd.lanes(dw), rows * wide + simd.lanes(dw)
         spare = slot * (n * n + r * r) * lanes
         turned = spare + n * n * lanes
         for j in range(0, k, lanes):
             for point in range(n * n):
-                at = (point * rows + block) * wide + j
+                at = point * sums + block * wide + j
                 total = simd.load(products, at)
                 for part in range(1, parts):
-                    total = total + simd.load(products, at + part * sums)
+                    total = total + simd.load(products, at + part * n * n * sums)
                 simd.store(memory, spare + point * lanes, total)
             transform(memory, spare, n * lanes, lanes, memory, turned, r * lanes, lanes)
             for lane in range(min(lanes, k - j)):
