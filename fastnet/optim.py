@@ -8,8 +8,15 @@ Instead of parameters one may give groups, as in PyTorch: ``[{"params": weights}
 "weight_decay": 0.0}]``; what a group does not name it takes from the arguments. The learning rate is one for all, times
 the group's "lr_scale" where it has one: a schedule then moves all groups together.
 `decay_groups` makes the two groups that most recipes want.
+
+With ``max_norm=1.0`` gradients are clipped: each counts as if it were multiplied by min(1, max_norm / (norm + 1e-6)),
+where norm is the 2-norm over all gradients of all groups, as PyTorch's clip_grad_norm_ has it. ``parameter.grad``
+itself stays as it is. ``optimizer.grad_norm`` is the norm in the last step, before clipping, or None without max_norm.
+A norm that is not finite raises nothing, as in PyTorch: with a NaN in a gradient every updated parameter becomes NaN;
+with an infinity the number that it belongs to does, and all others see a gradient of 0. (A Trainer stops before such a
+step.) Source: Pascanu et al., On the difficulty of training recurrent neural networks (2013), algorithm 1.
 """
-from math import inf
+from math import inf, sqrt
 from numbers import Real
 
 import numpy as np
@@ -22,8 +29,10 @@ class Optimizer:
 
     state_names = ()  # what it keeps for each parameter: "step" is a count, all else arrays of the parameter's shape
 
-    def __init__(self, params, lr, backend, **defaults):
+    def __init__(self, params, lr, max_norm, backend, **defaults):
         self.lr = lr
+        self.max_norm = max_norm
+        self.grad_norm = None
         self.ops = kernels.load(backend)
         self.param_groups = self._groups(params, {**defaults, "lr_scale": 1.0})
         self._entries = [(parameter, group) for group in self.param_groups for parameter in group["params"]]
@@ -42,19 +51,42 @@ class Optimizer:
     def lr(self, value):
         self._lr = self.in_range("lr", value)
 
+    @property
+    def max_norm(self):
+        """The norm that gradients are clipped to, or None for no clipping."""
+        return self._max_norm
+
+    @max_norm.setter
+    def max_norm(self, value):
+        if value is not None and self.in_range("max_norm", value) == 0:
+            raise ValueError(f"{self._name}: max_norm must be above 0, or None for no clipping, got {value!r}")
+        self._max_norm = value
+
     def step(self):
         """Update in place every parameter that has a gradient; one whose grad is None (frozen, unused) stays.
 
         ValueError where a gradient does not have the shape of its parameter; then nothing is updated.
         """
-        todo = [(*entry, state) for entry, state in zip(self._entries, self._state, strict=True)
-                if entry[0].grad is not None]
-        for parameter, _, _ in todo:
-            if parameter.grad.shape != parameter.value.shape:
-                raise ValueError(f"{self._name}: got a gradient of shape {parameter.grad.shape} for a parameter of "
-                                 f"shape {parameter.value.shape}; nothing was updated")
-        for parameter, group, state in todo:
-            self.update(parameter, group, state, self.lr * group["lr_scale"])
+        todo = []
+        for (parameter, group), state in zip(self._entries, self._state, strict=True):
+            value, grad = parameter.value, parameter.grad
+            if grad is None:
+                continue
+            if grad.shape != value.shape:
+                raise ValueError(f"{self._name}: got a gradient of shape {grad.shape} for a parameter of shape "
+                                 f"{value.shape}; nothing was updated")
+            todo.append((value, grad, group, state))
+        scale = self._clip([grad for _, grad, _, _ in todo])
+        for value, grad, group, state in todo:
+            self.update(value, grad, group, state, self._lr * group["lr_scale"], scale)
+
+    def _clip(self, grads):
+        """What all gradients are to be multiplied by, so that their norm is at most max_norm."""
+        if self.max_norm is None:
+            self.grad_norm = None
+            return 1.0
+        self.grad_norm = sqrt(self.ops.sum_of_squares(grads))
+        return min(self.max_norm / (self.grad_norm + 1e-6), 1.0)  # of a NaN and 1, the first, which is the NaN
 
     def state_dict(self):
         """What resuming a training needs, as copied arrays: "lr" and for the i-th parameter "i.name"."""
@@ -118,8 +150,9 @@ class Optimizer:
 
     def __repr__(self):
         size = sum(parameter.value.size for parameter, _ in self._entries)
-        options = {name: value for name, value in self.param_groups[0].items() if name not in ("params", "lr_scale")}
-        text = ", ".join(f"{name}={value}" for name, value in {"lr": self.lr, **options}.items())
+        options = {"lr": self.lr, **self.param_groups[0], "max_norm": self.max_norm}
+        del options["params"], options["lr_scale"]
+        text = ", ".join(f"{name}={value}" for name, value in options.items())
         return f"{self._name}({len(self._entries)} parameters of {size:,} numbers, {text})"
 
 
@@ -134,9 +167,10 @@ class SGD(Optimizer):
 
     state_names = ("momentum_buffer",)
 
-    def __init__(self, params, lr, momentum=0.0, dampening=0.0, weight_decay=0.0, nesterov=False, backend="cpu"):
-        super().__init__(params, lr, backend, momentum=momentum, dampening=dampening, weight_decay=weight_decay,
-                         nesterov=nesterov)
+    def __init__(self, params, lr, momentum=0.0, dampening=0.0, weight_decay=0.0, nesterov=False,
+                 max_norm=None, backend="cpu"):
+        super().__init__(params, lr, max_norm, backend, momentum=momentum, dampening=dampening,
+                         weight_decay=weight_decay, nesterov=nesterov)
 
     def check(self, options):
         self.in_range("momentum", options["momentum"], below=1)
@@ -147,14 +181,14 @@ class SGD(Optimizer):
             raise ValueError(f"SGD: nesterov needs a momentum above 0 and dampening 0, got momentum "
                              f"{options['momentum']!r} and dampening {options['dampening']!r}")
 
-    def update(self, parameter, options, state, lr):
+    def update(self, value, grad, options, state, lr, scale):
         momentum = options["momentum"]
         velocity = state.get("momentum_buffer")
         first = velocity is None
         if first and momentum:
-            velocity = np.zeros_like(parameter.value)
-        self.ops.sgd_update(parameter.value, parameter.grad, velocity, lr, momentum, options["dampening"],
-                            options["weight_decay"], options["nesterov"], first)
+            velocity = np.zeros_like(value)
+        self.ops.sgd_update(value, grad, velocity, lr, momentum, options["dampening"], options["weight_decay"],
+                            options["nesterov"], first, scale)
         if momentum:
             state["momentum_buffer"] = velocity
 
@@ -172,8 +206,9 @@ class Adam(Optimizer):
     state_names = ("step", "exp_avg", "exp_avg_sq")
 
     def __init__(self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0, decoupled=False,
-                 backend="cpu"):
-        super().__init__(params, lr, backend, betas=betas, eps=eps, weight_decay=weight_decay, decoupled=decoupled)
+                 max_norm=None, backend="cpu"):
+        super().__init__(params, lr, max_norm, backend, betas=betas, eps=eps, weight_decay=weight_decay,
+                         decoupled=decoupled)
 
     def check(self, options):
         if not isinstance(options["betas"], (tuple, list)) or len(options["betas"]) != 2:
@@ -183,20 +218,21 @@ class Adam(Optimizer):
         self.in_range("eps", options["eps"])
         self.in_range("weight_decay", options["weight_decay"])
 
-    def update(self, parameter, options, state, lr):
-        value = parameter.value
-        step = int(state.get("step", 0)) + 1
-        m, v = (state[name] if step > 1 else np.zeros_like(value) for name in ("exp_avg", "exp_avg_sq"))
-        self.ops.adam_update(value, parameter.grad, m, v, step, lr, *options["betas"], options["eps"],
-                             options["weight_decay"], options["decoupled"])
-        state.update(step=step, exp_avg=m, exp_avg_sq=v)
+    def update(self, value, grad, options, state, lr, scale):
+        if not state:
+            state.update(step=0, exp_avg=np.zeros_like(value), exp_avg_sq=np.zeros_like(value))
+        step = int(state["step"]) + 1
+        self.ops.adam_update(value, grad, state["exp_avg"], state["exp_avg_sq"], step, lr, *options["betas"],
+                             options["eps"], options["weight_decay"], options["decoupled"], scale)
+        state["step"] = step
 
 
 class AdamW(Adam):
     """Adam with decoupled weight decay: value shrinks by lr * weight_decay * value in each step, beside Adam's step."""
 
-    def __init__(self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=1e-2, backend="cpu"):
-        super().__init__(params, lr, betas, eps, weight_decay, decoupled=True, backend=backend)
+    def __init__(self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=1e-2, max_norm=None,
+                 backend="cpu"):
+        super().__init__(params, lr, betas, eps, weight_decay, decoupled=True, max_norm=max_norm, backend=backend)
 
 
 def decay_groups(params):

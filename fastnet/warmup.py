@@ -76,7 +76,8 @@ def _first_step(net, batch_size):
     started = time.perf_counter()
     _, gradient = CrossEntropyLoss()(net.forward(x, training=True), labels)
     net.backward(gradient, need_dx=False)
-    for optimizer in (Adam(net.parameters(), lr=1e-3), SGD(net.parameters(), lr=1e-3, momentum=0.9, nesterov=True)):
+    params = net.parameters()
+    for optimizer in (Adam(params, lr=1e-3), SGD(params, lr=1e-3, momentum=0.9, nesterov=True, max_norm=1.0)):
         optimizer.step()
     net(x)
     net(x[:1])

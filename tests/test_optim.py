@@ -86,6 +86,111 @@ def test_torch_agrees_over_five_steps(backend, name, options):
         np.testing.assert_allclose(parameter.value, other.detach().numpy(), rtol=1e-12)
 
 
+@pytest.mark.parametrize("dtype, rtol", [(np.float32, 2e-5), (np.float64, 1e-12)])
+@pytest.mark.parametrize("max_norm", [0.5, 8.0, 100.0])  # clips always, at times, never
+@pytest.mark.parametrize("name, options", [
+    ("SGD", {}), ("SGD", dict(momentum=0.9, nesterov=True)), ("SGD", dict(momentum=0.9, dampening=0.3)),
+    ("Adam", dict(weight_decay=0.1)), ("AdamW", {})], ids=str)
+def test_torch_agrees_on_clipped_gradients(backend, name, options, max_norm, dtype, rtol):
+    """Two groups, one with decay and a rate of its own, over five steps. Eps is large, because Adam does not otherwise
+    see by what a gradient was multiplied."""
+    torch = pytest.importorskip("torch")
+    if name != "SGD":
+        options = {**options, "eps": 0.1}
+    ours = parameters(dtype, ((4, 3, 2, 2), (5,), (200, 100)))
+    theirs = [torch.tensor(parameter.value.copy(), requires_grad=True) for parameter in ours]
+    optimizer = {"SGD": SGD, "Adam": Adam, "AdamW": AdamW}[name](
+        [{"params": ours[:1], "weight_decay": 0.2, "lr_scale": 3.0}, {"params": ours[1:]}], lr=0.05, max_norm=max_norm,
+        backend=backend, **options)
+    judge = getattr(torch.optim, name)(
+        [{"params": theirs[:1], "weight_decay": 0.2, "lr": 0.15}, {"params": theirs[1:]}], lr=0.05, **options)
+    assert optimizer.grad_norm is None
+    rng, norms = np.random.default_rng(1), []
+    for step in range(5):
+        for parameter, other in zip(ours, theirs, strict=True):
+            parameter.grad = (rng.normal(size=parameter.shape) / (10 + 10 * step)).astype(dtype)
+            other.grad = torch.tensor(parameter.grad)
+        before = [parameter.grad.copy() for parameter in ours]
+        optimizer.step()
+        norms.append(torch.nn.utils.clip_grad_norm_(theirs, max_norm).item())
+        judge.step()
+        assert optimizer.grad_norm == pytest.approx(norms[-1], rel=rtol)
+        for parameter, other, grad in zip(ours, theirs, before, strict=True):
+            np.testing.assert_allclose(parameter.value, other.detach().numpy(), rtol=rtol, atol=rtol)
+            np.testing.assert_array_equal(parameter.grad, grad)
+    assert (max(norms) > max_norm, min(norms) > max_norm) == {0.5: (True, True), 8.0: (True, False)}.get(
+        max_norm, (False, False))
+
+
+def test_clipping_by_hand(backend):
+    first, second = Parameter(np.array([1.0])), Parameter(np.array([[0.0, 2.0]]))
+    frozen = Parameter(np.array([1.0]), requires_grad=False)
+    optimizer = SGD([first, second, frozen], lr=1.0, max_norm=1.0, backend=backend)
+    first.grad, second.grad = np.array([3.0]), np.array([[0.0, -4.0]])
+    optimizer.step()
+    assert optimizer.grad_norm == 5.0
+    np.testing.assert_allclose(first.value, [1 - 0.6], rtol=1e-6)
+    np.testing.assert_allclose(second.value, [[0.0, 2.8]], rtol=1e-6)
+    np.testing.assert_array_equal(second.grad, [[0.0, -4.0]])
+    first.grad, second.grad = np.array([0.0]), np.array([[0.5, 0.0]])
+    before = first.value.copy(), second.value.copy()
+    optimizer.step()  # short enough
+    assert optimizer.grad_norm == 0.5
+    np.testing.assert_array_equal(first.value, before[0])
+    np.testing.assert_array_equal(second.value, before[1] - second.grad)
+
+
+@pytest.mark.parametrize("make", [SGD, Adam, AdamW])
+def test_gradients_below_the_norm_are_left_as_they_are(backend, make):
+    plain, limited = parameters(np.float32), parameters(np.float32)
+    make(plain, lr=0.1, weight_decay=0.1, backend=backend).step()
+    make(limited, lr=0.1, weight_decay=0.1, max_norm=1e6, backend=backend).step()
+    for a, b in zip(plain, limited, strict=True):
+        np.testing.assert_array_equal(a.value, b.value)
+
+
+def test_a_norm_that_is_not_finite_passes_as_in_torch(backend):
+    torch = pytest.importorskip("torch")
+    for wrong in (np.nan, np.inf):
+        ours = parameters()
+        ours[1].grad[2] = wrong
+        theirs = [torch.tensor(parameter.value.copy(), requires_grad=True) for parameter in ours]
+        for parameter, other in zip(ours, theirs, strict=True):
+            other.grad = torch.tensor(parameter.grad)
+        optimizer = SGD(ours, lr=0.1, weight_decay=0.1, max_norm=1.0, backend=backend)
+        with np.errstate(invalid="ignore"):  # NumPy has a word to say about 0 * inf
+            optimizer.step()
+        torch.nn.utils.clip_grad_norm_(theirs, 1.0)
+        torch.optim.SGD(theirs, lr=0.1, weight_decay=0.1).step()
+        np.testing.assert_equal(optimizer.grad_norm, wrong)
+        for parameter, other in zip(ours, theirs, strict=True):
+            np.testing.assert_allclose(parameter.value, other.detach().numpy(), rtol=1e-12)
+
+
+def test_max_norm_may_be_set_later_and_is_no_part_of_the_state(backend):
+    params = parameters()
+    optimizer = SGD(params, lr=0.1, max_norm=0.5, backend=backend)
+    optimizer.step()
+    assert list(optimizer.state_dict()) == ["lr"]
+    optimizer.max_norm = None
+    before = params[0].value.copy()
+    optimizer.step()
+    assert optimizer.grad_norm is None
+    np.testing.assert_allclose(params[0].value, before - 0.1 * params[0].grad, rtol=1e-12)
+    with pytest.raises(ValueError, match="SGD: max_norm must be above 0, or None for no clipping, got 0"):
+        optimizer.max_norm = 0
+    assert optimizer.max_norm is None
+
+
+def test_a_gradient_that_has_no_norm_is_refused_before_anything_changes():
+    params = parameters()
+    params[1].grad = params[1].grad + 1j
+    before = params[0].value.copy()
+    with pytest.raises(TypeError, match="must hold real numbers"):
+        SGD(params, lr=0.1, max_norm=1.0).step()
+    np.testing.assert_array_equal(params[0].value, before)
+
+
 @pytest.mark.parametrize("make", [SGD, Adam, AdamW])
 def test_float32_stays_and_the_array_is_updated_in_place(backend, make):
     params = parameters(np.float32)
@@ -215,6 +320,10 @@ def test_a_state_that_does_not_fit_is_refused_and_nothing_changes():
     (lambda p: Adam(p, betas=0.9), "Adam: betas must be two numbers, got 0.9"),
     (lambda p: Adam(p, eps=float("inf")), "Adam: eps must be a finite number"),
     (lambda p: AdamW(p, weight_decay=-1), "AdamW: weight_decay must be"),
+    (lambda p: SGD(p, lr=0.1, max_norm=0.0), "SGD: max_norm must be above 0, or None for no clipping, got 0.0"),
+    (lambda p: Adam(p, max_norm=-1), "Adam: max_norm must be a finite number of at least 0, got -1"),
+    (lambda p: AdamW(p, max_norm=float("inf")), "AdamW: max_norm must be a finite number of at least 0, got inf"),
+    (lambda p: SGD([{"params": p, "max_norm": 1.0}], lr=0.1), "SGD: a group has 'params' and .* got .*'max_norm'"),
     (lambda p: SGD([], lr=0.1), "SGD: got no parameters"),
     (lambda p: SGD([{"params": []}], lr=0.1), "SGD: got no parameters"),
     (lambda p: SGD([*p, p[0]], lr=0.1), "SGD: a parameter was given twice"),
@@ -243,4 +352,5 @@ def test_a_bad_learning_rate_is_refused_later_too():
 
 def test_repr():
     assert repr(SGD(parameters(), lr=0.1)) == ("SGD(2 parameters of 53 numbers, lr=0.1, momentum=0.0, dampening=0.0, "
-                                               "weight_decay=0.0, nesterov=False)")
+                                               "weight_decay=0.0, nesterov=False, max_norm=None)")
+    assert "decoupled=True, max_norm=0.5)" in repr(AdamW(parameters(), max_norm=0.5))

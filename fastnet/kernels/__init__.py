@@ -76,11 +76,15 @@ Weights
     watcher() -> an object with two methods: add(arrays), and changed(), which tells whether any of those arrays holds
         other numbers than when it was added; any number of threads may use it
 
-Optimiser steps, one pass over a parameter, in place
-    sgd_update(value, grad, velocity, lr, momentum=0.0, dampening=0.0, weight_decay=0.0, nesterov=False, first=False)
+Optimiser steps, one pass over a parameter, in place, and the sum that gradients are clipped by
+    sgd_update(value, grad, velocity, lr, momentum=0.0, dampening=0.0, weight_decay=0.0, nesterov=False, first=False,
+               scale=1.0)
         velocity is None where momentum is 0; first=True starts the velocity from the gradient, as PyTorch does
-    adam_update(value, grad, m, v, step, lr, beta1, beta2, eps, weight_decay=0.0, decoupled=False)
-        step counts from 1; decoupled=True is AdamW's decay
+    adam_update(value, grad, m, v, step, lr, beta1, beta2, eps, weight_decay=0.0, decoupled=False, scale=1.0)
+        step counts from 1; decoupled=True is AdamW's decay. In both, scale multiplies the gradient before all else
+    sum_of_squares(arrays) -> float
+        the sum of x^2 over all numbers x of a list of arrays, of any shapes, each in a dtype of its own, in float64:
+        no float32 overflows it; NaN and Inf come through
 """
 import importlib
 
@@ -97,7 +101,7 @@ OPS = (
     "batchnorm_forward", "batchnorm_backward", "batchnorm_inference",
     "relu_forward", "relu_backward", "dropout", "add", "concat", "split",
     "softmax_forward", "softmax_backward", "log_softmax_forward", "log_softmax_backward", "softmax_cross_entropy",
-    "watcher", "sgd_update", "adam_update",
+    "watcher", "sgd_update", "adam_update", "sum_of_squares",
 )
 
 __all__ = ["BACKENDS", "OPS", "exact", "load"]

@@ -115,6 +115,8 @@ ELEMENTWISE = [
     Case("split", "rows", ((4, 20),), {"sizes": [3, 17]}),
     Case("global_avgpool_forward", "images", ((3, 33, 5, 7),), {}),
     Case("global_avgpool_forward", "one-pixel", ((3, 5, 1, 1),), {}),
+    Case("sum_of_squares", "many", ((16, 3, 5, 5), (7,), (33, 5), (3, 4, 5)), {}),
+    Case("sum_of_squares", "large", ((131, 127), (5, 4), (129, 257)), {}),
 ]
 
 SCORES = [
@@ -128,7 +130,10 @@ CASES = [*CONVOLUTIONS, *LINEARS, *POOLS, *NORMS, *ELEMENTWISE, *SCORES]
 
 # Sums and products of small integers are exact in these, whatever the order; the others divide or take roots.
 EXACT = ("conv2d_forward", "linear_forward", "maxpool2d_forward", "maxpool2d_inference", "relu_forward", "dropout",
-         "add", "concat", "split")
+         "add", "concat", "split", "sum_of_squares")
+
+# These have no backward operation.
+NO_GRADIENT = ("maxpool2d_inference", "batchnorm_inference", "sum_of_squares")
 
 
 def name(case):
@@ -166,7 +171,7 @@ def operands(case, numbers, dtype, seed=0):
 def forward(ops, case, arrays):
     """What the operation returns, as a list."""
     operation = getattr(ops, case.op)
-    if case.op == "concat":
+    if case.op in ("concat", "sum_of_squares"):
         return [operation(arrays)]
     if case.op.startswith("batchnorm"):
         options = dict(case.options)
@@ -176,7 +181,7 @@ def forward(ops, case, arrays):
 
 def differentiable(case, results):
     """Those of the results that gradients flow back from."""
-    if case.op in ("maxpool2d_inference", "batchnorm_inference"):
+    if case.op in NO_GRADIENT:
         return []
     return results if case.op == "split" else results[:1]
 

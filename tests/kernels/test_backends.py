@@ -200,10 +200,14 @@ def test_table_reaches_every_operation():
     ("sgd_update", {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.01, "first": True}),
     ("sgd_update", {"lr": 0.1, "momentum": 0.9, "dampening": 0.5}),
     ("sgd_update", {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.01, "nesterov": True}),
+    ("sgd_update", {"lr": 0.1, "weight_decay": 0.01, "scale": 0.3}),
+    ("sgd_update", {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.01, "nesterov": True, "scale": 0.3}),
     ("adam_update", {"step": 1, "lr": 1e-2, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8}),
     ("adam_update", {"step": 5, "lr": 1e-2, "beta1": 0.9, "beta2": 0.99, "eps": 1e-6, "weight_decay": 0.1}),
     ("adam_update", {"step": 9, "lr": 1e-2, "beta1": 0.8, "beta2": 0.9, "eps": 1e-8, "weight_decay": 0.1,
                      "decoupled": True}),
+    ("adam_update", {"step": 2, "lr": 1e-2, "beta1": 0.9, "beta2": 0.99, "eps": 1e-6, "weight_decay": 0.1,
+                     "scale": 0.3}),
 ])
 def test_updates(ops, operation, options, shape, dtype):
     rng = np.random.default_rng(0)
@@ -221,8 +225,9 @@ def test_updates(ops, operation, options, shape, dtype):
 
 
 def signatures(text):
-    """Every ``name(arguments) -> `` of the contract, and the two that return nothing."""
-    return dict(re.findall(r"^    (\w+)\((.*?)\)(?: ->|$|:)", text, re.MULTILINE | re.DOTALL))
+    """Every ``name(arguments) -> `` of the contract, and the two that return nothing, on one line each."""
+    found = re.findall(r"^    (\w+)\((.*?)\)(?: ->|$|:)", text, re.MULTILINE | re.DOTALL)
+    return {name: " ".join(arguments.split()) for name, arguments in found}
 
 
 @pytest.mark.parametrize("name", kernels.OPS)

@@ -237,6 +237,7 @@ TABLE = {
         "step": ((C.copy(), C, C.copy(), C.copy(), 0, 0.1, 0.9, 0.99, 1e-8), {},
                  "step must be an integer of at least 1, got 0"),
     },
+    "sum_of_squares": {"complex": (([X, X + 1j],), {}, REAL.format("arrays[1]", (X + 1j).dtype))},
 }
 ROWS_OF_TABLE = [pytest.param(operation, *row, id=f"{operation}-{what}")
                  for operation, rows in TABLE.items() for what, row in rows.items()]

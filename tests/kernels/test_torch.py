@@ -53,6 +53,7 @@ JUDGES = {
     "add": lambda a, b, relu=False: F.relu(a + b) if relu else a + b,
     "concat": lambda *arrays: torch.cat(arrays, 1),
     "split": lambda x, sizes: torch.split(x, list(sizes), 1),
+    "sum_of_squares": lambda *arrays: torch.cat([array.flatten() for array in arrays]).norm() ** 2,
     "softmax_forward": lambda x: F.softmax(x, 1),
     "log_softmax_forward": lambda x: F.log_softmax(x, 1),
     "softmax_cross_entropy": lambda x, labels, **options: F.cross_entropy(x, torch.tensor(labels), **options),

@@ -236,6 +236,45 @@ def test_one_step_of_adam(ops):
     assert value.item() == pytest.approx(1.5 * 0.75 + 0.5 * 3 / np.sqrt(8))
 
 
+def test_scale_multiplies_the_gradient_and_not_the_decay(ops):
+    value, velocity = np.array([1.0, 2]), np.array([1.0, -1])
+    ops.sgd_update(value, np.array([2.0, -4]), velocity, 0.5, momentum=0.5, weight_decay=0.5, scale=0.25)
+    assert (velocity.tolist(), value.tolist()) == ([1.5, -0.5], [0.25, 2.25])
+    ops.sgd_update(value, np.array([2.0, -4]), None, 0.5, weight_decay=1.0, scale=0.25)
+    assert value.tolist() == [-0.125, 1.625]
+    value, m, v = np.array([1.0]), np.array([0.0]), np.array([0.0])
+    ops.adam_update(value, np.array([-16.0]), m, v, 1, 0.5, 0.75, 0.5, 0.0, scale=0.25)
+    assert (m.item(), v.item(), value.item()) == (-1, 8, 1.5)
+
+
+def test_sum_of_squares(ops):
+    arrays = [np.array([[1.0, -2], [3, 0]]), np.array(4), np.zeros((0, 3)), np.array([0.5], np.float32)]
+    assert ops.sum_of_squares(arrays) == 30.25
+    assert ops.sum_of_squares([]) == ops.sum_of_squares([np.zeros(0)]) == 0
+    assert ops.sum_of_squares([np.full(40_001, 2, np.float32)] * 2) == 8 * 40_001
+    assert ops.sum_of_squares([np.full(4, 2e38, np.float32)]) == 16 * float(np.float32(1e38)) ** 2
+
+
+@pytest.mark.parametrize("size", [1, 20_000])
+def test_sum_of_squares_of_numbers_that_are_not_finite(ops, size):
+    numbers = np.ones(size)
+    for wrong, wanted in ((-INF, INF), (1e200, INF), (NAN, NAN)):
+        numbers[-1] = wrong
+        assert_same(ops.sum_of_squares([np.ones(3), numbers]), wanted)
+    assert_same(ops.sum_of_squares([np.array([INF]), numbers]), NAN)
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_updates_of_arrays_in_any_layout(ops, order):
+    grad = np.arange(6.0).reshape(2, 3)
+    grad.flags.writeable = False
+    for momentum, wanted in ((0.5, 1 - 0.5 * (grad + 0.5)), (0.0, 1 - 0.5 * grad)):
+        value, velocity = (np.ones((2, 6), order=order)[:, ::2] for _ in range(2))
+        ops.sgd_update(value, grad, velocity, 0.5, momentum)
+        assert_same(value, wanted)
+        assert_same(velocity, grad + 0.5 if momentum else np.ones((2, 3)))
+
+
 @pytest.mark.parametrize("value, place", [(np.inf, 2), (3.0, 2), (0.0, 255), (-1.0, 255), (np.nan, 255)])
 def test_gradient_passes_a_pooled_relu_where_the_value_is_positive(ops, value, place):
     x = np.full((1, 1, 2, 2), -2, np.float32)

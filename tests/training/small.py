@@ -22,9 +22,10 @@ def batches(images=20, size=8, seed=0):
     return [(x[i:i + size], labels[i:i + size]) for i in range(0, images, size)]
 
 
-def trainer(model, callbacks=(), lr=0.05, backend="cpu"):
+def trainer(model, callbacks=(), lr=0.05, backend="cpu", max_norm=None):
     loss = fastnet.CrossEntropyLoss(backend=backend)
-    return fastnet.Trainer(model, loss, fastnet.SGD(model.parameters(), lr, momentum=0.9, backend=backend), callbacks)
+    optimizer = fastnet.SGD(model.parameters(), lr, momentum=0.9, max_norm=max_norm, backend=backend)
+    return fastnet.Trainer(model, loss, optimizer, callbacks)
 
 
 class At(Callback):

@@ -30,7 +30,7 @@ from fastnet.kernels.cpu.softmax import (
     softmax_cross_entropy,
     softmax_forward,
 )
-from fastnet.kernels.cpu.update import adam_update, sgd_update
+from fastnet.kernels.cpu.update import adam_update, sgd_update, sum_of_squares
 from fastnet.kernels.cpu.watch import watcher
 
 __all__ = [
@@ -40,5 +40,5 @@ __all__ = [
     "global_avgpool_forward", "linear_backward_input", "linear_backward_weight", "linear_forward",
     "log_softmax_backward", "log_softmax_forward", "maxpool2d_backward", "maxpool2d_forward", "maxpool2d_inference",
     "relu_backward", "relu_forward", "sgd_update", "softmax_backward", "softmax_cross_entropy", "softmax_forward",
-    "split", "watcher",
+    "split", "sum_of_squares", "watcher",
 ]

@@ -1,6 +1,8 @@
 """Optimiser steps: one pass over a parameter, its gradient and the optimiser's state, in place.
 
-These two operations alone write into their arguments.
+`sgd_update` and `adam_update` alone write into their arguments. A kernel gets its numbers in one array, because each
+argument costs time at the call, and cuts its block out of the arrays first: LLVM then sees that no index is negative,
+which Numba would otherwise look out for, and makes vector instructions of the loop.
 """
 import numpy as np
 
@@ -8,76 +10,108 @@ from fastnet.kernels import checks
 from fastnet.kernels.cpu._jit import jit, launch
 
 _BLOCK = 16_384
+# Numbers that are updated, and squared and added, in the time of what `launch` counts as one operation.
+_UPDATED, _SQUARED = 2, 8
+# How many sums a block of `sum_of_squares` keeps side by side, for vector instructions to add to.
+_ROW = 256
 
 
-def sgd_update(value, grad, velocity, lr, momentum=0.0, dampening=0.0, weight_decay=0.0, nesterov=False, first=False):
-    """g = grad + weight_decay value; velocity = momentum velocity + (1 - dampening) g (g itself where first);
+def sgd_update(value, grad, velocity, lr, momentum=0.0, dampening=0.0, weight_decay=0.0, nesterov=False, first=False,
+               scale=1.0):
+    """g = scale grad + weight_decay value; velocity = momentum velocity + (1 - dampening) g (g itself where first);
     value -= lr velocity, or lr (g + momentum velocity) with nesterov; value -= lr g without momentum."""
     if momentum and velocity is None:
         raise ValueError(f"momentum {momentum} needs a velocity, got None")
-    state = {"velocity": velocity} if momentum else {}
-    grad = checks.updatable(value, grad, **state)
-    real = value.dtype.type
-    with _Flat(value, grad, **state) as (v, g, *rest):
-        launch(_sgd, -(-v.size // _BLOCK), v, g, rest[0] if momentum else v, real(lr), real(momentum),
-               real(1 if first else 1 - dampening), real(weight_decay), bool(nesterov), bool(first), bool(momentum),
-               work=v.size)
+    if not momentum:
+        grad = checks.updatable(value, grad)
+        _update(_sgd, [value], grad, [scale, weight_decay, lr])
+        return
+    grad = checks.updatable(value, grad, velocity=velocity)
+    numbers = [scale, weight_decay, lr, momentum, 1 if first else 1 - dampening]
+    _update(_momentum, [value, velocity], grad, numbers, bool(nesterov), bool(first))
 
 
-def adam_update(value, grad, m, v, step, lr, beta1, beta2, eps, weight_decay=0.0, decoupled=False):
+def adam_update(value, grad, m, v, step, lr, beta1, beta2, eps, weight_decay=0.0, decoupled=False, scale=1.0):
     """m = beta1 m + (1 - beta1) g; v = beta2 v + (1 - beta2) g^2;
-    value -= lr (m / (1 - beta1^step)) / (sqrt(v / (1 - beta2^step)) + eps), with g = grad + weight_decay value or,
-    where decoupled, g = grad and value shrunk by 1 - lr weight_decay first."""
+    value -= lr (m / (1 - beta1^step)) / (sqrt(v / (1 - beta2^step)) + eps), with g = scale grad + weight_decay value
+    or, where decoupled, g = scale grad and value shrunk by 1 - lr weight_decay first."""
     step = checks.positive(step, "step")
     grad = checks.updatable(value, grad, m=m, v=v)
-    real = value.dtype.type
-    shrink = real(1 - lr * weight_decay if decoupled else 1)
-    with _Flat(value, grad, m=m, v=v) as (values, grads, first, second):
-        launch(_adam, -(-values.size // _BLOCK), values, grads, first, second, real(lr / (1 - beta1**step)),
-               real(1 / (1 - beta2**step)), real(beta1), real(1 - beta1), real(beta2), real(1 - beta2), real(eps),
-               real(0 if decoupled else weight_decay), shrink, work=4 * values.size)
+    decay, shrink = (0, 1 - lr * weight_decay) if decoupled else (weight_decay, 1)
+    _update(_adam, [value, m, v], grad, [scale, decay, shrink, beta1, 1 - beta1, beta2, 1 - beta2, eps,
+                                         lr / (1 - beta1**step), 1 / (1 - beta2**step)])
 
 
-class _Flat:
-    """The arrays as flat ones in the order of value's memory; what had to be copied for that is copied back on exit."""
-
-    def __init__(self, value, grad, **state):
-        self.targets = [value, *state.values()]
-        self.grad = grad
-        self.plain = all(array.flags.c_contiguous and array.flags.writeable for array in (grad, *self.targets))
-
-    def __enter__(self):
-        if self.plain:
-            value, *state = (target.reshape(-1) for target in self.targets)
-            return value, self.grad.reshape(-1), *state
-        self.order = np.argsort([-stride for stride in self.targets[0].strides], kind="stable")
-        self.copies = [np.ascontiguousarray(target.transpose(self.order)) for target in self.targets]
-        value, *state = (copy.reshape(-1) for copy in self.copies)
-        grad = np.ascontiguousarray(self.grad.transpose(self.order)).reshape(-1)
-        return value, grad if grad.flags.writeable else grad.copy(), *state
-
-    def __exit__(self, *error):
-        for target, copy in zip(self.targets, () if self.plain else self.copies, strict=not self.plain):
-            if not np.may_share_memory(target, copy):
-                target.transpose(self.order)[...] = copy
+def sum_of_squares(arrays):
+    """The sum of x^2 over all numbers x of all arrays, added up in float64 and in an order that the sizes decide."""
+    arrays = [checks.floating(array, f"arrays[{i}]") for i, array in enumerate(arrays)]
+    large = [array if array.flags.carray else array.copy() for array in arrays if array.size > _BLOCK]
+    small = [array for array in arrays if array.size <= _BLOCK]
+    if small:  # one launch for all of them
+        large.append(np.concatenate(small, axis=None))
+    total = 0.0
+    for array in large:
+        blocks = -(-array.size // _BLOCK)
+        sums = np.zeros(blocks * _ROW)
+        launch(_squares, blocks, array.ravel(), sums, work=array.size // _SQUARED)
+        total += sum(sums[::_ROW].tolist())
+    return total
 
 
-@jit
-def _sgd(block, slot, value, grad, velocity, lr, momentum, fresh, decay, nesterov, first, moving):
-    for i in range(block * _BLOCK, min((block + 1) * _BLOCK, value.size)):
-        step = grad[i] + decay * value[i]
-        if moving:
-            speed = fresh * step if first else momentum * velocity[i] + fresh * step
-            velocity[i] = speed
-            step = step + momentum * speed if nesterov else speed
-        value[i] -= lr * step
+def _update(kernel, targets, grad, numbers, *flags):
+    """Launch over value and state, which are the targets, and the gradient. What is not C-contiguous, or a gradient
+    that is read-only, goes there as a copy; copies of targets are copied back."""
+    arrays = [array if array.flags.carray else array.copy() for array in (*targets, grad)]
+    launch(kernel, -(-grad.size // _BLOCK), *[array.ravel() for array in arrays], np.array(numbers, grad.dtype), *flags,
+           work=grad.size // _UPDATED)
+    for target, array in zip(targets, arrays[:-1], strict=True):
+        if array is not target:
+            target[...] = array
 
 
 @jit
-def _adam(block, slot, value, grad, m, v, rate, correct, beta1, fresh1, beta2, fresh2, eps, decay, shrink):
-    for i in range(block * _BLOCK, min((block + 1) * _BLOCK, value.size)):
+def _sgd(block, slot, values, grads, numbers):
+    part = slice(block * _BLOCK, (block + 1) * _BLOCK)
+    value, grad = values[part], grads[part]
+    scale, decay, lr = numbers[0], numbers[1], numbers[2]
+    for i in range(value.size):
+        value[i] -= lr * (scale * grad[i] + decay * value[i])
+
+
+@jit
+def _momentum(block, slot, values, velocities, grads, numbers, nesterov, first):
+    part = slice(block * _BLOCK, (block + 1) * _BLOCK)
+    value, velocity, grad = values[part], velocities[part], grads[part]
+    scale, decay, lr, momentum, fresh = numbers[0], numbers[1], numbers[2], numbers[3], numbers[4]
+    for i in range(value.size):
+        step = scale * grad[i] + decay * value[i]
+        speed = fresh * step if first else momentum * velocity[i] + fresh * step
+        velocity[i] = speed
+        value[i] -= lr * (step + momentum * speed if nesterov else speed)
+
+
+@jit
+def _adam(block, slot, values, ms, vs, grads, numbers):
+    part = slice(block * _BLOCK, (block + 1) * _BLOCK)
+    value, m, v, grad = values[part], ms[part], vs[part], grads[part]
+    scale, decay, shrink, beta1, fresh1 = numbers[0], numbers[1], numbers[2], numbers[3], numbers[4]
+    beta2, fresh2, eps, rate, correct = numbers[5], numbers[6], numbers[7], numbers[8], numbers[9]
+    for i in range(value.size):
         old = value[i] * shrink
-        g = grad[i] + decay * old
+        g = scale * grad[i] + decay * old
         m[i] = beta1 * m[i] + fresh1 * g
         v[i] = beta2 * v[i] + fresh2 * g * g
         value[i] = old - rate * m[i] / (np.sqrt(v[i] * correct) + eps)
+
+
+@jit
+def _squares(block, slot, x, sums):
+    """The sum of a block's squares: row by row onto a row of sums, which are then added in order into its first."""
+    part, row = x[block * _BLOCK:(block + 1) * _BLOCK], sums[block * _ROW:(block + 1) * _ROW]
+    for start in range(0, part.size, _ROW):
+        numbers = part[start:start + _ROW]
+        for i in range(numbers.size):
+            number = np.float64(numbers[i])
+            row[i] += number * number
+    for i in range(1, row.size):
+        row[0] += row[i]

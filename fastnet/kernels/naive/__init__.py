@@ -26,7 +26,7 @@ from fastnet.kernels.naive.softmax import (
     softmax_cross_entropy,
     softmax_forward,
 )
-from fastnet.kernels.naive.update import adam_update, sgd_update
+from fastnet.kernels.naive.update import adam_update, sgd_update, sum_of_squares
 from fastnet.kernels.naive.watch import watcher
 
 __all__ = [
@@ -35,5 +35,5 @@ __all__ = [
     "conv2d_forward", "conv2d_inference", "conv2d_pack", "dropout", "global_avgpool_backward", "global_avgpool_forward",
     "linear_backward_input", "linear_backward_weight", "linear_forward", "log_softmax_backward", "log_softmax_forward",
     "maxpool2d_backward", "maxpool2d_forward", "maxpool2d_inference", "relu_backward", "relu_forward", "sgd_update",
-    "softmax_backward", "softmax_cross_entropy", "softmax_forward", "split", "watcher",
+    "softmax_backward", "softmax_cross_entropy", "softmax_forward", "split", "sum_of_squares", "watcher",
 ]

@@ -148,7 +148,9 @@ def update(size, dtype):
     with guarded():
         value, grad, first, second = np.ones((4, size), dtype).copy()
         cpu.sgd_update(value.copy(), grad.copy(), first.copy(), 0.1, momentum=0.9, nesterov=True)
+        cpu.sgd_update(value.copy(), grad.copy(), None, 0.1, scale=0.5)
         cpu.adam_update(value.copy(), grad.copy(), first.copy(), second.copy(), 1, 0.1, 0.9, 0.99, 1e-8)
+        cpu.sum_of_squares([value.copy(), grad.copy()])
 
 
 def read_loader():
