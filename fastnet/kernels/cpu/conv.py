@@ -217,7 +217,7 @@ def conv2d_backward_weight(dy, x, w_shape, stride, padding, dilation, groups, bi
 
 def winograd_size(dtype, w_shape, outputs, stride, dilation, groups, batch=None):
     """The m of the Winograd form F(m x m, r x r) to use, or None where direct is better."""
-    return _winograd_choice(dtype, w_shape, outputs, stride, dilation, groups, batch)[0]
+    return _winograd_choice(dtype, w_shape, outputs, tuple(stride), tuple(dilation), groups, batch, exactly.get())[0]
 
 
 def conv2d_algorithm(direction, dtype, x_shape, w_shape, stride, padding, dilation, groups):
@@ -230,11 +230,13 @@ def conv2d_algorithm(direction, dtype, x_shape, w_shape, stride, padding, dilati
     batch = None if direction == "backward_weight" else x_shape[0]
     if direction == "backward_input":  # the same convolution, from K channels to C
         w_shape, outputs = (c, k, r, s), x_shape[2:]
-    m, reason = _winograd_choice(np.dtype(dtype), w_shape, outputs, stride, dilation, groups, batch)
+    m, reason = _winograd_choice(np.dtype(dtype), w_shape, outputs, tuple(stride), tuple(dilation), groups, batch,
+                                 exactly.get())
     return f"Winograd F({m}x{m}, {r}x{s})" if m else "direct", reason
 
 
-def _winograd_choice(dtype, w_shape, outputs, stride, dilation, groups, batch):
+@functools.lru_cache(maxsize=1024)
+def _winograd_choice(dtype, w_shape, outputs, stride, dilation, groups, batch, exactly):
     """(m, reason), m being None where Winograd is not possible or would cost more than direct convolution.
 
     It wants float32 and enough channels to fill vectors. The cost is that of the products for one pair of channels.
@@ -243,12 +245,12 @@ def _winograd_choice(dtype, w_shape, outputs, stride, dilation, groups, batch):
     """
     k, c, r, s = w_shape
     obstacles = {
-        "exact() is on": exactly.get(),
+        "exact() is on": exactly,
         f"{dtype} numbers": dtype != np.float32,
         f"{groups} groups": groups != 1,
         f"{r}x{s} kernel": r != s or r not in WINOGRAD_SIZES,
-        f"stride {tuple(stride)}": tuple(stride) != (1, 1),
-        f"dilation {tuple(dilation)}": tuple(dilation) != (1, 1),
+        f"stride {stride}": stride != (1, 1),
+        f"dilation {dilation}": dilation != (1, 1),
         f"fewer than {WINOGRAD_CHANNELS} channels": min(k, c) < WINOGRAD_CHANNELS,
     }
     for obstacle, is_there in obstacles.items():
