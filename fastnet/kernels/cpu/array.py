@@ -8,6 +8,7 @@ import bisect
 import collections
 import operator
 import os
+import sys
 import threading
 from math import prod
 
@@ -81,6 +82,12 @@ class _Pool:
             self._free_bytes -= self._free.pop(0).capacity
 
 
+class _Scratch(threading.local):
+    def __init__(self):
+        self.arrays = {}
+
+
+_scratch = _Scratch()
 _capacity = operator.attrgetter("capacity")
 _pool = _Pool()
 if hasattr(os, "register_at_fork"):
@@ -96,8 +103,9 @@ class _Lease:
         self.buffer = buffer
         self.__array_interface__ = {"shape": shape, "typestr": dtype.str, "data": (buffer.address, False), "version": 3}
 
-    def __del__(self, give=_pool.give):
-        give(self.buffer)
+    def __del__(self, give=_pool.give, finalizing=sys.is_finalizing):
+        if not finalizing():  # when Python ends, what the pool is made of may be gone before the last array
+            give(self.buffer)
 
 
 def empty(shape, dtype=np.float32):
@@ -110,19 +118,36 @@ def empty(shape, dtype=np.float32):
     return np.asarray(_Lease(_pool.take(size), shape, dtype))
 
 
+def _aligned(count, dtype):
+    """`empty` for one axis, at the start of a cache line however short it is."""
+    more = _ALIGN // np.dtype(dtype).itemsize
+    memory = empty(count + more, dtype)
+    start = -memory.ctypes.data % _ALIGN // memory.itemsize
+    return memory[start: start + count]
+
+
 def empty_images(n, c, h, w, dtype=np.float32):
     """An uninitialised batch of images: an NCHW view of a channels-last buffer."""
     return empty((n, h, w, c), dtype).transpose(0, 3, 1, 2)
 
 
 def empty_cache():
-    """Return the memory of all free buffers to the system."""
+    """Return the memory of all free buffers to the system, and this thread's scratch memory."""
+    _scratch.arrays.clear()
     _pool.clear()
 
 
-def scratch(size, dtype, work):
-    """Scratch memory for a launch of that much work: `size` numbers, in one flat array, for each slot."""
-    return empty(_jit.slots(work) * size, dtype)
+def scratch(size, dtype, work, part=0):
+    """Scratch memory for a launch of that much work: `size` numbers, in one flat array, for each slot.
+
+    A Python thread keeps one such array for each dtype and `part`, and gets it again and again: it is lent for one
+    launch.
+    """
+    count = _jit.slots(work) * size
+    memory = _scratch.arrays.get((dtype, part))
+    if memory is None or memory.size < count:
+        memory = _scratch.arrays[dtype, part] = _aligned(count, dtype)
+    return memory[:count]
 
 
 def flat(x):

@@ -44,7 +44,8 @@ def weight_gradient(x, dy, m, r, batch, source, target, padding):
     chunk = min(chunk, -(-tiles // parts), _MOST_TILES if fused else tiles)
     work = tiles * n * n * c * k
     held = n * n * (chunk * channels + lanes), n * n * (chunk * wide + lanes)
-    to_x, to_dy = (scratch(size, x.dtype, work) if fused else empty(size, x.dtype) for size in held)
+    to_x, to_dy = (scratch(size, x.dtype, work, part) if fused else empty(size, x.dtype)
+                   for part, size in enumerate(held, 1))
     products, db = empty(parts * sums, x.dtype), np.zeros((parts, wide), x.dtype)
     memory = scratch(max(n * n * channels, m * m * wide), x.dtype, work)
     state, offsets, zeros = scratch(_state_size(m, n), np.int64, work), np.arange(depth), np.zeros(lanes, x.dtype)

@@ -98,6 +98,7 @@ def guarded():
     try:
         yield
     finally:
+        array.empty_cache()   # scratch memory too
         set_handler(before)
 
 
@@ -166,6 +167,7 @@ cpu, naive = load("cpu"), load("naive")
 if __name__ == "__main__":
     faulthandler.enable()
     array._SMALL = float("inf")   # no pool: each buffer is an array of its own, and as long as what it holds
+    array._aligned = array.empty
     threads = numba.get_num_threads()
     numba.set_num_threads(1)
     for case in CONVOLUTIONS + OTHERS + cases.CASES:

@@ -20,7 +20,7 @@ def pool(monkeypatch):
     """A pool of its own for one test."""
     pool = array._Pool()
     monkeypatch.setattr(array, "_pool", pool)
-    monkeypatch.setattr(array._Lease.__del__, "__defaults__", (pool.give,))
+    monkeypatch.setattr(array._Lease.__del__, "__defaults__", (pool.give, lambda: False))
     return pool
 
 
@@ -161,6 +161,28 @@ def test_many_threads(pool):
     assert wrong == []
     # Seven arrays live at once in each thread; sizes differ by up to four, and a buffer serves down to half its own.
     assert len(pool._free) + len(pool._returned) <= 3 * 8 * 7
+
+
+def test_scratch_memory_is_kept_by_each_thread():
+    first, other = array.scratch(5000, np.float32, 0), array.scratch(5000, np.float32, 0, part=1)
+    assert first.size == 5000 and not np.shares_memory(first, other)
+    assert address(array.scratch(3000, np.float32, 0)) == address(first) and address(first) % 64 == 0
+    assert not np.shares_memory(array.scratch(5000, np.int64, 0), first)
+    found = []
+    thread = threading.Thread(target=lambda: found.append(array.scratch(5000, np.float32, 0)))
+    thread.start()
+    thread.join()
+    assert not np.shares_memory(found[0], first)
+    array.empty_cache()
+    assert array._scratch.arrays == {}
+
+
+def test_python_ends_quietly():
+    """Whatever is still lent then, and in whatever order modules and arrays go."""
+    program = ("from fastnet.kernels.cpu import array\n"
+               "import builtins; builtins.kept = array.empty(1 << 20); kept = array.scratch(1 << 20, 'f4', 0)")
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=120)
+    assert result.stderr == ""
 
 
 def layouts(x):
