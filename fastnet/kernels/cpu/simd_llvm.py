@@ -11,7 +11,6 @@ from numba.extending import intrinsic, models, overload, register_model
 
 I32, I64 = ir.IntType(32), ir.IntType(64)
 _LLVM = {types.float32: ir.FloatType(), types.float64: ir.DoubleType()}
-_BYTES = {types.float32: 4, types.float64: 8}
 _vectors = {}
 
 
@@ -20,9 +19,9 @@ class Vector(types.Type):
 
     def __init__(self, dtype, count):
         self.dtype, self.count = dtype, count
-        self.llvm = ir.VectorType(_LLVM[dtype], count)
-        self.align = I32(_BYTES[dtype])
-        self.suffix = f"v{count}f{8 * _BYTES[dtype]}"
+        self.llvm = ir.VectorType(_LLVM.get(dtype) or ir.IntType(dtype.bitwidth), count)
+        self.align = I32(dtype.bitwidth // 8)
+        self.suffix = f"v{count}{'f' if dtype in _LLVM else 'i'}{dtype.bitwidth}"
         super().__init__(name=f"vector({dtype}, {count})")
 
     def constant(self, value):
@@ -38,8 +37,8 @@ class _VectorModel(models.PrimitiveModel):
 
 def configure(vector_bytes):
     """Set the size of a vector register in bytes; `simd` does it once."""
-    for dtype, size in _BYTES.items():
-        _vectors[dtype] = Vector(dtype, vector_bytes // size)
+    for dtype in _LLVM:
+        _vectors[dtype] = Vector(dtype, 8 * vector_bytes // dtype.bitwidth)
 
 
 # Emitting, shared by the primitives below
@@ -89,7 +88,7 @@ def _load_part(builder, vector, pointer, n):
             full_value, full_block = _load(builder, vector, pointer), builder.block
         with otherwise:
             address = builder.bitcast(pointer, vector.llvm.as_pointer())
-            operands = [address, vector.align, _below(builder, n, vector.count), vector.constant(0)]
+            operands = [address, vector.align, _below(builder, n, vector.count), ir.Constant(vector.llvm, None)]
             part = _call(builder, f"llvm.masked.load.{vector.suffix}.p0", vector.llvm, operands)
             part_block = builder.block
     value = builder.phi(vector.llvm)
@@ -230,8 +229,8 @@ def positive(typingctx, v, m):
 def pick(typingctx, v, w, a, b):
     def emit(context, builder, signature, args):
         v, w, a, b = args
-        nan = builder.and_(builder.fcmp_unordered("uno", v, v), builder.fcmp_ordered("ord", w, w))
-        return builder.select(builder.or_(builder.fcmp_ordered(">", v, w), nan), a, b)
+        wins = builder.and_(builder.fcmp_unordered(">", v, w), builder.fcmp_ordered("ord", w, w))
+        return builder.select(wins, a, b)
 
     if isinstance(v, Vector) and v == w == a == b:
         return v(v, v, v, v), emit
@@ -251,12 +250,9 @@ def load_index(typingctx, index, i, n, x):
     vector = _flat(x)
 
     def emit(context, builder, signature, args):
-        kind = ir.VectorType(ir.IntType(index.dtype.bitwidth), vector.count)
         pointer = builder.gep(_data(context, builder, index, args[0]), [args[1]])
-        operands = [builder.bitcast(pointer, kind.as_pointer()), I32(index.dtype.bitwidth // 8),
-                    _below(builder, args[2], vector.count), ir.Constant(kind, [0] * vector.count)]
-        name = f"llvm.masked.load.v{vector.count}i{index.dtype.bitwidth}.p0"
-        return builder.uitofp(_call(builder, name, kind, operands), vector.llvm)
+        numbers = _load_part(builder, Vector(index.dtype, vector.count), pointer, args[2])
+        return builder.uitofp(numbers, vector.llvm)
 
     if vector:
         return vector(index, types.int64, types.int64, x), emit
