@@ -1,20 +1,25 @@
-"""The fully connected layer: three matrix products on the register tile.
+"""The fully connected layer: three matrix products on the register tile, and dot products for a few samples.
 
-A tile wants one operand in panels, with the numbers that share a vector side by side. The forward pass packs the batch,
-which is smaller than the weights, and so computes the transpose of y; the gradients find their panels as they are.
+A tile wants one operand in panels, with the numbers that share a vector side by side. Each block brings together the
+panel it needs: the gradients find the numbers of a vector so, the forward pass turns squares of w in registers.
 """
 import functools
 
 import numpy as np
 
 from fastnet.kernels import checks
-from fastnet.kernels.cpu import gather, simd
-from fastnet.kernels.cpu._jit import jit, launch
+from fastnet.kernels.cpu import simd
+from fastnet.kernels.cpu._jit import Launch, jit, launch
 from fastnet.kernels.cpu.array import empty, flat, scratch
 
-# Up to this many samples dot products read the weights once and waste nothing; a panel would be mostly empty.
+# Up to this many samples dot products read the weights once and waste nothing; a tile would be mostly empty.
 FEW_SAMPLES = 4
-_TILES_PER_BLOCK = 4
+# Tiles of a block where there are few panels, and how many blocks are enough.
+_TILES_PER_BLOCK = 6
+_BLOCKS = 16
+# Rows at a multiple of this distance, in bytes, share so few places in the first cache that those of a tile evict each
+# other.
+_COLLISION = 4096
 
 
 def linear_forward(x, w, b=None, relu=False):
@@ -24,21 +29,11 @@ def linear_forward(x, w, b=None, relu=False):
     n, k = checks.linear_shape(x.shape, w.shape)
     b = checks.operand(b, (k,), "b", like=x)
     c = x.shape[1]
-    flat_x, flat_w, y = flat(x), flat(w), empty((n, k), x.dtype)
+    if n > FEW_SAMPLES:
+        return _product(n, c, k, c, 1, True, x.dtype)(x, w, b, relu)
+    y = empty((n, k), x.dtype)
     bias = np.zeros(k, x.dtype) if b is None else flat(b)
-    work = n * k * c
-    if n <= FEW_SAMPLES:
-        launch(_few, -(-k // 8), flat_x, flat_w, bias, y.reshape(-1), n, c, k, bool(relu), work=work)
-        return y
-    packed = gather.pack(flat_x, (0,), 1, c, 0, c, n, 1)
-    wide = simd.tiles_for(n, x.dtype)
-    panel = wide.halves * simd.width(x.dtype) // 2
-    panels = -(-n // panel)
-    length = c + simd.width(x.dtype)
-    memory = scratch(simd.ROWS * (length + panel), x.dtype, work)
-    shape = np.array([n, c, k, panels, relu, length])
-    launch(_transposed(wide), -(-k // simd.ROWS), flat_w, packed, bias, y.reshape(-1), _rows(simd.ROWS, length),
-           _rows(simd.ROWS, panel), np.zeros(panel, x.dtype), memory, shape, work=work)
+    launch(_few, -(-k // 8), flat(x), flat(w), bias, y.reshape(-1), n, c, k, bool(relu), work=n * k * c)
     return y
 
 
@@ -49,8 +44,9 @@ def linear_backward_input(dy, w, mask=None):
     n, k = checks.scores(dy.shape, "dy")
     if w.ndim != 2 or w.shape[0] != k or w.size == 0:
         raise ValueError(f"expected w of shape ({k}, C), got w of shape {w.shape}")
-    mask = checks.operand(mask, (n, w.shape[1]), "mask", like=dy)
-    return _product(dy, k, 1, n, w, None if mask is None else flat(mask))
+    c = w.shape[1]
+    mask = checks.operand(mask, (n, c), "mask", like=dy)
+    return _product(n, k, c, k, 1, False, dy.dtype)(dy, w, mask=mask)
 
 
 def linear_backward_weight(dy, x, bias=True):
@@ -60,7 +56,49 @@ def linear_backward_weight(dy, x, bias=True):
     n, k = checks.scores(dy.shape, "dy")
     if checks.scores(x.shape)[0] != n:
         raise ValueError(f"dy and x must have the same batch size, got dy of shape {dy.shape} and x of shape {x.shape}")
-    return _product(dy, 1, k, k, x), dy.sum(axis=0) if bias else None
+    return _product(k, n, x.shape[1], 1, k, False, dy.dtype)(dy, x), dy.sum(axis=0) if bias else None
+
+
+class _Product:
+    """The matrix c[i, j] = sum over d of a.flat[i row + d step] b[d, j], or b[j, d] where b is `turned`, all worked out
+    but the numbers; i < rows, d < depth, j < columns."""
+
+    def __init__(self, rows, depth, columns, row, step, turned, dtype):
+        wide, lanes = simd.tiles_for(columns, dtype), simd.width(dtype)
+        panel = wide.halves * lanes // 2
+        panels, tiles = -(-columns // panel), -(-rows // simd.ROWS)
+        parts = min(-(-tiles // _TILES_PER_BLOCK), -(-_BLOCKS // panels))
+        self.size, self.work = (rows, columns), rows * depth * columns
+        self.launch = Launch(_kernel(wide), panels * parts, self.work)
+        collide = step == 1 and row * dtype.itemsize % _COLLISION == 0
+        self.spread = Launch(_spread, rows, rows * depth) if collide else None
+        self.row = row + lanes if self.spread else row
+        self.reads = np.arange(tiles * simd.ROWS) * self.row
+        self.writes = np.arange(tiles * simd.ROWS) * columns
+        self.no_bias = np.zeros(panels * panel, dtype)
+        self.length = (depth + lanes) * panel
+        shape = (rows, depth, columns, step, parts, self.length, turned)
+        self.shapes = {flags: np.array([*shape, *flags]) for flags in np.ndindex(2, 2)}
+
+    def __call__(self, a, b, bias=None, relu=False, mask=None):
+        """c, plus bias[j], and max(., 0) of it with relu, and zero where mask is not positive."""
+        dtype, a = a.dtype, flat(a)
+        if self.spread:
+            apart = empty(self.size[0] * self.row, dtype)
+            self.spread(a, apart, a.size // self.size[0], self.row)
+            a = apart
+        padded = self.no_bias
+        if bias is not None:
+            padded = padded.copy()
+            padded[: bias.size] = bias
+        c = empty(self.size, dtype)
+        out = c.reshape(-1)
+        self.launch(a, flat(b), padded, out, out if mask is None else flat(mask), self.reads, self.writes,
+                    scratch(self.length, dtype, self.work), self.shapes[bool(relu), mask is not None])
+        return c
+
+
+_product = functools.lru_cache(maxsize=256)(_Product)
 
 
 @jit
@@ -81,60 +119,38 @@ def _few(block, slot, x, w, b, y, n, c, k, relu):
             y[sample * k + row] = 0 if relu and value <= 0 else value
 
 
-@functools.cache
-def _transposed(tiles):
-    tile, halves = tiles.tile, tiles.halves
-
-    def transposed(block, slot, w, packed, b, y, reads, writes, none, memory, shape):
-        """One tile of rows of w against all panels of samples: columns of y, turned as they are written.
-
-        The rows are copied first, to a distance that is no power of two: else all of them would share cache lines.
-        """
-        n, c, k, panels, relu, length = shape[:6]
-        panel, lanes = halves * simd.lanes(w) // 2, simd.lanes(w)
-        first = block * simd.ROWS
-        m = min(simd.ROWS, k - first)
-        left = slot * simd.ROWS * (length + panel)
-        at = left + simd.ROWS * length
-        for i in range(m):
-            for j in range(0, c, lanes):
-                simd.store(memory, left + i * length + j, simd.load_part(w, (first + i) * c + j, c - j))
-        for p in range(panels):
-            tile(memory, left, reads, 0, memory, 1, c, 1, packed, p * c * panel, none, 0, memory, at, writes, 0, m,
-                 panel, 0)
-            for j in range(min(panel, n - p * panel)):
-                for i in range(m):
-                    value = memory[at + i * panel + j] + b[first + i]
-                    y[(p * panel + j) * k + first + i] = 0 if relu and value <= 0 else value
-
-    transposed.__qualname__ = f"transposed_{halves}"
-    return jit(transposed)
-
-
-@functools.lru_cache(maxsize=256)
-def _rows(count, stride):
-    return np.arange(count) * stride
+@jit
+def _spread(block, slot, a, apart, length, row):
+    """A row of a where the next one does not start at the same place of the cache."""
+    for i in range(0, length, simd.lanes(a)):
+        simd.store(apart, block * row + i, simd.load(a, block * length + i))
 
 
 @functools.cache
-def _panel_product(tiles):
+def _kernel(tiles):
     tile, halves = tiles.tile, tiles.halves
 
-    def product(block, slot, a, b, c, reads, writes, none, memory, mask, shape):
+    def product(block, slot, a, b, bias, c, mask, reads, writes, memory, shape):
         """Some tiles of rows of a against one panel of b, which is first copied to where it lies close together."""
-        rows, depth, columns, step, parts, panels, masked = shape[:7]
+        rows, depth, columns, step, parts, length, turned, relu, masked = shape[:9]
         panel, lanes = halves * simd.lanes(b) // 2, simd.lanes(b)
-        p, part = block % panels, block // panels
-        at, left = slot * depth * panel, p * panel
+        part, at, left = block % parts, slot * length, block // parts * panel
         n = min(panel, columns - left)
-        for d in range(depth):
+        if turned:
             for j in range(0, panel, lanes):
-                simd.store_part(memory, at + d * panel + j, simd.load_part(b, d * columns + left + j, n - j), panel - j)
+                row = min(left + j, columns - 1)
+                for d in range(0, depth, lanes):
+                    simd.turn(b, row * depth + d, depth, n - j, depth - d, memory, at + d * panel + j, panel)
+        else:
+            for d in range(depth):
+                for j in range(0, panel, lanes):
+                    v = simd.load_part(b, d * columns + left + j, n - j)
+                    simd.store_part(memory, at + d * panel + j, v, panel - j)
         tiles = (rows + simd.ROWS - 1) // simd.ROWS
         for t in range(part * tiles // parts, (part + 1) * tiles // parts):
             first = t * simd.ROWS
             m = min(simd.ROWS, rows - first)
-            tile(a, 0, reads, first, a, 1, depth, step, memory, at, none, 0, c, left, writes, first, m, n, 0)
+            tile(a, 0, reads, first, a, 1, depth, step, memory, at, bias, left, c, left, writes, first, m, n, relu)
             if masked:
                 for i in range(first, first + m):
                     for j in range(0, n, lanes):
@@ -144,19 +160,3 @@ def _panel_product(tiles):
 
     product.__qualname__ = f"product_{halves}"
     return jit(product)
-
-
-def _product(a, row_stride, step, rows, b, mask=None):
-    """The matrix with c[i, j] = sum over d of a.flat[i row_stride + d step] b[d, j]."""
-    depth, columns = b.shape
-    c = empty((rows, columns), a.dtype)
-    wide = simd.tiles_for(columns, a.dtype)
-    panel = wide.halves * simd.width(a.dtype) // 2
-    panels, tiles = -(-columns // panel), -(-rows // simd.ROWS)
-    parts = 1 if panels >= 16 else -(-tiles // _TILES_PER_BLOCK)
-    work = rows * columns * depth
-    shape = np.array([rows, depth, columns, step, parts, panels, mask is not None])
-    launch(_panel_product(wide), panels * parts, flat(a), flat(b), c.reshape(-1),
-           _rows(tiles * simd.ROWS, row_stride), _rows(tiles * simd.ROWS, columns), np.zeros(panel, a.dtype),
-           scratch(depth * panel, a.dtype, work), c.reshape(-1) if mask is None else mask, shape, work=work)
-    return c

@@ -78,6 +78,7 @@ pick = _implementation.pick
 matching = _implementation.matching
 load_index = _implementation.load_index
 store_index = _implementation.store_index
+turn = _implementation.turn
 total = _implementation.total
 
 

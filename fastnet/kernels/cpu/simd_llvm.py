@@ -280,6 +280,45 @@ def store_index(typingctx, index, i, v, n):
 
 
 @intrinsic
+def turn(typingctx, x, x0, x_row, m, n, y, y0, y_row):
+    vector, i8 = _flat(x), types.int64
+
+    def emit(context, builder, signature, args):
+        x0, x_row, m, n, y0, y_row = (args[k] for k in (1, 2, 3, 4, 6, 7))
+        first = builder.gep(_data(context, builder, x, args[0]), [x0])
+        rows = []
+        for i in range(vector.count):
+            pointer = builder.gep(first, [builder.mul(x_row, I64(i))])
+            missing = builder.icmp_signed("<=", m, I64(i))
+            rows.append(_load_part(builder, vector, builder.select(missing, first, pointer), n))
+        target = builder.gep(_data(context, builder, y, args[5]), [y0])
+        for j, column in enumerate(_turned(builder, rows)):
+            _store(builder, vector, column, builder.gep(target, [builder.mul(y_row, I64(j))]))
+        return context.get_dummy_value()
+
+    if vector and vector == _flat(y):
+        return types.void(x, i8, i8, i8, i8, y, i8, i8), emit
+
+
+def _turned(builder, rows):
+    """The columns of a square of vectors: blocks off the diagonal change places, from the largest to single numbers."""
+    count, size = len(rows), len(rows) // 2
+    lanes_ = range(count)
+    while size:
+        # Taken from two rows i and i + size, where lanes count on from the first to the second.
+        upper = [lane if not lane & size else lane + count - size for lane in lanes_]
+        lower = [lane + size if not lane & size else lane + count for lane in lanes_]
+        for i in lanes_:
+            if not i & size:
+                pair = rows[i], rows[i + size]
+                rows[i], rows[i + size] = (
+                    builder.shuffle_vector(*pair, ir.Constant(ir.VectorType(I32, count), picked))
+                    for picked in (upper, lower))
+        size //= 2
+    return rows
+
+
+@intrinsic
 def total(typingctx, v):
     def emit(context, builder, signature, args):
         value, count = args[0], v.count

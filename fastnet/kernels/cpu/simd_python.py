@@ -91,6 +91,17 @@ def store_index(index, i, v, n):
         _slice(index, i, n)[:] = v[:n]
 
 
+def turn(x, x0, x_row, m, n, y, y0, y_row):
+    """y[y0 + j * y_row + i] = x[x0 + i * x_row + j] for i, j < lanes: a square, rows becoming columns.
+
+    Only rows i < m, at least one, and numbers j < n of them are read: a row behind them is taken for the first one,
+    a number for zero. All of the square is written, in the order of j.
+    """
+    square = [load_part(x, x0 + (i if i < m else 0) * x_row, n) for i in range(lanes(x))]
+    for j, column in enumerate(np.transpose(square)):
+        store(y, y0 + j * y_row, column)
+
+
 def total(v):
     """The sum of the lanes, in halves: the same order on every run."""
     while len(v) > 1:
