@@ -20,7 +20,8 @@ from numba.extending import intrinsic
 from fastnet.kernels.cpu import _cache
 
 # No "nnan" or "ninf": NaN and Inf keep their meaning. No "reassoc": sums keep the order they are written in.
-_FLAGS = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "nsz"}}
+# No Numba runtime: kernels make no arrays, and counting references to those they pass on takes locked instructions.
+_FLAGS = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "nsz"}, "_nrt": False}
 
 # Under this many elementary operations, waking other threads costs more than they give.
 SERIAL_WORK = 20_000
@@ -140,7 +141,7 @@ def parallel(address, blocks, threads, *args):
 
 
 _serial = _cache.attach(jit(serial))
-_parallel = _cache.attach(numba.njit(**_FLAGS, parallel=True)(parallel))
+_parallel = _cache.attach(numba.njit(**_FLAGS | {"_nrt": True}, parallel=True)(parallel))
 
 
 def _launch_parallel(address, blocks, threads, args):

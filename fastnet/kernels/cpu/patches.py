@@ -2,6 +2,10 @@
 
 The tiles of a batch are numbered image by image, row by row; each stands for m x m outputs.
 """
+import functools
+
+import numpy as np
+
 from fastnet.kernels.cpu import simd, spans
 from fastnet.kernels.cpu._jit import jit
 
@@ -49,33 +53,42 @@ def fetch_portion(state, at, x, c):
     spans.fetch(x, first * c, stop * c)
 
 
-@jit
-def start_table(table, t, size, w, c):
-    """Fill table[t : t + size^2] with where the pixels of a patch within the image start, from the first of them."""
-    for i in range(size):
-        for j in range(size):
-            table[t + i * size + j] = (i * w + j) * c
+@functools.lru_cache(maxsize=512)
+def tables(m, size, above, before, h, w, c, width, down, across):
+    """What `spread` has to know about the patches of an image, as one array of int64.
+
+    Tile (i, j) sees the pixels from (i m - above, j m - before) on. Patches differ in how much of them lies outside
+    of the image; each kind has a table of where its pixels start, counted from the first, with -1 for those outside.
+    The table of tile (i, j) starts at entry [i] + entry [down + j], that for a copy of a patch, `width` numbers a pixel,
+    at entry [down + across].
+    """
+    row_kinds, rows = _kinds(m, size, above, h, down)
+    column_kinds, columns = _kinds(m, size, before, w, across)
+    place = np.arange(size)
+    offsets = (place[:, None] * w + place) * c
+    found = [np.where(inside_y[:, None] & inside_x, offsets, -1) for inside_y in row_kinds for inside_x in column_kinds]
+    found.append(np.arange(size * size) * width)
+    first, entries = down + across + 1, size * size
+    starts = [first + rows * len(column_kinds) * entries, columns * entries, [first + (len(found) - 1) * entries]]
+    return np.concatenate([*starts, *(table.reshape(-1) for table in found)])
+
+
+def _kinds(m, size, before, extent, count):
+    """(which pixels along a patch are within the image, once for each kind of tile, and the kind of each tile)."""
+    pixels = np.arange(count)[:, None] * m - before + np.arange(size)
+    return np.unique((0 <= pixels) & (pixels < extent), axis=0, return_inverse=True)
 
 
 def make_spread(size, transform):
-    """A function that transforms the `size` x `size` pixels at (top, left) of an image, `width` channels in whole
-    vectors. Outside of the image are zeros.
+    """A function that transforms the `size` x `size` pixels from (top, left) of an image on, `width` channels in whole
+    vectors; the table that starts at `t` says where they are.
 
-    The result for channel i goes to y[y0 + i // panel * y_panel + i % panel]. In the table is, from t0
-    on, what `start_table` wrote, and as much room again.
+    The result for channel i goes to y[y0 + i // panel * y_panel + i % panel].
     """
 
     @jit
-    def edge_table(table, t, top, left, h, w, c):
-        """The table for a patch on the edge of the image: -1 outside of it."""
-        for i in range(size):
-            for j in range(size):
-                inside = 0 <= top + i < h and 0 <= left + j < w
-                table[t + i * size + j] = (i * w + j) * c if inside else -1
-
-    @jit
     def copy(x, start, c, width, table, t, memory, spare):
-        """Copy the first c of `width` channels of the table's pixels to memory, zeros for all others."""
+        """Copy the first c of `width` channels of a patch to memory, zeros for all others."""
         for place in range(size * size):
             offset = table[t + place]
             for k in range(0, width, simd.lanes(x)):
@@ -83,18 +96,14 @@ def make_spread(size, transform):
                 simd.store(memory, spare + place * width + k, v)
 
     @jit
-    def spread(x, image, top, left, h, w, c, width, table, t0, zeros, memory, spare, y, y0, y_row, y_column, panel,
-               y_panel):
-        source, start, t = x, ((image * h + top) * w + left) * c, t0
-        if top < 0 or left < 0 or top + size > h or left + size > w:
-            t += size * size
-            edge_table(table, t, top, left, h, w, c)
+    def spread(x, image, top, left, h, w, c, width, table, t, copied, zeros, memory, spare, y, y0, y_row, y_column,
+               panel, y_panel):
+        source, start = x, ((image * h + top) * w + left) * c
         # Vectors may read on beyond a pixel's channels, and nobody uses that, but not beyond the last pixel's.
         corner = (image * h + min(top + size, h) - 1) * w + min(left + size, w) - 1
         if corner * c + width > x.size:
             copy(x, start, c, width, table, t, memory, spare)
-            source, start, t = memory, spare, t0 + size * size
-            start_table(table, t, size, size, width)
+            source, start, t = memory, spare, copied
         for k in range(0, width, panel):
             for j in range(0, min(panel, width - k), simd.lanes(x)):
                 transform(source, start + k + j, table, t, zeros, y, y0 + j, y_row, y_column)

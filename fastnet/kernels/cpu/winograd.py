@@ -26,6 +26,9 @@ _BLOCK_BYTES = 450_000
 # Blocks to share among threads; where tiles make fewer, each is cut into parts of the output channels.
 _BLOCKS = 4
 
+# Integers that a block keeps to know what of x, y, add and mask is still to be fetched.
+_STATE = 12
+
 _POINTS = (0, 1, -1, 2, -2)
 
 
@@ -89,7 +92,8 @@ class Convolution:
         parts = min(outputs // panel, -(-_BLOCKS // blocks))
         self.launch = Launch(_convolve_kernel(m, r, tiles_), blocks * parts, work=tiles * n * n * c * k)
         self.memory = (n * n + 1) * (count * wide + lanes) + n * n * channels + m * m * lanes
-        self.table, self.zeros = 2 * n * n + 12, np.zeros(lanes, dtype)
+        self.zeros = np.zeros(lanes, dtype)
+        self.tables = patches.tables(m, n, *padding, *source, channels, -(-p // m), -(-q // m))
         shape = batch, h, w, c, p, q, k, *padding, count, wide, parts
         self.shapes = {flags: np.array([*shape, *flags]) for flags in np.ndindex(2, 2, 2)}
 
@@ -98,7 +102,7 @@ class Convolution:
         adding, masked = add is not None, mask is not None
         work = self.launch.work
         self.launch(x, filters, bias, y, add if adding else y, mask if masked else y, self.zeros,
-                    scratch(self.memory, x.dtype, work), scratch(self.table, np.int64, work),
+                    scratch(self.memory, x.dtype, work), self.tables, scratch(_STATE, np.int64, work),
                     self.shapes[bool(relu), adding, masked])
 
 
@@ -133,7 +137,7 @@ def _convolve_kernel(m, r, tiles):
     multiply = _make_multiply(tiles)
     gather_tile = _make_gather_tile(m, n, simd.make_transform_biased(at))
 
-    def winograd(block, slot, x, filters, bias, y, add, mask, zeros, memory, table, shape):
+    def winograd(block, slot, x, filters, bias, y, add, mask, zeros, memory, table, state, shape):
         """Take one block's tiles through the transform, the products for some panels and the way back.
 
         Memory holds one part more than there are points: the transformed input of a point is in the part after it, and
@@ -151,32 +155,31 @@ def _convolve_kernel(m, r, tiles):
         point_size, filters_point = count * wide + lanes, panels * c * panel + lanes
         start = slot * ((n * n + 1) * point_size + n * n * channels + m * m * lanes)
         spare = start + (n * n + 1) * point_size
-        to = slot * (2 * n * n + 12)
-        patches.start_table(table, to, n, w, c)
         image, row, column = patches.place(first, down, across)
         for t in range(now):
-            spread(x, image, row * m - above, column * m - left, h, w, c, channels, table, to, zeros, memory, spare,
+            spread(x, image, row * m - above, column * m - left, h, w, c, channels, table,
+                   table[row] + table[down + column], table[down + across], zeros, memory, spare,
                    memory, start + point_size + t * channels, n * point_size, point_size, channels, 0)
             image, row, column = patches.following(image, row, column, down, across)
         # Between the products, what the next block reads and this one writes is fetched.
-        fetch, times = to + 2 * n * n, n * n * (to_panel - from_panel)
-        patches.start_fetching(table, fetch, patches.pixel_after(first + now - 1, m, above, n, h, w, down, across),
+        fetch, times = slot * _STATE, n * n * (to_panel - from_panel)
+        patches.start_fetching(state, fetch, patches.pixel_after(first + now - 1, m, above, n, h, w, down, across),
                                patches.pixel_after(min(first + now + count, tiles) - 1, m, above, n, h, w, down,
                                                    across), times)
         for at in range(fetch + 3, fetch + 12, 3):
-            patches.start_fetching(table, at, patches.pixel_after(first, m, m, m, p, q, down, across),
+            patches.start_fetching(state, at, patches.pixel_after(first, m, m, m, p, q, down, across),
                                    patches.pixel_after(first + now - 1, m, 0, m, p, q, down, across), times)
         for point in range(n * n):
             to = start + point * point_size
             for j in range(from_panel, to_panel):
                 multiply(memory, to + point_size, channels, c, filters, point * filters_point + j * c * panel,
                          to + j * panel, outputs, now)
-                patches.fetch_portion(table, fetch, x, c)
-                patches.fetch_portion(table, fetch + 3, y, k)
+                patches.fetch_portion(state, fetch, x, c)
+                patches.fetch_portion(state, fetch + 3, y, k)
                 if adding:
-                    patches.fetch_portion(table, fetch + 6, add, k)
+                    patches.fetch_portion(state, fetch + 6, add, k)
                 if masked:
-                    patches.fetch_portion(table, fetch + 9, mask, k)
+                    patches.fetch_portion(state, fetch + 9, mask, k)
         spare += n * n * channels
         image, row, column = patches.place(first, down, across)
         for t in range(now):

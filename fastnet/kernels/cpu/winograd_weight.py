@@ -18,12 +18,14 @@ from fastnet.kernels.cpu.winograd import matrices
 
 # Bytes of sums and transforms that a block may fill, and how many tiles, at least and at most, it should then hold.
 _BLOCK_BYTES = 700_000
-_FEWEST_TILES, _MOST_TILES = 32, 96
+_FEWEST_TILES, _MOST_TILES = 24, 96
 # Shares of the batch that are summed on their own: at most so many, and of no fewer tiles.
 _PARTS, _TILES_OF_PART = 16, 64
 # Otherwise: bytes of transforms that are held at a time, and tiles that a block transforms.
 _HELD_BYTES = 12 << 20
 _TILES_OF_BLOCK = 16
+# Integers that a block keeps: a run for the register tile, and what of x and dy is still to be fetched.
+_STATE = 9
 
 
 def weight_gradient(x, dy, m, r, batch, source, target, padding):
@@ -48,27 +50,25 @@ def weight_gradient(x, dy, m, r, batch, source, target, padding):
                    for part, size in enumerate(held, 1))
     products, db = empty(parts * sums, x.dtype), np.zeros((parts, wide), x.dtype)
     memory = scratch(max(n * n * channels, m * m * wide), x.dtype, work)
-    state, offsets, zeros = scratch(_state_size(m, n), np.int64, work), np.arange(depth), np.zeros(lanes, x.dtype)
+    state, offsets, zeros = scratch(_STATE, np.int64, work), np.arange(depth), np.zeros(lanes, x.dtype)
+    down, across = -(-p // m), -(-q // m)
+    tables = (patches.tables(m, n, *padding, *source, channels, down, across),
+              patches.tables(m, m, 0, 0, *target, wide, down, across))
     shape = [batch, h, w, c, p, q, k, *padding, chunk, channels, rows, wide, parts]
     kernels = _gradient_kernels(m, r, tiles_)
     if fused:
         launch(kernels["gradient"], parts, x, dy, to_x, to_dy, memory, products, db.reshape(-1), offsets, state, zeros,
-               np.array([*shape, 0, tiles]), work=work)
+               *tables, np.array([*shape, 0, tiles]), work=work)
     for first in range(0, 0 if fused else tiles, chunk):
         now = min(chunk, tiles - first)
         block = np.array([*shape, first, now])
-        launch(kernels["spread"], -(-now // _TILES_OF_BLOCK), x, dy, to_x, to_dy, memory, state, zeros, block,
+        launch(kernels["spread"], -(-now // _TILES_OF_BLOCK), x, dy, to_x, to_dy, memory, zeros, *tables, block,
                work=work)
         launch(kernels["accumulate"], n * n, to_x, to_dy, products, db.reshape(-1), offsets, state, block, work=work)
     dw = empty((k, c, r, r), x.dtype)
     launch(_collect_kernel(m, r), c, products, dw.reshape(-1), scratch((n * n + r * r) * lanes, x.dtype, products.size),
            np.array(shape), work=products.size)
     return dw, db.sum(axis=0)[:k]
-
-
-def _state_size(m, n):
-    """Integers that a block wants: a run for the register tile, two states of fetching, and `patches`' tables."""
-    return 3 + 6 + 2 * n * n + 2 * m * m
 
 
 @functools.cache
@@ -90,19 +90,20 @@ def _make_transform_tiles(m, r, halves):
     spread_dy = patches.make_spread(m, simd.make_transform_gathered(at.T))
 
     @jit
-    def transform_tiles(x, dy, first, now, to_x, x0, to_dy, dy0, memory, spare, table, to, zeros, shape):
+    def transform_tiles(x, dy, first, now, to_x, x0, to_dy, dy0, memory, spare, zeros, table_x, table_dy,
+                        shape):
         """Put `now` tiles of x into (points, tiles, channels) and those of dy into (points, panels, tiles, panel)."""
         h, w, c, p, q, k, above, left, chunk, channels, _, wide = shape[1:13]
-        lanes, panel, second = simd.lanes(x), halves * simd.lanes(x) // 2, to + 2 * n * n
+        lanes, panel = simd.lanes(x), halves * simd.lanes(x) // 2
         x_point, dy_point = chunk * channels + lanes, chunk * wide + lanes
         down, across = (p + m - 1) // m, (q + m - 1) // m
-        patches.start_table(table, to, n, w, c)
-        patches.start_table(table, second, m, q, k)
         image, row, column = patches.place(first, down, across)
         for t in range(now):
-            spread_x(x, image, row * m - above, column * m - left, h, w, c, channels, table, to, zeros, memory, spare,
+            spread_x(x, image, row * m - above, column * m - left, h, w, c, channels, table_x,
+                     table_x[row] + table_x[down + column], table_x[down + across], zeros, memory, spare,
                      to_x, x0 + t * channels, n * x_point, x_point, channels, 0)
-            spread_dy(dy, image, row * m, column * m, p, q, k, wide, table, second, zeros, memory, spare,
+            spread_dy(dy, image, row * m, column * m, p, q, k, wide, table_dy,
+                      table_dy[row] + table_dy[down + column], table_dy[down + across], zeros, memory, spare,
                       to_dy, dy0 + t * panel, n * dy_point, dy_point, panel, chunk * panel)
             image, row, column = patches.following(image, row, column, down, across)
 
@@ -135,21 +136,20 @@ def _make_add_point(n, tiles):
 
 
 def _make_gradient(m, n, transform, add_point):
-    size = _state_size(m, n)
-
-    def gradient(block, slot, x, dy, to_x, to_dy, memory, products, db, offsets, state, zeros, shape):
+    def gradient(block, slot, x, dy, to_x, to_dy, memory, products, db, offsets, state, zeros, table_x, table_dy,
+                 shape):
         """Both steps for one share of the tiles; between the products, what the next tiles read is fetched."""
         batch, h, w, c, p, q, k, above, _, chunk, channels, rows, wide, parts, _, tiles = shape[:16]
         x_point, dy_point = chunk * channels + simd.lanes(x), chunk * wide + simd.lanes(x)
         x0, dy0, spare = slot * n * n * x_point, slot * n * n * dy_point, slot * max(n * n * channels, m * m * wide)
-        down, across, at = (p + m - 1) // m, (q + m - 1) // m, slot * size
+        down, across, at = (p + m - 1) // m, (q + m - 1) // m, slot * _STATE
         sums = rows * wide + simd.lanes(x)
         start = block * n * n * sums
         spans.clear(products, start, start + n * n * sums)
         last = (block + 1) * tiles // parts
         for first in range(block * tiles // parts, last, chunk):
             now = min(chunk, last - first)
-            transform(x, dy, first, now, to_x, x0, to_dy, dy0, memory, spare, state, at + 9, zeros, shape)
+            transform(x, dy, first, now, to_x, x0, to_dy, dy0, memory, spare, zeros, table_x, table_dy, shape)
             end, next_end = first + now - 1, min(first + now + chunk, last) - 1
             patches.start_fetching(state, at + 3, patches.pixel_after(end, m, above, n, h, w, down, across),
                                    patches.pixel_after(next_end, m, above, n, h, w, down, across), n * n)
@@ -165,22 +165,18 @@ def _make_gradient(m, n, transform, add_point):
 
 
 def _make_spread(m, n, transform, halves):
-    size = _state_size(m, n)
-
-    def spread(block, slot, x, dy, to_x, to_dy, memory, state, zeros, shape):
+    def spread(block, slot, x, dy, to_x, to_dy, memory, zeros, table_x, table_dy, shape):
         """Transform some of the tiles that are held."""
         channels, _, wide, _, first, now = shape[10:16]
         spare, panel = slot * max(n * n * channels, m * m * wide), halves * simd.lanes(x) // 2
         start = block * _TILES_OF_BLOCK
         transform(x, dy, first + start, min(_TILES_OF_BLOCK, now - start), to_x, start * channels, to_dy,
-                  start * panel, memory, spare, state, slot * size + 9, zeros, shape)
+                  start * panel, memory, spare, zeros, table_x, table_dy, shape)
 
     return spread
 
 
 def _make_accumulate(m, n, add_point):
-    size = _state_size(m, n)
-
     def accumulate(block, slot, to_x, to_dy, products, db, offsets, state, shape):
         """Add the products of point `block` over all tiles that are held."""
         chunk, channels, rows, wide, _, first, now = shape[9:16]
@@ -189,7 +185,7 @@ def _make_accumulate(m, n, add_point):
         if first == 0:
             spans.clear(products, start, start + rows * wide)
         add_point(block, to_x, block * (chunk * channels + lanes), to_dy, block * (chunk * wide + lanes), now, products,
-                  start, db, 0, offsets, state, slot * size, shape)
+                  start, db, 0, offsets, state, slot * _STATE, shape)
 
     return accumulate
 
