@@ -10,6 +10,7 @@ from fastnet.layers import (
     AvgPool2d,
     BatchNorm1d,
     BatchNorm2d,
+    Checkpoint,
     Concat,
     Conv2d,
     Dropout,
@@ -264,3 +265,44 @@ def test_few_plans_are_kept():
     for n in range(1, MOST_PLANS + 20):
         net.plan((n, 2))
     assert len(net._plans) <= MOST_PLANS
+
+
+def residual(hide=lambda body: body):
+    """A block around a shortcut, one around a shortcut of its own and one whose body ends in a ReLU, all with ReLU."""
+    def body(before, after, *end):
+        return hide(Sequential(Conv2d(before, after, 3, padding=1, bias=False), BatchNorm2d(after), ReLU(),
+                               Conv2d(after, after, 3, padding=1, bias=False), BatchNorm2d(after), *end))
+    return Sequential(Conv2d(3, 4, 1), ReLU(), Residual(body(4, 4)), ReLU(),
+                      Residual(body(4, 5), Conv2d(4, 5, 1)), ReLU(), Residual(body(5, 5, ReLU())),
+                      Residual(hide(Sequential(Conv2d(5, 5, 1)))), ReLU())
+
+
+@pytest.mark.parametrize("backend", ("naive", "cpu"))
+def test_a_residual_block_adds_within_its_body(calls, backend):
+    """The same numbers as where the body is a layer that knows nothing of it, and no additions of their own."""
+    x = np.random.default_rng(0).standard_normal(IMAGES).astype(np.float32)
+    fused, plain = residual().to(backend), residual(hide=Checkpoint).to(backend)
+    plain.load_state_dict({name: value for (name, _), value in zip(plain.state_dict().items(),
+                                                                  fused.state_dict().values(), strict=True)})
+    results = []
+    for net in (fused, plain):
+        calls.clear()
+        y = net.forward(x, training=True)
+        dx = net.backward(np.cos(y))
+        added = calls["add"]
+        results.append([y, dx, net(x), *(parameter.grad for parameter in net.parameters())])
+    for ours, theirs in zip(*results, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+    if backend == "naive":
+        assert added == 8  # of the plain net: one a block, forward and backward
+        calls.clear()
+        fused.backward(np.cos(fused.forward(x, training=True)))
+        fused(x)
+        assert calls["add"] == 2  # that after the ReLU, in training and at inference
+
+
+def test_a_residual_block_tells_shapes_that_differ_before_it_computes(calls):
+    block = Residual(Sequential(Conv2d(3, 4, 1))).to("naive")
+    with pytest.raises(ValueError, match="the body gives shape"):
+        block.forward(np.ones(IMAGES, np.float32))
+    assert calls == {}

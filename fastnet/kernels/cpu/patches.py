@@ -59,8 +59,8 @@ def tables(m, size, above, before, h, w, c, width, down, across):
 
     Tile (i, j) sees the pixels from (i m - above, j m - before) on. Patches differ in how much of them lies outside
     of the image; each kind has a table of where its pixels start, counted from the first, with -1 for those outside.
-    The table of tile (i, j) starts at entry [i] + entry [down + j], that for a copy of a patch, `width` numbers a pixel,
-    at entry [down + across].
+    The table of tile (i, j) starts at entry [i] + entry [down + j]; the table for a copy of a patch, `width` numbers a
+    pixel, starts at entry [down + across].
     """
     row_kinds, rows = _kinds(m, size, above, h, down)
     column_kinds, columns = _kinds(m, size, before, w, across)

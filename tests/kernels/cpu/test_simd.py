@@ -159,9 +159,9 @@ def test_tile(tiles, dtype):
         np.testing.assert_array_equal(ours, theirs, err_msg=str(given))
 
 
-def plain_program(tiles):
+def plain_program(tiles, rows, compiled):
     def make(s):
-        tile = s.make_tile_plain(tiles.rows, tiles.halves) if s is simd_python else tiles.tile_plain
+        tile = s.make_tile_plain(rows, tiles.halves) if s is simd_python else compiled
 
         def program(a, b, c, given):
             a0, a_row, length, b0, c0, c_row = given
@@ -172,17 +172,20 @@ def plain_program(tiles):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("tiles", TILES)
-def test_tile_plain(tiles, dtype):
+@pytest.mark.parametrize("short", (False, True))
+def test_tile_plain(tiles, short, dtype):
     panel = tiles.halves * simd.width(dtype) // 2
+    rows, tile = (tiles.short_rows, tiles.tile_short) if short else (tiles.rows, tiles.tile_plain)
+    make = plain_program(tiles, rows, tile)
     rng = np.random.default_rng(0)
-    run = numba.njit(plain_program(tiles)(simd))
+    run = numba.njit(make(simd))
     for length in range(9):
         a0, b0, c0 = (int(number) for number in rng.integers(0, 9, 3))
         given = a0, length + length % 3, length, b0, c0, panel + length % 2
-        a, b = numbers(a0 + tiles.rows * given[1], dtype, length), numbers(b0 + length * panel, dtype, length + 1)
-        ours, theirs = np.full((2, c0 + tiles.rows * given[5]), CANARY, dtype)
+        a, b = numbers(a0 + rows * given[1], dtype, length), numbers(b0 + length * panel, dtype, length + 1)
+        ours, theirs = np.full((2, c0 + rows * given[5]), CANARY, dtype)
         run(a, b, ours, given)
-        plain_program(tiles)(simd_python)(a, b, theirs, given)
+        make(simd_python)(a, b, theirs, given)
         np.testing.assert_array_equal(ours, theirs, err_msg=str(given))
 
 
@@ -228,9 +231,11 @@ MATRICES = {"signs": SIGNS, "columns": SIGNS.T, "A4": winograd.matrices(4, 3)[0]
 def transforms(matrix):
     def make(s):
         plain, biased = s.make_transform(matrix), s.make_transform_biased(matrix)
+        gathered = s.make_transform_gathered(matrix)
 
-        def program(x, bias, y, z, n):
+        def program(x, bias, table, y, z, gathered_y, n):
             plain(x, 2, n * 7, n, y, 3, n * 9, n)
+            gathered(x, 2, table, 1, bias, gathered_y, 3, n * 9, n)
             biased(x, 2, n * 7, n, z, 1, n, n * 8, bias, 2, 0)
             biased(x, 2, n * 7, n, z, 1 + n * 80, n, n * 8, bias, 2, 1)
         return program
@@ -244,4 +249,7 @@ def test_transforms(name, dtype):
     n = simd.width(dtype)
     room = np.full(n * 160, CANARY, dtype)
     x, bias = numbers(2 + 7 * 7 * n, dtype), numbers(2 + n, dtype, 1)
-    assert_equal(both(transforms(MATRICES[name]), x, bias, room, room, n))
+    size = MATRICES[name].shape[1]
+    table = np.append(0, np.random.default_rng(2).integers(-1, 7 * 6, size * size) * n)
+    table[table < 0] = -1  # there the vector is the first of another array
+    assert_equal(both(transforms(MATRICES[name]), x, bias, table, room, room, room, n))
