@@ -69,6 +69,8 @@ LINEARS = [
     linear("one-sample", (1, 5), (3, 5)),
     linear("one-output", (9, 16), (1, 16), relu=True, bias=False),
     linear("one-input", (3, 1), (16, 1)),
+    linear("rows-that-collide", (6, 1024), (9, 1024), relu=True),
+    linear("outputs-that-collide", (5, 3), (1024, 3)),
 ]
 
 POOLS = [pool(op, name, *arguments, **options) for op, name, arguments, options in (
@@ -77,6 +79,11 @@ POOLS = [pool(op, name, *arguments, **options) for op, name, arguments, options 
         ("2x2-relu", ((2, 17, 7, 9), (2, 2), (2, 2)), {"relu": True}),
         ("3x3-stride-2", ((1, 33, 9, 8), (3, 3), (2, 2), (1, 1, 1, 1)), {}),
         ("overlapping-relu", ((2, 5, 6, 7), (3, 2), (1, 1), (1, 2, 0, 1)), {"relu": True}),
+        ("2x2-few-channels", ((3, 6, 9, 8), (2, 2), (2, 2)), {"relu": True}),
+        ("2x2-rest-of-channels", ((2, 20, 5, 4), (2, 2), (2, 2)), {}),
+        ("2x2-overlapping", ((2, 3, 5, 4), (2, 2), (1, 2)), {}),
+        ("2x2-padded", ((2, 19, 5, 6), (2, 2), (2, 2), (1, 0, 1, 1)), {}),
+        ("3x2-padded", ((2, 5, 7, 8), (3, 2), (4, 2), (2, 1, 1, 0)), {"relu": True}),
         ("gaps", ((1, 3, 8, 9), (2, 1), (3, 4)), {}),
         ("16-bit-index", ((1, 3, 20, 19), (16, 17), (3, 2), (4, 0, 0, 5)), {}),
         ("whole-image", ((2, 64, 3, 5), (3, 5), (3, 5)), {}),
@@ -121,7 +128,7 @@ ELEMENTWISE = [
 
 SCORES = [
     *(Case(op, name, (shape,), {}) for op in ("softmax_forward", "log_softmax_forward")
-      for name, shape in (("ten", (6, 10)), ("many", (3, 257)), ("one", (4, 1)))),
+      for name, shape in (("ten", (6, 10)), ("many", (3, 257)), ("sixteen", (5, 16)), ("one", (4, 1)))),
     Case("softmax_cross_entropy", "ten", ((5, 10),), {"labels": [3, 0, 9, 9, 1]}),
     Case("softmax_cross_entropy", "smoothed", ((4, 7),), {"labels": [6, 2, 0, 2], "label_smoothing": 0.1}),
 ]

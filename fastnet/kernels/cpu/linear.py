@@ -17,8 +17,8 @@ FEW_SAMPLES = 4
 # Tiles of a block where there are few panels, and how many blocks are enough.
 _TILES_PER_BLOCK = 6
 _BLOCKS = 16
-# Rows at a multiple of this distance, in bytes, share so few places in the first cache that those of a tile evict each
-# other.
+# Rows at a multiple of this distance, in bytes, share so few places of the first cache that those of a tile drive each
+# other out.
 _COLLISION = 4096
 
 
@@ -68,10 +68,10 @@ class _Product:
         panel = wide.halves * lanes // 2
         panels, tiles = -(-columns // panel), -(-rows // simd.ROWS)
         parts = min(-(-tiles // _TILES_PER_BLOCK), -(-_BLOCKS // panels))
-        self.size, self.work = (rows, columns), rows * depth * columns
+        self.size, self.work = (rows, columns), rows * depth * columns // lanes
         self.launch = Launch(_kernel(wide), panels * parts, self.work)
         collide = step == 1 and row * dtype.itemsize % _COLLISION == 0
-        self.spread = Launch(_spread, rows, rows * depth) if collide else None
+        self.spread = Launch(_spread, rows, rows * row // lanes) if collide else None
         self.row = row + lanes if self.spread else row
         self.reads = np.arange(tiles * simd.ROWS) * self.row
         self.writes = np.arange(tiles * simd.ROWS) * columns

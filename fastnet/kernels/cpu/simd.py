@@ -2,8 +2,8 @@
 
 A vector holds as many numbers as one register of the host does: ``lanes(x)`` of them for the dtype of array ``x``. All
 primitives name memory as (array, index of the first element), so the same kernel source runs compiled, and step by step
-as plain Python with ``NUMBA_DISABLE_JIT=1``. `simd_python` says in NumPy what each primitive does; `simd_llvm` and
-`simd_tiles` emit the same as LLVM vector instructions. Arrays are one-dimensional and C-contiguous.
+as plain Python with ``NUMBA_DISABLE_JIT=1``. `simd_python` says in NumPy what each primitive does; `simd_llvm`,
+`simd_exp` and `simd_tiles` emit the same as LLVM vector instructions. Arrays are one-dimensional and C-contiguous.
 
 Register tiles do all the multiplying (Goto and van de Geijn, "Anatomy of High-Performance Matrix
 Multiplication", 2008; for the table of row offsets see Dukhan, "The Indirect Convolution Algorithm", 2019):
@@ -57,9 +57,11 @@ VECTOR_BYTES, ROWS, NARROW_ROWS, DEPTH_ROWS, VECTORS = {
 }[HOST]
 
 if config.DISABLE_JIT:
+    from fastnet.kernels.cpu import simd_python as _exponential
     from fastnet.kernels.cpu import simd_python as _implementation
     from fastnet.kernels.cpu import simd_python as _tiles
 else:
+    from fastnet.kernels.cpu import simd_exp as _exponential
     from fastnet.kernels.cpu import simd_llvm as _implementation
     from fastnet.kernels.cpu import simd_tiles as _tiles
 
@@ -67,6 +69,7 @@ _implementation.configure(VECTOR_BYTES)
 lanes = _implementation.lanes
 load = _implementation.load
 load_part = _implementation.load_part
+load_filled = _implementation.load_filled
 store = _implementation.store
 store_part = _implementation.store_part
 prefetch = _implementation.prefetch
@@ -80,6 +83,8 @@ load_index = _implementation.load_index
 store_index = _implementation.store_index
 turn = _implementation.turn
 total = _implementation.total
+largest = _implementation.largest
+exp = _exponential.exp
 
 
 class Tiles(NamedTuple):

@@ -80,15 +80,16 @@ def _below(builder, n, count):
     return builder.icmp_signed("<", lanes_, _splat(builder, n, count))
 
 
-def _load_part(builder, vector, pointer, n):
+def _load_part(builder, vector, pointer, n, rest=None):
     """All lanes at once where n covers them, which is the common case; a masked load can be slow."""
+    rest = ir.Constant(vector.llvm, None) if rest is None else rest
     whole = builder.icmp_signed(">=", n, I64(vector.count))
     with builder.if_else(whole, likely=True) as (then, otherwise):
         with then:
             full_value, full_block = _load(builder, vector, pointer), builder.block
         with otherwise:
             address = builder.bitcast(pointer, vector.llvm.as_pointer())
-            operands = [address, vector.align, _below(builder, n, vector.count), ir.Constant(vector.llvm, None)]
+            operands = [address, vector.align, _below(builder, n, vector.count), rest]
             part = _call(builder, f"llvm.masked.load.{vector.suffix}.p0", vector.llvm, operands)
             part_block = builder.block
     value = builder.phi(vector.llvm)
@@ -123,6 +124,11 @@ def _at_least(builder, lower, value):
     return builder.select(builder.fcmp_ordered("<=", value, lower), lower, value)
 
 
+def _wins(builder, v, w):
+    """Whether v > w, or v is NaN and w is not."""
+    return builder.and_(builder.fcmp_unordered(">", v, w), builder.fcmp_ordered("ord", w, w))
+
+
 # Primitives
 
 
@@ -153,6 +159,18 @@ def load_part(typingctx, x, i, n):
 
     if vector:
         return vector(x, types.int64, types.int64), emit
+
+
+@intrinsic
+def load_filled(typingctx, x, i, n, v):
+    vector = _flat(x)
+
+    def emit(context, builder, signature, args):
+        pointer = builder.gep(_data(context, builder, x, args[0]), [args[1]])
+        return _load_part(builder, vector, pointer, args[2], args[3])
+
+    if vector and v == vector:
+        return vector(x, types.int64, types.int64, v), emit
 
 
 @intrinsic
@@ -229,8 +247,7 @@ def positive(typingctx, v, m):
 def pick(typingctx, v, w, a, b):
     def emit(context, builder, signature, args):
         v, w, a, b = args
-        wins = builder.and_(builder.fcmp_unordered(">", v, w), builder.fcmp_ordered("ord", w, w))
-        return builder.select(wins, a, b)
+        return builder.select(_wins(builder, v, w), a, b)
 
     if isinstance(v, Vector) and v == w == a == b:
         return v(v, v, v, v), emit
@@ -318,17 +335,28 @@ def _turned(builder, rows):
     return rows
 
 
+def _folded(builder, value, count, combine):
+    """combine(low half, high half) of a vector, again and again, until one number is left."""
+    while count > 1:
+        count //= 2
+        halves = (ir.Constant(ir.VectorType(I32, count), list(range(first, first + count))) for first in (0, count))
+        value = combine(*(builder.shuffle_vector(value, value, half) for half in halves))
+    return builder.extract_element(value, I32(0))
+
+
 @intrinsic
 def total(typingctx, v):
+    if isinstance(v, Vector):
+        return v.dtype(v), lambda context, builder, signature, args: _folded(builder, args[0], v.count, builder.fadd)
+
+
+@intrinsic
+def largest(typingctx, v):
     def emit(context, builder, signature, args):
-        value, count = args[0], v.count
-        while count > 1:
-            count //= 2
-            kind = ir.VectorType(I32, count)
-            low = builder.shuffle_vector(value, value, ir.Constant(kind, list(range(count))))
-            high = builder.shuffle_vector(value, value, ir.Constant(kind, list(range(count, 2 * count))))
-            value = builder.fadd(low, high)
-        return builder.extract_element(value, I32(0))
+        def larger(low, high):
+            return builder.select(_wins(builder, high, low), high, low)
+
+        return _folded(builder, args[0], v.count, larger)
 
     if isinstance(v, Vector):
         return v.dtype(v), emit

@@ -29,6 +29,11 @@ def load_part(x, i, n):
     return v
 
 
+def load_filled(x, i, n, v):
+    """`load_part` with the lanes of v behind the n numbers."""
+    return np.where(np.arange(lanes(x)) < n, load_part(x, i, n), v)
+
+
 def store(x, i, v):
     """Write the vector v to x[i : i + lanes]."""
     _slice(x, i, lanes(x))[:] = v
@@ -107,6 +112,16 @@ def total(v):
     while len(v) > 1:
         v = v[: len(v) // 2] + v[len(v) // 2:]
     return v[0]
+
+
+def largest(v):
+    """The largest lane; NaN where one of them is."""
+    return np.max(v)
+
+
+def exp(v):
+    """e to the power of each lane, within 2 units in the last place."""
+    return np.exp(v)
 
 
 def make_tile(rows, halves):

@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from fastnet.kernels import checks
+from fastnet.kernels.cpu import simd
 from fastnet.kernels.cpu._jit import jit, launch
 from fastnet.kernels.cpu.array import empty, flat
 
@@ -64,62 +65,72 @@ def _rowwise_backward(kernel, dy, y):
 
 
 @jit
-def _largest(x, start, c):
-    """The largest of x[start : start + c], or NaN where one of them is."""
-    largest = x[start]
-    for i in range(start + 1, start + c):
-        value = x[i]
-        if value > largest or value != value:
-            largest = value
-        if largest != largest:
-            break
-    return largest
+def _exponentials(x, y, start, c):
+    """y = exp(x - largest) for the row at `start`; returns the largest of x, NaN where one of them is, and the sum of
+    y."""
+    lowest = simd.full(x, -math.inf)
+    best, total = lowest, simd.full(x, 0)
+    for i in range(0, c, simd.lanes(x)):
+        v = simd.load_filled(x, start + i, c - i, lowest)
+        best = simd.pick(v, best, v, best)
+    largest = simd.largest(best)
+    for i in range(0, c, simd.lanes(x)):
+        v = simd.exp(simd.load_filled(x, start + i, c - i, lowest) - simd.full(x, largest))
+        simd.store_part(y, start + i, v, c - i)
+        total = total + v
+    return largest, simd.total(total)
+
+
+@jit
+def _sum(x, start, c, shift):
+    """The sum of x - shift over the row at `start`."""
+    shift, total = simd.full(x, shift), simd.full(x, 0)
+    for i in range(0, c, simd.lanes(x)):
+        total = total + (simd.load_filled(x, start + i, c - i, shift) - shift)
+    return simd.total(total)
 
 
 @jit
 def _softmax(block, slot, x, y, n, c):
     for row in range(block * _ROWS, min((block + 1) * _ROWS, n)):
         start = row * c
-        largest = _largest(x, start, c)
-        total = x.dtype.type(0)
-        for i in range(start, start + c):
-            y[i] = math.exp(x[i] - largest)
-            total += y[i]
-        for i in range(start, start + c):
-            y[i] /= total
+        _, total = _exponentials(x, y, start, c)
+        factor = simd.full(x, x.dtype.type(1) / total)
+        for i in range(0, c, simd.lanes(x)):
+            simd.store_part(y, start + i, simd.load_part(y, start + i, c - i) * factor, c - i)
 
 
 @jit
 def _softmax_backward(block, slot, dy, y, dx, n, c):
     for row in range(block * _ROWS, min((block + 1) * _ROWS, n)):
-        total = dy.dtype.type(0)
-        for i in range(row * c, (row + 1) * c):
-            total += dy[i] * y[i]
-        for i in range(row * c, (row + 1) * c):
-            dx[i] = y[i] * (dy[i] - total)
+        start, total = row * c, simd.full(dy, 0)
+        for i in range(0, c, simd.lanes(dy)):
+            total = simd.fma(simd.load_part(dy, start + i, c - i), simd.load_part(y, start + i, c - i), total)
+        total = simd.full(dy, simd.total(total))
+        for i in range(0, c, simd.lanes(dy)):
+            v = simd.load_part(y, start + i, c - i) * (simd.load_part(dy, start + i, c - i) - total)
+            simd.store_part(dx, start + i, v, c - i)
 
 
 @jit
 def _log_softmax(block, slot, x, y, n, c):
     for row in range(block * _ROWS, min((block + 1) * _ROWS, n)):
         start = row * c
-        largest = _largest(x, start, c)
-        total = x.dtype.type(0)
-        for i in range(start, start + c):
-            total += math.exp(x[i] - largest)
-        total = math.log(total)
-        for i in range(start, start + c):
-            y[i] = x[i] - largest - total
+        largest, total = _exponentials(x, y, start, c)
+        logarithm = simd.full(x, math.log(total))
+        for i in range(0, c, simd.lanes(x)):
+            v = simd.load_part(x, start + i, c - i) - simd.full(x, largest) - logarithm
+            simd.store_part(y, start + i, v, c - i)
 
 
 @jit
 def _log_softmax_backward(block, slot, dy, y, dx, n, c):
     for row in range(block * _ROWS, min((block + 1) * _ROWS, n)):
-        total = dy.dtype.type(0)
-        for i in range(row * c, (row + 1) * c):
-            total += dy[i]
-        for i in range(row * c, (row + 1) * c):
-            dx[i] = dy[i] - math.exp(y[i]) * total
+        start = row * c
+        total = simd.full(dy, _sum(dy, start, c, 0))
+        for i in range(0, c, simd.lanes(dy)):
+            v = simd.load_part(dy, start + i, c - i) - simd.exp(simd.load_part(y, start + i, c - i)) * total
+            simd.store_part(dx, start + i, v, c - i)
 
 
 @jit
@@ -127,18 +138,16 @@ def _cross_entropy(block, slot, x, labels, dx, losses, c, at_label, elsewhere):
     n = losses.size
     scale = x.dtype.type(1) / x.dtype.type(n)
     for row in range(block * _ROWS, min((block + 1) * _ROWS, n)):
-        start = row * c
-        largest = _largest(x, start, c)
-        total = x.dtype.type(0)
-        for i in range(start, start + c):
-            dx[i] = math.exp(x[i] - largest)
-            total += dx[i]
+        start, label = row * c, row * c + labels[row]
+        largest, total = _exponentials(x, dx, start, c)
         logarithm = math.log(total)
-        label = start + labels[row]
         loss = -at_label * (x[label] - largest - logarithm)
-        for i in range(start, start + c):
-            if elsewhere > 0:
-                loss -= elsewhere * (x[i] - largest - logarithm)
-            target = elsewhere + at_label if i == label else elsewhere
-            dx[i] = (dx[i] / total - target) * scale
+        if elsewhere > 0:
+            loss -= elsewhere * (_sum(x, start, c, largest) - x.dtype.type(c) * logarithm)
         losses[row] = loss
+        factor = x.dtype.type(1) / total
+        at = (dx[label] * factor - (elsewhere + at_label)) * scale
+        for i in range(0, c, simd.lanes(x)):
+            v = simd.load_part(dx, start + i, c - i) * simd.full(x, factor) - simd.full(x, elsewhere)
+            simd.store_part(dx, start + i, v * simd.full(x, scale), c - i)
+        dx[label] = at

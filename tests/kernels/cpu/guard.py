@@ -117,6 +117,9 @@ CONVOLUTIONS = [  # sizes that leave something over: of a vector, a panel, a til
 OTHERS = [
     cases.linear("few", (3, 517), (77, 517)), cases.linear("many", (130, 85), (77, 85), relu=True),
     cases.linear("narrow", (13, 1031), (9, 1031)),
+    cases.linear("collide", (13, 2048), (9, 2048)),
+    cases.pool("maxpool2d_forward", "2x2", (3, 6, 37, 29), (2, 2), (2, 2)),
+    cases.pool("maxpool2d_forward", "2x2-padded", (3, 37, 15, 16), (2, 2), (2, 3), (1, 1, 0, 1)),
     cases.pool("maxpool2d_forward", "3x3", (3, 37, 21, 19), (3, 3), (2, 2), (1, 1, 1, 1), relu=True),
     cases.pool("maxpool2d_forward", "16-bit", (1, 37, 33, 35), (16, 17), (5, 4)),
     cases.pool("avgpool2d_forward", "3x2", (3, 37, 21, 19), (3, 2), (2, 1), (1, 0, 1, 1)),

@@ -81,13 +81,72 @@ def test_total_adds_halves(dtype):
     assert ours[1][9 * simd.width(dtype)] == theirs[1][9 * simd.width(dtype)]
 
 
+def across(s):
+    def program(x, out):
+        n = s.lanes(x)
+        for i in range(out.size):
+            out[i] = s.largest(s.load(x, i * n))
+    return program
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_largest(dtype):
+    """In any lane, and NaN over all."""
+    n = simd.width(dtype)
+    x = np.tile(-np.arange(n) - 1.0, (4 * n, 1)).astype(dtype)
+    for lane in range(n):
+        x[4 * lane: 4 * lane + 3, lane] = 3, np.inf, np.nan
+    x[3::4] = -np.inf
+    assert_equal(both(across, x.ravel(), np.zeros(4 * n, dtype)))
+
+
+def exponentials(s):
+    def program(x, out):
+        for i in range(0, x.size, s.lanes(x)):
+            s.store(out, i, s.exp(s.load(x, i)))
+    return program
+
+
+@pytest.mark.parametrize("dtype, lowest, highest", [("float32", -104, 89), ("float64", -746, 710)])
+def test_exp(dtype, lowest, highest):
+    """Two units in the last place, numbers too small to be normal and too large to be finite included."""
+    tiny = np.finfo(dtype).tiny
+    special = [np.nan, 0, -0.0, 1, np.inf, -np.inf, lowest, highest, 1e30, -1e30, tiny, 0.34657, -0.34658]
+    x = np.concatenate([special, np.linspace(lowest - 2, highest + 2, 4083)]).astype(dtype)
+    ours = np.zeros_like(x)
+    numba.njit(exponentials(simd))(x, ours)
+    with np.errstate(over="ignore", under="ignore"):
+        theirs = np.exp(x.astype(np.longdouble)).astype(dtype)
+    assert np.isnan(ours[0]) and ours[1:3].tolist() == [1, 1]
+    assert np.isinf(theirs).sum() > 2 and ((0 < theirs) & (theirs < tiny)).sum() > 9
+    np.testing.assert_array_max_ulp(ours[1:], theirs[1:], 2)
+
+
+def turns(s):
+    def program(x, y, m, n, row):
+        s.turn(x, 1, row, m, n, y, 2, s.lanes(x) + 1)
+        s.turn(x, 1, row, m, n, y, 2 + s.lanes(x) * (s.lanes(x) + 1), s.lanes(x) // 2)
+    return program
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_turn(dtype):
+    """A whole square and parts of one; rows of y may overlap, and then the later one stands."""
+    lanes = simd.width(dtype)
+    x, room = numbers(1 + (lanes - 1) * (lanes + 2) + lanes, dtype), np.full(2 * (lanes + 1) ** 2, CANARY, dtype)
+    for m, n in ((lanes, lanes), (1, 1), (lanes - 1, lanes + 5), (lanes + 3, lanes // 2), (2, 3)):
+        last = 1 + (min(m, lanes) - 1) * (lanes + 2) + min(n, lanes)
+        assert_equal(both(turns, x[:last], room, m, n, lanes + 2))
+
+
 def parts(s):
-    def program(x, loaded, stored, n):
+    def program(x, loaded, filled, stored):
         lanes = s.lanes(x)
         whole = s.load(x, 2)
         for count in range(-1, lanes + 3):
             at = (count + 1) * (lanes + 3)
             s.store(loaded, at, s.load_part(x, 3, count))
+            s.store(filled, at, s.load_filled(x, 3, count, s.full(x, 2.5)))
             s.store_part(stored, at + 1, whole, count)
     return program
 
@@ -96,7 +155,7 @@ def parts(s):
 def test_parts(dtype):
     lanes = simd.width(dtype)
     room = np.full((lanes + 4) * (lanes + 3), CANARY, dtype)
-    assert_equal(both(parts, numbers(lanes + 3, dtype), room, room, 0))
+    assert_equal(both(parts, numbers(lanes + 3, dtype), room, room, room))
 
 
 def index_parts(s):
