@@ -235,6 +235,71 @@ class AdamW(Adam):
         super().__init__(params, lr, betas, eps, weight_decay, decoupled=True, max_norm=max_norm, backend=backend)
 
 
+class Muon(SGD):
+    """Momentum whose step is made orthogonal: every direction of a weight matrix moves equally far.
+
+    A weight of two axes or more is read as a matrix, (K, C R S) for a convolution, and with d the direction in which
+    SGD of the same momentum would go,
+    value -= lr * weight_decay * value;  value -= lr * sqrt(max(1, rows / columns)) * orthogonalize(d).
+    A step has always the same length: lr alone says how far it goes.
+    With normalize=True the weight is first brought to the length sqrt(K), that of K orthonormal rows; lr is then the
+    share by which it turns. That suits weights before a batch norm, which does not feel their length.
+
+    It is meant for the weights between the first layer and the last. The others go into a group with
+    ``"orthogonal": False``, which is plain `SGD`, with an "lr_scale" of its own:
+    ``Muon([{"params": filters}, {"params": others, "orthogonal": False, "lr_scale": 0.5}], lr=0.1)``.
+    Jordan, Muon: An optimizer for hidden layers in neural networks (2024); defaults and form as torch.optim.Muon.
+    ValueError names the argument that is out of range.
+    """
+
+    def __init__(self, params, lr=1e-3, momentum=0.95, weight_decay=0.1, nesterov=True, ns_steps=5, normalize=False,
+                 orthogonal=True, backend="cpu"):
+        Optimizer.__init__(self, params, lr, backend, momentum=momentum, dampening=0.0, weight_decay=weight_decay,
+                           nesterov=nesterov, ns_steps=ns_steps, normalize=normalize, orthogonal=orthogonal)
+
+    def check(self, options):
+        super().check(options)
+        if not isinstance(options["ns_steps"], int) or options["ns_steps"] < 1:
+            raise ValueError(f"{self._name}: ns_steps must be an integer of at least 1, got {options['ns_steps']!r}")
+        for parameter in options["params"] if options["orthogonal"] else ():
+            if parameter.value.ndim < 2:
+                raise ValueError(f"{self._name}: a parameter of shape {parameter.shape} is no matrix; put it into a "
+                                 "group with 'orthogonal': False")
+
+    def update(self, parameter, options, state, lr):
+        if not options["orthogonal"]:
+            super().update(parameter, options, state, lr)
+            return
+        value, momentum = parameter.value, options["momentum"]
+        velocity = state.setdefault("momentum_buffer", np.zeros_like(value))
+        velocity *= momentum
+        velocity += parameter.grad
+        direction = parameter.grad + momentum * velocity if options["nesterov"] else velocity
+        rows = direction.reshape(len(value), -1)
+        length = lr * max(1, rows.shape[0] / rows.shape[1]) ** 0.5
+        value *= 1 - lr * options["weight_decay"]
+        if options["normalize"]:
+            value *= len(value) ** 0.5 / np.linalg.norm(value)
+        value -= length * orthogonalize(rows, options["ns_steps"], self.ops).reshape(value.shape)
+
+
+def orthogonalize(matrix, steps=5, ops=None):
+    """About the nearest matrix with orthonormal rows, or columns where it has fewer of them: U V' for U S V'.
+
+    `steps` times X = a X + (b A + c A A) X with A = X X', from X = matrix / norm: a polynomial that drives all
+    singular values towards one, and with these quick coefficients leaves them between 0.7 and 1.2.
+    Jordan, Muon (2024), with its coefficients; Bernstein and Newhouse, Old Optimizer, New Norm (2024), appendix A.
+    """
+    ops = ops or kernels.load("cpu")
+    x = matrix / (np.linalg.norm(matrix) + 1e-7)
+    wide = x.shape[0] <= x.shape[1]
+    x = np.ascontiguousarray(x if wide else x.T)
+    for _ in range(steps):
+        square = ops.linear_forward(x, x)  # x x'
+        x = 3.4445 * x + ops.linear_backward_input(-4.775 * square + 2.0315 * ops.linear_forward(square, square), x)
+    return x if wide else x.T
+
+
 def decay_groups(params):
     """Two groups: weights (two axes and more), which decay as the optimiser is told, and the rest, which do not.
 

@@ -65,20 +65,22 @@ def random_moves(seed, epoch, index, height, width, crop=0, flip=False, cutout=0
     return moves
 
 
-def fill_batch(out, images, index, moves, scale, shift):
-    """Writes the images that `index` selects into `out`: moved as `moves` tells, normalised, zero outside the image.
+def fill_batch(out, images, index, moves, scale, shift, reflect=False):
+    """Writes the images that `index` selects into `out`: moved as `moves` tells, normalised, and outside the image zero
+    or, with `reflect`, the mirror image of what is inside.
 
     out : float32 (N, C, H, W), channels-last in memory;  images : uint8 or float32 (count, C, H, W), contiguous
     index : int64 (N,), each below count;  moves : int64 (N, 7), as `random_moves` gives them
     scale : float32 (C,) and shift : float32 (C, H, W), as `Normalize.scale_shift` gives them; y = x * scale + shift.
-    Padding and cut-out squares are zero after normalisation. The arguments come from the loader, which checked them.
+    Zeros are zeros after normalisation; to reflect, no move may exceed what the image holds beside its border row: 2
+    abs(top) < H and 2 abs(left) < W. The arguments come from the loader, which checked them.
     """
     # No work to speak of, so that it stays in this one thread: the others are busy training.
-    launch(_fill, len(index), out.transpose(0, 2, 3, 1), images, index, moves, scale, shift, work=0)
+    launch(_fill, len(index), out.transpose(0, 2, 3, 1), images, index, moves, scale, shift, reflect, work=0)
 
 
 @jit
-def _fill(i, slot, out, images, index, moves, scale, shift):
+def _fill(i, slot, out, images, index, moves, scale, shift, reflect):
     # out (N, H, W, C); images (count, C, H, W); index (N,); moves (N, 7); scale (C,); shift (C, H, W)
     _, height, width, channels = out.shape
     image = images[index[i]]
@@ -88,7 +90,9 @@ def _fill(i, slot, out, images, index, moves, scale, shift):
     for p in range(height):
         y = p + top
         row = out[i, p]
-        if y < 0 or y >= height:
+        if reflect:
+            y = _mirrored(y, height)
+        elif y < 0 or y >= height:
             row[:] = 0
             continue
         if last - first < width:
@@ -98,7 +102,21 @@ def _fill(i, slot, out, images, index, moves, scale, shift):
             for c in range(channels):
                 row[q, c] = image[c, y, x] * scale[c] + shift[c, y, x]
             q += step
+        if reflect and last - first < width:
+            for q in range(width):
+                x = left + (width - 1 - q if flip else q)
+                if x < first or x >= last:  # its mirror image is in this row already
+                    seen = q + step * (_mirrored(x, width) - x)
+                    for c in range(channels):
+                        row[q, c] = row[seen, c]
     for p in range(moves[i, 3], moves[i, 4]):
         for q in range(moves[i, 5], moves[i, 6]):
             for c in range(channels):
                 out[i, p, q, c] = 0
+
+
+@jit
+def _mirrored(place, size):
+    # the place inside the image that is seen at this one, which may lie outside; the border itself is not repeated
+    place = abs(place)
+    return place if place < size else 2 * (size - 1) - place

@@ -17,8 +17,9 @@ class DataLoader:
     images : uint8 or float (count, C, H, W);  labels : integers (count,).  Neither is changed, nor copied where images
         are contiguous uint8 or float32. Without `normalize` the values come as they are, uint8 as 0.0 to 255.0.
     shuffle : another order in every epoch;  drop_last : leave out the last batch where it is not full
-    crop : a random window of the image padded by this many zeros on each side;  cutout : a square of so many pixels a
-        side is blanked. Zeros are zeros after normalisation.
+    crop : a random window of the image padded by this many pixels on each side. They are zero, after normalisation, or
+        with padding_mode="reflect" the mirror image of those inside, as in PyTorch's padding.
+    cutout : a square of so many pixels a side is set to zero, after normalisation.
     flip : True exchanges left and right in half of the images, another half in each epoch; "alternating" does so with a
         random half in every second epoch and with the other half in those between.
     normalize : a `Normalize`, applied in the same pass
@@ -32,7 +33,7 @@ class DataLoader:
     """
 
     def __init__(self, images, labels, batch_size=128, shuffle=True, seed=0, drop_last=False, crop=0, flip=False,
-                 cutout=0, normalize=None, prefetch=1):
+                 cutout=0, normalize=None, prefetch=1, padding_mode="zeros"):
         images = np.ascontiguousarray(check_images(images)).view()
         images.flags.writeable = False  # the kernel compiles once for all images, read-only or not
         self.images, self.labels = images, check_labels(labels, len(images))
@@ -42,6 +43,12 @@ class DataLoader:
         self.seed, self.prefetch = _whole("seed", seed, 0, 2**63 - 1), _whole("prefetch", prefetch, 0)
         if flip not in (False, True, "alternating"):
             raise ValueError(f'DataLoader: flip={flip!r}, expected False, True or "alternating"')
+        if padding_mode not in ("zeros", "reflect"):
+            raise ValueError(f'DataLoader: padding_mode={padding_mode!r}, expected "zeros" or "reflect"')
+        if padding_mode == "reflect" and 2 * self.crop >= min(images.shape[2:]):
+            raise ValueError(f"DataLoader: crop={crop} is too much for padding_mode=\"reflect\" and images of shape "
+                             f"{images.shape[1:]}; it must be below half of their height and width")
+        self.padding_mode = padding_mode
         self.shuffle, self.drop_last, self.flip, self.normalize = shuffle, drop_last, flip, normalize
         self.epoch = 0
         if len(self) == 0:
@@ -88,7 +95,7 @@ class DataLoader:
         _, channels, height, width = self.images.shape
         moves = random_moves(self.seed, epoch, index, height, width, self.crop, self.flip, self.cutout)
         x = array.empty_images(len(index), channels, height, width, np.dtype(np.float32))
-        fill_batch(x, self.images, index, moves, self._scale, self._shift)
+        fill_batch(x, self.images, index, moves, self._scale, self._shift, self.padding_mode == "reflect")
         return x, self.labels[index]
 
     def __repr__(self):

@@ -102,6 +102,23 @@ def test_one_pass_equals_numpy(shape, dtype, options):
     np.testing.assert_allclose(out, reference(images, index, moves, scale, shift), rtol=1e-6, atol=1e-4)
 
 
+@pytest.mark.parametrize("shape", [(7, 3, 6, 9), (7, 1, 5, 5)], ids=str)
+@pytest.mark.parametrize("flip", [False, True])
+def test_reflection_equals_numpy(shape, flip):
+    rng = np.random.default_rng(1)
+    images = rng.integers(0, 256, shape).astype(np.uint8)
+    images.flags.writeable = False
+    index = np.arange(7).repeat(6)
+    moves = random_moves(2, 1, np.arange(len(index)), *shape[2:], crop=2, flip=flip)
+    out = array.empty_images(len(index), *shape[1:])
+    out[...] = np.nan
+    fill_batch(out, images, index, moves, np.ones(shape[1], np.float32), np.zeros(shape[1:], np.float32), True)
+    padded = np.pad(images, ((0, 0), (0, 0), (2, 2), (2, 2)), "reflect")
+    for x, i, (top, left, mirrored, *_) in zip(out, index, moves, strict=True):
+        window = padded[i, :, 2 + top:2 + top + shape[2], 2 + left:2 + left + shape[3]]
+        assert (x == (window[:, :, ::-1] if mirrored else window)).all()
+
+
 def test_windows_that_see_nothing_are_zero():
     images = np.ones((1, 2, 3, 3), np.uint8)
     images.flags.writeable = False

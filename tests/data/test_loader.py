@@ -196,6 +196,8 @@ def test_the_program_ends_with_an_iterator_open():
     ({"batch_size": 54, "drop_last": True}, ValueError, "no batch: 53 images are fewer than batch_size=54"),
     ({"crop": -1}, ValueError, "DataLoader: crop=-1, expected from 0 to 5"),
     ({"crop": 6}, ValueError, "DataLoader: crop=6, expected from 0 to 5"),
+    ({"padding_mode": "mirror"}, ValueError, """DataLoader: padding_mode='mirror', expected "zeros" or "reflect\""""),
+    ({"crop": 3, "padding_mode": "reflect"}, ValueError, 'DataLoader: crop=3 is too much for padding_mode="reflect"'),
     ({"flip": "both"}, ValueError, "DataLoader: flip='both', expected False, True or \"alternating\""),
     ({"cutout": -1}, ValueError, "DataLoader: cutout=-1, expected from 0 to 14"),
     ({"seed": -1}, ValueError, "DataLoader: seed=-1, expected from 0 to"),
