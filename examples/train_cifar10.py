@@ -11,8 +11,19 @@ from pathlib import Path
 import fastnet
 from fastnet import data, models, optim, plot, schedules
 
+
+def muon(params, lr):
+    """Muon for the filters of the convolutions, SGD for all else."""
+    filters = [p for p in params if p.value.ndim == 4]
+    others = [p for p in params if p.value.ndim != 4]
+    return optim.Muon([{"params": filters, "weight_decay": 0.0},
+                       {"params": others, "orthogonal": False, "lr_scale": 2.0, "weight_decay": 5e-4}],
+                      lr, momentum=0.9, ns_steps=3)
+
+
 OPTIMIZERS = {  # the default learning rate, and how it is made
-    "sgd": (0.15, lambda params, lr: optim.SGD(params, lr, momentum=0.9, weight_decay=5e-4, nesterov=True)),
+    "muon": (0.085, muon),
+    "sgd": (0.2, lambda params, lr: optim.SGD(params, lr, momentum=0.9, weight_decay=5e-4, nesterov=True)),
     "adam": (2e-3, lambda params, lr: optim.Adam(params, lr)),
     "adamw": (2e-3, lambda params, lr: optim.AdamW(params, lr, weight_decay=0.05)),
 }
@@ -23,9 +34,9 @@ def parse(argv):
     """The arguments of the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", choices=models.__all__, default="quick_convnet")
-    parser.add_argument("--epochs", type=int, default=4)
-    parser.add_argument("--batch-size", type=int, default=128)
-    parser.add_argument("--optimizer", choices=OPTIMIZERS, default="sgd")
+    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--batch-size", type=int, default=256)
+    parser.add_argument("--optimizer", choices=OPTIMIZERS, default="muon")
     parser.add_argument("--lr", type=float, help="highest learning rate (default: the optimizer's own)")
     parser.add_argument("--seed", type=int, default=0, help="fixes weights, order and augmentation")
     parser.add_argument("--data", help='folder or archive with CIFAR-10, or "generated"')
@@ -69,15 +80,15 @@ def main(argv=None):
     fastnet.manual_seed(args.seed)
     train, test = load(args)
     normalize = data.Normalize.per_channel(train.images)
-    batches = data.DataLoader(train.images, train.labels, args.batch_size, seed=args.seed, crop=2, flip="alternating",
-                              normalize=normalize)
+    batches = data.DataLoader(train.images, train.labels, args.batch_size, seed=args.seed, crop=2,
+                              padding_mode="reflect", flip="alternating", normalize=normalize)
     test_batches = data.DataLoader(test.images, test.labels, 256, shuffle=False, normalize=normalize)
 
     net = getattr(models, args.model)(len(train.classes))
     print(fastnet.summary(net, (args.batch_size, 3, 32, 32)), flush=True)
     lr, make_optimizer = OPTIMIZERS[args.optimizer]
     lr = args.lr or (lr / 3 if args.model in UNNORMALISED else lr)
-    schedule = schedules.one_cycle(lr, args.epochs * len(batches), pct_start=0.23, div_factor=5,
+    schedule = schedules.one_cycle(lr, args.epochs * len(batches), pct_start=0.1, div_factor=5,
                                    anneal_strategy="linear")
     loss = fastnet.CrossEntropyLoss(label_smoothing=0.1)
     trainer = fastnet.Trainer(net, loss, make_optimizer(net.parameters(), lr), [

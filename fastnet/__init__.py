@@ -28,7 +28,7 @@ from fastnet.layers import (
     Softmax,
 )
 from fastnet.losses import CrossEntropyLoss, MSELoss
-from fastnet.optim import SGD, Adam, AdamW
+from fastnet.optim import SGD, Adam, AdamW, Muon
 from fastnet.parameter import Parameter
 from fastnet.plan import Plan
 from fastnet.summary import Explanation, Summary, explain, summary
@@ -55,8 +55,8 @@ __all__ = [
     "Adam", "AdamW", "AdaptiveAvgPool2d", "Add", "AvgPool2d", "BatchNorm1d", "BatchNorm2d", "Callback", "Checkpoint",
     "Concat", "Conv2d", "CrossEntropyLoss", "Dropout", "EarlyStopping", "Explanation", "Flatten", "Graph", "History",
     "Identity", "JsonLines", "Layer", "LearningRateSchedule", "Linear", "LogSoftmax", "MSELoss", "MaxPool2d", "Merge",
-    "NonFiniteError", "Parallel", "Parameter", "Plan", "Progress", "ReLU", "Residual", "SGD", "SaveBest", "Sequential",
-    "Softmax", "Summary", "Trainer", "WeightAverage", "data", "evaluate", "exact", "explain", "init", "kernels",
-    "layers", "load_weights", "losses", "manual_seed", "models", "optim", "predict", "save_weights", "schedules",
-    "summary", "training",
+    "Muon", "NonFiniteError", "Parallel", "Parameter", "Plan", "Progress", "ReLU", "Residual", "SGD", "SaveBest",
+    "Sequential", "Softmax", "Summary", "Trainer", "WeightAverage", "data", "evaluate", "exact", "explain", "init",
+    "kernels", "layers", "load_weights", "losses", "manual_seed", "models", "optim", "predict", "save_weights",
+    "schedules", "summary", "training",
 ]

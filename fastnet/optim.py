@@ -253,9 +253,10 @@ class Muon(SGD):
     """
 
     def __init__(self, params, lr=1e-3, momentum=0.95, weight_decay=0.1, nesterov=True, ns_steps=5, normalize=False,
-                 orthogonal=True, backend="cpu"):
-        Optimizer.__init__(self, params, lr, backend, momentum=momentum, dampening=0.0, weight_decay=weight_decay,
-                           nesterov=nesterov, ns_steps=ns_steps, normalize=normalize, orthogonal=orthogonal)
+                 orthogonal=True, max_norm=None, backend="cpu"):
+        Optimizer.__init__(self, params, lr, max_norm, backend, momentum=momentum, dampening=0.0,
+                           weight_decay=weight_decay, nesterov=nesterov, ns_steps=ns_steps, normalize=normalize,
+                           orthogonal=orthogonal)
 
     def check(self, options):
         super().check(options)
@@ -266,15 +267,19 @@ class Muon(SGD):
                 raise ValueError(f"{self._name}: a parameter of shape {parameter.shape} is no matrix; put it into a "
                                  "group with 'orthogonal': False")
 
-    def update(self, parameter, options, state, lr):
+    def update(self, value, grad, options, state, lr, scale):
         if not options["orthogonal"]:
-            super().update(parameter, options, state, lr)
+            super().update(value, grad, options, state, lr, scale)
             return
-        value, momentum = parameter.value, options["momentum"]
-        velocity = state.setdefault("momentum_buffer", np.zeros_like(value))
+        momentum = options["momentum"]
+        if scale != 1:
+            grad = scale * grad
+        if "momentum_buffer" not in state:
+            state["momentum_buffer"] = np.zeros_like(value)
+        velocity = state["momentum_buffer"]
         velocity *= momentum
-        velocity += parameter.grad
-        direction = parameter.grad + momentum * velocity if options["nesterov"] else velocity
+        velocity += grad
+        direction = grad + momentum * velocity if options["nesterov"] else velocity
         rows = direction.reshape(len(value), -1)
         length = lr * max(1, rows.shape[0] / rows.shape[1]) ** 0.5
         value *= 1 - lr * options["weight_decay"]
