@@ -96,7 +96,7 @@ def main(argv=None):
         fastnet.Progress(),
         fastnet.JsonLines(args.out / "history.jsonl"),
     ])
-    # The test images are only watched while training: nothing is chosen by them.
+    # The test images are only watched while training: a run chooses nothing by them.
     history = trainer.fit(batches, args.epochs, validation=test_batches)
 
     fastnet.save_weights(net, args.out / "weights.npz")

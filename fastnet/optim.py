@@ -284,7 +284,7 @@ class Muon(SGD):
         length = lr * max(1, rows.shape[0] / rows.shape[1]) ** 0.5
         value *= 1 - lr * options["weight_decay"]
         if options["normalize"]:
-            value *= len(value) ** 0.5 / np.linalg.norm(value)
+            value *= len(value) ** 0.5 / (np.linalg.norm(value) + 1e-7)
         value -= length * orthogonalize(rows, options["ns_steps"], self.ops).reshape(value.shape)
 
 

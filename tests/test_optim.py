@@ -216,7 +216,7 @@ def test_muon_by_hand(backend, nesterov, normalize):
         velocity = 0.5 * velocity + gradient
         value *= 1 - 0.1 * 0.2
         if normalize:
-            value *= 6**0.5 / np.sqrt((value**2).sum())
+            value *= 6**0.5 / (np.sqrt((value**2).sum()) + 1e-7)
         value -= 0.1 * 1.5**0.5 * orthogonalize(gradient + 0.5 * velocity if nesterov else velocity, steps=3)
         np.testing.assert_allclose(weight.value.reshape(6, 4), value, rtol=1e-12)
 

@@ -22,7 +22,7 @@ _FEWEST_TILES, _MOST_TILES = 24, 96
 # Shares of the batch that are summed on their own: at most so many, and of no fewer tiles.
 _PARTS, _TILES_OF_PART = 16, 64
 # Otherwise: bytes of transforms that are held at a time, and tiles that a block transforms.
-_HELD_BYTES = 12 << 20
+_HELD_BYTES = 24 << 20
 _TILES_OF_BLOCK = 16
 # Integers that a block keeps: a run for the register tile, and what of x and dy is still to be fetched.
 _STATE = 9
