@@ -114,8 +114,8 @@ def predict_six_times(net, images, labels, normalize):
 def parse(argv):
     """The arguments of the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--epochs", type=int, default=17)
-    parser.add_argument("--widths", type=int, nargs=3, default=(64, 128, 256), help="channels of the three blocks")
+    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--widths", type=int, nargs=3, default=(64, 256, 256), help="channels of the three blocks")
     parser.add_argument("--seed", type=int, default=0, help="fixes weights, order and augmentation")
     parser.add_argument("--data", help='folder or archive with CIFAR-10, or "generated"')
     parser.add_argument("--out", type=Path, default=Path("runs/cifar10_fast"), help="folder for what is written")
@@ -140,7 +140,7 @@ def main(argv=None):
     train, test = load(args)
     normalize = data.Normalize.per_channel(train.images)
     batches = data.DataLoader(train.images, train.labels, min(BATCH_SIZE, len(train)), seed=args.seed, drop_last=True,
-                              crop=3, padding_mode="reflect", flip="alternating", normalize=normalize)
+                              crop=2, padding_mode="reflect", flip="alternating", normalize=normalize)
     test_batches = data.DataLoader(test.images, test.labels, BATCH_SIZE, shuffle=False, normalize=normalize)
 
     net = make_net(normalize(train.images[:5000]), args.widths, len(train.classes))
