@@ -108,10 +108,9 @@ def make_tile(rows, halves):
             acc = part.loop(runs, acc, run)
             lower = _lower_bound(builder, vector, relu_)
             acc = [_at_least(builder, lower, v) for v in acc]
-            places = builder.gep(at, [at0])
 
             def row_at(i):
-                return builder.gep(c, [builder.load(builder.gep(places, [I64(i)]))])
+                return builder.gep(c, [builder.load(builder.gep(at, [builder.add(at0, I64(i))]))])
 
             whole = builder.and_(builder.icmp_signed(">=", m, I64(rows)),
                                  builder.icmp_signed(">=", n, I64(vectors * vector.count)))

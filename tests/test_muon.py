@@ -1,0 +1,80 @@
+"""Muon: its step by hand, the polynomial that makes it orthogonal, and PyTorch as outside judge."""
+import numpy as np
+import pytest
+
+from fastnet import kernels
+from fastnet.optim import SGD, Muon, orthogonalize
+
+from .test_optim import parameters
+
+
+@pytest.fixture(params=kernels.BACKENDS)
+def backend(request):
+    return request.param
+
+
+@pytest.mark.parametrize("shape", [(6, 10), (10, 6), (5, 5), (1, 4), (4, 1)], ids=str)
+def test_orthogonalize_drives_all_singular_values_towards_one(backend, shape):
+    matrix = np.random.default_rng(0).normal(size=shape)
+    left, values, right = np.linalg.svd(matrix, full_matrices=False)
+    values /= np.linalg.norm(values)
+    for _ in range(5):
+        values = 3.4445 * values - 4.775 * values**3 + 2.0315 * values**5
+    assert 0.6 < values.min() and values.max() < 1.3
+    result = orthogonalize(matrix, ops=kernels.load(backend))
+    np.testing.assert_allclose(result, left * values @ right, atol=1e-6)
+    assert not orthogonalize(0 * matrix, ops=kernels.load(backend)).any()
+
+
+@pytest.mark.parametrize("normalize", [False, True])
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_muon_by_hand(backend, nesterov, normalize):
+    weight, = parameters(shapes=((6, 1, 2, 2),))  # a tall matrix, whose steps are longer
+    value, velocity, rng = weight.value.reshape(6, 4).copy(), np.zeros((6, 4)), np.random.default_rng(1)
+    optimizer = Muon([weight], lr=0.1, momentum=0.5, weight_decay=0.2, nesterov=nesterov, ns_steps=3,
+                     normalize=normalize, backend=backend)
+    for _ in range(3):
+        weight.grad = rng.normal(size=weight.shape)
+        optimizer.step()
+        gradient = weight.grad.reshape(6, 4)
+        velocity = 0.5 * velocity + gradient
+        value *= 1 - 0.1 * 0.2
+        if normalize:
+            value *= 6**0.5 / (np.sqrt((value**2).sum()) + 1e-7)
+        value -= 0.1 * 1.5**0.5 * orthogonalize(gradient + 0.5 * velocity if nesterov else velocity, steps=3)
+        np.testing.assert_allclose(weight.value.reshape(6, 4), value, rtol=1e-12)
+
+
+def test_muon_agrees_with_torch():
+    torch = pytest.importorskip("torch", "2.9")
+    ours = parameters(shapes=((6, 10), (10, 6)))
+    theirs = [torch.tensor(parameter.value.copy(), requires_grad=True) for parameter in ours]
+    optimizer, judge = Muon(ours, lr=0.05), torch.optim.Muon(theirs, lr=0.05)
+    rng = np.random.default_rng(1)
+    for _ in range(5):
+        for parameter, other in zip(ours, theirs, strict=True):
+            parameter.grad = rng.normal(size=parameter.shape)
+            other.grad = torch.tensor(parameter.grad.copy())
+        optimizer.step()
+        judge.step()
+    for parameter, other in zip(ours, theirs, strict=True):  # PyTorch computes the products in bfloat16
+        np.testing.assert_allclose(parameter.value, other.detach().numpy(), atol=0.01)
+
+
+def test_muon_clips_what_it_adds_to_its_momentum(backend):
+    filters, = parameters(shapes=((4, 3, 2, 2),))
+    optimizer = Muon([filters], lr=0.1, max_norm=0.5, backend=backend)
+    optimizer.step()
+    clipped = filters.grad * 0.5 / (np.linalg.norm(filters.grad) + 1e-6)
+    np.testing.assert_allclose(optimizer.state_dict()["0.momentum_buffer"], clipped, rtol=1e-12)
+
+
+def test_muon_leaves_other_groups_to_sgd(backend):
+    (weight, bias), (_, judge) = parameters(), parameters()
+    optimizer = Muon([{"params": [weight]}, {"params": [bias], "orthogonal": False, "lr_scale": 2.0}], lr=0.1,
+                     momentum=0.8, weight_decay=0.3, backend=backend)
+    sgd = SGD([judge], lr=0.2, momentum=0.8, weight_decay=0.3, nesterov=True, backend=backend)
+    for _ in range(3):
+        optimizer.step()
+        sgd.step()
+    np.testing.assert_array_equal(bias.value, judge.value)
