@@ -8,6 +8,8 @@ from operator import is_
 
 import numpy as np
 
+from fastnet.replays import Replays
+
 
 class Store:
     """The packed weights of one net, shared by its plans and by all threads that run it."""
@@ -31,6 +33,7 @@ class Packed:
         self._watcher = ops.watcher()
         self._entries = {}
         self._replaced = False
+        self.replays = Replays()
 
     def outdated(self):
         """Whether any array that something was packed from has changed, or was replaced by another."""

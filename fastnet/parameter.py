@@ -1,6 +1,8 @@
 """A parameter: an array that training changes, and its gradient."""
 import numpy as np
 
+from fastnet import changes
+
 
 class Parameter:
     """`value`, a contiguous float32 or float64 array of its own, and `grad`, which each backward pass assigns.
@@ -11,7 +13,7 @@ class Parameter:
     TypeError for values that are not real numbers.
     """
 
-    __slots__ = ("value", "_grad", "_requires_grad")
+    __slots__ = ("_value", "_grad", "_requires_grad")
 
     def __init__(self, value, requires_grad=True):
         value = np.asarray(value)
@@ -20,6 +22,16 @@ class Parameter:
         wanted = np.float64 if value.dtype == np.float64 else np.float32
         self.value = np.array(value, dtype=wanted, order="C")
         self.requires_grad = requires_grad
+
+    @property
+    def value(self):
+        """The numbers."""
+        return self._value
+
+    @value.setter
+    def value(self, value):
+        self._value = value
+        changes.note()
 
     @property
     def requires_grad(self):

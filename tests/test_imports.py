@@ -13,11 +13,13 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # What each part of the package may import: of the package itself, and of what is installed beside it.
 INSIDE = {
     "kernels": {"kernels"},
-    "parameter": set(),
+    "parameter": {"changes"},
     "init": set(),
-    "packed": set(),
+    "changes": set(),
+    "packed": {"replays"},
     "plan": {"kernels", "parameter"},
-    "layers": {"kernels", "parameter", "init", "packed", "plan", "layers"},
+    "replays": {"kernels", "plan", "changes"},
+    "layers": {"changes", "kernels", "parameter", "init", "packed", "plan", "layers"},
     "losses": {"kernels", "parameter"},
     "optim": {"kernels", "parameter"},
     "schedules": {"kernels", "parameter"},

@@ -64,6 +64,8 @@ Element-wise and shape, any shape
     add(a, b, relu=False, mask=None) -> a + b
     concat(arrays) -> joined along axis 1
     split(x, sizes) -> list of arrays cut along axis 1: the backward of concat
+    flatten(x) -> rows of shape (N, C H W)
+    unflatten(y, shape) -> images of that shape (N, C, H, W), from rows: the backward of flatten
 
 Scores, x is (N, C)
     softmax_forward(x) -> y
@@ -71,6 +73,13 @@ Scores, x is (N, C)
     log_softmax_forward(x) -> y
     log_softmax_backward(dy, y) -> dx
     softmax_cross_entropy(logits, labels, label_smoothing=0.0) -> mean loss (float), dlogits
+
+Doing the same again
+    record(run, x) -> y, again
+        y is ``run(x)``, where `run` makes an array from x by operations of this backend alone; ``again(x)`` does the
+        same quicker, for any x of that shape and dtype, or gives None where it cannot at the moment; `again` is None
+        where there is no quicker way. What `run` does besides is not done again; other arrays are read anew, except
+        those that were packed. Any number of threads may call `again`
 
 Weights
     watcher() -> an object with two methods: add(arrays), and changed(), which tells whether any of those arrays holds
@@ -99,7 +108,7 @@ OPS = (
     "maxpool2d_forward", "maxpool2d_inference", "maxpool2d_backward", "avgpool2d_forward", "avgpool2d_backward",
     "global_avgpool_forward", "global_avgpool_backward",
     "batchnorm_forward", "batchnorm_backward", "batchnorm_inference",
-    "relu_forward", "relu_backward", "dropout", "add", "concat", "split",
+    "relu_forward", "relu_backward", "dropout", "add", "concat", "split", "flatten", "unflatten", "record",
     "softmax_forward", "softmax_backward", "log_softmax_forward", "log_softmax_backward", "softmax_cross_entropy",
     "watcher", "sgd_update", "adam_update", "sum_of_squares",
 )

@@ -4,7 +4,7 @@ from textwrap import indent
 
 import numpy as np
 
-from fastnet import kernels
+from fastnet import changes, kernels
 from fastnet.parameter import Parameter
 
 _load = functools.cache(kernels.load)
@@ -74,6 +74,15 @@ class Layer:
     def label(self):
         """The layer as errors and tables call it: `Conv2d "3"`."""
         return f'{type(self).__name__} "{self.name}"' if self.name else type(self).__name__
+
+    def __setattr__(self, name, value):
+        object.__setattr__(self, name, value)
+        if name != "saved":
+            changes.note()
+
+    def __delattr__(self, name):
+        object.__delattr__(self, name)
+        changes.note()
 
     # The tree of layers
 

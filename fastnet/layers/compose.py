@@ -63,6 +63,9 @@ class Sequential(Layer):
         if training:
             y, kept = plan.forward(x, end)
             self.saved = (plan, kept)
+        elif packed is None and end is None:
+            packed = self._packed.current(self.ops)
+            y = packed.replays.run(self, plan, x, lambda x: plan.infer(x, packed))
         else:
             y = plan.infer(x, self._packed.current(self.ops) if packed is None else packed, end)
         return y if add is None or end else self.ops.add(y, add, relu)

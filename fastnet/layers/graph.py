@@ -21,7 +21,7 @@ class Graph(Layer):
     kind = "graph"
 
     def __init__(self, nodes):
-        self.nodes = {}
+        self._nodes = {}
         for name, entry in nodes.items():
             if not isinstance(name, str) or not name or "." in name or name == "input":
                 raise ValueError(f'{self.label}: an entry needs a name without dots that is not "input", got {name!r}')
@@ -34,20 +34,25 @@ class Graph(Layer):
             if not inputs or (len(inputs) > 1 and not isinstance(layer, Merge)):
                 raise ValueError(f"{self.label}: entry {name!r} needs {'an input' if not inputs else 'one input'}, got "
                                  f"{list(inputs)}{'; Add() and Concat() join several' if inputs else ''}")
-            self.nodes[name] = (layer, inputs)
-        if not self.nodes:
+            self._nodes[name] = (layer, inputs)
+        if not self._nodes:
             raise ValueError(f"{self.label}: expected at least one entry, got none")
-        self.output = list(self.nodes)[-1]
+        self.output = list(self._nodes)[-1]
         self.order = self._sorted()
-        last = {source: name for name in self.order for source in self.nodes[name][1]}
+        last = {source: name for name in self.order for source in self._nodes[name][1]}
         self.last_uses = {name: [source for source in last if last[source] == name] for name in self.order}
         self.adopt()
+
+    @property
+    def nodes(self):
+        """A copy of the dictionary the graph was made from: entries are sorted once and for all."""
+        return dict(self._nodes)
 
     def _sorted(self):
         """The names, each after its inputs."""
         order, done = [], {"input"}
-        while len(order) < len(self.nodes):
-            ready = [name for name, (_, inputs) in self.nodes.items() if name not in done and done.issuperset(inputs)]
+        while len(order) < len(self._nodes):
+            ready = [name for name, (_, inputs) in self._nodes.items() if name not in done and done.issuperset(inputs)]
             if not ready:
                 raise ValueError(f"{self.label}: {self._trouble(done)}")
             order += ready
@@ -57,26 +62,26 @@ class Graph(Layer):
             if name not in needed:
                 raise ValueError(f"{self.label}: nothing leads from entry {name!r} to the last one, {self.output!r}, "
                                  "which gives the output")
-            needed.update(self.nodes[name][1])
+            needed.update(self._nodes[name][1])
         return order
 
     def _trouble(self, done):
         """Why the entries that are not done cannot be: walking from input to input ends in a gap or a circle."""
-        path = [next(name for name in self.nodes if name not in done)]
+        path = [next(name for name in self._nodes if name not in done)]
         while path[-1] not in path[:-1]:
-            path.append(next(source for source in self.nodes[path[-1]][1] if source not in done))
-            if path[-1] not in self.nodes:
+            path.append(next(source for source in self._nodes[path[-1]][1] if source not in done))
+            if path[-1] not in self._nodes:
                 return (f"entry {path[-2]!r} has the unknown input {path[-1]!r}; there are "
-                        f"{', '.join(map(repr, ['input', *self.nodes]))}")
+                        f"{', '.join(map(repr, ['input', *self._nodes]))}")
         return f"the entries go round in a circle: {' <- '.join(path[path.index(path[-1]):])}"
 
     def named_children(self):
-        return [(name, layer) for name, (layer, _) in self.nodes.items()]
+        return [(name, layer) for name, (layer, _) in self._nodes.items()]
 
     def forward(self, x, training=False, packed=None):
         values = {"input": x}
         for name in self.order:
-            layer, given = self.nodes[name][0], self._given(name, values)
+            layer, given = self._nodes[name][0], self._given(name, values)
             values[name] = layer.forward(given, True) if training else infer(layer, given, packed)
             for source in self.last_uses[name]:
                 del values[source]
@@ -88,7 +93,7 @@ class Graph(Layer):
         self.take_saved()
         gradients = {self.output: dy}
         for name in reversed(self.order):
-            layer, inputs = self.nodes[name]
+            layer, inputs = self._nodes[name]
             wanted = need_dx or set(inputs) != {"input"}
             parts = layer.backward(gradients.pop(name), wanted)
             if not wanted:
@@ -102,7 +107,7 @@ class Graph(Layer):
 
     def inner_shapes(self, input_shape):
         shapes = self._shapes(input_shape)
-        return {name: self._given(name, shapes) for name in self.nodes}
+        return {name: self._given(name, shapes) for name in self._nodes}
 
     def multiply_adds(self, input_shape):
         return inner_multiply_adds(self, input_shape)
@@ -111,15 +116,15 @@ class Graph(Layer):
         """The output shape of each entry, and of the input, by name."""
         shapes = {"input": tuple(input_shape)}
         for name in self.order:
-            shapes[name] = self.nodes[name][0].output_shape(self._given(name, shapes))
+            shapes[name] = self._nodes[name][0].output_shape(self._given(name, shapes))
         return shapes
 
     def _given(self, name, values):
         """What an entry gets of the values there are: one, or a list of them for a Merge."""
-        layer, inputs = self.nodes[name]
+        layer, inputs = self._nodes[name]
         return [values[source] for source in inputs] if isinstance(layer, Merge) else values[inputs[0]]
 
     def __repr__(self):
         """Each entry with its inputs, one a line."""
-        lines = [f"({name}): {layer!r} <- {', '.join(inputs)}" for name, (layer, inputs) in self.nodes.items()]
+        lines = [f"({name}): {layer!r} <- {', '.join(inputs)}" for name, (layer, inputs) in self._nodes.items()]
         return f"{type(self).__name__}(\n" + indent("\n".join(lines), "  ") + "\n)"

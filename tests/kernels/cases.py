@@ -118,6 +118,13 @@ ELEMENTWISE = [
     Case("concat", "images", ((2, 16, 3, 5), (2, 1, 3, 5), (2, 5, 3, 5)), {}),
     Case("concat", "rows", ((4, 3), (4, 17)), {}),
     Case("concat", "one", ((2, 3, 2, 2),), {}),
+    Case("concat", "sequences", ((2, 3, 5), (2, 1, 5)), {}),
+    Case("flatten", "images", ((3, 37, 5, 7),), {}),
+    Case("flatten", "whole-vectors", ((2, 32, 4, 8),), {}),
+    Case("flatten", "one-pixel", ((2, 5, 1, 1),), {}),
+    Case("unflatten", "images", ((3, 37 * 35),), {"shape": (3, 37, 5, 7)}),
+    Case("unflatten", "whole-vectors", ((2, 1024),), {"shape": (2, 32, 4, 8)}),
+    Case("split", "sequences", ((2, 4, 5),), {"sizes": (3, 1)}),
     Case("split", "images", ((2, 22, 3, 5),), {"sizes": (16, 1, 5)}),
     Case("split", "rows", ((4, 20),), {"sizes": [3, 17]}),
     Case("global_avgpool_forward", "images", ((3, 33, 5, 7),), {}),
@@ -137,7 +144,7 @@ CASES = [*CONVOLUTIONS, *LINEARS, *POOLS, *NORMS, *ELEMENTWISE, *SCORES]
 
 # Sums and products of small integers are exact in these, whatever the order; the others divide or take roots.
 EXACT = ("conv2d_forward", "linear_forward", "maxpool2d_forward", "maxpool2d_inference", "relu_forward", "dropout",
-         "add", "concat", "split", "sum_of_squares")
+         "add", "concat", "split", "flatten", "unflatten", "sum_of_squares")
 
 # These have no backward operation.
 NO_GRADIENT = ("maxpool2d_inference", "batchnorm_inference", "sum_of_squares")
@@ -222,6 +229,8 @@ def gradients(ops, case, arrays, results, dys):
         return ops.split(dy, [array.shape[1] for array in arrays])
     return {"dropout": lambda: [ops.dropout(dy, **options)],
             "add": lambda: [dy, dy],
+            "flatten": lambda: [ops.unflatten(dy, x.shape)],
+            "unflatten": lambda: [ops.flatten(dy)],
             "split": lambda: [ops.concat(dys)]}[op]()
 
 

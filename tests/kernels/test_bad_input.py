@@ -200,6 +200,14 @@ TABLE = {
         "zero": ((X, (4, 0)), {}, "sizes must be 2 integers of at least 1, got (4, 0)"),
         "one axis": ((C, (4,)), {}, "split cuts along axis 1, got x of shape (4,)"),
     },
+    "flatten": {
+        "rank": ((ROWS,), {}, "expected x of shape (N, C, H, W), got x of shape (5, 10)"),
+        "empty batch": ((EMPTY,), {}, BATCH.format("x")),
+    },
+    "unflatten": {
+        "size": ((ROWS, (5, 2, 2, 2)), {}, "expected y of shape (5, 8), got y of shape (5, 10)"),
+        "rank": ((ROWS, (5, 10)), {}, "expected x of shape (N, C, H, W), got x of shape (5, 10)"),
+    },
     "softmax_forward": {"rank": ((X,), {}, SCORES.format("x", "(2, 4, 6, 6)"))},
     "softmax_backward": {"y": ((ROWS, ROWS[1:]), {}, SHAPE.format("y", "(5, 10)", "(4, 10)"))},
     "log_softmax_forward": {"empty batch": ((ROWS[:0],), {}, "empty batch: got x of shape (0, 10); give at least one "
@@ -257,4 +265,4 @@ def test_refused_with_the_exact_words(ops, operation, arguments, options, messag
 
 
 def test_every_operation_refuses_something():
-    assert set(TABLE) == set(kernels.OPS) - {"watcher"}  # which takes nothing
+    assert set(TABLE) == set(kernels.OPS) - {"watcher", "record"}  # which take no arrays to compute with

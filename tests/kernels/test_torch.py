@@ -52,6 +52,8 @@ JUDGES = {
     "relu_forward": F.relu,
     "add": lambda a, b, relu=False: F.relu(a + b) if relu else a + b,
     "concat": lambda *arrays: torch.cat(arrays, 1),
+    "flatten": lambda x: torch.flatten(x, 1),
+    "unflatten": lambda y, shape: y.reshape(shape),
     "split": lambda x, sizes: torch.split(x, list(sizes), 1),
     "sum_of_squares": lambda *arrays: torch.cat([array.flatten() for array in arrays]).norm() ** 2,
     "softmax_forward": lambda x: F.softmax(x, 1),

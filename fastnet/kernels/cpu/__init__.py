@@ -3,7 +3,16 @@
 Each file has two storeys: the operation, which checks its arguments, and the kernels it launches, which trust them.
 `_jit` compiles and launches, `simd` has the vector instructions, `array` the memory.
 """
-from fastnet.kernels.cpu.activation import add, concat, dropout, relu_backward, relu_forward, split
+from fastnet.kernels.cpu.activation import (
+    add,
+    concat,
+    dropout,
+    flatten,
+    relu_backward,
+    relu_forward,
+    split,
+    unflatten,
+)
 from fastnet.kernels.cpu.conv import (
     conv2d_algorithm,
     conv2d_backward_input,
@@ -23,6 +32,7 @@ from fastnet.kernels.cpu.pool import (
     maxpool2d_forward,
     maxpool2d_inference,
 )
+from fastnet.kernels.cpu.replay import record
 from fastnet.kernels.cpu.softmax import (
     log_softmax_backward,
     log_softmax_forward,
@@ -36,9 +46,9 @@ from fastnet.kernels.cpu.watch import watcher
 __all__ = [
     "adam_update", "add", "avgpool2d_backward", "avgpool2d_forward", "batchnorm_backward", "batchnorm_forward",
     "batchnorm_inference", "concat", "conv2d_algorithm", "conv2d_backward_input", "conv2d_backward_weight",
-    "conv2d_forward", "conv2d_inference", "conv2d_pack", "dropout", "global_avgpool_backward",
+    "conv2d_forward", "conv2d_inference", "conv2d_pack", "dropout", "flatten", "global_avgpool_backward",
     "global_avgpool_forward", "linear_backward_input", "linear_backward_weight", "linear_forward",
     "log_softmax_backward", "log_softmax_forward", "maxpool2d_backward", "maxpool2d_forward", "maxpool2d_inference",
-    "relu_backward", "relu_forward", "sgd_update", "softmax_backward", "softmax_cross_entropy", "softmax_forward",
-    "split", "sum_of_squares", "watcher",
+    "record", "relu_backward", "relu_forward", "sgd_update", "softmax_backward", "softmax_cross_entropy",
+    "softmax_forward", "split", "sum_of_squares", "unflatten", "watcher",
 ]

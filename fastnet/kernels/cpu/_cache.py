@@ -32,7 +32,7 @@ _announced = _warned = False
 def attach(dispatcher):
     """Give a compiled function a cache; returns the function."""
     if not config.DISABLE_JIT:
-        dispatcher._cache = _KernelCache(dispatcher.py_func)
+        dispatcher._cache = _KernelCache(dispatcher.py_func, dispatcher.targetoptions.get("parallel", False))
     return dispatcher
 
 
@@ -56,8 +56,8 @@ def folder():
 class _KernelCache(NullCache):
     """The part of Numba's cache interface that a dispatcher uses: one file for each kernel and signature."""
 
-    def __init__(self, function):
-        self._function = function
+    def __init__(self, function, parallel):
+        self._function, self._parallel = function, parallel
 
     @property
     def cache_path(self):
@@ -88,7 +88,7 @@ class _KernelCache(NullCache):
 
     def _path(self, sig, codegen):
         entry = hashlib.sha256(repr((str(sig), codegen.magic_tuple())).encode()).hexdigest()[:32]
-        name = f"{self._function.__module__}.{self._function.__qualname__}"
+        name = f"{self._function.__module__}.{self._function.__qualname__}" + "-parallel" * self._parallel
         return folder() / _version(self._function.__code__.co_filename) / f"{name}-{entry}.bin"
 
 

@@ -7,8 +7,10 @@ running thread and chooses its part of scratch memory. `launch` runs all blocks,
 Two short loops, one serial and one over `prange`, drive every kernel. They call it by its address: Numba would
 otherwise compile the kernel's code anew into each loop that names it, which more than doubles the time to compile.
 """
+import contextlib
 import os
 import threading
+from typing import NamedTuple
 
 import numba
 import numpy as np
@@ -46,7 +48,7 @@ def launch(body, blocks, *args, work):
             for block in range(blocks):
                 body(block, 0, *args)
     else:
-        _run(_address(body, args), blocks, args, work)
+        _run(address(body, args), blocks, args, work)
 
 
 class Launch:
@@ -61,25 +63,85 @@ class Launch:
             launch(self.body, self.blocks, *args, work=self.work)
             return
         if self._address is None:
-            self._address = _address(self.body, args)
+            self._address = address(self.body, args)
         _run(self._address, self.blocks, args, self.work)
 
 
 def _run(address, blocks, args, work):
     """Run all blocks of a compiled kernel."""
-    threads = min(_threads(), blocks) if work > SERIAL_WORK else 1
-    if threads > 1:
-        _launch_parallel(address, blocks, threads, args)
+    count = min(threads(), blocks) if work > SERIAL_WORK else 1
+    if _here.recorder is not None:
+        _here.recorder.launched(work, Recorded(address, blocks, count, args))
+    if count > 1:
+        in_parallel(_parallel, address, blocks, count, *args)
     elif blocks:
-        _serial(address, blocks, *args)
+        _serial(address, blocks, 1, *args)
+
+
+class Recorded(NamedTuple):
+    """A launch: the kernel's address, how many blocks on how many threads, and its arguments."""
+
+    address: int
+    blocks: int
+    threads: int
+    args: tuple
+
+
+class Recorder:
+    """What one thread launches, until it is more work, or makes more bytes of arrays, than is worth keeping."""
+
+    def __init__(self, work, size):
+        self.work, self.size = work, size
+        self.launches, self.scratch = [], {}
+        self.complete = True    # whether doing these launches again does all of the work again
+
+    def launched(self, work, launch):
+        self.work -= work
+        if self.work < 0:
+            self.give_up()
+        elif self.complete:
+            self.launches.append(launch)
+
+    def made(self, size):
+        self.size -= size
+        if self.size < 0:
+            self.give_up()
+
+    def give_up(self):
+        self.complete = False
+        self.launches.clear()
+
+
+class _Here(threading.local):
+    recorder = None
+
+
+_here = _Here()
+
+
+@contextlib.contextmanager
+def recording(recorder):
+    """Let a Recorder know of all that this thread launches within the `with` block."""
+    before, _here.recorder = _here.recorder, recorder
+    try:
+        yield
+    finally:
+        _here.recorder = before
+        if before is not None:
+            before.give_up()
+
+
+def recorder():
+    """The Recorder at work in this thread, or None."""
+    return _here.recorder
 
 
 def slots(work):
     """How many slots a launch of this work may use: the size of scratch memory."""
-    return _threads() if work > SERIAL_WORK and not config.DISABLE_JIT else 1
+    return threads() if work > SERIAL_WORK and not config.DISABLE_JIT else 1
 
 
-def _threads():
+def threads():
     """This Python thread's number of threads: numba.get_num_threads, which asks a lock of the operating system at each
     call, from compiled code, which does not."""
     global _count
@@ -93,58 +155,62 @@ def _ask():
     return get_num_threads()
 
 
-def _address(body, args):
+def address(body, args):
     """Where the machine code of a kernel for arguments of these types starts; it is compiled first where it is new."""
     key = body, *[(arg.dtype, arg.ndim) if type(arg) is np.ndarray else type(arg) for arg in args]
-    address = _addresses.get(key)
-    if address is None:
+    place = _addresses.get(key)
+    if place is None:
         if body not in _attached:
             _attached.add(_cache.attach(body))
         signature = (types.int64, types.int64, *map(numba.typeof, args))
         body.compile(signature)  # under Numba's own lock: a second thread finds it done
         result = body.overloads[signature]
-        address = _addresses[key] = result.library.get_pointer_to_function(result.fndesc.llvm_func_name)
-    return address
+        place = _addresses[key] = result.library.get_pointer_to_function(result.fndesc.llvm_func_name)
+    return place
 
 
 @intrinsic
-def _call(typingctx, address, block, slot, args):
-    """Call the kernel at an address; what kernels raise, which is nothing, would be ignored."""
+def call(typingctx, address, block, slot, args):
+    """Call the kernel at an address."""
     for kind in args:
         # An address stands for a dtype and a number of axes; of the strides it knows nothing.
         if isinstance(kind, types.Array) and kind.layout != "C":
             raise TypingError(f"kernels take C-contiguous arrays only, got {kind}: see array.flat")
 
     def emit(context, builder, signature, values):
-        kinds = types.int64, types.int64, *args
-        function = context.call_conv.get_function_type(types.none, kinds)
-        pointer = builder.inttoptr(values[0], function.as_pointer())
-        arguments = [*values[1:3], *cgutils.unpack_tuple(builder, values[3])]
-        context.call_conv.call_function(builder, pointer, types.none, kinds, arguments)
+        call_kernel(context, builder, values[0], args, [*values[1:3], *cgutils.unpack_tuple(builder, values[3])])
         return context.get_dummy_value()
 
     return types.void(types.int64, types.int64, types.int64, args), emit
 
 
-def serial(address, blocks, *args):
-    """All blocks, one after the other."""
-    for block in range(blocks):
-        _call(address, block, 0, args)
+def call_kernel(context, builder, address, kinds, values):
+    """Emit the call of a kernel whose arguments after block and slot have these types; what kernels raise, which is
+    nothing, would be ignored."""
+    kinds = types.int64, types.int64, *kinds
+    function = context.call_conv.get_function_type(types.none, kinds)
+    pointer = builder.inttoptr(address, function.as_pointer())
+    context.call_conv.call_function(builder, pointer, types.none, kinds, values)
 
 
-def parallel(address, blocks, threads, *args):
+def loops(function):
+    """(serial, parallel): a function with a prange compiled to run it in this thread, and in several."""
+    return tuple(map(_cache.attach, (jit(function), numba.njit(**_FLAGS | {"_nrt": True}, parallel=True)(function))))
+
+
+def run_blocks(address, blocks, threads, *args):
     """All blocks, each thread a run of them."""
     for thread in prange(threads):
         slot = numba.int64(thread)  # a prange index is unsigned, and mixing it with integers gives floats
         for block in range(slot * blocks // threads, (slot + 1) * blocks // threads):
-            _call(address, block, slot, args)
+            call(address, block, slot, args)
 
 
-_serial = _cache.attach(jit(serial))
-_parallel = _cache.attach(numba.njit(**_FLAGS | {"_nrt": True}, parallel=True)(parallel))
+_serial, _parallel = loops(run_blocks)
 
 
-def _launch_parallel(address, blocks, threads, args):
+def in_parallel(function, *args):
+    """Call a function that Numba has compiled with parallel loops."""
     global _layer
     if _forked_from is not None:
         raise RuntimeError(
@@ -154,10 +220,10 @@ def _launch_parallel(address, blocks, threads, args):
     if _layer in (None, "workqueue"):
         # That layer aborts the process when two threads launch at once; until the first launch it is unknown.
         with _workqueue_lock:
-            _parallel(address, blocks, threads, *args)
+            function(*args)
             _layer = numba.threading_layer()
     else:
-        _parallel(address, blocks, threads, *args)
+        function(*args)
 
 
 def _after_fork():

@@ -1,4 +1,6 @@
 """Element-wise operations, and joining and cutting along the channels: one pass over memory each."""
+from math import prod
+
 import numpy as np
 
 from fastnet.kernels import checks, counter
@@ -68,7 +70,7 @@ def concat(arrays):
     start = 0
     for i, array in enumerate(arrays):
         array = checks.floating(array, f"arrays[{i}]", like=first)
-        y[:, start: start + array.shape[1]] = array
+        _move_columns(array, 0, y, start, array.shape[1])
         start += array.shape[1]
     return y
 
@@ -79,16 +81,65 @@ def split(x, sizes):
     sizes = checks.split_sizes(x.shape, sizes)
     parts, start = [], 0
     for size in sizes:
-        part = x[:, start: start + size]
-        copy = like(part)
-        copy[...] = part
-        parts.append(copy)
+        parts.append(like(x[:, start: start + size]))
+        _move_columns(x, start, parts[-1], 0, size)
         start += size
     return parts
 
 
+def _move_columns(x, x_start, y, y_start, count):
+    """y[:, y_start: y_start + count] = x[:, x_start: x_start + count], columns being what lies along axis 1."""
+    inner = prod(x.shape[2:]) if x.ndim != 4 else 1  # numbers of a column that lie side by side
+    x_row, y_row = x.shape[1] * inner, y.shape[1] * inner
+    rows = x.size // x_row
+    lines = max(1, _BLOCK // (count * inner))
+    launch(_copy_columns, -(-rows // lines), flat(x), x_start * inner, x_row, flat(y), y_start * inner, y_row,
+           count * inner, rows, lines, work=rows * count * inner)
+
+
+def flatten(x):
+    """x (N, C, H, W) as rows (N, C H W), each in that order."""
+    x = checks.floating(x, "x")
+    n, c, h, w = checks.images(x.shape)
+    y = empty((n, c * h * w), x.dtype)
+    launch(_turn_images, n, flat(x), y.reshape(-1), h * w, c, work=x.size)
+    return y
+
+
+def unflatten(y, shape):
+    """Images of that shape (N, C, H, W) from rows (N, C H W): the way back from `flatten`."""
+    y = checks.floating(y, "y")
+    n, c, h, w = checks.images(shape)
+    checks.has_shape(y, (n, c * h * w), "y")
+    x = empty_images(n, c, h, w, y.dtype)
+    launch(_turn_images, n, flat(y), flat(x), c, h * w, work=y.size)
+    return x
+
+
 def _blocks(x):
     return -(-x.size // _BLOCK)
+
+
+@jit
+def _copy_columns(block, slot, x, x_start, x_row, y, y_start, y_row, count, rows, lines):
+    for row in range(block * lines, min((block + 1) * lines, rows)):
+        source, target = x_start + row * x_row, y_start + row * y_row
+        for i in range(0, count, simd.lanes(x)):
+            simd.store_part(y, target + i, simd.load_part(x, source + i, count - i), count - i)
+
+
+@jit
+def _turn_images(block, slot, x, y, rows, columns):
+    """y = x^T for the matrix (rows, columns) that image `block` is."""
+    start, lanes = block * rows * columns, simd.lanes(x)
+    for i in range(0, rows, lanes):
+        for j in range(0, columns, lanes):
+            if i + lanes <= rows and j + lanes <= columns:
+                simd.turn(x, start + i * columns + j, columns, lanes, lanes, y, start + j * rows + i, rows)
+            else:
+                for row in range(i, min(i + lanes, rows)):
+                    for column in range(j, min(j + lanes, columns)):
+                        y[start + column * rows + row] = x[start + row * columns + column]
 
 
 @jit

@@ -113,6 +113,9 @@ def empty(shape, dtype=np.float32):
     dtype = np.dtype(dtype)
     shape = tuple(map(int, shape)) if isinstance(shape, (tuple, list)) else (int(shape),)
     size = prod(shape) * dtype.itemsize
+    recorder = _jit.recorder()
+    if recorder is not None:
+        recorder.made(size)
     if size < _SMALL:
         return np.empty(shape, dtype)
     return np.asarray(_Lease(_pool.take(size), shape, dtype))
@@ -141,12 +144,13 @@ def scratch(size, dtype, work, part=0):
     """Scratch memory for a launch of that much work: `size` numbers, in one flat array, for each slot.
 
     A Python thread keeps one such array for each dtype and `part`, and gets it again and again: it is lent for one
-    launch.
+    launch. A recording has memory of its own, since any thread may run it.
     """
-    count = _jit.slots(work) * size
-    memory = _scratch.arrays.get((dtype, part))
+    count, recorder = _jit.slots(work) * size, _jit.recorder()
+    arrays = _scratch.arrays if recorder is None else recorder.scratch
+    memory = arrays.get((dtype, part))
     if memory is None or memory.size < count:
-        memory = _scratch.arrays[dtype, part] = _aligned(count, dtype)
+        memory = arrays[dtype, part] = _aligned(count, dtype)
     return memory[:count]
 
 
@@ -158,6 +162,8 @@ def flat(x):
     if flags.c_contiguous and flags.aligned and flags.writeable and x.dtype.isnative:
         return x.reshape(-1)
     # Kernels are compiled for one layout; the read-only flag is part of it.
+    if _jit.recorder() is not None:
+        _jit.recorder().give_up()  # this copy is no launch
     copy = empty(x.shape, x.dtype.newbyteorder("="))
     copy[...] = x
     return copy.reshape(-1)

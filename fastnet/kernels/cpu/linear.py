@@ -89,8 +89,8 @@ class _Product:
             a = apart
         padded = self.no_bias
         if bias is not None:
-            padded = padded.copy()
-            padded[: bias.size] = bias
+            padded = np.empty_like(padded)
+            launch(_pad_bias, 1, flat(bias), padded, work=0)
         c = empty(self.size, dtype)
         out = c.reshape(-1)
         self.launch(a, flat(b), padded, out, out if mask is None else flat(mask), self.reads, self.writes,
@@ -117,6 +117,13 @@ def _few(block, slot, x, w, b, y, n, c, k, relu):
                 first = simd.fma(simd.load_part(w, i + at, c - at), simd.load_part(x, j + at, c - at), first)
             value = simd.total(first + second) + b[row]
             y[sample * k + row] = 0 if relu and value <= 0 else value
+
+
+@jit
+def _pad_bias(block, slot, bias, padded):
+    """The bias in whole panels, the last one filled up with zeros."""
+    for i in range(padded.size):
+        padded[i] = bias[i] if i < bias.size else 0
 
 
 @jit

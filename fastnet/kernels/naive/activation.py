@@ -69,6 +69,20 @@ def split(x, sizes):
     return [channels_last(part) for part in np.split(x, np.cumsum(sizes)[:-1], axis=1)]
 
 
+def flatten(x):
+    """x (N, C, H, W) as rows (N, C H W), each in that order."""
+    x = checks.floating(x, "x")
+    return x.reshape(checks.images(x.shape)[0], -1).copy()
+
+
+def unflatten(y, shape):
+    """Images of that shape (N, C, H, W) from rows (N, C H W): the way back from `flatten`."""
+    y = checks.floating(y, "y")
+    n, c, h, w = checks.images(shape)
+    checks.has_shape(y, (n, c * h * w), "y")
+    return channels_last(y.reshape(n, c, h, w))
+
+
 def _mix(h):
     """The permutation of 32-bit words that fastnet.kernels.counter describes."""
     first, second = map(np.uint32, counter.MULTIPLIERS)
