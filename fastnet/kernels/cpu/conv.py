@@ -4,7 +4,7 @@ import functools
 import numpy as np
 
 from fastnet.kernels import checks
-from fastnet.kernels.cpu import depthwise, gather, reduce, simd, spans, winograd, winograd_weight
+from fastnet.kernels.cpu import depthwise, gather, packing, reduce, simd, spans, winograd, winograd_weight
 from fastnet.kernels.cpu._jit import jit, launch
 from fastnet.kernels.cpu.activation import sum_into
 from fastnet.kernels.cpu.array import empty, empty_images, flat
@@ -90,8 +90,7 @@ class Winograd:
         self.convolve = winograd.convolution(m, w_shape[2], x_shape[0], source, target, (padding[0], padding[2]), dtype)
 
     def pack(self, w, b):
-        k, c, r, _ = w.shape
-        return winograd.turn(_pack_forward(w, 1), self.m, r, c, k), winograd.pad_bias(b, k, w.dtype)
+        return winograd.turn(np.ascontiguousarray(w), self.m), winograd.pad_bias(b, w.shape[0], w.dtype)
 
     def run(self, x, w, b, y, relu, add):
         self.convolve(x, w, b, y, relu, add=add)
@@ -117,7 +116,9 @@ class Direct:
                                            (0, 0), length, groups, dtype)
 
     def pack(self, w, b):
-        return _pack_forward(w, self.groups), gather.pack_bias(b, self.groups)
+        w = np.ascontiguousarray(w)
+        layout = packing.Layout(w, self.groups)
+        return packing.pack(w, layout, range(layout.size)), packing.pack_bias(b, self.groups)
 
     def run(self, x, w, b, y, relu, add):
         if self.padding is not None:
@@ -158,7 +159,7 @@ def conv2d_backward_input(dy, w, x_shape, stride, padding, dilation, groups, mas
     dx = empty_images(n, c, h, width, dy.dtype)
     source, target = (*shape[2:], shape[1]), (h, width, c)
     flat_mask, flat_add = (None if array is None else flat(array) for array in (mask, add))
-    flat_dy, flat_w = flat(dy), np.ascontiguousarray(w).reshape(-1)
+    flat_dy, w = flat(dy), np.ascontiguousarray(w)
     if _is_depthwise(w.shape, groups):
         taps = _taps(w.shape[2:], padding, dilation)
         depthwise.backward_input(flat_dy, depthwise.pack(w), flat(dx), n, source, target, stride, taps,
@@ -168,19 +169,19 @@ def conv2d_backward_input(dy, w, x_shape, stride, padding, dilation, groups, mas
         return dx
     m = winograd_size(dy.dtype, (c, k, r, s), (h, width), stride, dilation, groups, n)
     if m:
-        filters = winograd.turn(_pack_backward(flat_w, w.shape, tuple(reversed(range(r * s))), 1), m, r, k, c)
+        filters = winograd.turn(w, m, backward=True)
         convolve = winograd.convolution(m, r, n, source, target, (r - 1 - padding[0], s - 1 - padding[2]), dy.dtype)
         convolve(flat_dy, filters, winograd.pad_bias(None, c, dy.dtype), flat(dx), mask=flat_mask,
                  add=flat_add)
         return dx
+    layout = packing.Layout(w, groups, backward=True)
     for offset in np.ndindex(*stride):
         grid = tuple(-(-(extent - o) // step) for extent, o, step in zip((h, width), offset, stride, strict=True))
         if 0 not in grid:
             taps, origins = _class_of_taps(w.shape[2:], offset, stride, padding, dilation)
             convolve = gather.convolution(n, source, target, grid, (1, 1), origins, tuple(stride), offset,
                                           w.shape[0] // groups, groups, dy.dtype)
-            packed = _pack_backward(flat_w, w.shape, taps, groups)
-            convolve(flat_dy, packed, None, flat(dx), mask=flat_mask, add=flat_add)
+            convolve(flat_dy, packing.pack(w, layout, taps), None, flat(dx), mask=flat_mask, add=flat_add)
     return dx
 
 
@@ -302,19 +303,6 @@ def _last(shape):
 def _padded(source, padding):
     """(H, W, C) with the padding counted in."""
     return source[0] + padding[0] + padding[1], source[1] + padding[2] + padding[3], source[2]
-
-
-def _pack_forward(w, groups):
-    k, in_channels, r, s = w.shape
-    w = np.ascontiguousarray(w).reshape(-1)
-    size = in_channels * r * s
-    return gather.pack(w, tuple(range(r * s)), r * s, size, k // groups * size, in_channels, k // groups, groups)
-
-
-def _pack_backward(w, w_shape, taps, groups):
-    k, in_channels, r, s = w_shape
-    size = in_channels * r * s
-    return gather.pack(w, taps, size, r * s, k // groups * size, k // groups, in_channels, groups)
 
 
 @jit

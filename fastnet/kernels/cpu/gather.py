@@ -11,13 +11,15 @@ from math import prod
 import numpy as np
 
 from fastnet.kernels.cpu import simd, spans
-from fastnet.kernels.cpu._jit import Launch, jit, launch
-from fastnet.kernels.cpu.array import empty
+from fastnet.kernels.cpu._jit import Launch, jit
+from fastnet.kernels.cpu.packing import panel_width
 
 # Tiles that share one pass over the packed filters, and so the filters' trip from L2 to the registers; fewer of them
 # where a batch is so small that there would be fewer blocks than that.
 _TILES_PER_BLOCK = 8
 _BLOCKS = 8
+# Bytes of images that a cache may not hold.
+_LARGE = 8 << 20
 
 
 class Convolution:
@@ -43,11 +45,12 @@ class Convolution:
         self.zeros = np.zeros(length, dtype)
         self.no_bias = np.zeros(panels * panel, dtype)
         shape = (tiles, len(origins), points, images, batch, prod(source), prod(target), length, in_channels,
-                 out_channels, groups, per_block, parts)
+                 out_channels, groups, per_block, parts,
+                 batch * (prod(source) + prod(target)) * dtype.itemsize > _LARGE)
         self.shapes = {flags: np.array([*shape, *flags]) for flags in np.ndindex(2, 2, 2)}
 
     def __call__(self, x, w, bias, y, relu=False, mask=None, add=None):
-        """Fill y; x, y, mask and add are flat and channels-last, w and bias packed by `pack` and `pack_bias`."""
+        """Fill y; x, y, mask and add are flat and channels-last, w and bias packed by `packing`."""
         adding, masked = add is not None, mask is not None
         bias = self.no_bias if bias is None else bias
         self.launch(x, w, bias, self.zeros, add if adding else y, mask if masked else y, y, self.reads, self.writes,
@@ -79,6 +82,13 @@ def _table(batch, source, target, grid, step, origins, place, offset):
     return reads.reshape(-1), np.where(real, pixel * k, 0), tiles, points, images
 
 
+@jit
+def _fetch(x, start, stop):
+    """Have the numbers from start to stop brought into the second cache."""
+    for i in range(start, stop, simd.lanes(x)):
+        simd.prefetch(x, i)
+
+
 @functools.cache
 def _kernel(tiles_):
     tile, halves = tiles_.tile, tiles_.halves
@@ -86,7 +96,7 @@ def _kernel(tiles_):
     def gather(block, slot, x, w, bias, zeros, add, mask, y, reads, writes, shape):
         """Compute the points of one block, some tiles of one group of images, for some panels of output channels."""
         tiles, taps, points, images, batch, image_x, image_y, length, in_channels, out_channels, groups = shape[:11]
-        per_block, parts, relu, adding, masked = shape[11:16]
+        per_block, parts, large, relu, adding, masked = shape[11:17]
         panel = halves * simd.lanes(w) // 2
         panels = (out_channels + panel - 1) // panel
         tile_parts = (tiles + per_block - 1) // per_block
@@ -96,10 +106,21 @@ def _kernel(tiles_):
         stop = min(start + per_block, tiles)
         last_point = points * min(images, batch - first)
         stop = min(stop, (last_point + simd.ROWS - 1) // simd.ROWS)
-        for number in range(part * groups * panels // parts, (part + 1) * groups * panels // parts):
+        from_panel, to_panel = part * groups * panels // parts, (part + 1) * groups * panels // parts
+        # What the next block reads and writes is fetched, a little before each tile.
+        line, calls = simd.lanes(x), max(1, (stop - start) * (to_panel - from_panel))
+        after = first * points + stop * simd.ROWS
+        ahead = min(after + (stop - start) * simd.ROWS, batch * points) if large else after
+        x_at, x_end = after * image_x // points, ahead * image_x // points
+        y_at, y_end = after * image_y // points, ahead * image_y // points
+        x_step, y_step = ((x_end - x_at) // calls // line + 1) * line, ((y_end - y_at) // calls // line + 1) * line
+        for number in range(from_panel, to_panel):
             group, p = number // panels, number % panels
             here, n = group * out_channels + p * panel, out_channels - p * panel
             for t in range(start, stop):
+                _fetch(x, x_at, min(x_at + x_step, x_end))
+                _fetch(y, y_at, min(y_at + y_step, y_end))
+                x_at, y_at = x_at + x_step, y_at + y_step
                 m = min(last_point - t * simd.ROWS, simd.ROWS)
                 tile(x, first * image_x + group * in_channels, reads, t * taps * simd.ROWS, zeros, taps, length, 1,
                      w, number * taps * length * panel, bias, number * panel,
@@ -112,55 +133,3 @@ def _kernel(tiles_):
 
     gather.__qualname__ = f"gather_{halves}"
     return jit(gather)
-
-
-def panel_width(columns, dtype):
-    """How many numbers a row of a panel for so many columns has."""
-    return simd.tiles_for(columns, dtype).halves * simd.width(dtype) // 2
-
-
-@jit
-def _pack(block, slot, w, packed, taps, shape):
-    """Pack one panel, a few rows at a time: so many that what is read and what is written both stay in the first
-    cache."""
-    panel, panels, rows, columns, row_stride, column_stride, group_stride, count = shape[:8]
-    group, p = block // panels, block % panels
-    start = group * group_stride + p * panel * column_stride
-    n = min(panel, columns - p * panel)
-    to = block * count * rows * panel
-    for top in range(0, rows, 16):
-        bottom = min(top + 16, rows)
-        for j in range(n):
-            for row in range(top, bottom):
-                source = start + j * column_stride + row * row_stride
-                for t in range(count):
-                    packed[to + (t * rows + row) * panel + j] = w[source + taps[t]]
-        for j in range(n, panel):
-            for row in range(top, bottom):
-                for t in range(count):
-                    packed[to + (t * rows + row) * panel + j] = 0
-
-
-def pack(w, taps, row_stride, column_stride, group_stride, rows, columns, groups):
-    """Filters in the order in which tiles read them: (groups, panels, taps, rows, panel), zeros in a last partial
-    panel.
-
-    w is flat; row and column strides and the `taps` are in elements.
-    """
-    panel = panel_width(columns, w.dtype)
-    panels = -(-columns // panel)
-    packed = empty(groups * panels * len(taps) * rows * panel, w.dtype)
-    shape = np.array([panel, panels, rows, columns, row_stride, column_stride, group_stride, len(taps)])
-    launch(_pack, groups * panels, w, packed, np.array(taps, np.int64), shape, work=packed.size)
-    return packed
-
-
-def pack_bias(b, groups):
-    """The bias in panels like the filters, or None."""
-    if b is None:
-        return None
-    columns = b.size // groups
-    panel = panel_width(columns, b.dtype)
-    packed = np.zeros((groups, -(-columns // panel) * panel), b.dtype)
-    packed[:, :columns] = b.reshape(groups, columns)
-    return packed.reshape(-1)

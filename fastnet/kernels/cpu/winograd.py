@@ -17,7 +17,7 @@ import functools
 
 import numpy as np
 
-from fastnet.kernels.cpu import gather, patches, simd, spans
+from fastnet.kernels.cpu import packing, patches, simd, spans
 from fastnet.kernels.cpu._jit import Launch, jit, launch
 from fastnet.kernels.cpu.array import empty, scratch
 
@@ -56,19 +56,21 @@ def matrices(m, r):
     return at, f, bt
 
 
-def turn(packed, m, r, c, k):
-    """The filters of F(m, r), F G F^T, as (points, panels, C, panel), from filters packed by `gather.pack`; one vector
-    is left free after each point, since at a power of two all points would share cache lines."""
-    panel = gather.panel_width(k, packed.dtype)
-    panels = -(-k // panel)
-    filters = empty((m + r - 1) ** 2 * (panels * c * panel + simd.width(packed.dtype)), packed.dtype)
-    launch(_filter_kernel(m, r, simd.tiles_for(k, packed.dtype)), panels, packed, filters, c, work=filters.size)
-    return filters
+def turn(w, m, backward=False):
+    """The filters of F(m, r), F G F^T, as (points, panels, rows, panel), from w (K, C, r, r); `backward` those of the
+    gradient for the input, whose kernels are turned by half a circle. One vector is left free after each point, since
+    at a power of two all points would share cache lines."""
+    layout, r, lanes = packing.Layout(w, backward=backward), w.shape[2], simd.width(w.dtype)
+    points, point = (m + r - 1) ** 2, layout.panels * layout.rows * layout.panel + lanes
+    turned, work = empty(points * point, w.dtype), points * point
+    memory = scratch((layout.size + lanes + points) * lanes, w.dtype, work)
+    launch(_filter_kernel(m, r), layout.blocks, w.reshape(-1), turned, memory, layout.shape(point, backward), work=work)
+    return turned
 
 
 def pad_bias(b, k, dtype):
     """The bias, zeros for None, in whole panels."""
-    panel = gather.panel_width(k, dtype)
+    panel = packing.panel_width(k, dtype)
     padded = np.zeros(-(-k // panel) * panel, dtype)
     if b is not None:
         padded[:k] = b
@@ -81,7 +83,7 @@ class Convolution:
     def __init__(self, m, r, batch, source, target, padding, dtype):
         (h, w, c), (p, q, k) = source, target
         n, lanes = m + r - 1, simd.width(dtype)
-        tiles_, panel = simd.tiles_for(k, dtype), gather.panel_width(k, dtype)
+        tiles_, panel = simd.tiles_for(k, dtype), packing.panel_width(k, dtype)
         channels, outputs = -(-c // lanes) * lanes, -(-k // panel) * panel
         wide = max(channels, outputs)
         tiles = batch * -(-p // m) * -(-q // m)
@@ -113,19 +115,31 @@ def convolution(m, r, batch, source, target, padding, dtype):
 
 
 @functools.cache
-def _filter_kernel(m, r, tiles):
-    n, halves = m + r - 1, tiles.halves
+def _filter_kernel(m, r):
+    n = m + r - 1
     transform = simd.make_transform(matrices(m, r)[1])
 
-    def turn_filters(block, slot, packed, filters, c):
-        """F G F^T for the filters of one panel, from (panels, taps, C, panel) to (points, panels, C, panel)."""
-        panel = halves * simd.lanes(packed) // 2
-        point = packed.size // (r * r) + simd.lanes(packed)
-        for i in range(0, c * panel, simd.lanes(packed)):
-            transform(packed, block * r * r * c * panel + i, r * c * panel, c * panel, filters, block * c * panel + i,
-                      n * point, point)
+    def turn_filters(block, slot, w, turned, memory, shape):
+        """F G F^T for some rows of one panel."""
+        panel, panels, parts, rows, columns, row_stride, column_stride, size, point, backward = shape[:10]
+        number, lanes = block // parts, simd.lanes(w)
+        spare = slot * (size + lanes + n * n) * lanes
+        points = spare + (size + lanes) * lanes
+        corner, step = (spare + (size - 1) * lanes, -lanes) if backward else (spare, lanes)
+        for j in range(0, panel, lanes):
+            left = number * panel + j
+            start, count = min(left, columns - 1) * column_stride, max(columns - left, 1)
+            for row in range(block % parts * packing.ROWS, min((block % parts + 1) * packing.ROWS, rows)):
+                packing.turn_kernels(w, start + row * row_stride, column_stride, count, size, memory, spare)
+                to = (number * rows + row) * panel + j
+                if panel >= lanes:
+                    transform(memory, corner, r * step, step, turned, to, n * point, point)
+                else:
+                    transform(memory, corner, r * step, step, memory, points, n * lanes, lanes)
+                    for i in range(n * n):
+                        simd.store_part(turned, to + i * point, simd.load(memory, points + i * lanes), panel)
 
-    turn_filters.__qualname__ = f"filters_{m}_{r}_{halves}"
+    turn_filters.__qualname__ = f"filters_{m}_{r}"
     return jit(turn_filters)
 
 

@@ -11,7 +11,7 @@ import functools
 
 import numpy as np
 
-from fastnet.kernels.cpu import gather, patches, simd, spans
+from fastnet.kernels.cpu import packing, patches, simd, spans
 from fastnet.kernels.cpu._jit import jit, launch
 from fastnet.kernels.cpu.array import empty, scratch
 from fastnet.kernels.cpu.winograd import matrices
@@ -32,7 +32,7 @@ def weight_gradient(x, dy, m, r, batch, source, target, padding):
     """(dw as (K, C, r, r), db) from flat channels-last x and dy."""
     (h, w, c), (p, q, k) = source, target
     n, lanes = m + r - 1, simd.width(x.dtype)
-    tiles_, panel = simd.tiles_for(k, x.dtype), gather.panel_width(k, x.dtype)
+    tiles_, panel = simd.tiles_for(k, x.dtype), packing.panel_width(k, x.dtype)
     depth = tiles_.depth_rows
     rows, wide = -(-c // depth) * depth, -(-k // panel) * panel
     channels = -(-rows // lanes) * lanes

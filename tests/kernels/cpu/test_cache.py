@@ -44,7 +44,7 @@ def start(tmp_path, monkeypatch):
     def call():
         for module, name, value in [
             (_jit, "_addresses", {}), (_jit, "_attached", set()),
-            (_jit, "_serial", _cache.attach(_jit.jit(_jit.serial))),
+            (_jit, "_serial", _cache.attach(_jit.jit(_jit.run_blocks))),
             (activation, "_relu", _jit.jit(activation._relu.py_func)), (_cache, "_announced", False),
             (_cache, "_warned", False),
         ]:

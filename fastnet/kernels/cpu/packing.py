@@ -1,0 +1,97 @@
+"""Filters in the order in which register tiles read them.
+
+A *panel* is as many columns, output channels of the pass at hand, as a tile is wide; within it the numbers that a tile
+reads one after the other lie one after the other. In the weights (K, C, R, S) the elements of one kernel do, so squares
+of them are turned in registers.
+"""
+import numpy as np
+
+from fastnet.kernels.cpu import simd
+from fastnet.kernels.cpu._jit import jit, launch
+from fastnet.kernels.cpu.array import empty, scratch
+
+# Rows of a panel that a block packs.
+ROWS = 16
+
+
+def panel_width(columns, dtype):
+    """How many numbers a row of a panel for so many columns has."""
+    return simd.tiles_for(columns, dtype).halves * simd.width(dtype) // 2
+
+
+class Layout:
+    """Where the filters w (K, C / groups, R, S) lie as matrices, one for each group and element of the kernel: rows are
+    the channels that a pass reads, columns those that it makes, C and K forward, K and C backward. All in numbers."""
+
+    def __init__(self, w, groups=1, backward=False):
+        k, c, r, s = w.shape
+        ways = [(c, r * s), (k // groups, c * r * s)]
+        (self.rows, self.row_stride), (self.columns, self.column_stride) = reversed(ways) if backward else ways
+        self.size, self.groups, self.group_stride = r * s, groups, k // groups * c * r * s
+        self.panel = panel_width(self.columns, w.dtype)
+        self.panels = -(-self.columns // self.panel)
+        self.parts = -(-self.rows // ROWS)
+        self.blocks = groups * self.panels * self.parts
+
+    def shape(self, *more):
+        """The layout for kernels, with more numbers of theirs."""
+        return np.array([self.panel, self.panels, self.parts, self.rows, self.columns, self.row_stride,
+                         self.column_stride, self.size, *more])
+
+
+def pack(w, layout, taps):
+    """Filters as (groups, panels, taps, rows, panel), for a choice of elements of the kernel, the `taps`. In a last
+    partial panel the numbers that are left over mean nothing."""
+    work = layout.groups * layout.panels * layout.panel * layout.rows * layout.size
+    packed = empty(layout.groups * layout.panels * len(taps) * layout.rows * layout.panel, w.dtype)
+    memory = scratch((layout.size + simd.width(w.dtype)) * simd.width(w.dtype), w.dtype, work)
+    launch(_pack, layout.blocks if len(taps) else 0, w.reshape(-1), packed, memory, np.array(taps, np.int64),
+           layout.shape(layout.group_stride), work=work)
+    return packed
+
+
+def pack_bias(b, groups):
+    """The bias in panels like the filters, or None."""
+    if b is None:
+        return None
+    columns = b.size // groups
+    panel = panel_width(columns, b.dtype)
+    packed = np.zeros((groups, -(-columns // panel) * panel), b.dtype)
+    packed[:, :columns] = b.reshape(groups, columns)
+    return packed.reshape(-1)
+
+
+@jit
+def turn_kernels(w, start, apart, count, size, memory, spare):
+    """The `size` elements of kernels that are `apart` from each other: one vector of them for each element. Where there
+    are fewer than `count` kernels to a vector, the first one is taken again."""
+    for i in range(0, size, simd.lanes(w)):
+        simd.turn(w, start + i, apart, count, size - i, memory, spare + i * simd.lanes(w), simd.lanes(w))
+
+
+@jit
+def _pack(block, slot, w, packed, memory, taps, shape):
+    """Pack some rows of one panel."""
+    panel, panels, parts, rows, columns, row_stride, column_stride, size, group_stride = shape[:9]
+    number, lanes, count = block // parts, simd.lanes(w), taps.size
+    group, left = number // panels, number % panels * panel
+    spare, to = slot * (size + lanes) * lanes, number * count * rows * panel
+    first, last = block % parts * ROWS, min(block % parts * ROWS + ROWS, rows)
+    for j in range(0, panel, lanes):
+        # Where there are no columns left, any will do.
+        start, n = group * group_stride + min(left + j, columns - 1) * column_stride, max(columns - left - j, 1)
+        if row_stride == 1:
+            for row in range(first, last, lanes):
+                simd.turn(w, start + row, column_stride, n, rows - row, memory, spare, lanes)
+                for i in range(min(lanes, last - row)):
+                    simd.store_part(packed, to + (row + i) * panel + j, simd.load(memory, spare + i * lanes), panel - j)
+        elif column_stride == 1:
+            for row in range(first, last):
+                v = simd.load_part(w, start + row * row_stride, n)
+                simd.store_part(packed, to + row * panel + j, v, panel - j)
+        else:
+            for row in range(first, last):
+                turn_kernels(w, start + row * row_stride, column_stride, n, size, memory, spare)
+                for t in range(count):
+                    v = simd.load(memory, spare + taps[t] * lanes)
+                    simd.store_part(packed, to + (t * rows + row) * panel + j, v, panel - j)
