@@ -20,7 +20,7 @@ def images(n=2, dtype="float32"):
 
 
 def run(x):
-    """Operations of several kinds: on several threads and on one, with scratch memory, floats and flags as arguments."""
+    """Operations of several kinds: on several threads and on one, with scratch memory, floats and flags."""
     y = cpu.maxpool2d_inference(cpu.conv2d_forward(x, W, B, padding=(1, 1, 1, 1), relu=True), (2, 2), (2, 2))
     y = cpu.concat([y, cpu.avgpool2d_forward(y, (3, 3), (1, 1), (1, 1, 1, 1), count_include_pad=False)])
     y = cpu.batchnorm_inference(y, *[np.arange(1, 11, dtype=x.dtype)] * 4, 1e-5)

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from fastnet.kernels import exact, load, naive
-from fastnet.kernels.cpu.conv import WINOGRAD_SIZES, winograd_size
+from fastnet.kernels.cpu.conv import WINOGRAD_SIZES
 from fastnet.kernels.cpu.winograd import matrices
 
 cpu = load("cpu")
@@ -31,6 +31,12 @@ def test_matrices_make_a_convolution(m, r):
     np.testing.assert_allclose(at @ ((f @ kernel) * (bt @ pixels)), wanted, rtol=1e-12)
 
 
+def way(x_shape, w_shape, direction="forward", dtype="float32", stride=(1, 1), padding=(1, 1, 1, 1), dilation=(1, 1),
+        groups=1):
+    """What computes that pass: a form of Winograd, or "direct"."""
+    return cpu.conv2d_algorithm(direction, dtype, x_shape, w_shape, stride, padding, dilation, groups)[0]
+
+
 def operands(shape, kernel, padding, dtype=np.float32):
     rng = np.random.default_rng(0)
     (k, r), c = kernel, shape[1]
@@ -50,8 +56,9 @@ def passes(ops, x, w, b, dy, padding):
 @pytest.mark.parametrize("shape, kernel, padding", SHAPES)
 def test_every_pass_stays_within_2e_5_of_float64(shape, kernel, padding):
     arrays = operands(shape, kernel, padding)
-    x, w, dy = arrays[0], arrays[1], arrays[3]
-    assert winograd_size(x.dtype, w.shape, dy.shape[2:], (1, 1), (1, 1), 1, x.shape[0])
+    x, w = arrays[:2]
+    for direction in ("forward", "backward_input", "backward_weight"):
+        assert way(x.shape, w.shape, direction, padding=padding).startswith("Winograd")
     wanted = passes(naive, *[array.astype(np.float64) for array in arrays], padding)
     for name, got in passes(cpu, *arrays, padding).items():
         error = np.linalg.norm(got - wanted[name]) / np.linalg.norm(wanted[name])
@@ -72,21 +79,21 @@ def test_exact_turns_it_off():
     x, w, b, dy = (np.round(4 * a) for a in operands((2, 16, 9, 8), (20, 3), (1, 1, 1, 1)))
     wanted = passes(naive, x, w, b, dy, (1, 1, 1, 1))
     with exact():
-        assert winograd_size(x.dtype, w.shape, (9, 8), (1, 1), (1, 1), 1) is None
+        assert way(x.shape, w.shape) == "direct"
         for name, got in passes(cpu, x, w, b, dy, (1, 1, 1, 1)).items():
             np.testing.assert_array_equal(got, wanted[name])
-    assert winograd_size(x.dtype, w.shape, (9, 8), (1, 1), (1, 1), 1) == 4
+    assert way(x.shape, w.shape) == "Winograd F(4x4, 3x3)"
 
 
 @pytest.mark.parametrize("change", [
-    {"dtype": np.dtype(np.float64)}, {"w_shape": (16, 16, 3, 5)}, {"w_shape": (16, 15, 3, 3)},
-    {"w_shape": (8, 16, 3, 3)}, {"stride": (2, 2)}, {"dilation": (2, 2)}, {"groups": 2},
-    {"w_shape": (16, 16, 1, 1)}, {"outputs": (1, 1)}])
-def test_where_direct_convolution_is_used(change):
-    given = {"dtype": np.dtype(np.float32), "w_shape": (16, 16, 3, 3), "outputs": (8, 8), "stride": (1, 1),
-             "dilation": (1, 1), "groups": 1}
-    assert winograd_size(**given) == 4
-    assert winograd_size(**given | change) is None
+    {"dtype": "float64"}, {"w_shape": (16, 16, 3, 5)}, {"x_shape": (4, 15, 8, 8), "w_shape": (16, 15, 3, 3)},
+    {"w_shape": (8, 16, 3, 3)}, {"stride": (2, 2)}, {"dilation": (2, 2)}, {"w_shape": (16, 8, 3, 3), "groups": 2},
+    {"w_shape": (16, 16, 1, 1)}, {"x_shape": (4, 16, 1, 1)}])
+@pytest.mark.parametrize("direction", ["forward", "backward_input", "backward_weight"])
+def test_where_direct_convolution_is_used(change, direction):
+    given = {"x_shape": (4, 16, 8, 8), "w_shape": (16, 16, 3, 3), "direction": direction}
+    assert way(**given) == "Winograd F(4x4, 3x3)"
+    assert way(**given | change) == "direct"
 
 
 def test_nan_reaches_only_the_tiles_that_see_it():
@@ -97,8 +104,9 @@ def test_nan_reaches_only_the_tiles_that_see_it():
 
 
 def test_few_outputs_want_smaller_tiles_or_none():
-    def size(batch, outputs):
-        return winograd_size(np.dtype(np.float32), (256, 256, 3, 3), (outputs, outputs), (1, 1), (1, 1), 1, batch)
+    def form(batch, extent, direction="forward"):
+        return way((batch, 256, extent, extent), (256, 256, 3, 3), direction)
 
-    assert size(None, 4) == size(128, 4) == size(1, 16) == 4
-    assert size(1, 4) != 4  # a register tile would be all but empty
+    large = "Winograd F(4x4, 3x3)"
+    assert form(1, 4, "backward_weight") == form(128, 4) == form(1, 16) == large
+    assert form(1, 4) != large  # a register tile would be all but empty

@@ -20,6 +20,7 @@ from numba.core.errors import TypingError
 from numba.extending import intrinsic
 
 from fastnet.kernels.cpu import _cache
+from fastnet.kernels.cpu._atomic import APART, count
 
 # No "nnan" or "ninf": NaN and Inf keep their meaning. No "reassoc": sums keep the order they are written in.
 # No Numba runtime: kernels make no arrays, and counting references to those they pass on takes locked instructions.
@@ -69,13 +70,13 @@ class Launch:
 
 def _run(address, blocks, args, work):
     """Run all blocks of a compiled kernel."""
-    count = min(threads(), blocks) if work > SERIAL_WORK else 1
+    wanted = min(threads(), blocks) if work > SERIAL_WORK else 1
     if _here.recorder is not None:
-        _here.recorder.launched(work, Recorded(address, blocks, count, args))
-    if count > 1:
-        in_parallel(_parallel, address, blocks, count, *args)
+        _here.recorder.launched(work, Recorded(address, blocks, wanted, args))
+    if wanted > 1:
+        in_parallel(_parallel, address, blocks, wanted, _here.taken, *args)
     elif blocks:
-        _serial(address, blocks, 1, *args)
+        _serial(address, blocks, 1, _here.taken, *args)
 
 
 class Recorded(NamedTuple):
@@ -113,7 +114,12 @@ class Recorder:
 
 
 class _Here(threading.local):
+    """What each thread of Python has of its own."""
+
     recorder = None
+
+    def __init__(self):
+        self.taken = np.zeros(config.NUMBA_NUM_THREADS * APART, np.int64)  # blocks that each thread's share has lost
 
 
 _here = _Here()
@@ -198,12 +204,19 @@ def loops(function):
     return tuple(map(_cache.attach, (jit(function), numba.njit(**_FLAGS | {"_nrt": True}, parallel=True)(function))))
 
 
-def run_blocks(address, blocks, threads, *args):
-    """All blocks, each thread a run of them."""
+def run_blocks(address, blocks, threads, taken, *args):
+    """All blocks: each thread takes those of its share one by one, then what the others have left of theirs."""
+    for i in range(0, threads * APART, APART):
+        taken[i] = 0
     for thread in prange(threads):
         slot = numba.int64(thread)  # a prange index is unsigned, and mixing it with integers gives floats
-        for block in range(slot * blocks // threads, (slot + 1) * blocks // threads):
-            call(address, block, slot, args)
+        for turn in range(threads):
+            share = (slot + turn) % threads
+            first, stop = share * blocks // threads, (share + 1) * blocks // threads
+            block = first + count(taken, share * APART)
+            while block < stop:
+                call(address, block, slot, args)
+                block = first + count(taken, share * APART)
 
 
 _serial, _parallel = loops(run_blocks)

@@ -57,12 +57,6 @@ class Convolution:
                     self.shapes[bool(relu), adding, masked])
 
 
-@functools.lru_cache(maxsize=1024)
-def convolution(batch, source, target, grid, step, origins, place, offset, length, groups, dtype):
-    """The Convolution for these shapes."""
-    return Convolution(batch, source, target, grid, step, origins, place, offset, length, groups, dtype)
-
-
 def _table(batch, source, target, grid, step, origins, place, offset):
     """(reads, writes, tiles, points of an image, images of a group)."""
     (h, w, c), (_, q, k), (rows, columns) = source, target, grid
@@ -80,13 +74,6 @@ def _table(batch, source, target, grid, step, origins, place, offset):
         reads[:, tap] = np.where(inside, ((image * h + y) * w + x) * c, -1).reshape(tiles, simd.ROWS)
     pixel = (image * target[0] + u * place[0] + offset[0]) * q + v * place[1] + offset[1]
     return reads.reshape(-1), np.where(real, pixel * k, 0), tiles, points, images
-
-
-@jit
-def _fetch(x, start, stop):
-    """Have the numbers from start to stop brought into the second cache."""
-    for i in range(start, stop, simd.lanes(x)):
-        simd.prefetch(x, i)
 
 
 @functools.cache
@@ -118,8 +105,8 @@ def _kernel(tiles_):
             group, p = number // panels, number % panels
             here, n = group * out_channels + p * panel, out_channels - p * panel
             for t in range(start, stop):
-                _fetch(x, x_at, min(x_at + x_step, x_end))
-                _fetch(y, y_at, min(y_at + y_step, y_end))
+                spans.fetch(x, x_at, min(x_at + x_step, x_end))
+                spans.fetch(y, y_at, min(y_at + y_step, y_end))
                 x_at, y_at = x_at + x_step, y_at + y_step
                 m = min(last_point - t * simd.ROWS, simd.ROWS)
                 tile(x, first * image_x + group * in_channels, reads, t * taps * simd.ROWS, zeros, taps, length, 1,

@@ -4,11 +4,13 @@ Channels-last, x is a matrix of rows (pixels) by C. A block is some rows; what i
 leaves in its own line of a table of partial sums, and the lines are added in order: the same bits for any number of
 threads.
 """
+import functools
+
 import numpy as np
 
 from fastnet.kernels import checks
 from fastnet.kernels.cpu import simd
-from fastnet.kernels.cpu._jit import jit, launch
+from fastnet.kernels.cpu._jit import Launch, jit
 from fastnet.kernels.cpu.array import empty, flat, like
 
 # Numbers in a block: two readings of it come from the second cache.
@@ -26,13 +28,12 @@ def batchnorm_forward(x, gamma, beta, eps, relu=False, add=None):
     c = checks.batchnorm_channels(x.shape, training=True)
     gamma, beta, eps = _scale(x, gamma, beta, eps, c)
     add = checks.operand(add, x.shape, "add", like=x)
-    y, flat_x = like(x), flat(x)
-    rows, lines, blocks = _blocks(x, c)
-    means, squares = empty(blocks * c, x.dtype), empty(blocks * c, x.dtype)
+    y, flat_x, norm = like(x), flat(x), _norm(x.size // c, c, x.dtype)
+    means, squares = empty(norm.partial, x.dtype), empty(norm.partial, x.dtype)
     mean, var, channel = np.empty(c, x.dtype), np.empty(c, x.dtype), np.empty(3 * c, x.dtype)
-    launch(_moments, blocks, flat_x, means, squares, c, rows, lines, work=x.size)
-    launch(_combine_moments, 1, means, squares, flat(gamma), flat(beta), eps, mean, var, channel, rows, lines, work=0)
-    _normalise(flat_x, y, channel, c, rows, lines, blocks, relu, add)
+    norm.moments(flat_x, means, squares, *norm.shape)
+    norm.combine_moments(means, squares, flat(gamma), flat(beta), eps, mean, var, channel, *norm.shape[1:])
+    norm.normalise(flat_x, flat(y), channel, relu, add)
     return y, mean, var
 
 
@@ -45,15 +46,14 @@ def batchnorm_backward(dy, x, gamma, beta, mean, var, eps, relu=False):
     checks.has_shape(dy, x.shape, "dy")
     gamma, beta, eps = _scale(dy, gamma, beta, eps, c)
     mean, var = checks.operand(mean, (c,), "mean", like=dy), checks.operand(var, (c,), "var", like=dy)
-    dx, flat_dy, flat_x = like(x), flat(dy), flat(x)
-    rows, lines, blocks = _blocks(x, c)
+    dx, flat_dy, flat_x, norm = like(x), flat(dy), flat(x), _norm(x.size // c, c, x.dtype)
     channel, means = np.empty(4 * c, dy.dtype), np.empty(2 * c, dy.dtype)
     dgamma, dbeta = np.empty(c, dy.dtype), np.empty(c, dy.dtype)
-    sums, products = empty(blocks * c, dy.dtype), empty(blocks * c, dy.dtype)
-    launch(_scales, 1, flat(gamma), flat(beta), flat(mean), flat(var), eps, channel, work=0)
-    launch(_gradient_sums, blocks, flat_dy, flat_x, channel, sums, products, c, rows, lines, bool(relu), work=x.size)
-    launch(_combine_sums, 1, sums, products, dbeta, dgamma, means, rows, work=0)
-    launch(_input_gradient, blocks, flat_dy, flat_x, flat(dx), channel, means, c, rows, lines, bool(relu), work=x.size)
+    sums, products = empty(norm.partial, dy.dtype), empty(norm.partial, dy.dtype)
+    norm.scales(flat(gamma), flat(beta), flat(mean), flat(var), eps, channel)
+    norm.gradient_sums(flat_dy, flat_x, channel, sums, products, *norm.shape, bool(relu))
+    norm.combine_sums(sums, products, dbeta, dgamma, means, norm.shape[1])
+    norm.input_gradient(flat_dy, flat_x, flat(dx), channel, means, *norm.shape, bool(relu))
     return dx, dgamma, dbeta
 
 
@@ -64,17 +64,10 @@ def batchnorm_inference(x, gamma, beta, mean, var, eps, relu=False, add=None):
     gamma, beta, eps = _scale(x, gamma, beta, eps, c)
     mean, var = checks.operand(mean, (c,), "mean", like=x), checks.operand(var, (c,), "var", like=x)
     add = checks.operand(add, x.shape, "add", like=x)
-    y, channel = like(x), np.empty(4 * c, x.dtype)
-    rows, lines, blocks = _blocks(x, c)
-    launch(_scales, 1, flat(gamma), flat(beta), flat(mean), flat(var), eps, channel, work=0)
-    _normalise(flat(x), y, channel, c, rows, lines, blocks, relu, add)
+    y, channel, norm = like(x), np.empty(4 * c, x.dtype), _norm(x.size // c, c, x.dtype)
+    norm.scales(flat(gamma), flat(beta), flat(mean), flat(var), eps, channel)
+    norm.normalise(flat(x), flat(y), channel, relu, add)
     return y
-
-
-def _normalise(x, y, channel, c, rows, lines, blocks, relu, add):
-    flat_y = flat(y)
-    launch(_apply, blocks, x, flat_y, channel, c, rows, lines, bool(relu), flat_y if add is None else flat(add),
-           add is not None, work=x.size)
 
 
 def _scale(x, gamma, beta, eps, c):
@@ -82,11 +75,24 @@ def _scale(x, gamma, beta, eps, c):
     return gamma, beta, checks.above_zero(eps, "eps")
 
 
-def _blocks(x, c):
-    """(rows, rows of a block, blocks)."""
-    rows = x.size // c
-    lines = max(1, _BLOCK // c)
-    return rows, lines, -(-rows // lines)
+class _Norm:
+    """The launches for `rows` rows of c numbers of one dtype."""
+
+    def __init__(self, rows, c, dtype):
+        lines = max(1, _BLOCK // c)
+        blocks, work = -(-rows // lines), rows * c
+        self.shape, self.partial = (c, rows, lines), blocks * c
+        self.moments, self.apply = Launch(_moments, blocks, work), Launch(_apply, blocks, work)
+        self.gradient_sums = Launch(_gradient_sums, blocks, work)
+        self.input_gradient = Launch(_input_gradient, blocks, work)
+        self.scales, self.combine_moments = Launch(_scales, 1, 0), Launch(_combine_moments, 1, 0)
+        self.combine_sums = Launch(_combine_sums, 1, 0)
+
+    def normalise(self, x, y, channel, relu, add):
+        self.apply(x, y, channel, *self.shape, bool(relu), y if add is None else flat(add), add is not None)
+
+
+_norm = functools.lru_cache(maxsize=256)(_Norm)
 
 
 @jit

@@ -7,7 +7,7 @@ of them are turned in registers.
 import numpy as np
 
 from fastnet.kernels.cpu import simd
-from fastnet.kernels.cpu._jit import jit, launch
+from fastnet.kernels.cpu._jit import Launch, jit
 from fastnet.kernels.cpu.array import empty, scratch
 
 # Rows of a panel that a block packs.
@@ -23,15 +23,16 @@ class Layout:
     """Where the filters w (K, C / groups, R, S) lie as matrices, one for each group and element of the kernel: rows are
     the channels that a pass reads, columns those that it makes, C and K forward, K and C backward. All in numbers."""
 
-    def __init__(self, w, groups=1, backward=False):
-        k, c, r, s = w.shape
+    def __init__(self, w_shape, dtype, groups, backward):
+        k, c, r, s = w_shape
         ways = [(c, r * s), (k // groups, c * r * s)]
         (self.rows, self.row_stride), (self.columns, self.column_stride) = reversed(ways) if backward else ways
-        self.size, self.groups, self.group_stride = r * s, groups, k // groups * c * r * s
-        self.panel = panel_width(self.columns, w.dtype)
+        self.size, self.group_stride = r * s, k // groups * c * r * s
+        self.panel = panel_width(self.columns, dtype)
         self.panels = -(-self.columns // self.panel)
         self.parts = -(-self.rows // ROWS)
         self.blocks = groups * self.panels * self.parts
+        self.numbers = groups * self.panels * self.panel * self.rows
 
     def shape(self, *more):
         """The layout for kernels, with more numbers of theirs."""
@@ -39,15 +40,20 @@ class Layout:
                          self.column_stride, self.size, *more])
 
 
-def pack(w, layout, taps):
-    """Filters as (groups, panels, taps, rows, panel), for a choice of elements of the kernel, the `taps`. In a last
-    partial panel the numbers that are left over mean nothing."""
-    work = layout.groups * layout.panels * layout.panel * layout.rows * layout.size
-    packed = empty(layout.groups * layout.panels * len(taps) * layout.rows * layout.panel, w.dtype)
-    memory = scratch((layout.size + simd.width(w.dtype)) * simd.width(w.dtype), w.dtype, work)
-    launch(_pack, layout.blocks if len(taps) else 0, w.reshape(-1), packed, memory, np.array(taps, np.int64),
-           layout.shape(layout.group_stride), work=work)
-    return packed
+class Pack:
+    """From weights to filters as (groups, panels, taps, rows, panel), for a choice of elements of the kernel, the
+    `taps`. In a last partial panel the numbers that are left over mean nothing."""
+
+    def __init__(self, w_shape, dtype, groups, taps, backward=False):
+        layout, lanes = Layout(w_shape, dtype, groups, backward), simd.width(dtype)
+        self.numbers, self.spare = layout.numbers * len(taps), (layout.size + lanes) * lanes
+        self.taps, self.shape = np.array(taps, np.int64), layout.shape(layout.group_stride)
+        self.launch = Launch(_pack, layout.blocks if len(taps) else 0, layout.numbers * layout.size)
+
+    def __call__(self, w):
+        packed = empty(self.numbers, w.dtype)
+        self.launch(w.reshape(-1), packed, scratch(self.spare, w.dtype, self.launch.work), self.taps, self.shape)
+        return packed
 
 
 def pack_bias(b, groups):

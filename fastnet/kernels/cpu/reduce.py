@@ -12,7 +12,7 @@ import functools
 import numpy as np
 
 from fastnet.kernels.cpu import simd, spans
-from fastnet.kernels.cpu._jit import jit, launch
+from fastnet.kernels.cpu._jit import Launch, jit
 from fastnet.kernels.cpu.array import empty, scratch
 
 # Pixels of dy that are copied into panels at a time, and the most memory that partial gradients may take, in numbers.
@@ -21,7 +21,6 @@ _PARTIAL = 1 << 20
 _MOST_PARTS = 16
 
 
-@functools.lru_cache(maxsize=512)
 def _rows(length, offsets, depth):
     """The offsets of a tap's rows, the last one repeated until they fill whole tiles of `depth` rows."""
     rows = np.array(offsets if offsets else range(length), np.int64)
@@ -141,33 +140,39 @@ def _fold(block, slot, partial, dw, real, shape):
         simd.store_part(dw, target + j, v, columns - j)
 
 
-def weight_gradient(x, dy, batch, source, target, step, taps, groups, offsets=None):
-    """(dw, db) from flat channels-last x and dy: dw flat in the order (groups, taps, rows, columns), db flat.
+class WeightGradient:
+    """The gradient for the weights from images `source` (H, W, C) and gradients `target` (P, Q, K), all worked out but
+    the numbers. A row is one input channel of the group, or, with `offsets`, one number at that offset from the tap's
+    pixel."""
 
-    A row is one input channel of the group, or, with `offsets`, one number at that offset from the tap's pixel.
-    """
-    (h, w, c), (p, q, k) = source, target
-    in_channels, out_channels = c // groups, k // groups
-    tiles = simd.tiles_for(out_channels, dy.dtype)
-    depth = tiles.depth_rows
-    rows = _rows(in_channels, offsets, depth)
-    real = len(offsets) if offsets else in_channels
-    panel = tiles.halves * simd.width(dy.dtype) // 2
-    wide = -(-out_channels // panel) * panel
-    size = groups * len(taps) * rows.size * wide
-    parts = int(max(1, min(batch, _MOST_PARTS, _PARTIAL // size)))
-    slices = 1 if parts >= 8 else min(8, rows.size // depth)
-    slice_rows = -(-(rows.size // depth) // slices) * depth
-    work = batch * p * q * len(taps) * rows.size * wide
-    partial, bias = empty(parts * size, dy.dtype), empty(parts * k, dy.dtype)
-    height = min(p, max(1, _PIXELS // q))
-    memory = scratch(height * q * wide, dy.dtype, work)
-    runs = scratch(height * 3, np.int64, work)
-    shape = np.array([batch, parts, slices, slice_rows, groups, in_channels, out_channels, h, w, p, q, *step])
-    launch(_kernel(tiles), parts * groups * slices, x, dy, rows, np.array(taps, np.int64).reshape(-1), partial,
-           bias, memory, runs, shape, work=work)
-    dw = empty(groups * len(taps) * real * out_channels, dy.dtype)
-    shape = np.array([parts, size, real, out_channels, wide, rows.size])
-    launch(_fold, groups * len(taps) * real, partial, dw, rows, shape, work=parts * size)
-    db = bias.reshape(parts, k)
-    return dw, db.sum(0) if parts > 1 else db[0].copy()
+    def __init__(self, batch, source, target, step, taps, groups, offsets, dtype):
+        (h, w, c), (p, q, k) = source, target
+        in_channels, out_channels = c // groups, k // groups
+        tiles = simd.tiles_for(out_channels, dtype)
+        depth, panel = tiles.depth_rows, tiles.halves * simd.width(dtype) // 2
+        self.rows, self.taps = _rows(in_channels, offsets, depth), np.array(taps, np.int64).reshape(-1)
+        real, wide = len(offsets) if offsets else in_channels, -(-out_channels // panel) * panel
+        size = groups * len(taps) * self.rows.size * wide
+        parts = int(max(1, min(batch, _MOST_PARTS, _PARTIAL // size)))
+        slices = 1 if parts >= 8 else min(8, self.rows.size // depth)
+        slice_rows = -(-(self.rows.size // depth) // slices) * depth
+        height = min(p, max(1, _PIXELS // q))
+        self.work = batch * p * q * len(taps) * self.rows.size * wide
+        self.parts, self.channels, self.partial = parts, k, parts * size
+        self.memory, self.runs = height * q * wide, height * 3
+        self.reduce = Launch(_kernel(tiles), parts * groups * slices, self.work)
+        self.shape = np.array([batch, parts, slices, slice_rows, groups, in_channels, out_channels, h, w, p, q, *step])
+        self.fold = Launch(_fold, groups * len(taps) * real, parts * size)
+        self.fold_shape = np.array([parts, size, real, out_channels, wide, self.rows.size])
+        self.size = groups * len(taps) * real * out_channels
+
+    def __call__(self, x, dy, bias):
+        """(dw, db) from flat channels-last x and dy: dw flat in the order (groups, taps, rows, columns), db flat, or
+        None without `bias`."""
+        dtype, work = dy.dtype, self.work
+        partial, sums = empty(self.partial, dtype), empty(self.parts * self.channels, dtype)
+        self.reduce(x, dy, self.rows, self.taps, partial, sums, scratch(self.memory, dtype, work),
+                    scratch(self.runs, np.int64, work), self.shape)
+        dw = empty(self.size, dtype)
+        self.fold(partial, dw, self.rows, self.fold_shape)
+        return dw, sums.reshape(self.parts, -1).sum(axis=0) if bias else None

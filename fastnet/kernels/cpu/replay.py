@@ -14,11 +14,10 @@ import numba
 import numpy as np
 from llvmlite import ir
 from numba import config, prange, types
-from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np import arrayobj
 
-from fastnet.kernels.cpu import _jit
+from fastnet.kernels.cpu import _atomic, _jit
 from fastnet.kernels.cpu.array import like
 
 # Beyond so many elementary operations, or bytes of results in between, Python's share is not worth the memory.
@@ -26,8 +25,6 @@ _WORK, _BYTES = 200_000_000, 1 << 26
 # The numbers of a launch in a program: entrance, kernel, arguments, blocks, units. A unit is what a thread takes: a
 # block, or all blocks where `launch` would not have woken other threads.
 _LAUNCH = 5
-# Counters of a launch, units taken and units done, each in a cache line of its own.
-_LINE = 8
 # Looks at what others have not done yet before the operating system is asked to let them.
 _PATIENCE = 1000
 
@@ -69,7 +66,7 @@ class _Replay:
             (_entrance(launch.args), launch.address, frame.ctypes.data, launch.blocks,
              launch.blocks if launch.threads > 1 else min(launch.blocks, 1))
             for launch, frame in zip(launches, self._frames, strict=True)], np.int64).reshape(-1)
-        self._counters = np.zeros(2 * _LINE * len(launches), np.int64)
+        self._counters = np.zeros(2 * _atomic.APART * len(launches), np.int64)
         self._parallel = any(launch.threads > 1 for launch in launches)
 
     def __call__(self, x):
@@ -92,62 +89,24 @@ def replay(program, counters, threads):
         counters[i] = 0
     for thread in prange(threads):
         for launch in range(program.size // _LAUNCH):
-            at, taken = launch * _LAUNCH, launch * 2 * _LINE
-            done = taken + _LINE
+            at, taken = launch * _LAUNCH, launch * 2 * _atomic.APART
+            done = taken + _atomic.APART
             blocks, units = program[at + 3], program[at + 4]
-            unit = _count(counters, taken)
+            unit = _atomic.count(counters, taken)
             while unit < units:
                 slot = numba.int64(thread) if units > 1 else 0
                 for block in range(unit * blocks // units, (unit + 1) * blocks // units):
                     _jit.call(program[at], block, slot, (program[at + 1], program[at + 2]))
-                _count(counters, done)
-                unit = _count(counters, taken)
+                _atomic.count(counters, done)
+                unit = _atomic.count(counters, taken)
             looks = 0
-            while _look(counters, done) < units:
+            while _atomic.look(counters, done) < units:
                 looks += 1
                 if looks % _PATIENCE == 0:
-                    _give_way()
+                    _atomic.give_way()
 
 
 _replay_serial, _replay_parallel = _jit.loops(replay)
-
-
-@intrinsic
-def _count(typingctx, counters, i):
-    """Add one to counters[i] in one indivisible step; returns what was there."""
-
-    def emit(context, builder, signature, args):
-        return builder.atomic_rmw("add", _place(context, builder, signature, args), ir.IntType(64)(1), "seq_cst")
-
-    return types.int64(counters, types.int64), emit
-
-
-@intrinsic
-def _look(typingctx, counters, i):
-    """counters[i], with all that was written before it was counted."""
-
-    def emit(context, builder, signature, args):
-        return builder.load_atomic(_place(context, builder, signature, args), "acquire", 8)
-
-    return types.int64(counters, types.int64), emit
-
-
-def _place(context, builder, signature, args):
-    counters = context.make_array(signature.args[0])(context, builder, args[0])
-    return builder.gep(counters.data, [args[1]])
-
-
-@intrinsic
-def _give_way(typingctx):
-    """Let another thread have the processor."""
-    name = "SwitchToThread" if config.IS_WIN32 else "sched_yield"
-
-    def emit(context, builder, signature, args):
-        function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(ir.IntType(32), []), name)
-        builder.call(function, [])
-        return context.get_dummy_value()
-
-    return types.void(), emit
 
 
 def _frame(args):

@@ -18,7 +18,7 @@ import functools
 import numpy as np
 
 from fastnet.kernels.cpu import packing, patches, simd, spans
-from fastnet.kernels.cpu._jit import Launch, jit, launch
+from fastnet.kernels.cpu._jit import Launch, jit
 from fastnet.kernels.cpu.array import empty, scratch
 
 # Bytes of transformed input that a block may fill; the products take its place.
@@ -56,16 +56,22 @@ def matrices(m, r):
     return at, f, bt
 
 
-def turn(w, m, backward=False):
-    """The filters of F(m, r), F G F^T, as (points, panels, rows, panel), from w (K, C, r, r); `backward` those of the
+class Turn:
+    """From w (K, C, r, r) to the filters of F(m, r), F G F^T, as (points, panels, rows, panel); `backward` those of the
     gradient for the input, whose kernels are turned by half a circle. One vector is left free after each point, since
     at a power of two all points would share cache lines."""
-    layout, r, lanes = packing.Layout(w, backward=backward), w.shape[2], simd.width(w.dtype)
-    points, point = (m + r - 1) ** 2, layout.panels * layout.rows * layout.panel + lanes
-    turned, work = empty(points * point, w.dtype), points * point
-    memory = scratch((layout.size + lanes + points) * lanes, w.dtype, work)
-    launch(_filter_kernel(m, r), layout.blocks, w.reshape(-1), turned, memory, layout.shape(point, backward), work=work)
-    return turned
+
+    def __init__(self, w_shape, dtype, m, backward=False):
+        layout, r, lanes = packing.Layout(w_shape, dtype, 1, backward), w_shape[2], simd.width(dtype)
+        points, point = (m + r - 1) ** 2, layout.numbers + lanes
+        self.numbers, self.spare = points * point, (layout.size + lanes + points) * lanes
+        self.shape = layout.shape(point, backward)
+        self.launch = Launch(_filter_kernel(m, r), layout.blocks, self.numbers)
+
+    def __call__(self, w):
+        turned = empty(self.numbers, w.dtype)
+        self.launch(w.reshape(-1), turned, scratch(self.spare, w.dtype, self.numbers), self.shape)
+        return turned
 
 
 def pad_bias(b, k, dtype):
@@ -100,18 +106,12 @@ class Convolution:
         self.shapes = {flags: np.array([*shape, *flags]) for flags in np.ndindex(2, 2, 2)}
 
     def __call__(self, x, filters, bias, y, relu=False, mask=None, add=None):
-        """Fill y; x, y, mask and add are flat and channels-last, filters and bias come from `turn` and `pad_bias`."""
+        """Fill y; x, y, mask and add are flat and channels-last, filters and bias come from `Turn` and `pad_bias`."""
         adding, masked = add is not None, mask is not None
         work = self.launch.work
         self.launch(x, filters, bias, y, add if adding else y, mask if masked else y, self.zeros,
                     scratch(self.memory, x.dtype, work), self.tables, scratch(_STATE, np.int64, work),
                     self.shapes[bool(relu), adding, masked])
-
-
-@functools.lru_cache(maxsize=512)
-def convolution(m, r, batch, source, target, padding, dtype):
-    """The Convolution for these shapes; `padding` is (top, left)."""
-    return Convolution(m, r, batch, source, target, padding, dtype)
 
 
 @functools.cache
@@ -165,7 +165,7 @@ def _convolve_kernel(m, r, tiles):
         from_panel, to_panel = block % parts * panels // parts, (block % parts + 1) * panels // parts
         first, tiles = block // parts * count, batch * down * across
         now = min(count, tiles - first)
-        # From point to point one vector more than the tiles fill, see `turn`.
+        # From point to point one vector more than the tiles fill, see `Turn`.
         point_size, filters_point = count * wide + lanes, panels * c * panel + lanes
         start = slot * ((n * n + 1) * point_size + n * n * channels + m * m * lanes)
         spare = start + (n * n + 1) * point_size

@@ -12,7 +12,7 @@ import functools
 import numpy as np
 
 from fastnet.kernels.cpu import packing, patches, simd, spans
-from fastnet.kernels.cpu._jit import jit, launch
+from fastnet.kernels.cpu._jit import Launch, jit
 from fastnet.kernels.cpu.array import empty, scratch
 from fastnet.kernels.cpu.winograd import matrices
 
@@ -28,47 +28,58 @@ _TILES_OF_BLOCK = 16
 _STATE = 9
 
 
-def weight_gradient(x, dy, m, r, batch, source, target, padding):
-    """(dw as (K, C, r, r), db) from flat channels-last x and dy."""
-    (h, w, c), (p, q, k) = source, target
-    n, lanes = m + r - 1, simd.width(x.dtype)
-    tiles_, panel = simd.tiles_for(k, x.dtype), packing.panel_width(k, x.dtype)
-    depth = tiles_.depth_rows
-    rows, wide = -(-c // depth) * depth, -(-k // panel) * panel
-    channels = -(-rows // lanes) * lanes
-    tiles = batch * -(-p // m) * -(-q // m)
-    sums, per_tile = n * n * (rows * wide + lanes), n * n * (channels + wide)
-    chunk = (_BLOCK_BYTES // x.itemsize - sums) // per_tile
-    fused = chunk >= _FEWEST_TILES
-    if not fused:
-        chunk = max(1, _HELD_BYTES // (per_tile * x.itemsize * _TILES_OF_BLOCK)) * _TILES_OF_BLOCK
-    parts = max(1, min(_PARTS, tiles // _TILES_OF_PART)) if fused else 1
-    chunk = min(chunk, -(-tiles // parts), _MOST_TILES if fused else tiles)
-    work = tiles * n * n * c * k
-    held = n * n * (chunk * channels + lanes), n * n * (chunk * wide + lanes)
-    to_x, to_dy = (scratch(size, x.dtype, work, part) if fused else empty(size, x.dtype)
-                   for part, size in enumerate(held, 1))
-    products, db = empty(parts * sums, x.dtype), np.zeros((parts, wide), x.dtype)
-    memory = scratch(max(n * n * channels, m * m * wide), x.dtype, work)
-    state, offsets, zeros = scratch(_STATE, np.int64, work), np.arange(depth), np.zeros(lanes, x.dtype)
-    down, across = -(-p // m), -(-q // m)
-    tables = (patches.tables(m, n, *padding, *source, channels, down, across),
-              patches.tables(m, m, 0, 0, *target, wide, down, across))
-    shape = [batch, h, w, c, p, q, k, *padding, chunk, channels, rows, wide, parts]
-    kernels = _gradient_kernels(m, r, tiles_)
-    if fused:
-        launch(kernels["gradient"], parts, x, dy, to_x, to_dy, memory, products, db.reshape(-1), offsets, state, zeros,
-               *tables, np.array([*shape, 0, tiles]), work=work)
-    for first in range(0, 0 if fused else tiles, chunk):
-        now = min(chunk, tiles - first)
-        block = np.array([*shape, first, now])
-        launch(kernels["spread"], -(-now // _TILES_OF_BLOCK), x, dy, to_x, to_dy, memory, zeros, *tables, block,
-               work=work)
-        launch(kernels["accumulate"], n * n, to_x, to_dy, products, db.reshape(-1), offsets, state, block, work=work)
-    dw = empty((k, c, r, r), x.dtype)
-    launch(_collect_kernel(m, r), c, products, dw.reshape(-1), scratch((n * n + r * r) * lanes, x.dtype, products.size),
-           np.array(shape), work=products.size)
-    return dw, db.sum(axis=0)[:k]
+class WeightGradient:
+    """The gradient for the weights (K, C, r, r) from images `source` (H, W, C) and gradients `target` (P, Q, K), all
+    worked out but the numbers."""
+
+    def __init__(self, m, r, batch, source, target, padding, dtype):
+        (h, w, c), (p, q, k) = source, target
+        n, lanes = m + r - 1, simd.width(dtype)
+        tiles_, panel = simd.tiles_for(k, dtype), packing.panel_width(k, dtype)
+        depth = tiles_.depth_rows
+        rows, wide = -(-c // depth) * depth, -(-k // panel) * panel
+        channels = -(-rows // lanes) * lanes
+        down, across = -(-p // m), -(-q // m)
+        tiles = batch * down * across
+        sums, per_tile = n * n * (rows * wide + lanes), n * n * (channels + wide)
+        chunk = (_BLOCK_BYTES // dtype.itemsize - sums) // per_tile
+        self.fused = chunk >= _FEWEST_TILES
+        if not self.fused:
+            chunk = max(1, _HELD_BYTES // (per_tile * dtype.itemsize * _TILES_OF_BLOCK)) * _TILES_OF_BLOCK
+        parts = max(1, min(_PARTS, tiles // _TILES_OF_PART)) if self.fused else 1
+        chunk = min(chunk, -(-tiles // parts), _MOST_TILES if self.fused else tiles)
+        self.held = n * n * (chunk * channels + lanes), n * n * (chunk * wide + lanes)
+        self.work, self.sums, self.parts, self.wide = tiles * n * n * c * k, sums, parts, wide
+        self.memory, self.spare = max(n * n * channels, m * m * wide), (n * n + r * r) * lanes
+        self.offsets, self.zeros = np.arange(depth), np.zeros(lanes, dtype)
+        self.tables = (patches.tables(m, n, *padding, *source, channels, down, across),
+                       patches.tables(m, m, 0, 0, *target, wide, down, across))
+        shape = [batch, h, w, c, p, q, k, *padding, chunk, channels, rows, wide, parts]
+        self.size, self.shape = (k, c, r, r), np.array(shape)
+        kernels = _gradient_kernels(m, r, tiles_)
+        chunks = [(first, min(chunk, tiles - first)) for first in range(0, tiles, chunk)]
+        self.chunks = [np.array([*shape, *span]) for span in ([(0, tiles)] if self.fused else chunks)]
+        self.gradient = Launch(kernels["gradient"], parts, self.work)
+        self.spread = [Launch(kernels["spread"], -(-now // _TILES_OF_BLOCK), self.work) for _, now in chunks]
+        self.accumulate = Launch(kernels["accumulate"], n * n, self.work)
+        self.collect = Launch(_collect_kernel(m, r), c, parts * sums)
+
+    def __call__(self, x, dy, bias):
+        """(dw as (K, C, r, r), db or None without `bias`) from flat channels-last x and dy."""
+        dtype, work, x_size, dy_size = x.dtype, self.work, *self.held
+        memory, state = scratch(self.memory, dtype, work), scratch(_STATE, np.int64, work)
+        products, sums = empty(self.parts * self.sums, dtype), np.empty(self.parts * self.wide, dtype)
+        if self.fused:
+            self.gradient(x, dy, scratch(x_size, dtype, work, 1), scratch(dy_size, dtype, work, 2), memory, products,
+                          sums, self.offsets, state, self.zeros, *self.tables, self.chunks[0])
+        else:
+            to_x, to_dy = empty(x_size, dtype), empty(dy_size, dtype)
+            for spread, chunk in zip(self.spread, self.chunks, strict=True):
+                spread(x, dy, to_x, to_dy, memory, self.zeros, *self.tables, chunk)
+                self.accumulate(to_x, to_dy, products, sums, self.offsets, state, chunk)
+        dw = empty(self.size, dtype)
+        self.collect(products, dw.reshape(-1), scratch(self.spare, dtype, self.collect.work), self.shape)
+        return dw, sums.reshape(self.parts, -1).sum(axis=0)[: self.size[0]] if bias else None
 
 
 @functools.cache
@@ -146,6 +157,7 @@ def _make_gradient(m, n, transform, add_point):
         sums = rows * wide + simd.lanes(x)
         start = block * n * n * sums
         spans.clear(products, start, start + n * n * sums)
+        spans.clear(db, block * wide, (block + 1) * wide)
         last = (block + 1) * tiles // parts
         for first in range(block * tiles // parts, last, chunk):
             now = min(chunk, last - first)
@@ -184,6 +196,8 @@ def _make_accumulate(m, n, add_point):
         start = block * (rows * wide + lanes)
         if first == 0:
             spans.clear(products, start, start + rows * wide)
+            if block == n + 1:  # the point that add_point sums dy from
+                spans.clear(db, 0, wide)
         add_point(block, to_x, block * (chunk * channels + lanes), to_dy, block * (chunk * wide + lanes), now, products,
                   start, db, 0, offsets, state, slot * _STATE, shape)
 

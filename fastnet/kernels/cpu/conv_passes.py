@@ -1,0 +1,248 @@
+"""The passes of a convolution, once for each way of computing them, with everything worked out but the numbers.
+
+Images are flat and channels-last here, weights (K, C / groups, R, S) and contiguous. Winograd's ways are for stride 1,
+without dilation and groups; depthwise ones for one filter a channel.
+"""
+from typing import NamedTuple
+
+import numpy as np
+
+from fastnet.kernels.cpu import depthwise, gather, packing, reduce, simd, spans, winograd, winograd_weight
+from fastnet.kernels.cpu._jit import Launch, jit
+from fastnet.kernels.cpu.activation import sum_into
+from fastnet.kernels.cpu.array import empty
+
+# Up to this many input channels a tap is too short a run of products; then whole rows of the kernel are one run.
+FEW_CHANNELS = 12
+
+
+class Geometry(NamedTuple):
+    """What a convolution looks like; padding is (top, bottom, left, right)."""
+
+    x_shape: tuple
+    w_shape: tuple
+    y_shape: tuple
+    dtype: np.dtype
+    stride: tuple
+    padding: tuple
+    dilation: tuple
+    groups: int
+
+    @property
+    def batch(self):
+        return self.x_shape[0]
+
+    @property
+    def source(self):
+        """(H, W, C) of x."""
+        return *self.x_shape[2:], self.x_shape[1]
+
+    @property
+    def target(self):
+        """(P, Q, K) of y."""
+        return *self.y_shape[2:], self.y_shape[1]
+
+    @property
+    def taps(self):
+        """The pixel, relative to a window's place, that each kernel element meets."""
+        (top, _, left, _), (down, across) = self.padding, self.dilation
+        return tuple((i * down - top, j * across - left) for i, j in np.ndindex(*self.w_shape[2:]))
+
+    def taps_of_class(self, offset):
+        """The taps through which pixels (u, v) stride + offset received values, as flat kernel indices, and for each
+        the place of dy, relative to (u, v), that it leads to."""
+        taps, origins = [], []
+        for tap, (down, across) in enumerate(self.taps):
+            y, x = offset[0] - down, offset[1] - across
+            if y % self.stride[0] == 0 and x % self.stride[1] == 0:
+                taps.append(tap)
+                origins.append((y // self.stride[0], x // self.stride[1]))
+        return tuple(taps), tuple(origins)
+
+
+# y from x. `pack` brings weights and bias into the `form` that `run` wants.
+
+class WinogradForward:
+    """Tiles of m x m outputs; see `winograd`."""
+
+    def __init__(self, geometry, m):
+        self.form = geometry.dtype, m
+        self.turn = winograd.Turn(geometry.w_shape, geometry.dtype, m)
+        self.convolve = winograd.Convolution(m, geometry.w_shape[2], geometry.batch, geometry.source, geometry.target,
+                                             geometry.padding[::2], geometry.dtype)
+
+    def pack(self, w, b):
+        return self.turn(w), winograd.pad_bias(b, w.shape[0], w.dtype)
+
+    def run(self, x, w, b, y, relu, add):
+        self.convolve(x, w, b, y, relu, add=add)
+
+
+class DirectForward:
+    """Register tiles that read their rows through a table; see `gather`.
+
+    Where the channels are few, the rows of the kernel are the taps: in a padded image the pixels under such a row lie
+    side by side, so that one run of products covers them.
+    """
+
+    def __init__(self, geometry):
+        (_, length, r, s), groups, dtype = geometry.w_shape, geometry.groups, geometry.dtype
+        self.form, self.groups, self.pad = (dtype, "direct"), groups, None
+        source, taps = geometry.source, geometry.taps
+        if groups == 1 and length <= FEW_CHANNELS and s > 1 and geometry.dilation[1] == 1:
+            self.pad = _Pad(geometry)
+            source, length = self.pad.target, s * length
+            taps = tuple((i * geometry.dilation[0], 0) for i in range(r))
+        self.packing = packing.Pack(geometry.w_shape, dtype, groups, range(r * s))
+        self.convolve = gather.Convolution(geometry.batch, source, geometry.target, geometry.y_shape[2:],
+                                           geometry.stride, taps, (1, 1), (0, 0), length, groups, dtype)
+
+    def pack(self, w, b):
+        return self.packing(w), packing.pack_bias(b, self.groups)
+
+    def run(self, x, w, b, y, relu, add):
+        self.convolve(x if self.pad is None else self.pad(x), w, b, y, relu, add=add)
+
+
+class DepthwiseForward:
+    """See `depthwise`."""
+
+    def __init__(self, geometry):
+        self.form = geometry.dtype, "depthwise"
+        self.geometry = geometry.batch, geometry.source, geometry.target, geometry.stride, geometry.taps
+
+    def pack(self, w, b):
+        return depthwise.pack(w), np.zeros(w.shape[0], w.dtype) if b is None else np.ascontiguousarray(b)
+
+    def run(self, x, w, b, y, relu, add):
+        depthwise.forward(x, w, b, y, *self.geometry, relu and add is None)
+        if add is not None:
+            sum_into(y, add, y, relu)
+
+
+# dx from dy and w
+
+class WinogradBackwardInput:
+    """The forward pass from K channels to C, with the kernels turned by half a circle."""
+
+    def __init__(self, geometry, m):
+        r, (top, _, left, _), dtype = geometry.w_shape[2], geometry.padding, geometry.dtype
+        self.turn = winograd.Turn(geometry.w_shape, dtype, m, backward=True)
+        self.bias = winograd.pad_bias(None, geometry.w_shape[1], dtype)
+        self.convolve = winograd.Convolution(m, r, geometry.batch, geometry.target, geometry.source,
+                                             (r - 1 - top, r - 1 - left), dtype)
+
+    def run(self, dy, w, dx, mask, add):
+        self.convolve(dy, self.turn(w), self.bias, dx, mask=mask, add=add)
+
+
+class DirectBackwardInput:
+    """With a stride the pixels fall into stride x stride classes, each reached by taps of its own: each class is one
+    convolution of dy without a stride, and no product with a zero is computed."""
+
+    def __init__(self, geometry):
+        (h, w, _), stride, groups, dtype = geometry.source, geometry.stride, geometry.groups, geometry.dtype
+        self.classes = []
+        for offset in np.ndindex(*stride):
+            grid = tuple(-(-(extent - o) // step) for extent, o, step in zip((h, w), offset, stride, strict=True))
+            if 0 in grid:
+                continue
+            taps, origins = geometry.taps_of_class(offset)
+            convolve = gather.Convolution(geometry.batch, geometry.target, geometry.source, grid, (1, 1), origins,
+                                          stride, offset, geometry.w_shape[0] // groups, groups, dtype)
+            self.classes.append((convolve, packing.Pack(geometry.w_shape, dtype, groups, taps, backward=True)))
+
+    def run(self, dy, w, dx, mask, add):
+        for convolve, pack in self.classes:
+            convolve(dy, pack(w), None, dx, mask=mask, add=add)
+
+
+class DepthwiseBackwardInput:
+    """See `depthwise`."""
+
+    def __init__(self, geometry):
+        self.geometry = geometry.batch, geometry.target, geometry.source, geometry.stride, geometry.taps
+
+    def run(self, dy, w, dx, mask, add):
+        depthwise.backward_input(dy, depthwise.pack(w), dx, *self.geometry, mask if add is None else None)
+        if add is not None:
+            sum_into(dx, add, dx, mask=mask)
+
+
+# dw and db from x and dy
+
+class WinogradBackwardWeight:
+    """See `winograd_weight`."""
+
+    def __init__(self, geometry, m):
+        self.gradient = winograd_weight.WeightGradient(m, geometry.w_shape[2], geometry.batch, geometry.source,
+                                                       geometry.target, geometry.padding[::2], geometry.dtype)
+
+    def run(self, x, dy, bias):
+        return self.gradient(x, dy, bias)
+
+
+class DirectBackwardWeight:
+    """See `reduce`; where the channels are few, all numbers under the kernel are the rows of a single tap."""
+
+    def __init__(self, geometry):
+        (k, in_channels, r, s), groups, dilation = geometry.w_shape, geometry.groups, geometry.dilation
+        source, taps, offsets, self.pad = geometry.source, geometry.taps, None, None
+        if groups == 1 and in_channels <= FEW_CHANNELS and r * s > 1:
+            self.pad = _Pad(geometry)
+            source, taps = self.pad.target, ((0, 0),)
+            offsets = tuple((i * dilation[0] * source[1] + j * dilation[1]) * in_channels + channel
+                            for i in range(r) for j in range(s) for channel in range(in_channels))
+        self.gradient = reduce.WeightGradient(geometry.batch, source, geometry.target, geometry.stride, taps, groups,
+                                              offsets, geometry.dtype)
+        self.w_shape, self.shape = geometry.w_shape, (groups, r, s, in_channels, k // groups)
+
+    def run(self, x, dy, bias):
+        dw, db = self.gradient(x if self.pad is None else self.pad(x), dy, bias)
+        return np.ascontiguousarray(dw.reshape(self.shape).transpose(0, 4, 3, 1, 2)).reshape(self.w_shape), db
+
+
+class DepthwiseBackwardWeight:
+    """See `depthwise`."""
+
+    def __init__(self, geometry):
+        self.geometry = geometry.batch, geometry.source, geometry.target, geometry.stride, geometry.taps
+        self.w_shape = geometry.w_shape
+
+    def run(self, x, dy, bias):
+        dw, db = depthwise.backward_weight(x, dy, *self.geometry)
+        return np.ascontiguousarray(dw.T).reshape(self.w_shape), db if bias else None
+
+
+class _Pad:
+    """The padding written out."""
+
+    def __init__(self, geometry):
+        (h, w, c), (top, bottom, left, right) = geometry.source, geometry.padding
+        self.target = h + top + bottom, w + left + right, c
+        self.wanted = any(geometry.padding)
+        self.size, self.dtype = geometry.batch * self.target[0] * self.target[1] * c, geometry.dtype
+        self.launch = Launch(_pad, geometry.batch, self.size)
+        self.shape = np.array([h, w, c, top, left, *self.target[:2]])
+
+    def __call__(self, x):
+        if not self.wanted:
+            return x
+        padded = empty(self.size, self.dtype)
+        self.launch(x, padded, self.shape)
+        return padded
+
+
+@jit
+def _pad(block, slot, x, padded, shape):
+    """Copy image `block` into the middle of a larger one of zeros."""
+    h, w, c, top, left, height, width = shape[:7]
+    row, start = width * c, block * height * width * c
+    spans.clear(padded, start, start + top * row)
+    for y in range(h):
+        source, target = (block * h + y) * w * c, start + (y + top) * row
+        spans.clear(padded, target, target + left * c)
+        for i in range(0, w * c, simd.lanes(x)):
+            simd.store_part(padded, target + left * c + i, simd.load_part(x, source + i, w * c - i), w * c - i)
+        spans.clear(padded, target + (left + w) * c, target + row)
+    spans.clear(padded, start + (top + h) * row, start + height * row)
