@@ -42,6 +42,12 @@ def jit(function):
     return numba.njit(**_FLAGS)(function)
 
 
+def inlined(function):
+    """`jit` for what kernels call for every tile or pixel: becomes part of its caller. A call hands over each array as
+    seven words."""
+    return numba.njit(**_FLAGS, forceinline=True)(function)
+
+
 def launch(body, blocks, *args, work):
     """Run ``body(block, slot, *args)`` for every block in range(blocks); `work` counts elementary operations."""
     if config.DISABLE_JIT:

@@ -9,12 +9,14 @@ import functools
 import numpy as np
 
 from fastnet.kernels import checks
-from fastnet.kernels.cpu import simd
+from fastnet.kernels.cpu import simd, spans
 from fastnet.kernels.cpu._jit import Launch, jit
 from fastnet.kernels.cpu.array import empty, flat, like
 
 # Numbers in a block: two readings of it come from the second cache.
 _BLOCK = 16_384
+# Numbers that are fetched ahead, while as many are added up.
+_CHUNK = 512
 
 
 def batchnorm_forward(x, gamma, beta, eps, relu=False, add=None):
@@ -108,21 +110,39 @@ def _scales(block, slot, gamma, beta, mean, var, eps, channel):
 @jit
 def _moments(block, slot, x, means, squares, c, rows, lines):
     """A block's mean of each channel, and the sum of the squared deviations from it."""
-    first, last = block * lines, min((block + 1) * lines, rows)
+    first, last, to = block * lines, min((block + 1) * lines, rows), block * c
+    step = max(2, _CHUNK // c)
+    spans.clear(means, to, to + c)
+    spans.clear(squares, to, to + c)
+    for top in range(first, last, step):
+        bottom = min(top + step, last)
+        spans.fetch(x, bottom * c, (bottom + step) * c)
+        for j in range(0, c, simd.lanes(x)):
+            # Relative to the first row, so that a large mean does not swallow what the rows differ by.
+            n, pivot = c - j, simd.load_part(x, first * c + j, c - j)
+            even, odd = simd.load_part(means, to + j, n), simd.full(x, 0)
+            for i in range(top, bottom - 1, 2):
+                even = even + (simd.load_part(x, i * c + j, n) - pivot)
+                odd = odd + (simd.load_part(x, (i + 1) * c + j, n) - pivot)
+            if (bottom - top) % 2:
+                even = even + (simd.load_part(x, (bottom - 1) * c + j, n) - pivot)
+            simd.store_part(means, to + j, even + odd, n)
     count = x.dtype.type(last - first)
     for j in range(0, c, simd.lanes(x)):
-        n = c - j
-        # Relative to the first row, so that a large mean does not swallow what the rows differ by.
-        pivot, total = simd.load_part(x, first * c + j, n), simd.full(x, 0)
-        for i in range(first, last):
-            total = total + (simd.load_part(x, i * c + j, n) - pivot)
-        mean = simd.fma(total, simd.full(x, 1 / count), pivot)
-        square = simd.full(x, 0)
-        for i in range(first, last):
-            v = simd.load_part(x, i * c + j, n) - mean
-            square = simd.fma(v, v, square)
-        simd.store_part(means, block * c + j, mean, n)
-        simd.store_part(squares, block * c + j, square, n)
+        n, pivot = c - j, simd.load_part(x, first * c + j, c - j)
+        simd.store_part(means, to + j, simd.fma(simd.load_part(means, to + j, n), simd.full(x, 1 / count), pivot), n)
+    for top in range(first, last, step):
+        bottom = min(top + step, last)
+        for j in range(0, c, simd.lanes(x)):
+            n, mean = c - j, simd.load_part(means, to + j, c - j)
+            even, odd = simd.load_part(squares, to + j, n), simd.full(x, 0)
+            for i in range(top, bottom - 1, 2):
+                v, w = simd.load_part(x, i * c + j, n) - mean, simd.load_part(x, (i + 1) * c + j, n) - mean
+                even, odd = simd.fma(v, v, even), simd.fma(w, w, odd)
+            if (bottom - top) % 2:
+                v = simd.load_part(x, (bottom - 1) * c + j, n) - mean
+                even = simd.fma(v, v, even)
+            simd.store_part(squares, to + j, even + odd, n)
 
 
 @jit
@@ -160,20 +180,31 @@ def _apply(block, slot, x, y, channel, c, rows, lines, relu, add, adding):
 @jit
 def _gradient_sums(block, slot, dy, x, channel, sums, products, c, rows, lines, relu):
     """A block's sums of dy and of dy xhat."""
-    first, last = block * lines, min((block + 1) * lines, rows)
+    first, last, to = block * lines, min((block + 1) * lines, rows), block * c
+    step = max(2, _CHUNK // c)
+    spans.clear(sums, to, to + c)
+    spans.clear(products, to, to + c)
+    for top in range(first, last, step):
+        bottom = min(top + step, last)
+        spans.fetch(dy, bottom * c, (bottom + step) * c)
+        spans.fetch(x, bottom * c, (bottom + step) * c)
+        for j in range(0, c, simd.lanes(x)):
+            n = c - j
+            mean, scale = simd.load_part(channel, j, n), simd.load_part(channel, c + j, n)
+            beta, total = simd.load_part(channel, 2 * c + j, n), simd.load_part(sums, to + j, n)
+            product = simd.load_part(products, to + j, n)
+            for i in range(top, bottom):
+                g, v = simd.load_part(dy, i * c + j, n), simd.load_part(x, i * c + j, n) - mean
+                if relu:
+                    g = simd.positive(g, simd.fma(v, scale, beta))
+                total = total + g
+                product = simd.fma(g, v, product)
+            simd.store_part(sums, to + j, total, n)
+            simd.store_part(products, to + j, product, n)
     for j in range(0, c, simd.lanes(x)):
         n = c - j
-        mean, scale = simd.load_part(channel, j, n), simd.load_part(channel, c + j, n)
-        beta, inverse = simd.load_part(channel, 2 * c + j, n), simd.load_part(channel, 3 * c + j, n)
-        total, product = simd.full(x, 0), simd.full(x, 0)
-        for i in range(first, last):
-            g, v = simd.load_part(dy, i * c + j, n), simd.load_part(x, i * c + j, n) - mean
-            if relu:
-                g = simd.positive(g, simd.fma(v, scale, beta))
-            total = total + g
-            product = simd.fma(g, v, product)
-        simd.store_part(sums, block * c + j, total, n)
-        simd.store_part(products, block * c + j, product * inverse, n)
+        v = simd.load_part(products, to + j, n) * simd.load_part(channel, 3 * c + j, n)
+        simd.store_part(products, to + j, v, n)
 
 
 @jit

@@ -7,7 +7,7 @@ import functools
 import numpy as np
 
 from fastnet.kernels.cpu import simd, spans
-from fastnet.kernels.cpu._jit import jit
+from fastnet.kernels.cpu._jit import inlined, jit
 
 
 @jit
@@ -45,7 +45,7 @@ def start_fetching(state, at, first, last, times):
     state[at], state[at + 1], state[at + 2] = first, last, (last - first) // times + 1
 
 
-@jit
+@inlined
 def fetch_portion(state, at, x, c):
     """Have the next pixels brought into the second cache."""
     first, stop = state[at], min(state[at] + state[at + 2], state[at + 1])
@@ -95,7 +95,7 @@ def make_spread(size, transform):
                 v = simd.load_part(x, start + offset + k, c - k) if offset >= 0 else simd.full(x, 0)
                 simd.store(memory, spare + place * width + k, v)
 
-    @jit
+    @inlined
     def spread(x, image, top, left, h, w, c, width, table, t, copied, zeros, memory, spare, y, y0, y_row, y_column,
                panel, y_panel):
         source, start = x, ((image * h + top) * w + left) * c

@@ -28,8 +28,8 @@ def _rows(length, offsets, depth):
 
 
 @functools.cache
-def _kernel(tiles):
-    tile, halves, depth = tiles.tile_runs, tiles.halves, tiles.depth_rows
+def _kernel(tiles, adjacent):
+    tile, halves, depth = tiles.tile_adjacent if adjacent else tiles.tile_runs, tiles.halves, tiles.depth_rows
 
     def reduce(block, slot, x, dy, rows, taps, partial, bias, memory, runs, shape):
         """Add up one block's share of dw: some images, one group, some rows; and of db where the first row is among
@@ -73,7 +73,7 @@ def _kernel(tiles):
                         fetch_dy += share_dy
                         fetch_x += share_x
 
-    reduce.__qualname__ = f"reduce_{halves}"
+    reduce.__qualname__ = f"reduce_{halves}{'_adjacent' * adjacent}"
     return jit(reduce)
 
 
@@ -160,7 +160,7 @@ class WeightGradient:
         self.work = batch * p * q * len(taps) * self.rows.size * wide
         self.parts, self.channels, self.partial = parts, k, parts * size
         self.memory, self.runs = height * q * wide, height * 3
-        self.reduce = Launch(_kernel(tiles), parts * groups * slices, self.work)
+        self.reduce = Launch(_kernel(tiles, bool((np.diff(self.rows) == 1).all())), parts * groups * slices, self.work)
         self.shape = np.array([batch, parts, slices, slice_rows, groups, in_channels, out_channels, h, w, p, q, *step])
         self.fold = Launch(_fold, groups * len(taps) * real, parts * size)
         self.fold_shape = np.array([parts, size, real, out_channels, wide, self.rows.size])

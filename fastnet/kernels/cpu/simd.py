@@ -89,7 +89,7 @@ exp = _exponential.exp
 
 class Tiles(NamedTuple):
     """The register tiles for one width of panels, and that width in half vectors. `tile_short` is `tile_plain` for the
-    few rows that may be left over."""
+    few rows that may be left over, `tile_adjacent` is `tile_runs` where the rows of a are adjacent numbers."""
 
     halves: int
     rows: int
@@ -99,12 +99,14 @@ class Tiles(NamedTuple):
     tile_plain: object
     tile_short: object
     tile_runs: object
+    tile_adjacent: object
 
 
 def _tiles_of(halves, rows, depth_rows):
     short = max(1, rows // 3)
     return Tiles(halves, rows, short, depth_rows, _tiles.make_tile(ROWS, halves), _tiles.make_tile_plain(rows, halves),
-                 _tiles.make_tile_plain(short, halves), _tiles.make_tile_runs(depth_rows, halves))
+                 _tiles.make_tile_plain(short, halves), _tiles.make_tile_runs(depth_rows, halves, False),
+                 _tiles.make_tile_runs(depth_rows, halves, True))
 
 
 # Panels of a half vector, of one and of several: the fewest columns that a tile can be wide and still hold `n` numbers.

@@ -120,8 +120,8 @@ def _lower_bound(builder, vector, relu_):
 
 
 def _at_least(builder, lower, value):
-    """max(value, lower), with NaN kept."""
-    return builder.select(builder.fcmp_ordered("<=", value, lower), lower, value)
+    """max(value, lower), with NaN kept: in this form one instruction on x86, which takes the second operand then."""
+    return builder.select(builder.fcmp_ordered(">", lower, value), lower, value)
 
 
 def _wins(builder, v, w):

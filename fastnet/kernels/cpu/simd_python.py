@@ -166,8 +166,9 @@ def make_tile_plain(rows, halves):
     return tile_plain
 
 
-def make_tile_runs(rows, halves):
-    """The accumulating tile with that many rows, and half vectors to a row."""
+def make_tile_runs(rows, halves, adjacent):
+    """The accumulating tile with that many rows, and half vectors to a row; `adjacent` wants offsets that follow each
+    other."""
 
     def tile_runs(a, offsets, o, step, b, b0, table, t, runs, c, c0, ldc):
         """c[c0 + i * ldc + j] += sum over r < runs and l < n_r of
@@ -176,6 +177,8 @@ def make_tile_runs(rows, halves):
         with (a_r, b_r, n_r) = table[t + 3 * r : t + 3 * r + 3].
         """
         panel = halves * lanes(b) // 2
+        if adjacent and (np.diff(offsets[o: o + rows]) != 1).any():
+            raise IndexError(f"rows at {offsets[o: o + rows]} are not adjacent")
         for r in range(runs):
             a_r, b_r, n = table[t + 3 * r: t + 3 * r + 3]
             if n > 0:

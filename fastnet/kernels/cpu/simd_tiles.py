@@ -170,8 +170,9 @@ def make_tile_plain(rows, halves):
     return tile_plain
 
 
-def make_tile_runs(rows, halves):
-    """The accumulating tile with that many rows, and half vectors to a row."""
+def make_tile_runs(rows, halves, adjacent):
+    """The accumulating tile with that many rows, and half vectors to a row. Where the rows of a are known to be
+    adjacent numbers, one register holds where all of them are."""
 
     @intrinsic
     def tile_runs(typingctx, a, offsets, o, step, b, b0, table, t, runs, c, c0, ldc):
@@ -181,7 +182,10 @@ def make_tile_runs(rows, halves):
             a, offsets, b, table, c = (_data(context, builder, signature.args[k], args[k]) for k in (0, 1, 4, 6, 9))
             o, step, b0, t, runs, c0, ldc = (args[k] for k in (2, 3, 5, 7, 8, 10, 11))
             part = _Tile(builder, vector, rows, vectors)
-            base = [builder.gep(a, [builder.load(builder.gep(offsets, [builder.add(o, I64(i))]))]) for i in range(rows)]
+            first = builder.gep(a, [builder.load(builder.gep(offsets, [o]))])
+            base = [first] + [
+                builder.gep(first, [I64(i)]) if adjacent else
+                builder.gep(a, [builder.load(builder.gep(offsets, [builder.add(o, I64(i))]))]) for i in range(1, rows)]
             b = builder.gep(b, [b0])
             target = [builder.gep(c, [builder.add(c0, builder.mul(ldc, I64(i)))]) for i in range(rows)]
             acc = [part.vector_at(target[i], j) for i in range(rows) for j in range(vectors)]

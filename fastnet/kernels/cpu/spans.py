@@ -1,6 +1,6 @@
 """Short loops over runs of numbers, for use inside kernels."""
 from fastnet.kernels.cpu import simd
-from fastnet.kernels.cpu._jit import jit
+from fastnet.kernels.cpu._jit import inlined, jit
 
 
 @jit
@@ -10,7 +10,7 @@ def clear(x, start, stop):
         simd.store_part(x, i, simd.full(x, 0), stop - i)
 
 
-@jit
+@inlined
 def fetch(x, start, stop):
     """Have x[start : stop] brought into the second cache, one request for each line of 64 bytes."""
     for i in range(start, min(stop, x.size), 64 // x.itemsize):

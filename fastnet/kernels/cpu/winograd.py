@@ -18,7 +18,7 @@ import functools
 import numpy as np
 
 from fastnet.kernels.cpu import packing, patches, simd, spans
-from fastnet.kernels.cpu._jit import Launch, jit
+from fastnet.kernels.cpu._jit import Launch, inlined, jit
 from fastnet.kernels.cpu.array import empty, scratch
 
 # Bytes of transformed input that a block may fill; the products take its place.
@@ -94,8 +94,9 @@ class Convolution:
         wide = max(channels, outputs)
         tiles = batch * -(-p // m) * -(-q // m)
         count = max(1, min(_BLOCK_BYTES // (n * n * wide * dtype.itemsize * tiles_.rows), 4)) * tiles_.rows
-        if tiles < _BLOCKS * count:
-            count = -(-tiles // (_BLOCKS * tiles_.short_rows)) * tiles_.short_rows
+        # A multiple of _BLOCKS blocks, as nearly as short tiles allow, so that threads get equal shares.
+        blocks = -(-tiles // (_BLOCKS * count)) * _BLOCKS
+        count = -(-tiles // (blocks * tiles_.short_rows)) * tiles_.short_rows
         blocks = -(-tiles // count)
         parts = min(outputs // panel, -(-_BLOCKS // blocks))
         self.launch = Launch(_convolve_kernel(m, r, tiles_), blocks * parts, work=tiles * n * n * c * k)
@@ -208,7 +209,7 @@ def _convolve_kernel(m, r, tiles):
 def _make_multiply(tiles):
     tile, height, tile_short, short_height = tiles.tile_plain, tiles.rows, tiles.tile_short, tiles.short_rows
 
-    @jit
+    @inlined
     def multiply(memory, a, a_row, length, filters, f, b, b_row, rows):
         """Products of `rows` rows of a with one panel of filters; up to short_height - 1 rows more, whatever is in
         them, may be computed too."""
@@ -223,7 +224,7 @@ def _make_multiply(tiles):
 
 def _make_gather_tile(m, n, transform):
 
-    @jit
+    @inlined
     def gather_tile(memory, products, point_size, spare, bias, y, add, mask, image, top, left, channel, stop, shape):
         """Transform a tile's products back, and write those pixels that exist, for channels from `channel` to
         `stop`."""

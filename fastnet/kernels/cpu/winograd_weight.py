@@ -12,7 +12,7 @@ import functools
 import numpy as np
 
 from fastnet.kernels.cpu import packing, patches, simd, spans
-from fastnet.kernels.cpu._jit import Launch, jit
+from fastnet.kernels.cpu._jit import Launch, inlined, jit
 from fastnet.kernels.cpu.array import empty, scratch
 from fastnet.kernels.cpu.winograd import matrices
 
@@ -100,7 +100,7 @@ def _make_transform_tiles(m, r, halves):
     spread_x = patches.make_spread(n, simd.make_transform_gathered(bt))
     spread_dy = patches.make_spread(m, simd.make_transform_gathered(at.T))
 
-    @jit
+    @inlined
     def transform_tiles(x, dy, first, now, to_x, x0, to_dy, dy0, memory, spare, zeros, table_x, table_dy,
                         shape):
         """Put `now` tiles of x into (points, tiles, channels) and those of dy into (points, panels, tiles, panel)."""
@@ -122,9 +122,9 @@ def _make_transform_tiles(m, r, halves):
 
 
 def _make_add_point(n, tiles):
-    tile, halves = tiles.tile_runs, tiles.halves
+    tile, halves = tiles.tile_adjacent, tiles.halves
 
-    @jit
+    @inlined
     def add_point(point, to_x, x0, to_dy, dy0, now, products, start, db, db0, offsets, state, run, shape):
         """Add one point's products over `now` tiles to its sums; the point that sums a tile's dy gives the bias its
         own."""

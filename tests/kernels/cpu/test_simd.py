@@ -248,9 +248,10 @@ def test_tile_plain(tiles, short, dtype):
         np.testing.assert_array_equal(ours, theirs, err_msg=str(given))
 
 
-def runs_program(tiles):
+def runs_program(tiles, adjacent):
     def make(s):
-        tile = s.make_tile_runs(tiles.depth_rows, tiles.halves) if s is simd_python else tiles.tile_runs
+        ready = tiles.tile_adjacent if adjacent else tiles.tile_runs
+        tile = s.make_tile_runs(tiles.depth_rows, tiles.halves, adjacent) if s is simd_python else ready
 
         def program(a, offsets, b, table, c, given):
             o, step, b0, t, runs, c0, ldc = given
@@ -260,23 +261,24 @@ def runs_program(tiles):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("adjacent", [False, True])
 @pytest.mark.parametrize("tiles", TILES)
-def test_tile_runs(tiles, dtype):
+def test_tile_runs(tiles, adjacent, dtype):
     """Any number of runs, of any length, none included; offsets may be negative as long as the sum is not."""
     rows, panel = tiles.depth_rows, tiles.halves * simd.width(dtype) // 2
     rng = np.random.default_rng(0)
-    run = numba.njit(runs_program(tiles)(simd))
+    run = numba.njit(runs_program(tiles, adjacent)(simd))
     for trial in range(30):
         o, step, b0, t, c0 = (int(number) for number in rng.integers(1, 9, 5))
         runs, ldc = trial % 4, panel + trial % 3
-        offsets = rng.integers(-20, 20, o + rows)
+        offsets = np.arange(o + rows) - 20 if adjacent else rng.integers(-20, 20, o + rows)
         listed = rng.integers((20, 0, 0), (40, 30, 6), (runs, 3))
         table = np.append(np.zeros(t, np.int64), listed)
         a, b = numbers(60 + 6 * step, dtype, trial), numbers(b0 + 30 + 6 * panel, dtype, trial + 1)
         ours, theirs = np.tile(numbers(c0 + rows * ldc, dtype, trial + 2), (2, 1))
         given = o, step, b0, t, runs, c0, ldc
         run(a, offsets, b, table, ours, given)
-        runs_program(tiles)(simd_python)(a, offsets, b, table, theirs, given)
+        runs_program(tiles, adjacent)(simd_python)(a, offsets, b, table, theirs, given)
         np.testing.assert_array_equal(ours, theirs, err_msg=str(given))
 
 
