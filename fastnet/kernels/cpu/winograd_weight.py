@@ -17,10 +17,10 @@ from fastnet.kernels.cpu.array import empty, scratch
 from fastnet.kernels.cpu.winograd import matrices
 
 # Bytes of sums and transforms that a block may fill, and how many tiles, at least and at most, it should then hold.
-_BLOCK_BYTES = 700_000
-_FEWEST_TILES, _MOST_TILES = 24, 96
-# Shares of the batch that are summed on their own: at most so many, and of no fewer tiles.
-_PARTS, _TILES_OF_PART = 16, 64
+_BLOCK_BYTES = 1_000_000
+_FEWEST_TILES, _MOST_TILES = 12, 96
+# Shares of the batch that are summed on their own: at most so many, of no fewer tiles, their sums no more bytes.
+_PARTS, _TILES_OF_PART, _SUMS_BYTES = 16, 64, 5 << 20
 # Otherwise: bytes of transforms that are held at a time, and tiles that a block transforms.
 _HELD_BYTES = 24 << 20
 _TILES_OF_BLOCK = 16
@@ -46,7 +46,8 @@ class WeightGradient:
         self.fused = chunk >= _FEWEST_TILES
         if not self.fused:
             chunk = max(1, _HELD_BYTES // (per_tile * dtype.itemsize * _TILES_OF_BLOCK)) * _TILES_OF_BLOCK
-        parts = max(1, min(_PARTS, tiles // _TILES_OF_PART)) if self.fused else 1
+        most = min(_PARTS, tiles // _TILES_OF_PART, _SUMS_BYTES // (sums * dtype.itemsize))
+        parts = max(1, most) if self.fused else 1
         chunk = min(chunk, -(-tiles // parts), _MOST_TILES if self.fused else tiles)
         self.held = n * n * (chunk * channels + lanes), n * n * (chunk * wide + lanes)
         self.work, self.sums, self.parts, self.wide = tiles * n * n * c * k, sums, parts, wide
