@@ -124,6 +124,7 @@ def tiles_for(columns, dtype):
 make_transform = _tiles.make_transform
 make_transform_gathered = _tiles.make_transform_gathered
 make_transform_biased = _tiles.make_transform_biased
+make_transform_finished = _tiles.make_transform_finished
 
 
 def width(dtype):

@@ -228,6 +228,23 @@ def make_transform_biased(matrix):
     return transform
 
 
+def make_transform_finished(matrix):
+    """The transform with a bias and another array added, max(., 0), and 0 where a mask is not positive."""
+
+    def transform(x, x0, x_row, x_column, y, y0, y_row, y_column, bias, bias0, relu_, add, adding, mask, masked):
+        """y_ij of `make_transform` plus the vector at bias[bias0], with adding != 0 plus that of `add` at y_ij's place;
+        max(., 0) of it with relu_ != 0; with masked != 0 zero where the number of `mask` at that place is not above 0.
+        """
+        result = _transformed(matrix, _strided(matrix, x, x0, x_row, x_column)) + load(bias, bias0)
+        places = [[y0 + i * y_row + j * y_column for j in range(len(result))] for i in range(len(result))]
+        more, kept = (np.array([[load(array, place) for place in row] for row in places]) for array in (add, mask))
+        result = result + more if adding else result
+        result = relu(result) if relu_ else result
+        _store_patch(positive(result, kept) if masked else result, y, y0, y_row, y_column)
+
+    return transform
+
+
 def _strided(matrix, x, x0, x_row, x_column):
     places = range(matrix.shape[1])
     return np.array([[load(x, x0 + i * x_row + j * x_column) for j in places] for i in places])

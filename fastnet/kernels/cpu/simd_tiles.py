@@ -266,15 +266,15 @@ def _pair_columns(builder, matrix, values):
 
 
 def _transform(builder, vector, matrix, source, target, finish):
-    """Store matrix @ patch @ matrix.T, each vector through `finish`; `source` and `target` give the pointer to element
-    (i, j)."""
+    """Store matrix @ patch @ matrix.T, each vector through `finish`, which is told its place (i, j); `source` and
+    `target` give the pointers to places."""
     half = []
     for j in range(matrix.shape[1]):
         patch = [_load(builder, vector, source(i, j)) for i in range(matrix.shape[1])]
         half.append(_apply(builder, vector, matrix, patch))
     for i in range(matrix.shape[0]):
         for j, value in enumerate(_apply(builder, vector, matrix, [column[i] for column in half])):
-            _store(builder, vector, finish(value), target(i, j))
+            _store(builder, vector, finish(value, i, j), target(i, j))
 
 
 def _strided(builder, pointer, row, column):
@@ -295,7 +295,7 @@ def make_transform(matrix):
             x = builder.gep(_data(context, builder, signature.args[0], args[0]), [args[1]])
             y = builder.gep(_data(context, builder, signature.args[4], args[4]), [args[5]])
             _transform(builder, vector, matrix, _strided(builder, x, *args[2:4]), _strided(builder, y, *args[6:8]),
-                       lambda value: value)
+                       lambda value, i, j: value)
             return context.get_dummy_value()
 
         if vector:
@@ -320,7 +320,8 @@ def make_transform_gathered(matrix):
                 offset = builder.load(builder.gep(table, [I64(i * size + j)]))
                 return builder.select(builder.icmp_signed("<", offset, I64(0)), zeros, builder.gep(x, [offset]))
 
-            _transform(builder, vector, matrix, source, _strided(builder, y, *args[7:9]), lambda value: value)
+            _transform(builder, vector, matrix, source, _strided(builder, y, *args[7:9]),
+                       lambda value, i, j: value)
             return context.get_dummy_value()
 
         if vector:
@@ -342,10 +343,42 @@ def make_transform_biased(matrix):
             shift = _load(builder, vector, builder.gep(_data(context, builder, signature.args[8], args[8]), [args[9]]))
             lower = _lower_bound(builder, vector, args[10])
             _transform(builder, vector, matrix, _strided(builder, x, *args[2:4]), _strided(builder, y, *args[6:8]),
-                       lambda value: _at_least(builder, lower, builder.fadd(value, shift)))
+                       lambda value, i, j: _at_least(builder, lower, builder.fadd(value, shift)))
             return context.get_dummy_value()
 
         if vector:
             return types.void(x, i8, i8, i8, y, i8, i8, i8, bias, i8, i8), emit
+
+    return transform
+
+
+def make_transform_finished(matrix):
+    """The transform with a bias and another array added, max(., 0), and 0 where a mask is not positive."""
+
+    @intrinsic
+    def transform(typingctx, x, x0, x_row, x_column, y, y0, y_row, y_column, bias, bias0, relu_, add, adding, mask,
+                  masked):
+        vector, i8 = _flat(x), types.int64
+
+        def emit(context, builder, signature, args):
+            x, y, bias, add, mask = (_data(context, builder, signature.args[k], args[k]) for k in (0, 4, 8, 11, 13))
+            x, (y, add, mask) = builder.gep(x, [args[1]]), (builder.gep(array, [args[5]]) for array in (y, add, mask))
+            shift = _load(builder, vector, builder.gep(bias, [args[9]]))
+            lower = _lower_bound(builder, vector, args[10])
+            adding, masked = (builder.icmp_signed("!=", args[k], I64(0)) for k in (12, 14))
+            y, add, mask = (_strided(builder, array, *args[6:8]) for array in (y, add, mask))
+            zero, one = vector.constant(0), vector.constant(1)
+
+            def finish(value, i, j):
+                more = builder.select(adding, _load(builder, vector, add(i, j)), zero)
+                value = _at_least(builder, lower, builder.fadd(builder.fadd(value, shift), more))
+                kept = builder.select(masked, _load(builder, vector, mask(i, j)), one)
+                return builder.select(builder.fcmp_ordered(">", kept, zero), value, zero)
+
+            _transform(builder, vector, matrix, _strided(builder, x, *args[2:4]), y, finish)
+            return context.get_dummy_value()
+
+        if vector:
+            return types.void(x, i8, i8, i8, y, i8, i8, i8, bias, i8, i8, add, i8, mask, i8), emit
 
     return transform

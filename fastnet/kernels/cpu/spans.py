@@ -17,7 +17,7 @@ def fetch(x, start, stop):
         simd.prefetch(x, i)
 
 
-@jit
+@inlined
 def finish(y, at, n, add, adding, relu, mask, masked):
     """What is left to do for n results that were just written: y + add, max(., 0), and 0 where mask is not above 0."""
     for i in range(at, at + n, simd.lanes(y)):

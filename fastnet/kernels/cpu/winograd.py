@@ -150,7 +150,7 @@ def _convolve_kernel(m, r, tiles):
     n, halves = m + r - 1, tiles.halves
     spread = patches.make_spread(n, simd.make_transform_gathered(bt))
     multiply = _make_multiply(tiles)
-    gather_tile = _make_gather_tile(m, n, simd.make_transform_biased(at))
+    gather_tile = _make_gather_tile(m, n, simd.make_transform_biased(at), simd.make_transform_finished(at))
 
     def winograd(block, slot, x, filters, bias, y, add, mask, zeros, memory, table, state, shape):
         """Take one block's tiles through the transform, the products for some panels and the way back.
@@ -222,7 +222,7 @@ def _make_multiply(tiles):
     return multiply
 
 
-def _make_gather_tile(m, n, transform):
+def _make_gather_tile(m, n, transform, transform_finished):
 
     @inlined
     def gather_tile(memory, products, point_size, spare, bias, y, add, mask, image, top, left, channel, stop, shape):
@@ -232,23 +232,21 @@ def _make_gather_tile(m, n, transform):
         relu, adding, masked = shape[12], shape[13], shape[14]
         rows, columns, corner = min(m, p - top), min(m, q - left), (image * p + top) * q + left
         for i in range(channel, stop, lanes):
-            out, to, row, column = y, corner * k + i, q * k, k
-            direct = rows == m and columns == m and i + lanes <= k
-            if not direct:
-                out, to, row, column = memory, spare, m * lanes, lanes
-            transform(memory, products + i, n * point_size, point_size, out, to, row, column, bias, i,
-                      relu and not adding)
-            if not direct:
+            if rows == m and columns == m and i + lanes <= k:
+                if adding or masked:
+                    transform_finished(memory, products + i, n * point_size, point_size, y, corner * k + i, q * k, k,
+                                       bias, i, relu, add, adding, mask, masked)
+                else:
+                    transform(memory, products + i, n * point_size, point_size, y, corner * k + i, q * k, k, bias, i,
+                              relu)
+            else:
+                transform(memory, products + i, n * point_size, point_size, memory, spare, m * lanes, lanes, bias, i,
+                          relu and not adding)
                 for line in range(rows):
                     for j in range(columns):
-                        v = simd.load(memory, spare + (line * m + j) * lanes)
-                        simd.store_part(y, (corner + line * q + j) * k + i, v, k - i)
-        if adding or masked:
-            # Where all channels are here, those of a row's pixels lie side by side.
-            pixels, size = (1, columns * k) if stop - channel == k else (columns, stop - channel)
-            for line in range(rows):
-                for j in range(pixels):
-                    at = (corner + line * q + j) * k + channel
-                    spans.finish(y, at, size, add, adding, relu and adding, mask, masked)
+                        at = (corner + line * q + j) * k + i
+                        simd.store_part(y, at, simd.load(memory, spare + (line * m + j) * lanes), k - i)
+                        if adding or masked:
+                            spans.finish(y, at, min(lanes, k - i), add, adding, relu and adding, mask, masked)
 
     return gather_tile

@@ -292,13 +292,15 @@ MATRICES = {"signs": SIGNS, "columns": SIGNS.T, "A4": winograd.matrices(4, 3)[0]
 def transforms(matrix):
     def make(s):
         plain, biased = s.make_transform(matrix), s.make_transform_biased(matrix)
-        gathered = s.make_transform_gathered(matrix)
+        gathered, finished = s.make_transform_gathered(matrix), s.make_transform_finished(matrix)
 
-        def program(x, bias, table, y, z, gathered_y, n):
+        def program(x, bias, table, add, mask, y, z, gathered_y, n):
             plain(x, 2, n * 7, n, y, 3, n * 9, n)
             gathered(x, 2, table, 1, bias, gathered_y, 3, n * 9, n)
             biased(x, 2, n * 7, n, z, 1, n, n * 8, bias, 2, 0)
             biased(x, 2, n * 7, n, z, 1 + n * 80, n, n * 8, bias, 2, 1)
+            for k in range(8):
+                finished(x, 2, n * 7, n, z, 1 + n * 80 * (k + 2), n, n * 8, bias, 2, k & 1, add, k & 2, mask, k & 4)
         return program
     return make
 
@@ -308,9 +310,10 @@ def transforms(matrix):
 def test_transforms(name, dtype):
     """Whole numbers, and matrices of whole numbers and halves: every order of additions gives the same."""
     n = simd.width(dtype)
-    room = np.full(n * 160, CANARY, dtype)
+    room = np.full(n * 80 * 10, CANARY, dtype)
+    add, mask = numbers(room.size, dtype, 3), numbers(room.size, dtype, 4)
     x, bias = numbers(2 + 7 * 7 * n, dtype), numbers(2 + n, dtype, 1)
     size = MATRICES[name].shape[1]
     table = np.append(0, np.random.default_rng(2).integers(-1, 7 * 6, size * size) * n)
     table[table < 0] = -1  # there the vector is the first of another array
-    assert_equal(both(transforms(MATRICES[name]), x, bias, table, room, room, room, n))
+    assert_equal(both(transforms(MATRICES[name]), x, bias, table, add, mask, room, room, room, n))
