@@ -1,5 +1,6 @@
 """Inference by replay: the same results as the layers', and none once something has changed."""
 import copy
+import sys
 
 import numpy as np
 import pytest
@@ -154,6 +155,17 @@ def test_layers_of_ones_own_are_always_run(layer, replayed):
     assert not replayed
     if isinstance(layer, Printing):
         assert len(layer.seen) == 4
+
+
+def test_debuggers_see_every_layer(replayed):
+    net, before = make_net(), sys.gettrace()
+    expected = [net(X) for _ in range(3)][0]
+    try:
+        sys.settrace(lambda *event: None)
+        np.testing.assert_array_equal(net(X), expected)
+    finally:
+        sys.settrace(before)
+    assert len(replayed) == 1
 
 
 def test_dropout_is_still_for_training(replayed):
