@@ -14,8 +14,8 @@ import numba
 import numpy as np
 from llvmlite import ir
 from numba import config, prange, types
+from numba.core import cgutils
 from numba.extending import intrinsic
-from numba.np import arrayobj
 
 from fastnet.kernels.cpu import _atomic, _jit
 from fastnet.kernels.cpu.array import like
@@ -165,11 +165,14 @@ def _argument(context, builder, kind, words):
     if isinstance(kind, types.Array):
         array = context.make_array(kind)(context, builder)
         size = context.get_constant(types.intp, context.get_abi_sizeof(context.get_data_type(kind.dtype)))
-        strides = [size]
+        strides, count = [size], words[-1]
         for extent in words[:1:-1]:
             strides.insert(0, builder.mul(strides[0], extent))
-        data = builder.inttoptr(words[0], array.data.type)
-        arrayobj.populate_array(array, data=data, shape=words[1:], strides=strides, itemsize=size, meminfo=None)
+        for extent in words[1:-1]:
+            count = builder.mul(count, extent)
+        array.data, array.itemsize, array.nitems = builder.inttoptr(words[0], array.data.type), size, count
+        array.shape, array.strides = cgutils.pack_array(builder, words[1:]), cgutils.pack_array(builder, strides)
+        array.meminfo, array.parent = (cgutils.get_null_value(part.type) for part in (array.meminfo, array.parent))
         return array._getvalue()
     if isinstance(kind, types.Float):
         number = builder.bitcast(words[0], ir.DoubleType())
