@@ -35,15 +35,15 @@ class Replays:
         change = changes.latest()
         if change is not self._change:
             self._look_at(net, change)
-        key = plan, x.dtype, exactly.get()
-        again = self._found.get(key)
+        key, found = (plan, x.dtype, exactly.get()), self._found
+        again = found.get(key)
         if again is None:
-            if len(self._found) >= MOST_REPLAYS:
-                self._found = {}
-            self._found[key] = _ONCE if _is_known(net) else _NEVER
+            if len(found) >= MOST_REPLAYS:
+                found.clear()
+            found[key] = _ONCE if _is_known(net) else _NEVER
         elif again is _ONCE:
             y, again = net.ops.record(compute, x)
-            self._found[key] = _NEVER if again is None else again
+            found[key] = _NEVER if again is None else again  # in vain where something was assigned meanwhile
             return y
         elif again is not _NEVER:
             y = again(x)

@@ -101,6 +101,23 @@ def test_changes_elsewhere_do_not_matter(replayed):
     assert len(replayed) == 1
 
 
+def test_a_change_while_recording(monkeypatch):
+    """What another thread assigns before the recording is kept makes it useless."""
+    net, record = make_net(), cpu.record
+
+    def slow(run, x):
+        y, again = record(run, x)
+        monkeypatch.undo()
+        net[4].bias = None
+        net(X)
+        return y, again
+
+    monkeypatch.setattr(cpu, "record", slow)
+    for _ in range(5):
+        net(X)
+    np.testing.assert_array_equal(net(X), plainly(net, X))
+
+
 def test_a_training_pass_in_between(replayed):
     """It leaves the weights as they are, and its inputs are its own."""
     net = make_net()

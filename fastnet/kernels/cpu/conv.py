@@ -99,7 +99,7 @@ def _find(direction, x_shape, w_shape, dtype, *where):
         return _algorithm(direction, tuple(x_shape), tuple(w_shape), dtype, *map(tuple, pairs), groups, exactly.get())
 
 
-@functools.lru_cache(maxsize=1024)
+@functools.lru_cache(maxsize=512)
 def _algorithm(direction, x_shape, w_shape, dtype, stride, padding, dilation, groups, exactly):
     y_shape = checks.conv2d_shape(x_shape, w_shape, stride, padding, dilation, groups)
     geometry = passes.Geometry(x_shape, w_shape, y_shape, dtype, stride, padding, dilation, groups)

@@ -21,7 +21,7 @@ from fastnet.kernels.cpu import _atomic, _jit
 from fastnet.kernels.cpu.array import like
 
 # Beyond so many elementary operations, or bytes of results in between, Python's share is not worth the memory.
-_WORK, _BYTES = 200_000_000, 1 << 26
+_WORK, _BYTES = 200_000_000, 1 << 24
 # The numbers of a launch in a program: entrance, kernel, arguments, blocks, units. A unit is what a thread takes: a
 # block, or all blocks where `launch` would not have woken other threads.
 _LAUNCH = 5
