@@ -109,13 +109,14 @@ class DepthwiseForward:
 
     def __init__(self, geometry):
         self.form = geometry.dtype, "depthwise"
-        self.geometry = geometry.batch, geometry.source, geometry.target, geometry.stride, geometry.taps
+        self.convolve = depthwise.Forward(geometry.batch, geometry.source, geometry.target, geometry.w_shape[2:],
+                                          geometry.stride, geometry.dilation, geometry.padding[::2])
 
     def pack(self, w, b):
         return depthwise.pack(w), np.zeros(w.shape[0], w.dtype) if b is None else np.ascontiguousarray(b)
 
     def run(self, x, w, b, y, relu, add):
-        depthwise.forward(x, w, b, y, *self.geometry, relu and add is None)
+        self.convolve(x, w, b, y, relu and add is None)
         if add is not None:
             sum_into(y, add, y, relu)
 
@@ -158,13 +159,23 @@ class DirectBackwardInput:
 
 
 class DepthwiseBackwardInput:
-    """See `depthwise`."""
+    """With stride 1 the forward pass, with the kernels turned by half a circle; see `depthwise`."""
 
     def __init__(self, geometry):
-        self.geometry = geometry.batch, geometry.target, geometry.source, geometry.stride, geometry.taps
+        kernel, dilation, self.turned = geometry.w_shape[2:], geometry.dilation, geometry.stride == (1, 1)
+        if self.turned:
+            before = [(size - 1) * apart - pad
+                      for size, apart, pad in zip(kernel, dilation, geometry.padding[::2], strict=True)]
+            forward = depthwise.Forward(geometry.batch, geometry.target, geometry.source, kernel, (1, 1), dilation,
+                                        before)
+            zeros = np.zeros(geometry.w_shape[0], geometry.dtype)
+            self.gradient = lambda dy, w, dx, mask: forward(dy, w, zeros, dx, mask=mask)
+        else:
+            self.gradient = depthwise.BackwardInput(geometry.batch, geometry.target, geometry.source, geometry.stride,
+                                                    geometry.taps)
 
     def run(self, dy, w, dx, mask, add):
-        depthwise.backward_input(dy, depthwise.pack(w), dx, *self.geometry, mask if add is None else None)
+        self.gradient(dy, depthwise.pack(w, self.turned), dx, mask if add is None else None)
         if add is not None:
             sum_into(dx, add, dx, mask=mask)
 
@@ -206,11 +217,13 @@ class DepthwiseBackwardWeight:
     """See `depthwise`."""
 
     def __init__(self, geometry):
-        self.geometry = geometry.batch, geometry.source, geometry.target, geometry.stride, geometry.taps
+        self.gradient = depthwise.BackwardWeight(geometry.batch, geometry.source, geometry.target,
+                                                 geometry.w_shape[2:], geometry.stride, geometry.dilation,
+                                                 geometry.padding[::2])
         self.w_shape = geometry.w_shape
 
     def run(self, x, dy, bias):
-        dw, db = depthwise.backward_weight(x, dy, *self.geometry)
+        dw, db = self.gradient(x, dy)
         return np.ascontiguousarray(dw.T).reshape(self.w_shape), db if bias else None
 
 

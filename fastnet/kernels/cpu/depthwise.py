@@ -1,46 +1,137 @@
 """Depthwise convolution, one filter a channel: no matrix product, so vectors run over the channels.
 
-Bound by memory. A block is one row of the output; filters and their gradient lie as (taps, C).
+A block is one row of the output. Filters and their gradient lie as (R S, C). Where whole windows lie inside of the
+image, four outputs side by side are computed at once: they share the filter and most of their pixels, which one reading
+brings into registers. For that the width of the kernel, its stride and dilation are constants to the compiler.
 """
+import functools
+
 import numpy as np
 
-from fastnet.kernels.cpu import simd
-from fastnet.kernels.cpu._jit import jit, launch
+from fastnet.kernels.cpu import simd, spans
+from fastnet.kernels.cpu._jit import Launch, inlined, jit
 from fastnet.kernels.cpu.array import empty
 
 # Partial weight gradients: each block sums its share of the images, and the shares are added in order.
 _PARTS = 16
 
 
-def pack(w):
-    """Filters (C, 1, R, S) as a flat (R S, C)."""
-    return np.ascontiguousarray(w.reshape(w.shape[0], -1).T).reshape(-1)
+def pack(w, backward=False):
+    """Filters (C, 1, R, S) as a flat (R S, C), turned by half a circle for the gradient for the input."""
+    taps = w.reshape(w.shape[0], -1).T
+    return np.ascontiguousarray(taps[::-1] if backward else taps).reshape(-1)
+
+
+class Forward:
+    """y from x, or, with stride 1, dx from dy: images `source` (H, W, C) to images `target` (P, Q, C)."""
+
+    def __init__(self, batch, source, target, kernel, stride, dilation, before):
+        self.shape = np.array([*source, *target, stride[0], dilation[0], *before, kernel[0]])
+        size = batch * target[0] * target[1] * target[2]
+        self.launch = Launch(_forward_kernel(kernel[1], stride[1], dilation[1]), batch * target[0],
+                             size * kernel[0] * kernel[1])
+
+    def __call__(self, x, w, b, y, relu=False, mask=None):
+        self.launch(x, w, b, y, y if mask is None else mask, self.shape, bool(relu), mask is not None)
+
+
+class BackwardInput:
+    """dx from dy for any stride: images `source` (P, Q, C) to images `target` (H, W, C)."""
+
+    def __init__(self, batch, source, target, stride, taps):
+        self.shape, self.taps = np.array([*target, *source, *stride]), np.array(taps, np.int64).reshape(-1)
+        self.launch = Launch(_backward_input, batch * target[0], batch * target[0] * target[1] * target[2] * len(taps))
+
+    def __call__(self, dy, w, dx, mask):
+        self.launch(dy, w, dx, self.taps, self.shape, dx if mask is None else mask, mask is not None)
+
+
+class BackwardWeight:
+    """dw as (R S, C) and db from x, images `source` (H, W, C), and dy, images `target` (P, Q, C)."""
+
+    def __init__(self, batch, source, target, kernel, stride, dilation, before):
+        self.parts, self.count, self.channels = min(_PARTS, batch), kernel[0] * kernel[1], source[2]
+        self.shape = np.array([*source, *target, stride[0], dilation[0], *before, kernel[0], batch, self.parts])
+        self.launch = Launch(_weight_kernel(kernel[1], stride[1], dilation[1]), self.parts,
+                             batch * target[0] * target[1] * target[2] * self.count)
+
+    def __call__(self, x, dy):
+        dw = empty((self.parts, self.count, self.channels), x.dtype)
+        db = empty((self.parts, self.channels), x.dtype)
+        self.launch(x, dy, dw.reshape(-1), db.reshape(-1), self.shape)
+        return dw.sum(0), db.sum(0)
 
 
 @jit
-def _forward(block, slot, x, w, b, y, taps, shape, relu):
-    h, width, c, p, q, _, step_h, step_w = shape[:8]
-    image, row = block // p, block % p
-    for column in range(q):
-        to = (block * q + column) * c
+def _inside(left, width, q, reach, step):
+    """(first, last + 1) of the windows of a row that do not stick out: `reach` pixels from their first one to their
+    last one."""
+    first = min(q, (left + step - 1) // step)
+    return first, max(first, min(q, (width - 1 - reach + left) // step + 1)) if width > reach else first
+
+
+@functools.cache
+def _forward_kernel(s, step, dilation):
+
+    @inlined
+    def one(x, w, b, first_pixel, line, place, h, width, c, r, down, j):
+        """The output of one window, whose pixels start at (line, place), for a vector of channels; it may stick out."""
+        n = c - j
+        v = simd.load_part(b, j, n)
+        first, last = max(0, (dilation - 1 - place) // dilation), min(s, (width - 1 - place) // dilation + 1)
+        for a in range(r):
+            i = line + a * down
+            if 0 <= i < h:
+                at = (first_pixel + i * width + place) * c + j
+                for k in range(first, last):
+                    pixel = simd.load_part(x, at + k * dilation * c, n)
+                    v = simd.fma(pixel, simd.load_part(w, (a * s + k) * c + j, n), v)
+        return v
+
+    @inlined
+    def keep(y, at, v, n, mask, relu, masked):
+        if relu:
+            v = simd.relu(v)
+        if masked:
+            v = simd.positive(v, simd.load_part(mask, at, n))
+        simd.store_part(y, at, v, n)
+
+    def forward(block, slot, x, w, b, y, mask, shape, relu, masked):
+        h, width, c, p, q, _, step_h, down, top, left, r = shape[:11]
+        image, line = block // p, block % p * step_h - top
+        first, last = _inside(left, width, q, (s - 1) * dilation, step)
+        # What the next row reads besides, and where it is written.
+        ahead = (image * h + line + (r - 1) * down + 1) * width * c
+        spans.fetch(x, max(0, ahead), ahead + step_h * width * c)
+        spans.fetch(y, (block + 1) * q * c, (block + 2) * q * c)
         for j in range(0, c, simd.lanes(y)):
-            n = c - j
-            v = simd.load_part(b, j, n)
-            for t in range(taps.size // 2):
-                i, k = row * step_h + taps[2 * t], column * step_w + taps[2 * t + 1]
-                if 0 <= i < h and 0 <= k < width:
-                    pixel = simd.load_part(x, ((image * h + i) * width + k) * c + j, n)
-                    v = simd.fma(pixel, simd.load_part(w, t * c + j, n), v)
-            if relu:
-                v = simd.relu(v)
-            simd.store_part(y, to + j, v, n)
+            n, to = c - j, block * q * c + j
+            inside = n >= simd.lanes(y) and last - first >= 4
+            for column in range(first, last if inside else first, 4):
+                column = min(column, last - 4)  # the last four overlap those before
+                v0 = v1 = v2 = v3 = simd.load(b, j)
+                for a in range(r):
+                    i = line + a * down
+                    if 0 <= i < h:
+                        at = ((image * h + i) * width + column * step - left) * c + j
+                        for k in range(s):
+                            factor, here = simd.load(w, (a * s + k) * c + j), at + k * dilation * c
+                            v0 = simd.fma(simd.load(x, here), factor, v0)
+                            v1 = simd.fma(simd.load(x, here + step * c), factor, v1)
+                            v2 = simd.fma(simd.load(x, here + 2 * step * c), factor, v2)
+                            v3 = simd.fma(simd.load(x, here + 3 * step * c), factor, v3)
+                keep(y, to + column * c, v0, n, mask, relu, masked)
+                keep(y, to + (column + 1) * c, v1, n, mask, relu, masked)
+                keep(y, to + (column + 2) * c, v2, n, mask, relu, masked)
+                keep(y, to + (column + 3) * c, v3, n, mask, relu, masked)
+            done = last - first if inside else 0
+            for column in range(q - done):
+                column += done if column >= first else 0
+                v = one(x, w, b, image * h * width, line, column * step - left, h, width, c, r, down, j)
+                keep(y, to + column * c, v, n, mask, relu, masked)
 
-
-def forward(x, w, b, y, batch, source, target, stride, taps, relu):
-    """Fill the flat channels-last y."""
-    shape = np.array([*source, *target, *stride])
-    launch(_forward, batch * target[0], x, w, b, y, np.array(taps, np.int64).reshape(-1), shape, bool(relu),
-           work=y.size * len(taps))
+    forward.__qualname__ = f"forward_{s}_{step}_{dilation}"
+    return jit(forward)
 
 
 @jit
@@ -49,8 +140,7 @@ def _backward_input(block, slot, dy, w, dx, taps, shape, mask, masked):
     image, row = block // h, block % h
     for column in range(width):
         to = (block * width + column) * c
-        for j in range(0, c, simd.lanes(dx)):
-            simd.store_part(dx, to + j, simd.full(dx, 0), c - j)
+        spans.clear(dx, to, to + c)
         for t in range(taps.size // 2):  # outside of the loop over channels, for the sake of the divisions
             i, k = row - taps[2 * t], column - taps[2 * t + 1]
             if i >= 0 and k >= 0 and i % step_h == 0 and k % step_w == 0 and i // step_h < p and k // step_w < q:
@@ -67,42 +157,75 @@ def _backward_input(block, slot, dy, w, dx, taps, shape, mask, masked):
                 simd.store_part(dx, to + j, v, n)
 
 
-def backward_input(dy, w, dx, batch, source, target, stride, taps, mask):
-    """Fill the flat channels-last dx; `source` is the shape of an image of dy, `target` that of dx."""
-    shape = np.array([*target, *source, *stride])
-    launch(_backward_input, batch * target[0], dy, w, dx, np.array(taps, np.int64).reshape(-1), shape,
-           dx if mask is None else mask, mask is not None, work=dx.size * len(taps))
+@functools.cache
+def _weight_kernel(s, step, dilation):
 
-
-@jit
-def _backward_weight(block, slot, x, dy, dw, db, taps, shape, batch, parts):
-    h, width, c, p, q, _, step_h, step_w = shape[:8]
-    count = taps.size // 2
-    for j in range(0, c, simd.lanes(dw)):
-        n = c - j
-        for t in range(count):
-            v = simd.full(dw, 0)
-            for image in range(block * batch // parts, (block + 1) * batch // parts):
+    @inlined
+    def insides(x, dy, dw, start, image, first, last, j, shape):
+        """Add the products of windows `first` to `last` of each row, for whole vectors of channels: three elements of
+        a row of the kernel at a time."""
+        h, width, c, p, q, _, step_h, down, top, left, r = shape[:11]
+        for a in range(r):
+            for k in range(0, s, 3):
+                at, two, three = start + (a * s + k) * c + j, k + 1 < s, k + 2 < s
+                v0 = simd.load(dw, at)
+                v1 = simd.load(dw, at + c) if two else v0
+                v2 = simd.load(dw, at + 2 * c) if three else v0
                 for row in range(p):
-                    i = row * step_h + taps[2 * t]
+                    i, line = row * step_h + a * down - top, image * p + row
                     if 0 <= i < h:
-                        for column in range(q):
-                            k = column * step_w + taps[2 * t + 1]
-                            if 0 <= k < width:
-                                pixel = simd.load_part(x, ((image * h + i) * width + k) * c + j, n)
-                                v = simd.fma(pixel, simd.load_part(dy, ((image * p + row) * q + column) * c + j, n), v)
-            simd.store_part(dw, (block * count + t) * c + j, v, n)
-        v = simd.full(dw, 0)
-        for i in range(block * batch // parts * p * q, (block + 1) * batch // parts * p * q):
-            v = v + simd.load_part(dy, i * c + j, n)
-        simd.store_part(db, block * c + j, v, n)
+                        for column in range(first, last):
+                            g = simd.load(dy, (line * q + column) * c + j)
+                            here = ((image * h + i) * width + column * step - left + k * dilation) * c + j
+                            v0 = simd.fma(simd.load(x, here), g, v0)
+                            if two:
+                                v1 = simd.fma(simd.load(x, here + dilation * c), g, v1)
+                            if three:
+                                v2 = simd.fma(simd.load(x, here + 2 * dilation * c), g, v2)
+                simd.store(dw, at, v0)
+                if two:
+                    simd.store(dw, at + c, v1)
+                if three:
+                    simd.store(dw, at + 2 * c, v2)
 
+    @inlined
+    def edges(x, dy, dw, start, image, first, last, j, shape):
+        """Add those of all other windows, which may stick out of the image."""
+        h, width, c, p, q, _, step_h, down, top, left, r = shape[:11]
+        n = c - j
+        for t in range(r * s if last - first < q else 0):
+            v = simd.load_part(dw, start + t * c + j, n)
+            # Row p of dy meets row p step_h + before of the image.
+            before = t // s * down - top
+            begin = max(0, (step_h - 1 - before) // step_h)
+            end = min(p, (h - 1 - before) // step_h + 1)
+            for column in range(q - last + first):
+                column += last - first if column >= first else 0
+                place = column * step + t % s * dilation - left
+                for row in range(begin, end if 0 <= place < width else begin):
+                    pixel = simd.load_part(x, ((image * h + row * step_h + before) * width + place) * c + j, n)
+                    v = simd.fma(pixel, simd.load_part(dy, ((image * p + row) * q + column) * c + j, n), v)
+            simd.store_part(dw, start + t * c + j, v, n)
 
-def backward_weight(x, dy, batch, source, target, stride, taps):
-    """(dw as (taps, C), db) from flat channels-last x and dy."""
-    parts, c = min(_PARTS, batch), source[2]
-    dw, db = empty((parts, len(taps), c), x.dtype), empty((parts, c), x.dtype)
-    shape = np.array([*source, *target, *stride])
-    launch(_backward_weight, parts, x, dy, dw.reshape(-1), db.reshape(-1), np.array(taps, np.int64).reshape(-1), shape,
-           batch, parts, work=dy.size * len(taps))
-    return dw.sum(0), db.sum(0)
+    def backward(block, slot, x, dy, dw, db, shape):
+        """One share of the images."""
+        _, width, c, p, q, _, _, _, _, left, r, batch, parts = shape[:13]
+        start = block * r * s * c
+        spans.clear(dw, start, start + r * s * c)
+        spans.clear(db, block * c, (block + 1) * c)
+        first, last = _inside(left, width, q, (s - 1) * dilation, step)
+        for image in range(block * batch // parts, (block + 1) * batch // parts):
+            for j in range(0, c, simd.lanes(x)):
+                n = c - j
+                if n >= simd.lanes(x):
+                    insides(x, dy, dw, start, image, first, last, j, shape)
+                    edges(x, dy, dw, start, image, first, last, j, shape)
+                else:
+                    edges(x, dy, dw, start, image, 0, 0, j, shape)
+                v = simd.load_part(db, block * c + j, n)
+                for i in range(image * p * q, (image + 1) * p * q):
+                    v = v + simd.load_part(dy, i * c + j, n)
+                simd.store_part(db, block * c + j, v, n)
+
+    backward.__qualname__ = f"backward_{s}_{step}_{dilation}"
+    return jit(backward)
