@@ -7,6 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fastnet import data
+from fastnet.layers import Flatten
+
 PATH = Path(__file__).parents[1] / "examples" / "cifar10_fast.py"
 QUICK = ["--data", "generated", "--limit", "192", "--widths", "8", "16", "16", "--epochs", "3"]
 
@@ -54,3 +57,14 @@ def test_shifted_images_are_filled_by_reflection(example):
     assert example.shifted(image, 0, 0).tolist() == image.tolist()
     assert example.shifted(image, 1, 1)[0, 0].tolist() == [[4, 3, 4], [1, 0, 1], [4, 3, 4]]
     assert example.shifted(image, -1, 0)[0, 0].tolist() == [[3, 4, 5], [6, 7, 8], [3, 4, 5]]
+
+
+def test_six_looks_are_shifted_and_mirrored(example):
+    images = np.random.default_rng(0).integers(0, 256, (3, 3, 4, 4), np.uint8)
+    looks = example.six_looks(Flatten(), images, np.zeros(3, np.int64), data.Normalize(np.zeros(3), np.ones(3)))
+    expected = [example.shifted(images, step, step) for step in (0, -1, 1)]
+    assert len(looks) == 6
+    for look, image in zip(looks[::2], expected, strict=True):
+        np.testing.assert_array_equal(look.reshape(images.shape), image)
+    for look, image in zip(looks[1::2], expected, strict=True):
+        np.testing.assert_array_equal(look.reshape(images.shape), image[..., ::-1])
