@@ -4,11 +4,14 @@ import sys
 
 import numpy as np
 import pytest
+from numba import config
 
 from fastnet import kernels, manual_seed, models
 from fastnet.layers import Conv2d, Dropout, Flatten, Graph, Layer, Linear, Merge, ReLU, Residual, Sequential, Softmax
 
 from .layers.battery import CASES, IDS, build
+
+pytestmark = pytest.mark.skipif(config.DISABLE_JIT, reason="there is no machine code to run again")
 
 cpu = kernels.load("cpu")
 RNG = np.random.default_rng(0)

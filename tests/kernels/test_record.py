@@ -8,6 +8,8 @@ import pytest
 from fastnet import kernels
 from fastnet.kernels.cpu import _jit, replay
 
+pytestmark = pytest.mark.skipif(numba.config.DISABLE_JIT, reason="there is no machine code to run again")
+
 cpu = kernels.load("cpu")
 RNG = np.random.default_rng(0)
 W = RNG.standard_normal((5, 16, 3, 3), np.float32)
