@@ -70,6 +70,15 @@ def _inside(left, width, q, reach, step):
     return first, max(first, min(q, (width - 1 - reach + left) // step + 1)) if width > reach else first
 
 
+@inlined
+def _keep(y, at, v, n, mask, relu, masked):
+    if relu:
+        v = simd.relu(v)
+    if masked:
+        v = simd.positive(v, simd.load_part(mask, at, n))
+    simd.store_part(y, at, v, n)
+
+
 @functools.cache
 def _forward_kernel(s, step, dilation):
 
@@ -87,14 +96,6 @@ def _forward_kernel(s, step, dilation):
                     pixel = simd.load_part(x, at + k * dilation * c, n)
                     v = simd.fma(pixel, simd.load_part(w, (a * s + k) * c + j, n), v)
         return v
-
-    @inlined
-    def keep(y, at, v, n, mask, relu, masked):
-        if relu:
-            v = simd.relu(v)
-        if masked:
-            v = simd.positive(v, simd.load_part(mask, at, n))
-        simd.store_part(y, at, v, n)
 
     def forward(block, slot, x, w, b, y, mask, shape, relu, masked):
         h, width, c, p, q, _, step_h, down, top, left, r = shape[:11]
@@ -120,15 +121,15 @@ def _forward_kernel(s, step, dilation):
                             v1 = simd.fma(simd.load(x, here + step * c), factor, v1)
                             v2 = simd.fma(simd.load(x, here + 2 * step * c), factor, v2)
                             v3 = simd.fma(simd.load(x, here + 3 * step * c), factor, v3)
-                keep(y, to + column * c, v0, n, mask, relu, masked)
-                keep(y, to + (column + 1) * c, v1, n, mask, relu, masked)
-                keep(y, to + (column + 2) * c, v2, n, mask, relu, masked)
-                keep(y, to + (column + 3) * c, v3, n, mask, relu, masked)
+                _keep(y, to + column * c, v0, n, mask, relu, masked)
+                _keep(y, to + (column + 1) * c, v1, n, mask, relu, masked)
+                _keep(y, to + (column + 2) * c, v2, n, mask, relu, masked)
+                _keep(y, to + (column + 3) * c, v3, n, mask, relu, masked)
             done = last - first if inside else 0
             for column in range(q - done):
                 column += done if column >= first else 0
                 v = one(x, w, b, image * h * width, line, column * step - left, h, width, c, r, down, j)
-                keep(y, to + column * c, v, n, mask, relu, masked)
+                _keep(y, to + column * c, v, n, mask, relu, masked)
 
     forward.__qualname__ = f"forward_{s}_{step}_{dilation}"
     return jit(forward)
@@ -157,8 +158,7 @@ def _backward_input(block, slot, dy, w, dx, taps, shape, mask, masked):
                 simd.store_part(dx, to + j, v, n)
 
 
-@functools.cache
-def _weight_kernel(s, step, dilation):
+def _make_insides(s, step, dilation):
 
     @inlined
     def insides(x, dy, dw, start, image, first, last, j, shape):
@@ -188,6 +188,11 @@ def _weight_kernel(s, step, dilation):
                 if three:
                     simd.store(dw, at + 2 * c, v2)
 
+    return insides
+
+
+def _make_edges(s, step, dilation):
+
     @inlined
     def edges(x, dy, dw, start, image, first, last, j, shape):
         """Add those of all other windows, which may stick out of the image."""
@@ -206,6 +211,13 @@ def _weight_kernel(s, step, dilation):
                     pixel = simd.load_part(x, ((image * h + row * step_h + before) * width + place) * c + j, n)
                     v = simd.fma(pixel, simd.load_part(dy, ((image * p + row) * q + column) * c + j, n), v)
             simd.store_part(dw, start + t * c + j, v, n)
+
+    return edges
+
+
+@functools.cache
+def _weight_kernel(s, step, dilation):
+    insides, edges = _make_insides(s, step, dilation), _make_edges(s, step, dilation)
 
     def backward(block, slot, x, dy, dw, db, shape):
         """One share of the images."""
