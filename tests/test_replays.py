@@ -73,7 +73,7 @@ CHANGES = {
     "an element": lambda net: net[0].weight.value.__setitem__((0, 0, 0, 0), 9),
     "an element of a Linear": lambda net: net[4].bias.value.__setitem__(4, 9),
     "a parameter": lambda net: setattr(net[4], "bias", None),
-    "the stride": lambda net: setattr(net[2].body, "dilation", (1, 1)),
+    "where it pads": lambda net: setattr(net[0], "_pads", (0, 2, 1, 1)),
     "a layer": lambda net: setattr(net[2], "body", Conv2d(4, 4, 1)),
     "a function": lambda net: setattr(net[1], "forward", lambda x, training=False: x),
     "a deleted attribute": lambda net: (setattr(net[1], "label_", 1), delattr(net[1], "label_")),

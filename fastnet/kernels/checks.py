@@ -117,7 +117,9 @@ def conv2d_shape(x_shape, w_shape, stride, padding, dilation, groups):
     padding = integers(padding, 4, 0, "padding")
     groups = positive(groups, "groups")
     if c_group * groups != c:
-        raise ValueError(f"expected {c_group * groups} input channels, got x of shape {tuple(x_shape)}")
+        remedy = "; channels-last images become (N, C, H, W) by x.transpose(0, 3, 1, 2)"
+        raise ValueError(f"expected {c_group * groups} input channels, got x of shape {tuple(x_shape)}"
+                         + remedy * (x_shape[3] == c_group * groups < x_shape[1]))
     if k % groups:
         raise ValueError(f"{groups} groups do not divide the {k} output channels of w of shape {tuple(w_shape)}")
     p, q = _windows((h, width), (dilation[0] * (r - 1) + 1, dilation[1] * (s - 1) + 1), stride, padding)

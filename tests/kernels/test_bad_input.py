@@ -52,6 +52,8 @@ TABLE = {
         "kernel too large": ((X[:, :, :2], W), {}, COVERS.format("3 x 3", "2 x 6")),
         "kernel too wide": ((X, W), {"dilation": (1, 4), "padding": (0, 0, 1, 1)}, COVERS.format("3 x 9", "6 x 8")),
         "groups zero": ((X, W), {"groups": 0}, "groups must be an integer of at least 1, got 0"),
+        "channels-last": ((X.transpose(0, 2, 3, 1), W), {}, "expected 4 input channels, got x of shape (2, 6, 6, 4); "
+                          "channels-last images become (N, C, H, W) by x.transpose(0, 3, 1, 2)"),
         "groups and channels": ((X, W), {"groups": 2}, "expected 8 input channels, got x of shape (2, 4, 6, 6)"),
         "groups do not divide": ((X, W[:7, :2]), {"groups": 2},
                                  "2 groups do not divide the 7 output channels of w of shape (7, 2, 3, 3)"),

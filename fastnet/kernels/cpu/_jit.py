@@ -33,7 +33,7 @@ _addresses = {}
 _attached = set()
 _workqueue_lock = threading.Lock()
 _layer = None
-_count = None
+_ask_count = None
 _forked_from = None
 
 
@@ -156,11 +156,11 @@ def slots(work):
 def threads():
     """This Python thread's number of threads: numba.get_num_threads, which asks a lock of the operating system at each
     call, from compiled code, which does not."""
-    global _count
-    if _count is None:
+    global _ask_count
+    if _ask_count is None:
         get_num_threads()  # starts Numba's threads, whose symbols the compiled function needs
-        _count = _cache.attach(jit(_ask))
-    return _count()
+        _ask_count = _cache.attach(jit(_ask))
+    return _ask_count()
 
 
 def _ask():

@@ -72,7 +72,7 @@ class WinogradForward:
                                              geometry.padding[::2], geometry.dtype)
 
     def pack(self, w, b):
-        return self.turn(w), winograd.pad_bias(b, w.shape[0], w.dtype)
+        return self.turn(w), packing.pack_bias(b, w.shape[0], w.dtype)
 
     def run(self, x, w, b, y, relu, add):
         self.convolve(x, w, b, y, relu, add=add)
@@ -98,7 +98,7 @@ class DirectForward:
                                            geometry.stride, taps, (1, 1), (0, 0), length, groups, dtype)
 
     def pack(self, w, b):
-        return self.packing(w), packing.pack_bias(b, self.groups)
+        return self.packing(w), packing.pack_bias(b, w.shape[0], w.dtype, self.groups)
 
     def run(self, x, w, b, y, relu, add):
         self.convolve(x if self.pad is None else self.pad(x), w, b, y, relu, add=add)
@@ -129,7 +129,7 @@ class WinogradBackwardInput:
     def __init__(self, geometry, m):
         r, (top, _, left, _), dtype = geometry.w_shape[2], geometry.padding, geometry.dtype
         self.turn = winograd.Turn(geometry.w_shape, dtype, m, backward=True)
-        self.bias = winograd.pad_bias(None, geometry.w_shape[1], dtype)
+        self.bias = packing.pack_bias(None, geometry.w_shape[1], dtype)
         self.convolve = winograd.Convolution(m, r, geometry.batch, geometry.target, geometry.source,
                                              (r - 1 - top, r - 1 - left), dtype)
 
@@ -142,8 +142,8 @@ class DirectBackwardInput:
     convolution of dy without a stride, and no product with a zero is computed."""
 
     def __init__(self, geometry):
-        (h, w, _), stride, groups, dtype = geometry.source, geometry.stride, geometry.groups, geometry.dtype
-        self.classes = []
+        (h, w, c), stride, groups, dtype = geometry.source, geometry.stride, geometry.groups, geometry.dtype
+        self.bias, self.classes = packing.pack_bias(None, c, dtype, groups), []
         for offset in np.ndindex(*stride):
             grid = tuple(-(-(extent - o) // step) for extent, o, step in zip((h, w), offset, stride, strict=True))
             if 0 in grid:
@@ -155,7 +155,7 @@ class DirectBackwardInput:
 
     def run(self, dy, w, dx, mask, add):
         for convolve, pack in self.classes:
-            convolve(dy, pack(w), None, dx, mask=mask, add=add)
+            convolve(dy, pack(w), self.bias, dx, mask=mask, add=add)
 
 
 class DepthwiseBackwardInput:

@@ -43,7 +43,6 @@ class Convolution:
         self.launch = Launch(_kernel(simd.tiles_for(out_channels, dtype)), blocks,
                              work=batch * points * target[2] * (len(origins) * length + 1))
         self.zeros = np.zeros(length, dtype)
-        self.no_bias = np.zeros(panels * panel, dtype)
         shape = (tiles, len(origins), points, images, batch, prod(source), prod(target), length, in_channels,
                  out_channels, groups, per_block, parts,
                  batch * (prod(source) + prod(target)) * dtype.itemsize > _LARGE)
@@ -52,7 +51,6 @@ class Convolution:
     def __call__(self, x, w, bias, y, relu=False, mask=None, add=None):
         """Fill y; x, y, mask and add are flat and channels-last, w and bias packed by `packing`."""
         adding, masked = add is not None, mask is not None
-        bias = self.no_bias if bias is None else bias
         self.launch(x, w, bias, self.zeros, add if adding else y, mask if masked else y, y, self.reads, self.writes,
                     self.shapes[bool(relu), adding, masked])
 

@@ -56,21 +56,20 @@ class Pack:
         return packed
 
 
-def pack_bias(b, groups):
-    """The bias in panels like the filters, or None."""
-    if b is None:
-        return None
-    columns = b.size // groups
-    panel = panel_width(columns, b.dtype)
-    packed = np.zeros((groups, -(-columns // panel) * panel), b.dtype)
-    packed[:, :columns] = b.reshape(groups, columns)
+def pack_bias(b, k, dtype, groups=1):
+    """The bias of k channels in panels like the filters; zeros for None."""
+    columns = k // groups
+    panel = panel_width(columns, dtype)
+    packed = np.zeros((groups, -(-columns // panel) * panel), dtype)
+    if b is not None:
+        packed[:, :columns] = b.reshape(groups, columns)
     return packed.reshape(-1)
 
 
 @jit
 def turn_kernels(w, start, apart, count, size, memory, spare):
-    """The `size` elements of kernels that are `apart` from each other: one vector of them for each element. Where there
-    are fewer than `count` kernels to a vector, the first one is taken again."""
+    """The `size` elements of kernels that are `apart` from each other: one vector of them for each element. Where
+    `count` kernels do not fill a vector, the first one is taken again."""
     for i in range(0, size, simd.lanes(w)):
         simd.turn(w, start + i, apart, count, size - i, memory, spare + i * simd.lanes(w), simd.lanes(w))
 

@@ -74,15 +74,6 @@ class Turn:
         return turned
 
 
-def pad_bias(b, k, dtype):
-    """The bias, zeros for None, in whole panels."""
-    panel = packing.panel_width(k, dtype)
-    padded = np.zeros(-(-k // panel) * panel, dtype)
-    if b is not None:
-        padded[:k] = b
-    return padded
-
-
 class Convolution:
     """A stride-1 convolution of images `source` (H, W, C) to images `target` (P, Q, K) in the form F(m, r)."""
 
@@ -107,7 +98,7 @@ class Convolution:
         self.shapes = {flags: np.array([*shape, *flags]) for flags in np.ndindex(2, 2, 2)}
 
     def __call__(self, x, filters, bias, y, relu=False, mask=None, add=None):
-        """Fill y; x, y, mask and add are flat and channels-last, filters and bias come from `Turn` and `pad_bias`."""
+        """Fill y; x, y, mask and add are flat and channels-last, filters and bias come from `Turn` and `packing`."""
         adding, masked = add is not None, mask is not None
         work = self.launch.work
         self.launch(x, filters, bias, y, add if adding else y, mask if masked else y, self.zeros,
