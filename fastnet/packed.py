@@ -8,7 +8,7 @@ from operator import is_
 
 import numpy as np
 
-from fastnet.replays import Replays
+from fastnet.replays import Inference
 
 
 class Store:
@@ -33,7 +33,7 @@ class Packed:
         self._watcher = ops.watcher()
         self._entries = {}
         self._replaced = False
-        self.replays = Replays()
+        self.replays = Inference()
 
     def outdated(self):
         """Whether any array that something was packed from has changed, or was replaced by another."""

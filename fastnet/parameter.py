@@ -42,6 +42,7 @@ class Parameter:
     def requires_grad(self, value):
         self._requires_grad = bool(value)
         self._grad = None
+        changes.note()
 
     @property
     def grad(self):

@@ -19,7 +19,7 @@ INSIDE = {
     "packed": {"replays"},
     "plan": {"kernels", "parameter"},
     "replays": {"kernels", "plan", "changes"},
-    "layers": {"changes", "kernels", "parameter", "init", "packed", "plan", "layers"},
+    "layers": {"changes", "kernels", "parameter", "init", "packed", "plan", "replays", "layers"},
     "losses": {"kernels", "parameter"},
     "optim": {"kernels", "parameter"},
     "schedules": {"kernels", "parameter"},

@@ -75,11 +75,13 @@ Scores, x is (N, C)
     softmax_cross_entropy(logits, labels, label_smoothing=0.0) -> mean loss (float), dlogits
 
 Doing the same again
-    record(run, x) -> y, again
-        y is ``run(x)``, where `run` makes an array from x by operations of this backend alone; ``again(x)`` does the
-        same quicker, for any x of that shape and dtype, or gives None where it cannot at the moment; `again` is None
-        where there is no quicker way. What `run` does besides is not done again; other arrays are read anew, except
-        those that were packed. Any number of threads may call `again`
+    record(run, x, most_bytes, after=None) -> results, again
+        `results` is ``run(x)``: an array, or a list of arrays and Nones, that `run` makes from x by operations of this
+        backend alone. ``again(x)`` gives the same for any x of that shape and dtype, quicker, or None where it cannot
+        at the moment; `again` is None where there is no quicker way, or only one that keeps more than `most_bytes` of
+        memory. What `run` does besides is not done again; other arrays are read anew, except those that were packed.
+        Any number of threads may call `again`. With the `again` of another recording as `after`, `run` may use arrays
+        made in that one, and the two are then called in turn
 
 Weights
     watcher() -> an object with two methods: add(arrays), and changed(), which tells whether any of those arrays holds

@@ -5,6 +5,7 @@ from fastnet.kernels import checks
 from fastnet.layers.base import Layer, named_errors
 from fastnet.packed import Store
 from fastnet.plan import Plan, accepts, infer, kind
+from fastnet.replays import Training
 
 MOST_PLANS = 64     # kept by one container; a net that meets more input shapes than that makes them anew
 
@@ -27,6 +28,7 @@ class Sequential(Layer):
         self._layers = layers
         self._plans = {}
         self._packed = Store()
+        self._training = Training()
         self.adopt()
 
     @property
@@ -61,8 +63,8 @@ class Sequential(Layer):
         plan = self.plan(x.shape)
         end = {"add": add, "relu": relu} if add is not None and plan.adds else None
         if training:
-            y, kept = plan.forward(x, end)
-            self.saved = (plan, kept)
+            y, runner, kept = self._training.forward(self, plan, x, end)
+            self.saved = (runner, kept)
         elif packed is None and end is None:
             packed = self._packed.current(self.ops)
             y = packed.replays.run(self, plan, x, lambda x: plan.infer(x, packed))
@@ -72,9 +74,10 @@ class Sequential(Layer):
 
     def backward(self, dy, need_dx=True, mask=None, add=None):
         """dx or, for another array to add, dx + add; with a mask, that times (mask > 0)."""
-        plan, kept = self.take_saved()
-        end = {"add": add, "mask": mask} if need_dx and plan.adds_back and (add is not None or mask is not None) else {}
-        dx = plan.backward(dy, kept, need_dx, end)
+        runner, kept = self.take_saved()
+        more = need_dx and runner.adds_back and (add is not None or mask is not None)
+        end = {"add": add, "mask": mask} if more else {}
+        dx = runner.backward(dy, kept, need_dx, end)
         if dx is None or end:
             return dx
         if add is not None:
@@ -97,7 +100,7 @@ class Sequential(Layer):
         return inner_multiply_adds(self, input_shape)
 
     def __getstate__(self):
-        return {**super().__getstate__(), "_plans": {}, "_packed": Store()}
+        return {**super().__getstate__(), "_plans": {}, "_packed": Store(), "_training": Training()}
 
 
 class Residual(Layer):

@@ -5,6 +5,7 @@ from fastnet import init
 from fastnet.kernels import checks
 from fastnet.layers.base import Layer, keywords, named_errors
 from fastnet.parameter import Parameter
+from fastnet.replays import also
 
 
 class _BatchNorm(Layer):
@@ -36,7 +37,7 @@ class _BatchNorm(Layer):
             return self.ops.batchnorm_inference(x, gamma, beta, self.running_mean, self.running_var, self.eps, relu,
                                                 add)
         y, mean, var = self.ops.batchnorm_forward(x, gamma, beta, self.eps, relu, add)
-        self.track(mean, var, x.size // self.num_features)
+        also(self.track, mean, var, x.size // self.num_features)
         self.saved = (x, mean, var, relu and add is None)
         return y
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fastnet import kernels
-from fastnet.kernels.cpu import _jit, replay
+from fastnet.kernels.cpu import _jit, array
 
 pytestmark = pytest.mark.skipif(numba.config.DISABLE_JIT, reason="there is no machine code to run again")
 
@@ -14,6 +14,10 @@ cpu = kernels.load("cpu")
 RNG = np.random.default_rng(0)
 W = RNG.standard_normal((5, 16, 3, 3), np.float32)
 B = RNG.standard_normal(5).astype(np.float32)
+
+
+def record(run, x, most_bytes=1 << 30, after=None):
+    return cpu.record(run, x, most_bytes, after)
 
 
 def images(n=2, dtype="float32"):
@@ -34,7 +38,7 @@ def run(x):
 @pytest.mark.parametrize("n", [1, 7, 64])
 def test_again_is_the_same_with_other_numbers(n, dtype):
     x, other = images(n, dtype), images(n, dtype)
-    y, again = cpu.record(run, x)
+    y, again = record(run, x)
     np.testing.assert_array_equal(y, run(x))
     for _ in range(3):
         np.testing.assert_array_equal(again(other), run(other))
@@ -43,7 +47,7 @@ def test_again_is_the_same_with_other_numbers(n, dtype):
 
 def test_results_are_the_callers():
     x = images()
-    y, again = cpu.record(run, x)
+    y, again = record(run, x)
     first, kept = again(x), y.copy()
     again(images())
     np.testing.assert_array_equal(first, kept)
@@ -55,7 +59,7 @@ def test_results_are_the_callers():
 def test_arrays_are_read_anew():
     w = W.copy()
     x = images()
-    _, again = cpu.record(lambda x: cpu.conv2d_forward(x, w), x)
+    _, again = record(lambda x: cpu.conv2d_forward(x, w), x)
     w *= 2
     np.testing.assert_allclose(again(x), cpu.conv2d_forward(x, w), rtol=1e-5, atol=1e-5)
 
@@ -63,25 +67,62 @@ def test_arrays_are_read_anew():
 def test_nothing_is_recorded_that_is_no_launch():
     """Operands in another layout are copied by NumPy, and other dtypes converted."""
     turned = np.ascontiguousarray(images().transpose(0, 1, 3, 2)).transpose(0, 1, 3, 2)
-    assert cpu.record(lambda x: cpu.add(x, turned), turned)[1] is None
-    assert cpu.record(cpu.relu_forward, np.ones((2, 3), np.float16))[1] is None
-    assert cpu.record(cpu.relu_forward, np.ones((2, 3), ">f4"))[1] is None
+    assert record(lambda x: cpu.add(x, turned), turned)[1] is None
+    assert record(cpu.relu_forward, np.ones((2, 3), np.float16))[1] is None
+    assert record(cpu.relu_forward, np.ones((2, 3), ">f4"))[1] is None
 
 
-def test_much_work_is_not_recorded(monkeypatch):
-    monkeypatch.setattr(replay, "_WORK", 1000)
-    y, again = cpu.record(run, images(1))
+def test_what_would_keep_much_memory_is_not_recorded():
+    y, again = record(run, images(1), most_bytes=1000)
     assert again is None and y.shape == (1, 7)
-    monkeypatch.undo()
-    monkeypatch.setattr(replay, "_BYTES", 1000)
-    assert cpu.record(run, images(1))[1] is None
+
+
+def test_memory_serves_again_within_a_recording():
+    def long(x):
+        for _ in range(50):
+            x = cpu.relu_forward(x)
+        return x
+
+    x = RNG.standard_normal(1 << 18, np.float32)
+    y, again = record(long, x)
+    assert again.pool.taken_bytes <= 4 * x.nbytes
+    np.testing.assert_array_equal(again(-x), np.maximum(-x, 0))
+
+
+def test_memory_is_given_back(monkeypatch):
+    monkeypatch.setattr(array, "shared_pool", array.Pool())
+    x = RNG.standard_normal(1 << 18, np.float32)
+    again = record(cpu.relu_forward, x)[1]
+    gone = again(x), again.pool.taken_bytes
+    del again
+    assert array.shared_pool._free_bytes >= gone[1] > 0
+
+
+def test_a_recording_that_uses_arrays_of_another():
+    kept = []
+    x, dy = images(), images()
+    _, again = record(lambda x: kept.append(cpu.relu_forward(x)) or cpu.add(x, x), x)
+    results, back = record(lambda dy: [cpu.relu_backward(dy, kept.pop()), None], dy, after=again)
+    np.testing.assert_array_equal(results[0], dy * (x > 0))
+    assert results[1] is None
+    for _ in range(3):
+        x, dy = images(), images()
+        np.testing.assert_array_equal(again(x), x + x)
+        dx, nothing = back(dy)
+        np.testing.assert_array_equal(dx, dy * (x > 0))
+        assert nothing is None
+
+
+@pytest.mark.parametrize("other", [images(3), images().astype(np.float64)])
+def test_another_shape_or_dtype(other):
+    assert record(run, images())[1](other) is None
 
 
 def test_a_recording_within_another():
     """The outer one would miss what the inner one replays."""
     x = images()
     inner = []
-    y, again = cpu.record(lambda x: cpu.add(inner.append(cpu.record(run, x)) or inner[-1][0], inner[-1][0]), x)
+    y, again = record(lambda x: cpu.add(inner.append(record(run, x)) or inner[-1][0], inner[-1][0]), x)
     assert again is None
     np.testing.assert_array_equal(y, 2 * run(x))
     np.testing.assert_array_equal(inner[0][1](x), run(x))
@@ -89,7 +130,7 @@ def test_a_recording_within_another():
 
 def test_an_error_ends_the_recording():
     with pytest.raises(ValueError, match="input channels"):
-        cpu.record(lambda x: cpu.conv2d_forward(x, W[:, :3]), images())
+        record(lambda x: cpu.conv2d_forward(x, W[:, :3]), images())
     assert _jit.recorder() is None
 
 
@@ -99,7 +140,7 @@ def test_the_number_of_threads():
     try:
         for count in range(1, numba.config.NUMBA_NUM_THREADS + 1):
             numba.set_num_threads(count)
-            _, again = cpu.record(run, x)
+            _, again = record(run, x)
             for _ in range(5):
                 np.testing.assert_array_equal(again(x), expected)
             if count > 1:
@@ -112,7 +153,7 @@ def test_the_number_of_threads():
 def test_many_threads_of_python():
     """One runs the recording, the others are told to look elsewhere; results are never mixed."""
     x, wrong, done = images(), [], []
-    y, again = cpu.record(run, x)
+    y, again = record(run, x)
 
     def work(factor):
         mine = images()
@@ -134,5 +175,5 @@ def test_many_threads_of_python():
 
 def test_the_naive_backend_has_nothing_to_gain():
     naive = kernels.load("naive")
-    y, again = naive.record(naive.relu_forward, np.array([-1.0, 2.0]))
+    y, again = naive.record(naive.relu_forward, np.array([-1.0, 2.0]), 1 << 30)
     assert again is None and list(y) == [0, 2]

@@ -10,7 +10,6 @@ otherwise compile the kernel's code anew into each loop that names it, which mor
 import contextlib
 import os
 import threading
-from typing import NamedTuple
 
 import numba
 import numpy as np
@@ -78,45 +77,11 @@ def _run(address, blocks, args, work):
     """Run all blocks of a compiled kernel."""
     wanted = min(threads(), blocks) if work > SERIAL_WORK else 1
     if _here.recorder is not None:
-        _here.recorder.launched(work, Recorded(address, blocks, wanted, args))
+        _here.recorder.launched(address, blocks, wanted, args)
     if wanted > 1:
         in_parallel(_parallel, address, blocks, wanted, _here.taken, *args)
     elif blocks:
         _serial(address, blocks, 1, _here.taken, *args)
-
-
-class Recorded(NamedTuple):
-    """A launch: the kernel's address, how many blocks on how many threads, and its arguments."""
-
-    address: int
-    blocks: int
-    threads: int
-    args: tuple
-
-
-class Recorder:
-    """What one thread launches, until it is more work, or makes more bytes of arrays, than is worth keeping."""
-
-    def __init__(self, work, size):
-        self.work, self.size = work, size
-        self.launches, self.scratch = [], {}
-        self.complete = True    # whether doing these launches again does all of the work again
-
-    def launched(self, work, launch):
-        self.work -= work
-        if self.work < 0:
-            self.give_up()
-        elif self.complete:
-            self.launches.append(launch)
-
-    def made(self, size):
-        self.size -= size
-        if self.size < 0:
-            self.give_up()
-
-    def give_up(self):
-        self.complete = False
-        self.launches.clear()
 
 
 class _Here(threading.local):
@@ -133,18 +98,18 @@ _here = _Here()
 
 @contextlib.contextmanager
 def recording(recorder):
-    """Let a Recorder know of all that this thread launches within the `with` block."""
+    """Let a recorder, see `replay`, know of all that this thread launches within the `with` block."""
     before, _here.recorder = _here.recorder, recorder
     try:
         yield
     finally:
         _here.recorder = before
         if before is not None:
-            before.give_up()
+            before.complete = False  # it knows nothing of what happened in between
 
 
 def recorder():
-    """The Recorder at work in this thread, or None."""
+    """The recorder at work in this thread, or None."""
     return _here.recorder
 
 

@@ -35,11 +35,16 @@ class _Buffer:
         self.capacity = capacity
 
 
-class _Pool:
-    def __init__(self):
+class Pool:
+    """Buffers that are free. A pool with a `parent` takes from it what it lacks, keeps that to itself, and gives all
+    back in the end: the addresses within a recording must stay its own."""
+
+    def __init__(self, parent=None):
+        self._parent = parent
         self._lock = threading.Lock()
         self._free = []  # buffers, by capacity
         self._free_bytes = 0
+        self.taken_bytes = 0    # of the parent
         # Leases end wherever the garbage collector happens to run, even while this thread holds the lock: what they
         # give back waits here, appended in one step, until somebody who holds the lock collects it.
         self._returned = collections.deque()
@@ -53,7 +58,11 @@ class _Pool:
                 buffer = self._free.pop(place)
                 self._free_bytes -= buffer.capacity
                 return buffer
-        return _Buffer(size)
+        if self._parent is None:
+            return _Buffer(size)
+        buffer = self._parent.take(size)
+        self.taken_bytes += buffer.capacity
+        return buffer
 
     def give(self, buffer):
         self._returned.append(buffer)
@@ -63,6 +72,12 @@ class _Pool:
             finally:
                 self._lock.release()
 
+    def owns(self, array):
+        """Whether an array lies in a buffer of this pool."""
+        while isinstance(array, np.ndarray):
+            array = array.base
+        return isinstance(array, _Lease) and array.pool is self
+
     def clear(self):
         with self._lock:
             self._collect()
@@ -70,7 +85,7 @@ class _Pool:
             self._free_bytes = 0
 
     def after_fork(self):
-        """Another thread of the parent may have held the lock, and will not release the child's copy of it."""
+        """Another thread of the parent process may have held the lock, and will not release the child's copy of it."""
         self._lock = threading.Lock()
 
     def _collect(self):
@@ -78,8 +93,13 @@ class _Pool:
             buffer = self._returned.popleft()
             bisect.insort(self._free, buffer, key=_capacity)
             self._free_bytes += buffer.capacity
-        while self._free_bytes > _KEPT:
+        while self._parent is None and self._free_bytes > _KEPT:
             self._free_bytes -= self._free.pop(0).capacity
+
+    def __del__(self, finalizing=sys.is_finalizing):
+        if self._parent is not None and not finalizing():
+            for buffer in (*self._free, *self._returned):
+                self._parent.give(buffer)
 
 
 class _Scratch(threading.local):
@@ -89,36 +109,35 @@ class _Scratch(threading.local):
 
 _scratch = _Scratch()
 _capacity = operator.attrgetter("capacity")
-_pool = _Pool()
+shared_pool = Pool()
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_pool.after_fork)
+    os.register_at_fork(after_in_child=shared_pool.after_fork)
 
 
 class _Lease:
     """Exposes a buffer of the pool to NumPy; every array and view over it keeps the lease alive."""
 
-    __slots__ = ("__array_interface__", "buffer")
+    __slots__ = ("__array_interface__", "buffer", "pool")
 
-    def __init__(self, buffer, shape, dtype):
-        self.buffer = buffer
+    def __init__(self, pool, buffer, shape, dtype):
+        self.pool, self.buffer = pool, buffer
         self.__array_interface__ = {"shape": shape, "typestr": dtype.str, "data": (buffer.address, False), "version": 3}
 
-    def __del__(self, give=_pool.give, finalizing=sys.is_finalizing):
+    def __del__(self, finalizing=sys.is_finalizing):
         if not finalizing():  # when Python ends, what the pool is made of may be gone before the last array
-            give(self.buffer)
+            self.pool.give(self.buffer)
 
 
 def empty(shape, dtype=np.float32):
-    """An uninitialised C-contiguous array, from the pool where it is large."""
+    """An uninitialised C-contiguous array, from the pool where it is large, in a recording from the recording's own."""
     dtype = np.dtype(dtype)
     shape = tuple(map(int, shape)) if isinstance(shape, (tuple, list)) else (int(shape),)
     size = prod(shape) * dtype.itemsize
     recorder = _jit.recorder()
-    if recorder is not None:
-        recorder.made(size)
-    if size < _SMALL:
+    if recorder is None and size < _SMALL:
         return np.empty(shape, dtype)
-    return np.asarray(_Lease(_pool.take(size), shape, dtype))
+    pool = shared_pool if recorder is None else recorder.pool
+    return np.asarray(_Lease(pool, pool.take(size), shape, dtype))
 
 
 def _aligned(count, dtype):
@@ -137,7 +156,7 @@ def empty_images(n, c, h, w, dtype=np.float32):
 def empty_cache():
     """Return the memory of all free buffers to the system, and this thread's scratch memory."""
     _scratch.arrays.clear()
-    _pool.clear()
+    shared_pool.clear()
 
 
 def scratch(size, dtype, work, part=0):
@@ -163,7 +182,7 @@ def flat(x):
         return x.reshape(-1)
     # Kernels are compiled for one layout; the read-only flag is part of it.
     if _jit.recorder() is not None:
-        _jit.recorder().give_up()  # this copy is no launch
+        _jit.recorder().complete = False  # this copy is no launch
     copy = empty(x.shape, x.dtype.newbyteorder("="))
     copy[...] = x
     return copy.reshape(-1)

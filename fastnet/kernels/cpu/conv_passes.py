@@ -113,7 +113,7 @@ class DepthwiseForward:
                                           geometry.stride, geometry.dilation, geometry.padding[::2])
 
     def pack(self, w, b):
-        return depthwise.pack(w), np.zeros(w.shape[0], w.dtype) if b is None else np.ascontiguousarray(b)
+        return depthwise.pack(w), packing.pack_bias(b, w.shape[0], w.dtype)
 
     def run(self, x, w, b, y, relu, add):
         self.convolve(x, w, b, y, relu and add is None)
@@ -199,18 +199,22 @@ class DirectBackwardWeight:
     def __init__(self, geometry):
         (k, in_channels, r, s), groups, dilation = geometry.w_shape, geometry.groups, geometry.dilation
         source, taps, offsets, self.pad = geometry.source, geometry.taps, None, None
+        # Where in (K, C / groups, R, S) the tap and row of a group's first filter are.
+        places = np.arange(in_channels * r * s).reshape(in_channels, r * s).T
         if groups == 1 and in_channels <= FEW_CHANNELS and r * s > 1:
             self.pad = _Pad(geometry)
             source, taps = self.pad.target, ((0, 0),)
             offsets = tuple((i * dilation[0] * source[1] + j * dilation[1]) * in_channels + channel
                             for i in range(r) for j in range(s) for channel in range(in_channels))
+        apart = places.size
+        places = (np.arange(0, k, k // groups)[:, None] * apart + places.reshape(-1)).reshape(-1)
         self.gradient = reduce.WeightGradient(geometry.batch, source, geometry.target, geometry.stride, taps, groups,
-                                              offsets, geometry.dtype)
-        self.w_shape, self.shape = geometry.w_shape, (groups, r, s, in_channels, k // groups)
+                                              offsets, places, apart, geometry.dtype)
+        self.w_shape = geometry.w_shape
 
     def run(self, x, dy, bias):
         dw, db = self.gradient(x if self.pad is None else self.pad(x), dy, bias)
-        return np.ascontiguousarray(dw.reshape(self.shape).transpose(0, 4, 3, 1, 2)).reshape(self.w_shape), db
+        return dw.reshape(self.w_shape), db
 
 
 class DepthwiseBackwardWeight:
@@ -223,8 +227,8 @@ class DepthwiseBackwardWeight:
         self.w_shape = geometry.w_shape
 
     def run(self, x, dy, bias):
-        dw, db = self.gradient(x, dy)
-        return np.ascontiguousarray(dw.T).reshape(self.w_shape), db if bias else None
+        dw, db = self.gradient(x, dy, bias)
+        return dw.reshape(self.w_shape), db
 
 
 class _Pad:

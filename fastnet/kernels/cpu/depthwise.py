@@ -9,8 +9,9 @@ import functools
 import numpy as np
 
 from fastnet.kernels.cpu import simd, spans
-from fastnet.kernels.cpu._jit import Launch, inlined, jit
+from fastnet.kernels.cpu._jit import Launch, inlined, jit, launch
 from fastnet.kernels.cpu.array import empty
+from fastnet.kernels.cpu.rows import sum_rows
 
 # Partial weight gradients: each block sums its share of the images, and the shares are added in order.
 _PARTS = 16
@@ -18,8 +19,9 @@ _PARTS = 16
 
 def pack(w, backward=False):
     """Filters (C, 1, R, S) as a flat (R S, C), turned by half a circle for the gradient for the input."""
-    taps = w.reshape(w.shape[0], -1).T
-    return np.ascontiguousarray(taps[::-1] if backward else taps).reshape(-1)
+    taps = empty(w.size, w.dtype)
+    launch(_turn, 1, w.reshape(-1), taps, w.shape[0], bool(backward), work=0)
+    return taps
 
 
 class Forward:
@@ -47,7 +49,7 @@ class BackwardInput:
 
 
 class BackwardWeight:
-    """dw as (R S, C) and db from x, images `source` (H, W, C), and dy, images `target` (P, Q, C)."""
+    """dw and db from x, images `source` (H, W, C), and dy, images `target` (P, Q, C)."""
 
     def __init__(self, batch, source, target, kernel, stride, dilation, before):
         self.parts, self.count, self.channels = min(_PARTS, batch), kernel[0] * kernel[1], source[2]
@@ -55,11 +57,23 @@ class BackwardWeight:
         self.launch = Launch(_weight_kernel(kernel[1], stride[1], dilation[1]), self.parts,
                              batch * target[0] * target[1] * target[2] * self.count)
 
-    def __call__(self, x, dy):
-        dw = empty((self.parts, self.count, self.channels), x.dtype)
-        db = empty((self.parts, self.channels), x.dtype)
-        self.launch(x, dy, dw.reshape(-1), db.reshape(-1), self.shape)
-        return dw.sum(0), db.sum(0)
+    def __call__(self, x, dy, bias):
+        """(dw, db): both flat, dw in the order of (C, 1, R, S), db None without `bias`."""
+        size = self.count * self.channels
+        sums, db = empty(self.parts * size, x.dtype), empty(self.parts * self.channels, x.dtype)
+        self.launch(x, dy, sums, db, self.shape)
+        dw = empty(size, x.dtype)
+        launch(_turn, 1, sum_rows(sums, self.parts, size, size), dw, self.count, False, work=0)
+        return dw, sum_rows(db, self.parts, self.channels, self.channels) if bias else None
+
+
+@jit
+def _turn(block, slot, x, y, rows, backward):
+    """y = x^T for the matrix x of so many rows; with `backward` the rows of y in reverse order."""
+    columns = x.size // rows
+    for row in range(rows):
+        for column in range(columns):
+            y[(columns - 1 - column if backward else column) * rows + row] = x[row * columns + column]
 
 
 @jit

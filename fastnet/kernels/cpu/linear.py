@@ -11,6 +11,8 @@ from fastnet.kernels import checks
 from fastnet.kernels.cpu import simd
 from fastnet.kernels.cpu._jit import Launch, jit, launch
 from fastnet.kernels.cpu.array import empty, flat, scratch
+from fastnet.kernels.cpu.packing import pack_bias
+from fastnet.kernels.cpu.rows import sum_rows
 
 # Up to this many samples dot products read the weights once and waste nothing; a tile would be mostly empty.
 FEW_SAMPLES = 4
@@ -56,7 +58,8 @@ def linear_backward_weight(dy, x, bias=True):
     n, k = checks.scores(dy.shape, "dy")
     if checks.scores(x.shape)[0] != n:
         raise ValueError(f"dy and x must have the same batch size, got dy of shape {dy.shape} and x of shape {x.shape}")
-    return _product(k, n, x.shape[1], 1, k, False, dy.dtype)(dy, x), dy.sum(axis=0) if bias else None
+    dw = _product(k, n, x.shape[1], 1, k, False, dy.dtype)(dy, x)
+    return dw, sum_rows(flat(dy), n, k, k) if bias else None
 
 
 class _Product:
@@ -87,10 +90,7 @@ class _Product:
             apart = empty(self.size[0] * self.row, dtype)
             self.spread(a, apart, a.size // self.size[0], self.row)
             a = apart
-        padded = self.no_bias
-        if bias is not None:
-            padded = np.empty_like(padded)
-            launch(_pad_bias, 1, flat(bias), padded, work=0)
+        padded = self.no_bias if bias is None else pack_bias(bias, self.size[1], dtype)
         c = empty(self.size, dtype)
         out = c.reshape(-1)
         self.launch(a, flat(b), padded, out, out if mask is None else flat(mask), self.reads, self.writes,
@@ -117,13 +117,6 @@ def _few(block, slot, x, w, b, y, n, c, k, relu):
                 first = simd.fma(simd.load_part(w, i + at, c - at), simd.load_part(x, j + at, c - at), first)
             value = simd.total(first + second) + b[row]
             y[sample * k + row] = 0 if relu and value <= 0 else value
-
-
-@jit
-def _pad_bias(block, slot, bias, padded):
-    """The bias in whole panels, the last one filled up with zeros."""
-    for i in range(padded.size):
-        padded[i] = bias[i] if i < bias.size else 0
 
 
 @jit

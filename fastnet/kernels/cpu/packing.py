@@ -7,8 +7,8 @@ of them are turned in registers.
 import numpy as np
 
 from fastnet.kernels.cpu import simd
-from fastnet.kernels.cpu._jit import Launch, jit
-from fastnet.kernels.cpu.array import empty, scratch
+from fastnet.kernels.cpu._jit import Launch, jit, launch
+from fastnet.kernels.cpu.array import empty, flat, scratch
 
 # Rows of a panel that a block packs.
 ROWS = 16
@@ -60,10 +60,19 @@ def pack_bias(b, k, dtype, groups=1):
     """The bias of k channels in panels like the filters; zeros for None."""
     columns = k // groups
     panel = panel_width(columns, dtype)
-    packed = np.zeros((groups, -(-columns // panel) * panel), dtype)
-    if b is not None:
-        packed[:, :columns] = b.reshape(groups, columns)
-    return packed.reshape(-1)
+    wide = -(-columns // panel) * panel
+    if b is None:
+        return np.zeros(groups * wide, dtype)
+    packed = empty(groups * wide, dtype)
+    launch(_pack_bias, groups, flat(b), packed, columns, wide, work=0)
+    return packed
+
+
+@jit
+def _pack_bias(block, slot, b, packed, columns, wide):
+    """A group's biases, zeros behind them."""
+    for i in range(wide):
+        packed[block * wide + i] = b[block * columns + i] if i < columns else 0
 
 
 @jit

@@ -14,6 +14,7 @@ import numpy as np
 from fastnet.kernels.cpu import simd, spans
 from fastnet.kernels.cpu._jit import Launch, jit
 from fastnet.kernels.cpu.array import empty, scratch
+from fastnet.kernels.cpu.rows import sum_rows
 
 # Pixels of dy that are copied into panels at a time, and the most memory that partial gradients may take, in numbers.
 _PIXELS = 128
@@ -127,25 +128,28 @@ def _runs(runs, at, panel, image, top, lines, dy, dx, h, w, q, step_h, step_w, c
 
 
 @jit
-def _fold(block, slot, partial, dw, real, shape):
-    """Add the partial gradients of one row (a tap's input channel) in order, into dw laid out (groups, taps, rows,
-    K)."""
-    parts, stride, rows, columns, wide, tap_rows = shape[:6]
+def _fold(block, slot, partial, dw, places, memory, shape):
+    """Add the partial gradients of one row (a tap's input channel) in order, and put them where they belong in
+    (K, C / groups, R, S)."""
+    parts, stride, rows, columns, wide, tap_rows, apart = shape[:7]
     tap, row = block // rows, block % rows
-    source, target = (tap * tap_rows + row) * wide, block * columns
-    for j in range(0, columns, simd.lanes(dw)):
+    source, lanes = (tap * tap_rows + row) * wide, simd.lanes(dw)
+    for j in range(0, columns, lanes):
         v = simd.load_part(partial, source + j, columns - j)
         for part in range(1, parts):
             v = v + simd.load_part(partial, part * stride + source + j, columns - j)
-        simd.store_part(dw, target + j, v, columns - j)
+        simd.store(memory, slot * lanes, v)
+        for lane in range(min(lanes, columns - j)):
+            dw[places[block] + (j + lane) * apart] = memory[slot * lanes + lane]
 
 
 class WeightGradient:
     """The gradient for the weights from images `source` (H, W, C) and gradients `target` (P, Q, K), all worked out but
     the numbers. A row is one input channel of the group, or, with `offsets`, one number at that offset from the tap's
-    pixel."""
+    pixel. `places` holds, for each group, tap and row, the place in the gradient of the group's first output channel;
+    those of the next lie `apart` from each other."""
 
-    def __init__(self, batch, source, target, step, taps, groups, offsets, dtype):
+    def __init__(self, batch, source, target, step, taps, groups, offsets, places, apart, dtype):
         (h, w, c), (p, q, k) = source, target
         in_channels, out_channels = c // groups, k // groups
         tiles = simd.tiles_for(out_channels, dtype)
@@ -163,16 +167,15 @@ class WeightGradient:
         self.reduce = Launch(_kernel(tiles, bool((np.diff(self.rows) == 1).all())), parts * groups * slices, self.work)
         self.shape = np.array([batch, parts, slices, slice_rows, groups, in_channels, out_channels, h, w, p, q, *step])
         self.fold = Launch(_fold, groups * len(taps) * real, parts * size)
-        self.fold_shape = np.array([parts, size, real, out_channels, wide, self.rows.size])
-        self.size = groups * len(taps) * real * out_channels
+        self.fold_shape = np.array([parts, size, real, out_channels, wide, self.rows.size, apart])
+        self.places, self.size, self.lanes = places, k * apart, simd.width(dtype)
 
     def __call__(self, x, dy, bias):
-        """(dw, db) from flat channels-last x and dy: dw flat in the order (groups, taps, rows, columns), db flat, or
-        None without `bias`."""
+        """(dw, db) from flat channels-last x and dy: both flat, db None without `bias`."""
         dtype, work = dy.dtype, self.work
         partial, sums = empty(self.partial, dtype), empty(self.parts * self.channels, dtype)
         self.reduce(x, dy, self.rows, self.taps, partial, sums, scratch(self.memory, dtype, work),
                     scratch(self.runs, np.int64, work), self.shape)
         dw = empty(self.size, dtype)
-        self.fold(partial, dw, self.rows, self.fold_shape)
-        return dw, sums.reshape(self.parts, -1).sum(axis=0) if bias else None
+        self.fold(partial, dw, self.places, scratch(self.lanes, dtype, self.fold.work), self.fold_shape)
+        return dw, sum_rows(sums, self.parts, self.channels, self.channels) if bias else None

@@ -1,10 +1,15 @@
 """Recorded launches, run again by one call into machine code.
 
-One image leaves a kernel so little to do that much of the time goes to the Python between two of them. `record` runs a
-function once and notes its launches: which kernel, how many blocks, which arguments. What it returns runs all of them
-within one parallel loop: each thread takes the next block of the present launch, and goes on to the next launch when
-every block of this one is done. It waits only for blocks that another thread is computing, so that it does not matter
-how many of the threads are running, or when they begin.
+A launch from Python costs some microseconds, a layer some tens of them: much of the time of one image, and still a
+tenth of a training step of a net of many thin layers. `record` runs a function once and notes its launches: which
+kernel, how many blocks, which arguments. What it returns runs all of them within one parallel loop, in which the
+threads share the blocks of a launch as they do in `_jit.run_blocks`, and go on to the next launch when every block of
+this one is done. A thread waits only for blocks that another one is computing, so it does not matter how many of the
+threads are running, or when they begin.
+
+Arrays made between the launches come from a pool of the recording's own, and lie where they lay whenever it is run
+again. They are freed and their memory serves anew just as in the run that was recorded: a recording keeps no more
+memory than that run needed at once.
 """
 import functools
 import hashlib
@@ -17,11 +22,8 @@ from numba import config, prange, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from fastnet.kernels.cpu import _atomic, _jit
-from fastnet.kernels.cpu.array import like
+from fastnet.kernels.cpu import _atomic, _jit, array
 
-# Beyond so many elementary operations, or bytes of results in between, Python's share is not worth the memory.
-_WORK, _BYTES = 200_000_000, 1 << 24
 # The numbers of a launch in a program: entrance, kernel, arguments, blocks, units. A unit is what a thread takes: a
 # block, or all blocks where `launch` would not have woken other threads.
 _LAUNCH = 5
@@ -29,48 +31,64 @@ _LAUNCH = 5
 _PATIENCE = 1000
 
 
-def record(run, x):
-    """(y, again): y is ``run(x)``, and ``again(x)`` does the same for any x of this shape and dtype, or gives None
-    where it cannot at the moment. `again` is None where `run` cannot be recorded, or is too much work to gain by it.
-
-    `run` makes an array from x by operations of this backend alone. Other things it does are not done again, and arrays
-    that it only reads are read anew each time.
-    """
+def record(run, x, most_bytes, after=None):
+    """(results, again): `results` is ``run(x)``, and ``again(x)`` does the same for any x of this shape and dtype; see
+    `fastnet.kernels`."""
     if config.DISABLE_JIT or x.dtype not in (np.float32, np.float64):
         return run(x), None
-    source, recorder = like(x), _jit.Recorder(_WORK, _BYTES)
-    np.copyto(source, x)
+    recorder = _Recorder(array.Pool(array.shared_pool) if after is None else after.pool)
     with _jit.recording(recorder):
-        y = run(source)
-    if not recorder.complete:
-        return y, None
-    return _copy(y), _Replay(recorder.launches, source, y)
+        source = array.like(x)
+        np.copyto(source, x)
+        results = run(source)
+    if not recorder.complete or recorder.pool.taken_bytes > most_bytes:
+        return results, None
+    return _copied(results), _Replay(recorder, source, results)
 
 
-def _copy(y):
-    copy = like(y)
-    np.copyto(copy, y)
+def _copied(results):
+    """Copies of an array, or of a list of arrays and Nones, which the caller may keep."""
+    if isinstance(results, list):
+        return [None if result is None else _copied(result) for result in results]
+    copy = array.empty(results.shape, results.dtype) if results.flags.c_contiguous else array.like(results)
+    np.copyto(copy, results)
     return copy
+
+
+class _Recorder:
+    """What one thread launches: a program in parts, and all that it has the addresses of."""
+
+    def __init__(self, pool):
+        self.pool = pool        # of the arrays that are made meanwhile
+        self.scratch = {}       # see `array.scratch`
+        self.complete = True    # whether doing these launches again does all of the work again
+        self.parallel = False
+        self.program, self.kept = [], []
+
+    def launched(self, address, blocks, threads, args):
+        frame = _frame(args)
+        self.program.append((tuple(map(numba.typeof, args)), address, frame.ctypes.data, blocks,
+                             blocks if threads > 1 else min(blocks, 1)))
+        self.parallel |= threads > 1
+        # Arrays of the pool live as long as they did; their memory is there as long as the pool.
+        self.kept += [frame, *(arg for arg in args if isinstance(arg, np.ndarray) and not self.pool.owns(arg))]
 
 
 class _Replay:
     """See `record`. One thread of Python at a time may use the arrays between the launches."""
 
-    def __init__(self, launches, source, result):
+    def __init__(self, recorder, source, results):
+        self.pool = recorder.pool
         self._lock = threading.Lock()
-        self._source, self._result = source, result
-        self._threads = _jit.threads()
-        self._launches = launches  # keeps alive what the program has the addresses of
-        self._frames = [_frame(launch.args) for launch in launches]
-        self._program = np.array([
-            (_entrance(launch.args), launch.address, frame.ctypes.data, launch.blocks,
-             launch.blocks if launch.threads > 1 else min(launch.blocks, 1))
-            for launch, frame in zip(launches, self._frames, strict=True)], np.int64).reshape(-1)
-        self._counters = np.zeros(2 * _atomic.APART * len(launches), np.int64)
-        self._parallel = any(launch.threads > 1 for launch in launches)
+        self._source, self._results, self._kept = source, results, (recorder.kept, recorder.scratch)
+        self._threads, self._parallel = _jit.threads(), recorder.parallel
+        self._program = np.array([(_entrance(kinds), *rest) for kinds, *rest in recorder.program], np.int64).reshape(-1)
+        self._counters = np.zeros((self._threads + 1) * _atomic.APART * len(recorder.program), np.int64)
 
     def __call__(self, x):
-        if self._threads != _jit.threads() or not self._lock.acquire(blocking=False):
+        if x.shape != self._source.shape or x.dtype != self._source.dtype or self._threads != _jit.threads():
+            return None
+        if not self._lock.acquire(blocking=False):
             return None
         try:
             np.copyto(self._source, x)
@@ -78,7 +96,7 @@ class _Replay:
                 _jit.in_parallel(_replay_parallel, self._program, self._counters, self._threads)
             else:
                 _replay_serial(self._program, self._counters, 1)
-            return _copy(self._result)
+            return _copied(self._results)
         finally:
             self._lock.release()
 
@@ -88,17 +106,21 @@ def replay(program, counters, threads):
     for i in range(counters.size):
         counters[i] = 0
     for thread in prange(threads):
+        own = numba.int64(thread)
         for launch in range(program.size // _LAUNCH):
-            at, taken = launch * _LAUNCH, launch * 2 * _atomic.APART
-            done = taken + _atomic.APART
+            at, taken = launch * _LAUNCH, launch * (threads + 1) * _atomic.APART
+            done = taken + threads * _atomic.APART
             blocks, units = program[at + 3], program[at + 4]
-            unit = _atomic.count(counters, taken)
-            while unit < units:
-                slot = numba.int64(thread) if units > 1 else 0
-                for block in range(unit * blocks // units, (unit + 1) * blocks // units):
-                    _jit.call(program[at], block, slot, (program[at + 1], program[at + 2]))
-                _atomic.count(counters, done)
-                unit = _atomic.count(counters, taken)
+            slot = own if units > 1 else 0
+            for turn in range(threads):
+                share = (own + turn) % threads
+                first, stop = share * units // threads, (share + 1) * units // threads
+                unit = first + _atomic.count(counters, taken + share * _atomic.APART) if first < stop else stop
+                while unit < stop:
+                    for block in range(unit * blocks // units, (unit + 1) * blocks // units):
+                        _jit.call(program[at], block, slot, (program[at + 1], program[at + 2]))
+                    _atomic.count(counters, done)
+                    unit = first + _atomic.count(counters, taken + share * _atomic.APART)
             looks = 0
             while _atomic.look(counters, done) < units:
                 looks += 1
@@ -122,13 +144,9 @@ def _frame(args):
     return np.array(words, np.int64)
 
 
-def _entrance(args):
-    """The address of a function (block, slot, kernel, frame) that calls a kernel with arguments of these types."""
-    return _entrance_for(tuple(map(numba.typeof, args)))
-
-
 @functools.cache
-def _entrance_for(kinds):
+def _entrance(kinds):
+    """The address of a function (block, slot, kernel, frame) that calls a kernel with arguments of these types."""
     call = _make_call(kinds)
 
     def enter(block, slot, kernel, frame):

@@ -14,6 +14,7 @@ import numpy as np
 from fastnet.kernels.cpu import packing, patches, simd, spans
 from fastnet.kernels.cpu._jit import Launch, inlined, jit
 from fastnet.kernels.cpu.array import empty, scratch
+from fastnet.kernels.cpu.rows import sum_rows
 from fastnet.kernels.cpu.winograd import matrices
 
 # Bytes of sums and transforms that a block may fill, and how many tiles, at least and at most, it should then hold.
@@ -69,7 +70,7 @@ class WeightGradient:
         """(dw as (K, C, r, r), db or None without `bias`) from flat channels-last x and dy."""
         dtype, work, x_size, dy_size = x.dtype, self.work, *self.held
         memory, state = scratch(self.memory, dtype, work), scratch(_STATE, np.int64, work)
-        products, sums = empty(self.parts * self.sums, dtype), np.empty(self.parts * self.wide, dtype)
+        products, sums = empty(self.parts * self.sums, dtype), empty(self.parts * self.wide, dtype)
         if self.fused:
             self.gradient(x, dy, scratch(x_size, dtype, work, 1), scratch(dy_size, dtype, work, 2), memory, products,
                           sums, self.offsets, state, self.zeros, *self.tables, self.chunks[0])
@@ -80,7 +81,7 @@ class WeightGradient:
                 self.accumulate(to_x, to_dy, products, sums, self.offsets, state, chunk)
         dw = empty(self.size, dtype)
         self.collect(products, dw.reshape(-1), scratch(self.spare, dtype, self.collect.work), self.shape)
-        return dw, sums.reshape(self.parts, -1).sum(axis=0)[: self.size[0]] if bias else None
+        return dw, sum_rows(sums, self.parts, self.wide, self.size[0]) if bias else None
 
 
 @functools.cache

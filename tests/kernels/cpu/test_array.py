@@ -18,9 +18,8 @@ SIZE = array._SMALL  # float32 numbers: four times what is too small for the poo
 @pytest.fixture
 def pool(monkeypatch):
     """A pool of its own for one test."""
-    pool = array._Pool()
-    monkeypatch.setattr(array, "_pool", pool)
-    monkeypatch.setattr(array._Lease.__del__, "__defaults__", (pool.give, lambda: False))
+    pool = array.Pool()
+    monkeypatch.setattr(array, "shared_pool", pool)
     return pool
 
 
@@ -115,7 +114,6 @@ def test_small_arrays_are_no_business_of_the_pool(pool, monkeypatch):
 
 def test_free_memory_has_a_limit_and_can_be_returned(pool, monkeypatch):
     monkeypatch.setattr(array, "_KEPT", 40 * SIZE)
-    monkeypatch.setattr(array, "_pool", pool)
     arrays = [array.empty(SIZE + 16 * i) for i in range(20)]
     del arrays
     assert 30 * SIZE < pool._free_bytes <= 40 * SIZE

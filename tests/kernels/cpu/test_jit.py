@@ -182,7 +182,7 @@ if sys.argv[1:] == ["counted"]:
     numba.get_num_threads()            # starts Numba's threads, though no kernel of ours has run
 elif sys.argv[1:] == ["held"]:
     ops.relu_forward(large)
-    array._pool._lock.acquire()        # as a thread that prepares batches may hold it at the wrong moment
+    array.shared_pool._lock.acquire()        # as a thread that prepares batches may hold it at the wrong moment
 else:
     ops.relu_forward(large)
 print(json.dumps(in_child(child)))
