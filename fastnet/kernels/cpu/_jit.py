@@ -4,15 +4,18 @@ A kernel is a function ``body(block, slot, *args)`` that computes block number `
 the block decides what is written, so blocks may run in any order, on any thread, with the same bits. `slot` numbers the
 running thread and chooses its part of scratch memory. `launch` runs all blocks, in parallel where it pays.
 
-Two short loops, one serial and one over `prange`, drive every kernel. They call it by its address: Numba would
-otherwise compile the kernel's code anew into each loop that names it, which more than doubles the time to compile.
+Two short loops, one serial and one over `prange`, drive every kernel, and are compiled once: they get addresses, of
+the kernel, of its arguments in memory, and of a function that passes those on. Numba would otherwise compile a kernel's
+code anew into each loop that names it, and the loops anew for each number and kind of arguments.
 """
 import contextlib
+import functools
 import os
 import threading
 
 import numba
 import numpy as np
+from llvmlite import ir
 from numba import config, get_num_threads, prange, types
 from numba.core import cgutils
 from numba.core.errors import TypingError
@@ -79,9 +82,9 @@ def _run(address, blocks, args, work):
     if _here.recorder is not None:
         _here.recorder.launched(address, blocks, wanted, args)
     if wanted > 1:
-        in_parallel(_parallel, address, blocks, wanted, _here.taken, *args)
+        in_parallel(_start, _loop(True), address, blocks, wanted, _here.taken, *args)
     elif blocks:
-        _serial(address, blocks, 1, _here.taken, *args)
+        _start(_loop(False), address, blocks, 1, _here.taken, *args)
 
 
 class _Here(threading.local):
@@ -147,35 +150,69 @@ def address(body, args):
 
 
 @intrinsic
-def call(typingctx, address, block, slot, args):
-    """Call the kernel at an address."""
-    for kind in args:
-        # An address stands for a dtype and a number of axes; of the strides it knows nothing.
-        if isinstance(kind, types.Array) and kind.layout != "C":
-            raise TypingError(f"kernels take C-contiguous arrays only, got {kind}: see array.flat")
+def call(typingctx, address, args):
+    """Call the function at an address with these arguments, a tuple."""
 
     def emit(context, builder, signature, values):
-        call_kernel(context, builder, values[0], args, [*values[1:3], *cgutils.unpack_tuple(builder, values[3])])
+        call_function(context, builder, values[0], tuple(args), cgutils.unpack_tuple(builder, values[1]))
         return context.get_dummy_value()
 
-    return types.void(types.int64, types.int64, types.int64, args), emit
+    return types.void(types.int64, args), emit
 
 
-def call_kernel(context, builder, address, kinds, values):
-    """Emit the call of a kernel whose arguments after block and slot have these types; what kernels raise, which is
-    nothing, would be ignored."""
-    kinds = types.int64, types.int64, *kinds
+def call_function(context, builder, address, kinds, values):
+    """Emit the call of a compiled function that takes values of these types; what it raises, which is nothing, would
+    be ignored."""
     function = context.call_conv.get_function_type(types.none, kinds)
     pointer = builder.inttoptr(address, function.as_pointer())
     context.call_conv.call_function(builder, pointer, types.none, kinds, values)
 
 
+@intrinsic
+def _call_loop(typingctx, loop, kernel, blocks, threads, taken, args):
+    """Put the arguments of a kernel into memory, and have `run_blocks`, which is at the address `loop`, call it."""
+    for kind in args:
+        # An address stands for a dtype and a number of axes; of the strides it knows nothing.
+        if isinstance(kind, types.Array) and kind.layout != "C":
+            raise TypingError(f"kernels take C-contiguous arrays only, got {kind}: see array.flat")
+    words = 5 * (types.int64,)
+
+    def emit(context, builder, signature, values):
+        loop, kernel, blocks, threads, taken, packed = values
+        frame = builder.ptrtoint(cgutils.alloca_once_value(builder, packed), ir.IntType(64))
+        entrance = builder.ptrtoint(_emit_entrance(context, builder.module, args, packed.type), ir.IntType(64))
+        call_function(context, builder, loop, (*words, signature.args[4]),
+                      [entrance, kernel, frame, blocks, threads, taken])
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, types.int64, types.int64, taken, args), emit
+
+
+def _emit_entrance(context, module, kinds, packed):
+    """A function (block, slot, kernel, frame) that calls a kernel with the arguments that lie in a frame."""
+    kind = context.call_conv.get_function_type(types.none, 4 * (types.int64,))
+    function = ir.Function(module, kind, module.get_unique_name("enter"))
+    function.linkage = "internal"
+    builder = ir.IRBuilder(function.append_basic_block("entry"))
+    block, slot, kernel, frame = context.call_conv.get_arguments(function)
+    args = builder.load(builder.inttoptr(frame, packed.as_pointer()))
+    call_function(context, builder, kernel, (types.int64, types.int64, *kinds),
+                  [block, slot, *cgutils.unpack_tuple(builder, args)])
+    context.call_conv.return_value(builder, context.get_dummy_value())
+    return function
+
+
+def start(loop, kernel, blocks, threads, taken, *args):
+    """Run all blocks of a kernel with these arguments in a loop."""
+    _call_loop(loop, kernel, blocks, threads, taken, args)
+
+
 def loops(function):
     """(serial, parallel): a function with a prange compiled to run it in this thread, and in several."""
-    return tuple(map(_cache.attach, (jit(function), numba.njit(**_FLAGS | {"_nrt": True}, parallel=True)(function))))
+    return jit(function), numba.njit(**_FLAGS | {"_nrt": True}, parallel=True)(function)
 
 
-def run_blocks(address, blocks, threads, taken, *args):
+def run_blocks(entrance, kernel, frame, blocks, threads, taken):
     """All blocks: each thread takes those of its share one by one, then what the others have left of theirs."""
     for i in range(0, threads * APART, APART):
         taken[i] = 0
@@ -186,11 +223,18 @@ def run_blocks(address, blocks, threads, taken, *args):
             first, stop = share * blocks // threads, (share + 1) * blocks // threads
             block = first + count(taken, share * APART)
             while block < stop:
-                call(address, block, slot, args)
+                call(entrance, (block, slot, kernel, frame))
                 block = first + count(taken, share * APART)
 
 
+_start = _cache.attach(jit(start))
 _serial, _parallel = loops(run_blocks)
+
+
+@functools.cache
+def _loop(parallel):
+    """The address of one of the loops."""
+    return address(_parallel if parallel else _serial, (0, 0, 0, _here.taken))
 
 
 def in_parallel(function, *args):

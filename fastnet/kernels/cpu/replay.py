@@ -22,7 +22,7 @@ from numba import config, prange, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from fastnet.kernels.cpu import _atomic, _jit, array
+from fastnet.kernels.cpu import _atomic, _cache, _jit, array
 
 # The numbers of a launch in a program: entrance, kernel, arguments, blocks, units. A unit is what a thread takes: a
 # block, or all blocks where `launch` would not have woken other threads.
@@ -118,7 +118,7 @@ def replay(program, counters, threads):
                 unit = first + _atomic.count(counters, taken + share * _atomic.APART) if first < stop else stop
                 while unit < stop:
                     for block in range(unit * blocks // units, (unit + 1) * blocks // units):
-                        _jit.call(program[at], block, slot, (program[at + 1], program[at + 2]))
+                        _jit.call(program[at], (block, slot, program[at + 1], program[at + 2]))
                     _atomic.count(counters, done)
                     unit = first + _atomic.count(counters, taken + share * _atomic.APART)
             looks = 0
@@ -128,7 +128,7 @@ def replay(program, counters, threads):
                     _atomic.give_way()
 
 
-_replay_serial, _replay_parallel = _jit.loops(replay)
+_replay_serial, _replay_parallel = map(_cache.attach, _jit.loops(replay))
 
 
 def _frame(args):
@@ -170,7 +170,8 @@ def _make_call(kinds):
                 here = [builder.load(builder.gep(words, [ir.IntType(64)(at + i)])) for i in range(count)]
                 arguments.append(_argument(context, builder, kind, here))
                 at += count
-            _jit.call_kernel(context, builder, values[2], kinds, [*values[:2], *arguments])
+            _jit.call_function(context, builder, values[2], (types.int64, types.int64, *kinds),
+                               [*values[:2], *arguments])
             return context.get_dummy_value()
 
         return types.void(types.int64, types.int64, types.int64, types.int64), emit

@@ -44,11 +44,12 @@ def start(tmp_path, monkeypatch):
     def call():
         for module, name, value in [
             (_jit, "_addresses", {}), (_jit, "_attached", set()),
-            (_jit, "_serial", _cache.attach(_jit.jit(_jit.run_blocks))),
+            (_jit, "_serial", _jit.jit(_jit.run_blocks)), (_jit, "_start", _cache.attach(_jit.jit(_jit.start))),
             (activation, "_relu", _jit.jit(activation._relu.py_func)), (_cache, "_announced", False),
             (_cache, "_warned", False),
         ]:
             monkeypatch.setattr(module, name, value)
+        _jit._loop.cache_clear()
         listener = Compilations()
         with event.install_listener("numba:compile", listener):
             np.testing.assert_array_equal(load("cpu").relu_forward(X), Y)
