@@ -3,10 +3,10 @@
     python examples/cifar10_fast.py
 
 After Keller Jordan, "94% on CIFAR-10 in 3.29 seconds on a single GPU" (2024), and his later variant with the optimiser
-Muon (https://github.com/KellerJordan/cifar10-airbench), with ReLU for GELU:
+Muon (https://github.com/KellerJordan/cifar10-airbench), with SiLU for GELU:
 
 * The first layer is not trained. Its filters whiten patches of 2 x 2 pixels: they look along the principal directions
-  of the training patches, each scaled to variance one, and once more with the sign turned, for the ReLU.
+  of the training patches, each scaled to variance one, and once more with the sign turned, for the activation.
 * Convolutions start as the identity on as many channels as they can, so that the net begins shallow.
 * Batch norms have no scale to train, and their shifts learn much faster than all else.
 * Muon trains the filters, Nesterov's SGD the rest; both rates go down to zero in a straight line.
@@ -26,7 +26,7 @@ import numpy as np
 
 import fastnet
 from fastnet import data, init, optim, schedules
-from fastnet.layers import BatchNorm2d, Conv2d, Flatten, Layer, Linear, MaxPool2d, ReLU, Sequential
+from fastnet.layers import BatchNorm2d, Conv2d, Flatten, Layer, Linear, MaxPool2d, Sequential, SiLU
 
 BATCH_SIZE = 500
 LEARNING_RATE = 0.07    # Muon's at the start, for that batch size
@@ -75,11 +75,11 @@ def norm(channels):
 def make_net(images, widths, num_classes):
     """The whitening of `images`, three blocks of two convolutions with a pooling between them, the largest value of
     each channel, and a linear layer."""
-    layers = [whitening(images), ReLU()]
+    layers = [whitening(images), SiLU()]
     before = 24
     for channels in widths:
-        layers += [convolution(before, channels), MaxPool2d(2), norm(channels), ReLU(),
-                   convolution(channels, channels), norm(channels), ReLU()]
+        layers += [convolution(before, channels), MaxPool2d(2), norm(channels), SiLU(),
+                   convolution(channels, channels), norm(channels), SiLU()]
         before = channels
     return Sequential(*layers, MaxPool2d(4), Flatten(), Linear(before, num_classes, bias=False), Scale(1 / 9))
 
@@ -144,7 +144,7 @@ def main(argv=None):
     print(fastnet.summary(net, (batches.batch_size, 3, 32, 32)), flush=True)
     schedule = schedules.one_cycle(LEARNING_RATE, args.epochs * len(batches), pct_start=0, div_factor=1,
                                    anneal_strategy="linear")
-    trainer = fastnet.Trainer(net, fastnet.CrossEntropyLoss(label_smoothing=0.2), make_optimizer(net), [
+    trainer = fastnet.Trainer(net, fastnet.CrossEntropyLoss(label_smoothing=0.1), make_optimizer(net), [
         fastnet.LearningRateSchedule(schedule),
         fastnet.Progress(),
         fastnet.JsonLines(args.out / "history.jsonl"),

@@ -25,6 +25,7 @@ from fastnet.layers import (
     ReLU,
     Residual,
     Sequential,
+    SiLU,
     Softmax,
 )
 from fastnet.losses import CrossEntropyLoss, MSELoss
@@ -56,7 +57,7 @@ __all__ = [
     "Concat", "Conv2d", "CrossEntropyLoss", "Dropout", "EarlyStopping", "Explanation", "Flatten", "Graph", "History",
     "Identity", "JsonLines", "Layer", "LearningRateSchedule", "Linear", "LogSoftmax", "MSELoss", "MaxPool2d", "Merge",
     "Muon", "NonFiniteError", "Parallel", "Parameter", "Plan", "Progress", "ReLU", "Residual", "SGD", "SaveBest",
-    "Sequential", "Softmax", "Summary", "Trainer", "WeightAverage", "data", "evaluate", "exact", "explain", "init",
-    "kernels", "layers", "load_weights", "losses", "manual_seed", "models", "optim", "predict", "save_weights",
+    "Sequential", "SiLU", "Softmax", "Summary", "Trainer", "WeightAverage", "data", "evaluate", "exact", "explain",
+    "init", "kernels", "layers", "load_weights", "losses", "manual_seed", "models", "optim", "predict", "save_weights",
     "schedules", "summary", "training",
 ]

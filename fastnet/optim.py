@@ -282,7 +282,8 @@ class Muon(SGD):
         direction = grad + momentum * velocity if options["nesterov"] else velocity
         rows = direction.reshape(len(value), -1)
         length = lr * max(1, rows.shape[0] / rows.shape[1]) ** 0.5
-        value *= 1 - lr * options["weight_decay"]
+        if options["weight_decay"]:
+            value *= 1 - lr * options["weight_decay"]
         if options["normalize"]:
             value *= len(value) ** 0.5 / (np.linalg.norm(value) + 1e-7)
         value -= length * orthogonalize(rows, options["ns_steps"], self.ops).reshape(value.shape)
@@ -291,7 +292,7 @@ class Muon(SGD):
 def orthogonalize(matrix, steps=5, ops=None):
     """About the nearest matrix with orthonormal rows, or columns where it has fewer of them: U V' for U S V'.
 
-    `steps` times X = a X + (b A + c A A) X with A = X X', from X = matrix / norm: a polynomial that drives all
+    `steps` times X = (a I + b A + c A A) X with A = X X', from X = matrix / norm: a polynomial that drives all
     singular values towards one, and with these quick coefficients leaves them between 0.7 and 1.2.
     Jordan, Muon (2024), with its coefficients; Bernstein and Newhouse, Old Optimizer, New Norm (2024), appendix A.
     """
@@ -301,7 +302,9 @@ def orthogonalize(matrix, steps=5, ops=None):
     x = np.ascontiguousarray(x if wide else x.T)
     for _ in range(steps):
         square = ops.linear_forward(x, x)  # x x'
-        x = 3.4445 * x + ops.linear_backward_input(-4.775 * square + 2.0315 * ops.linear_forward(square, square), x)
+        factor = -4.775 * square + 2.0315 * ops.linear_forward(square, square)
+        factor.flat[::len(factor) + 1] += 3.4445
+        x = ops.linear_backward_input(factor, x)  # factor x
     return x if wide else x.T
 
 

@@ -58,6 +58,8 @@ Normalisation, over all axes but the second; x is (N, C) or (N, C, H, W), statis
 Element-wise and shape, any shape
     relu_forward(x) -> y
     relu_backward(dy, y) -> dx, which is dy where y > 0
+    silu_forward(x) -> y, which is x / (1 + exp(-x))
+    silu_backward(dy, x) -> dx
     dropout(x, p, key) -> y: x / (1 - p) where the random number of that element is at least p, else 0. The numbers
         depend on the integer ``key`` and the element's place in channels-last order alone, so dropout(dy, p, key) is
         the backward pass
@@ -110,7 +112,8 @@ OPS = (
     "maxpool2d_forward", "maxpool2d_inference", "maxpool2d_backward", "avgpool2d_forward", "avgpool2d_backward",
     "global_avgpool_forward", "global_avgpool_backward",
     "batchnorm_forward", "batchnorm_backward", "batchnorm_inference",
-    "relu_forward", "relu_backward", "dropout", "add", "concat", "split", "flatten", "unflatten", "record",
+    "relu_forward", "relu_backward", "silu_forward", "silu_backward", "dropout", "add", "concat", "split", "flatten",
+    "unflatten", "record",
     "softmax_forward", "softmax_backward", "log_softmax_forward", "log_softmax_backward", "softmax_cross_entropy",
     "watcher", "sgd_update", "adam_update", "sum_of_squares",
 )

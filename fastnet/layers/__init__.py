@@ -1,5 +1,5 @@
 """The layers. Each is a plain object with forward, backward and parameters; see `Layer`."""
-from fastnet.layers.activation import Identity, LogSoftmax, ReLU, Softmax
+from fastnet.layers.activation import Identity, LogSoftmax, ReLU, SiLU, Softmax
 from fastnet.layers.base import Layer
 from fastnet.layers.checkpoint import Checkpoint
 from fastnet.layers.compose import Add, Concat, Merge, Parallel, Residual, Sequential
@@ -14,5 +14,5 @@ from fastnet.layers.shape import Flatten
 __all__ = [
     "AdaptiveAvgPool2d", "Add", "AvgPool2d", "BatchNorm1d", "BatchNorm2d", "Checkpoint", "Concat", "Conv2d", "Dropout",
     "Flatten", "Graph", "Identity", "Layer", "Linear", "LogSoftmax", "MaxPool2d", "Merge", "Parallel", "ReLU",
-    "Residual", "Sequential", "Softmax",
+    "Residual", "Sequential", "SiLU", "Softmax",
 ]

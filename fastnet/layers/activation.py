@@ -43,6 +43,28 @@ class ReLU(_Elementwise):
         return self.ops.relu_backward(dy, y) if need_dx else None
 
 
+class SiLU(_Elementwise):
+    """y = x / (1 + exp(-x)), any shape: x times its sigmoid, a smooth ReLU that lets some of what is negative pass.
+
+    Elfwing et al., Sigmoid-weighted linear units for neural network function approximation in reinforcement learning
+    (2018).
+    """
+
+    kind = "silu"
+
+    @named_errors
+    def forward(self, x, training=False):
+        y = self.ops.silu_forward(x)
+        if training:
+            self.saved = (x,)
+        return y
+
+    @named_errors
+    def backward(self, dy, need_dx=True):
+        x, = self.take_saved()
+        return self.ops.silu_backward(dy, x) if need_dx else None
+
+
 class _Scores(Layer):
     """Softmax and its logarithm share everything but the operations."""
 

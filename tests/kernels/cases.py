@@ -113,7 +113,8 @@ NORMS = [
 ]
 
 ELEMENTWISE = [
-    *(Case("relu_forward", f"{len(shape)}d", (shape,), {}) for shape in ((7,), (5, 33), (3, 4, 5), (2, 17, 3, 5))),
+    *(Case(op, f"{len(shape)}d", (shape,), {}) for op in ("relu_forward", "silu_forward")
+      for shape in ((7,), (5, 33), (3, 4, 5), (2, 17, 3, 5))),
     Case("dropout", "images", ((2, 17, 5, 3),), {"p": 0.4, "key": 2**63 + 5}),
     Case("dropout", "rows", ((9, 33),), {"p": 0.25, "key": 7}),
     Case("dropout", "none", ((4, 5),), {"p": 0.0, "key": 1}),
@@ -229,6 +230,8 @@ def gradients(ops, case, arrays, results, dys):
         return list(ops.batchnorm_backward(dy, *arrays, *results[1:], **options))
     if op == "softmax_cross_entropy":
         return [results[1] * dy]
+    if op == "silu_forward":
+        return [ops.silu_backward(dy, x)]
     if op in ("relu_forward", "softmax_forward", "log_softmax_forward"):
         return [getattr(ops, op.replace("forward", "backward"))(dy, results[0])]
     if op == "concat":

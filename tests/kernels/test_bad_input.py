@@ -179,6 +179,14 @@ TABLE = {
         "y": ((X, X[1:]), {}, SHAPE.format("y", "(2, 4, 6, 6)", "(1, 4, 6, 6)")),
         "empty batch": ((EMPTY, EMPTY), {}, BATCH.format("dy")),
     },
+    "silu_forward": {
+        "empty batch": ((EMPTY,), {}, BATCH.format("x")),
+        "complex": ((X + 1j,), {}, REAL.format("x", (X + 1j).dtype)),
+    },
+    "silu_backward": {
+        "x": ((X, X[1:]), {}, SHAPE.format("x", "(2, 4, 6, 6)", "(1, 4, 6, 6)")),
+        "empty batch": ((EMPTY, EMPTY), {}, BATCH.format("dy")),
+    },
     "dropout": {
         "p too large": ((X, 1.5, 0), {}, "p must be a probability between 0 and 1, got 1.5"),
         "p not a number": ((X, float("nan"), 0), {}, "p must be a probability between 0 and 1, got nan"),

@@ -50,6 +50,7 @@ JUDGES = {
     "batchnorm_forward": normalise,
     "batchnorm_inference": normalise,
     "relu_forward": F.relu,
+    "silu_forward": F.silu,
     "add": lambda a, b, relu=False: F.relu(a + b) if relu else a + b,
     "concat": lambda *arrays: torch.cat(arrays, 1),
     "flatten": lambda x: torch.flatten(x, 1),

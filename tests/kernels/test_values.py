@@ -135,6 +135,14 @@ def test_relu_keeps_nan_and_infinity(ops):
     assert ops.relu_backward(np.full(7, 3, np.float32), y).tolist() == [0, 0, 0, 0, 3, 3, 0]
 
 
+def test_silu(ops):
+    x = np.array([0, 1, -1, 30, -30, 1e4, -1e4, INF, NAN], np.float32)
+    y = ops.silu_forward(x)
+    np.testing.assert_allclose(y, [0, 0.7310586, -0.2689414, 30, -2.8072870e-12, 1e4, 0, INF, NAN], rtol=1e-4)
+    slope = ops.silu_backward(np.ones(7, np.float32), x[:7])
+    np.testing.assert_allclose(slope, [0.5, 0.9276705, 0.0723295, 1, -2.7137e-12, 1, 0], rtol=1e-4)
+
+
 def test_mask_stops_infinity(ops):
     assert ops.relu_backward(np.array([INF, NAN, 1]), np.array([0.0, 0, 1])).tolist() == [0, 0, 1]
     assert ops.linear_backward_input(np.array([[INF]]), np.ones((1, 1)), mask=np.zeros((1, 1))).item() == 0

@@ -31,6 +31,8 @@ CASES = [
     ("BatchNorm1d(5)", ROWS),
     ("ReLU()", IMAGES),
     ("ReLU()", ROWS),
+    ("SiLU()", IMAGES),
+    ("SiLU()", ROWS),
     ("Dropout(p=0.3)", IMAGES),
     ("Dropout(p=0)", ROWS),
     ("Flatten()", IMAGES),

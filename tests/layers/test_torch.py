@@ -25,6 +25,7 @@ CASES = [
     ("BatchNorm2d(3, eps=0.01, momentum=0.3)", (2, 3, 7, 6)),
     ("BatchNorm1d(5)", (4, 5)),
     ("ReLU()", (2, 3, 7, 6)),
+    ("SiLU()", (2, 3, 7, 6)),
     ("Softmax(dim=1)", (3, 5)),
     ("LogSoftmax(dim=1)", (3, 5)),
     ("Flatten()", (2, 3, 7, 6)),

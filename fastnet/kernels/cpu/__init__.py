@@ -10,6 +10,8 @@ from fastnet.kernels.cpu.activation import (
     flatten,
     relu_backward,
     relu_forward,
+    silu_backward,
+    silu_forward,
     split,
     unflatten,
 )
@@ -49,6 +51,6 @@ __all__ = [
     "conv2d_forward", "conv2d_inference", "conv2d_pack", "dropout", "flatten", "global_avgpool_backward",
     "global_avgpool_forward", "linear_backward_input", "linear_backward_weight", "linear_forward",
     "log_softmax_backward", "log_softmax_forward", "maxpool2d_backward", "maxpool2d_forward", "maxpool2d_inference",
-    "record", "relu_backward", "relu_forward", "sgd_update", "softmax_backward", "softmax_cross_entropy",
-    "softmax_forward", "split", "sum_of_squares", "unflatten", "watcher",
+    "record", "relu_backward", "relu_forward", "sgd_update", "silu_backward", "silu_forward", "softmax_backward",
+    "softmax_cross_entropy", "softmax_forward", "split", "sum_of_squares", "unflatten", "watcher",
 ]

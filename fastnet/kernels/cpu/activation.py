@@ -10,6 +10,8 @@ from fastnet.kernels.cpu.array import empty, empty_images, flat, like
 
 # Elements of a block.
 _BLOCK = 16_384
+# How many operations of `launch` an exponential function is worth.
+_EXPONENTIAL = 4
 _FIRST, _SECOND = map(np.uint64, counter.MULTIPLIERS)
 _WORD = np.uint64(0xFFFFFFFF)
 
@@ -30,6 +32,25 @@ def relu_backward(dy, y):
     y = checks.operand(y, dy.shape, "y", like=dy)
     dx = like(dy)
     launch(_relu_backward, _blocks(dy), flat(dy), flat(y), flat(dx), work=dy.size)
+    return dx
+
+
+def silu_forward(x):
+    """y = x / (1 + exp(-x)) for an x of any shape."""
+    x = checks.floating(x, "x")
+    checks.not_empty(x.shape)
+    y = like(x)
+    launch(_silu, _blocks(x), flat(x), flat(y), work=_EXPONENTIAL * x.size)
+    return y
+
+
+def silu_backward(dy, x):
+    """dx = dy s (1 + x (1 - s)) with s = 1 / (1 + exp(-x))."""
+    dy = checks.floating(dy, "dy")
+    checks.not_empty(dy.shape, "dy")
+    x = checks.operand(x, dy.shape, "x", like=dy)
+    dx = like(dy)
+    launch(_silu_backward, _blocks(dy), flat(dy), flat(x), flat(dx), work=_EXPONENTIAL * dy.size)
     return dx
 
 
@@ -155,6 +176,25 @@ def _relu_backward(block, slot, dy, y, dx):
     for i in range(block * _BLOCK, stop, simd.lanes(dy)):
         n = stop - i
         simd.store_part(dx, i, simd.positive(simd.load_part(dy, i, n), simd.load_part(y, i, n)), n)
+
+
+@jit
+def _silu(block, slot, x, y):
+    stop, one = min((block + 1) * _BLOCK, x.size), simd.full(x, 1)
+    for i in range(block * _BLOCK, stop, simd.lanes(x)):
+        v = simd.load_part(x, i, stop - i)
+        simd.store_part(y, i, v / (one + simd.exp(simd.full(x, 0) - v)), stop - i)
+
+
+@jit
+def _silu_backward(block, slot, dy, x, dx):
+    stop, one = min((block + 1) * _BLOCK, dy.size), simd.full(dy, 1)
+    for i in range(block * _BLOCK, stop, simd.lanes(dy)):
+        n = stop - i
+        v = simd.load_part(x, i, n)
+        share = one / (one + simd.exp(simd.full(dy, 0) - v))
+        slope = share * simd.fma(v, one - share, one)
+        simd.store_part(dx, i, simd.load_part(dy, i, n) * slope, n)
 
 
 @jit

@@ -377,5 +377,6 @@ def _operator(symbol, instruction):
             return lambda a, b: combine(a, b)
 
 
-for _symbol, _instruction in ((operator.add, "fadd"), (operator.sub, "fsub"), (operator.mul, "fmul")):
+for _symbol, _instruction in ((operator.add, "fadd"), (operator.sub, "fsub"), (operator.mul, "fmul"),
+                              (operator.truediv, "fdiv")):
     _operator(_symbol, _instruction)

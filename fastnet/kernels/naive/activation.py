@@ -20,6 +20,27 @@ def relu_backward(dy, y):
     return channels_last(masked(dy, y))
 
 
+def silu_forward(x):
+    """y = x / (1 + exp(-x)) for an x of any shape. Source: Elfwing et al., Sigmoid-weighted linear units, 2018."""
+    x = checks.floating(x, "x")
+    checks.not_empty(x.shape)
+    return channels_last(x * _sigmoid(x))
+
+
+def silu_backward(dy, x):
+    """dx = dy s (1 + x (1 - s)) with s = 1 / (1 + exp(-x))."""
+    dy = checks.floating(dy, "dy")
+    checks.not_empty(dy.shape, "dy")
+    x = checks.operand(x, dy.shape, "x", like=dy)
+    share = _sigmoid(x)
+    return channels_last(dy * (share * (1 + x * (1 - share))))
+
+
+def _sigmoid(x):
+    with np.errstate(over="ignore"):  # 1 / (1 + inf) = 0
+        return 1 / (1 + np.exp(-x))
+
+
 def dropout(x, p, key):
     """y = x / (1 - p) where the random number of that element is at least p, else 0, for an x of any shape.
 
