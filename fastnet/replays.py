@@ -60,7 +60,7 @@ class _Watch:
 
     def changed(self, net):
         """Whether something was, since this was asked last."""
-        change = changes.latest()
+        change = changes.latest(self._buffers)
         if change is self._change:
             return False
         state = [value for _, layer in net.named_layers() for name, value in vars(layer).items()

@@ -78,7 +78,7 @@ class Layer:
     def __setattr__(self, name, value):
         object.__setattr__(self, name, value)
         if name != "saved":
-            changes.note()
+            changes.note(name in self.buffer_names)
 
     def __delattr__(self, name):
         object.__delattr__(self, name)
