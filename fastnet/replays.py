@@ -87,7 +87,7 @@ class Inference:
             self._found = {}
         key, found = (plan, x.dtype, exactly.get()), self._found
         again = found.get(key)
-        if again is None:
+        if again is None or (again not in (_ONCE, _NEVER) and again.outdated()):
             if len(found) >= MOST_REPLAYS:
                 found.clear()
             found[key] = _ONCE if _is_known(net, "forward") else _NEVER
@@ -120,8 +120,8 @@ class Training:
         if self._watch.changed(net):
             self._row = 0
             step = self._step = None
-        elif step is not None and step.again_back is None:  # its backward pass never came, or could not be recorded
-            step = self._step = None
+        elif step is not None and (step.again_back is None or step.again.outdated()):
+            step = self._step = None    # its backward pass never came or could not be recorded, or it is of no use now
         if step is not None and step.key == key:
             self._row = 0
             y = step.forward(x)
@@ -132,7 +132,9 @@ class Training:
             return _plainly(plan, x)
         self._step = None   # its memory serves the new one
         step = _Step(net, key)
+        self._row = 0       # an error on the way leaves another try
         y, kept = step.record_forward(x)
+        self._row = 3
         if step.again is None:
             return y, plan, kept
         self._step = step

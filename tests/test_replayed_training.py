@@ -255,16 +255,36 @@ def test_only_the_outermost_container_records():
     assert replays(net) and not replays(net[4].body) and not replays(net[4].shortcut)
 
 
-def test_an_error_on_the_way_leaves_nothing_behind():
-    net = make_net()
+def test_an_error_on_the_way_leaves_nothing_behind(monkeypatch):
+    """Neither this net nor another one is kept from a recording because the first try was cut short."""
+    net, other = make_net(), make_net()
     for _ in range(2):
         step(net, images())
-    with pytest.raises(ValueError, match="input channels"):
-        net.forward(numbers(6, 2, 8, 8), training=True)
-    other = make_net()
-    for _ in range(3):
-        step(other, images())
-    assert replays(other)
+
+    def fail(*args):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(kernels.load("cpu"), "maxpool2d_forward", fail)
+        with pytest.raises(KeyboardInterrupt):
+            net.forward(images(), training=True)
+    for one in (other, net):
+        for i in range(4):
+            check_step(one, images())
+            assert replays(one) == (i >= 2)
+
+
+def test_another_number_of_threads_is_recorded_anew():
+    net, before = make_net(), numba.get_num_threads()
+    try:
+        for count in (before, max(1, before - 1), before):
+            numba.set_num_threads(count)
+            for _ in range(4):
+                check_step(net, images(64))
+            again = net._training._step.again
+            assert replays(net) and again(images(64)) is not None
+    finally:
+        numba.set_num_threads(before)
 
 
 def test_memory_is_given_back_with_the_net():

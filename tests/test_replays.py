@@ -2,16 +2,16 @@
 import copy
 import sys
 
+import numba
 import numpy as np
 import pytest
-from numba import config
 
 from fastnet import kernels, manual_seed, models
 from fastnet.layers import Conv2d, Dropout, Flatten, Graph, Layer, Linear, Merge, ReLU, Residual, Sequential, Softmax
 
 from .layers.battery import CASES, IDS, build
 
-pytestmark = pytest.mark.skipif(config.DISABLE_JIT, reason="there is no machine code to run again")
+pytestmark = pytest.mark.skipif(numba.config.DISABLE_JIT, reason="there is no machine code to run again")
 
 cpu = kernels.load("cpu")
 RNG = np.random.default_rng(0)
@@ -36,7 +36,7 @@ def replayed(monkeypatch):
             count.append(1)
             return again(x)
 
-        counted.pool = again.pool
+        counted.pool, counted.outdated = again.pool, again.outdated
         return y, counted
 
     monkeypatch.setattr(cpu, "record", counting)
@@ -138,6 +138,20 @@ def test_a_training_pass_in_between(replayed):
         np.testing.assert_array_equal(net(X), expected)
         net.backward(np.ones_like(y))
         assert len(replayed) == (0, 1, 2, 5)[i]  # the fourth training pass is a replay, too
+
+
+def test_another_number_of_threads_is_recorded_anew(replayed):
+    net, before = make_net(), numba.get_num_threads()
+    expected = net(X)
+    try:
+        for count in (before, max(1, before - 1)):
+            numba.set_num_threads(count)
+            replayed.clear()
+            for _ in range(4):
+                np.testing.assert_array_equal(net(X), expected)
+            assert replayed
+    finally:
+        numba.set_num_threads(before)
 
 
 def test_exact_is_a_recording_of_its_own(replayed):

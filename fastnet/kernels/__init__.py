@@ -82,7 +82,8 @@ Doing the same again
         backend alone. ``again(x)`` gives the same for any x of that shape and dtype, quicker, or None where it cannot
         at the moment; `again` is None where there is no quicker way, or only one that keeps more than `most_bytes` of
         memory. What `run` does besides is not done again; other arrays are read anew, except those that were packed.
-        Any number of threads may call `again`. With the `again` of another recording as `after`, `run` may use arrays
+        Any number of threads may call `again`; ``again.outdated()`` tells whether it will give None until the number of
+        threads that compute is what it was. With the `again` of another recording as `after`, `run` may use arrays
         made in that one, and the two are then called in turn
 
 Weights

@@ -13,6 +13,14 @@ from fastnet.training.callbacks import HOOKS
 from . import small
 
 
+@pytest.fixture(autouse=True)
+def listening():
+    """Ctrl-C raises KeyboardInterrupt, also where a shell started the tests in the background, deaf to it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 class Recorder(Callback):
     """Notes every call with what the trainer shows then."""
 

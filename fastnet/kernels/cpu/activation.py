@@ -18,39 +18,40 @@ _WORD = np.uint64(0xFFFFFFFF)
 
 def relu_forward(x):
     """y = max(x, 0) for an x of any shape; NaN stays NaN."""
-    x = checks.floating(x, "x")
-    checks.not_empty(x.shape)
-    y = like(x)
-    launch(_relu, _blocks(x), flat(x), flat(y), work=x.size)
-    return y
+    return _forward(_relu, x, 1)
 
 
 def relu_backward(dy, y):
     """dx = dy where y > 0, else 0; y is the output of relu_forward."""
-    dy = checks.floating(dy, "dy")
-    checks.not_empty(dy.shape, "dy")
-    y = checks.operand(y, dy.shape, "y", like=dy)
-    dx = like(dy)
-    launch(_relu_backward, _blocks(dy), flat(dy), flat(y), flat(dx), work=dy.size)
-    return dx
+    return _backward(_relu_backward, dy, y, "y", 1)
 
 
 def silu_forward(x):
     """y = x / (1 + exp(-x)) for an x of any shape."""
-    x = checks.floating(x, "x")
-    checks.not_empty(x.shape)
-    y = like(x)
-    launch(_silu, _blocks(x), flat(x), flat(y), work=_EXPONENTIAL * x.size)
-    return y
+    return _forward(_silu, x, _EXPONENTIAL)
 
 
 def silu_backward(dy, x):
     """dx = dy s (1 + x (1 - s)) with s = 1 / (1 + exp(-x))."""
+    return _backward(_silu_backward, dy, x, "x", _EXPONENTIAL)
+
+
+def _forward(kernel, x, cost):
+    """y from each element of x, which costs so many operations of `launch`."""
+    x = checks.floating(x, "x")
+    checks.not_empty(x.shape)
+    y = like(x)
+    launch(kernel, _blocks(x), flat(x), flat(y), work=cost * x.size)
+    return y
+
+
+def _backward(kernel, dy, kept, name, cost):
+    """dx from each element of dy and of x or y, whichever the forward pass kept."""
     dy = checks.floating(dy, "dy")
     checks.not_empty(dy.shape, "dy")
-    x = checks.operand(x, dy.shape, "x", like=dy)
+    kept = checks.operand(kept, dy.shape, name, like=dy)
     dx = like(dy)
-    launch(_silu_backward, _blocks(dy), flat(dy), flat(x), flat(dx), work=_EXPONENTIAL * dy.size)
+    launch(kernel, _blocks(dy), flat(dy), flat(kept), flat(dx), work=cost * dy.size)
     return dx
 
 

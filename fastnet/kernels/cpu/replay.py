@@ -85,8 +85,12 @@ class _Replay:
         self._program = np.array([(_entrance(kinds), *rest) for kinds, *rest in recorder.program], np.int64).reshape(-1)
         self._counters = np.zeros((self._threads + 1) * _atomic.APART * len(recorder.program), np.int64)
 
+    def outdated(self):
+        """Whether it was made for another number of threads than there are now."""
+        return self._threads != _jit.threads()
+
     def __call__(self, x):
-        if x.shape != self._source.shape or x.dtype != self._source.dtype or self._threads != _jit.threads():
+        if x.shape != self._source.shape or x.dtype != self._source.dtype or self.outdated():
             return None
         if not self._lock.acquire(blocking=False):
             return None
