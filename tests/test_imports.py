@@ -83,42 +83,38 @@ def test_compilation_has_one_place():
 
 
 PROBE = """
-import json, sys, time
-start = time.process_time()
+import json, sys
 import numpy, numba, tqdm
-needed = time.process_time()
+needed = set(sys.modules)
 compiled = []
 from numba.core import event
 class Listener(event.Listener):
     def on_start(self, event): compiled.append(str(event.data))
     def on_end(self, event): pass
 event.register("numba:compile", Listener())
-ready = time.process_time()
 import fastnet
-end = time.process_time()
-modules = set(sys.modules)
-import fastnet.kernels.cpu
-print(json.dumps({"seconds": end - ready + needed - start, "own": end - ready, "modules": sorted(modules),
-                  "compiled": compiled}))
+print(json.dumps({"modules": sorted(set(sys.modules) - needed), "compiled": compiled}))
 """
 
 
 @pytest.fixture(scope="module")
-def probes():
-    """What importing fastnet does in a fresh interpreter, three times."""
-    runs = [subprocess.run([sys.executable, "-c", PROBE], capture_output=True, text=True, check=True) for _ in range(3)]
-    return [json.loads(run.stdout) for run in runs]
+def probe():
+    """What importing fastnet adds to a fresh interpreter that has its dependencies."""
+    run = subprocess.run([sys.executable, "-c", PROBE], capture_output=True, text=True, check=True)
+    return json.loads(run.stdout)
 
 
-def test_import_leaves_the_extras_alone(probes):
+def test_import_leaves_the_extras_alone(probe):
     extras = {"torch", "onnxruntime", "sklearn", "scipy", "matplotlib", "pytest"}
-    assert not extras & set(probes[0]["modules"])
+    assert not extras & set(probe["modules"])
 
 
-def test_import_compiles_nothing(probes):
-    assert probes[0]["compiled"] == []
+def test_import_leaves_what_only_a_download_needs_alone(probe):
+    """The network's modules alone took a third of the import; the seconds themselves are measured in bench/."""
+    network = {"ssl", "socket", "http.client", "urllib.request", "email.parser"}
+    assert "fastnet.data.download" in probe["modules"]
+    assert not network & set(probe["modules"])
 
 
-def test_import_is_quick(probes):
-    """The import takes little more than its dependencies do: at most 0.2 s of processor time are fastnet's own."""
-    assert min(probe["own"] for probe in probes) < 0.2, [probe["seconds"] for probe in probes]
+def test_import_compiles_nothing(probe):
+    assert probe["compiled"] == []

@@ -3,8 +3,6 @@ import hashlib
 import os
 import sys
 import tempfile
-import urllib.request
-from http.client import HTTPException
 from pathlib import Path
 
 CHUNK = 1 << 18
@@ -39,6 +37,8 @@ def download(name, sha256, sources, folder, timeout=TIMEOUT, progress=True):
     The file appears in `folder` whole and with the right SHA-256 or not at all. `progress` shows a progress bar.
     DownloadError names every source and its failure; a folder that cannot be written raises OSError.
     """
+    from http.client import HTTPException  # here, as in _fetch, so that importing the library stays quick
+
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     failures = []
@@ -61,10 +61,12 @@ def download(name, sha256, sources, folder, timeout=TIMEOUT, progress=True):
 
 def _fetch(url, file, timeout, progress):
     """Copies what `url` delivers into `file`; its SHA-256 in hexadecimal."""
-    from tqdm import tqdm  # here, so that importing the library stays quick
+    from urllib.request import urlopen
+
+    from tqdm import tqdm
 
     digest = hashlib.sha256()
-    with urllib.request.urlopen(url, timeout=timeout) as answer:
+    with urlopen(url, timeout=timeout) as answer:
         total = int(answer.headers.get("Content-Length") or 0) or None
         with tqdm(total=total, unit="B", unit_scale=True, desc=url.rpartition("/")[2], disable=not progress) as bar:
             while chunk := answer.read(CHUNK):
