@@ -17,9 +17,11 @@ from fastnet.kernels.cpu.array import empty, scratch
 from fastnet.kernels.cpu.rows import sum_rows
 from fastnet.kernels.cpu.winograd import matrices
 
-# Bytes of sums and transforms that a block may fill, and how many tiles, at least and at most, it should then hold.
+# Bytes of sums and transforms that a block may fill, and how many tiles it should then hold at least.
 _BLOCK_BYTES = 1_000_000
-_FEWEST_TILES, _MOST_TILES = 12, 96
+_FEWEST_TILES = 12
+# Bytes of transforms that it takes, where there is room: more would drive out what is fetched ahead.
+_ENOUGH_BYTES = 320_000
 # Shares of the batch that are summed on their own: at most so many, of no fewer tiles, their sums no more bytes.
 _PARTS, _TILES_OF_PART, _SUMS_BYTES = 16, 64, 5 << 20
 # Otherwise: bytes of transforms that are held at a time, and tiles that a block transforms.
@@ -45,11 +47,13 @@ class WeightGradient:
         sums, per_tile = n * n * (rows * wide + lanes), n * n * (channels + wide)
         chunk = (_BLOCK_BYTES // dtype.itemsize - sums) // per_tile
         self.fused = chunk >= _FEWEST_TILES
-        if not self.fused:
+        if self.fused:
+            chunk = min(chunk, max(_FEWEST_TILES, _ENOUGH_BYTES // (per_tile * dtype.itemsize)))
+        else:
             chunk = max(1, _HELD_BYTES // (per_tile * dtype.itemsize * _TILES_OF_BLOCK)) * _TILES_OF_BLOCK
         most = min(_PARTS, tiles // _TILES_OF_PART, _SUMS_BYTES // (sums * dtype.itemsize))
         parts = max(1, most) if self.fused else 1
-        chunk = min(chunk, -(-tiles // parts), _MOST_TILES if self.fused else tiles)
+        chunk = min(chunk, -(-tiles // parts))
         self.held = n * n * (chunk * channels + lanes), n * n * (chunk * wide + lanes)
         self.work, self.sums, self.parts, self.wide = tiles * n * n * c * k, sums, parts, wide
         self.memory, self.spare = max(n * n * channels, m * m * wide), (n * n + r * r) * lanes
