@@ -110,7 +110,7 @@ class DepthwiseForward:
     def __init__(self, geometry):
         self.form = geometry.dtype, "depthwise"
         self.convolve = depthwise.Forward(geometry.batch, geometry.source, geometry.target, geometry.w_shape[2:],
-                                          geometry.stride, geometry.dilation, geometry.padding[::2])
+                                          geometry.stride, geometry.dilation, geometry.padding[::2], geometry.dtype)
 
     def pack(self, w, b):
         return depthwise.pack(w), packing.pack_bias(b, w.shape[0], w.dtype)
@@ -167,7 +167,7 @@ class DepthwiseBackwardInput:
             before = [(size - 1) * apart - pad
                       for size, apart, pad in zip(kernel, dilation, geometry.padding[::2], strict=True)]
             forward = depthwise.Forward(geometry.batch, geometry.target, geometry.source, kernel, (1, 1), dilation,
-                                        before)
+                                        before, geometry.dtype)
             zeros = np.zeros(geometry.w_shape[0], geometry.dtype)
             self.gradient = lambda dy, w, dx, mask: forward(dy, w, zeros, dx, mask=mask)
         else:
@@ -223,7 +223,7 @@ class DepthwiseBackwardWeight:
     def __init__(self, geometry):
         self.gradient = depthwise.BackwardWeight(geometry.batch, geometry.source, geometry.target,
                                                  geometry.w_shape[2:], geometry.stride, geometry.dilation,
-                                                 geometry.padding[::2])
+                                                 geometry.padding[::2], geometry.dtype)
         self.w_shape = geometry.w_shape
 
     def run(self, x, dy, bias):

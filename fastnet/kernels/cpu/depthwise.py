@@ -1,8 +1,9 @@
 """Depthwise convolution, one filter a channel: no matrix product, so vectors run over the channels.
 
-A block is one row of the output. Filters and their gradient lie as (R S, C). Where whole windows lie inside of the
-image, four outputs side by side are computed at once: they share the filter and most of their pixels, which one reading
-brings into registers. For that the width of the kernel, its stride and dilation are constants to the compiler.
+Filters and their gradient lie as (R S, C). A block takes some rows of the output, one vector of channels after the
+other. It first copies the pixels that the windows read, with zeros around the image, so that no window is a special
+case; then it goes through four windows at once, which share the filter and most of their pixels: one reading brings
+those into registers. For that the kernel's size, its stride and dilation are constants to the compiler.
 """
 import functools
 
@@ -10,9 +11,11 @@ import numpy as np
 
 from fastnet.kernels.cpu import simd, spans
 from fastnet.kernels.cpu._jit import Launch, inlined, jit, launch
-from fastnet.kernels.cpu.array import empty
+from fastnet.kernels.cpu.array import empty, scratch
 from fastnet.kernels.cpu.rows import sum_rows
 
+# Numbers of the output that a block takes, where that makes so many blocks.
+_BLOCK, _BLOCKS = 16_384, 4
 # Partial weight gradients: each block sums its share of the images, and the shares are added in order.
 _PARTS = 16
 
@@ -24,17 +27,32 @@ def pack(w, backward=False):
     return taps
 
 
+class _Windows:
+    """How images `source` (H, W, C) are cut into blocks for images `target` (P, Q, C)."""
+
+    def __init__(self, batch, source, target, kernel, stride, dilation, before, dtype):
+        p, q, c = target
+        self.rows = max(1, min(_BLOCK // (q * c), batch * p // _BLOCKS, p))
+        self.blocks, self.work = batch * -(-p // self.rows), batch * p * q * c * kernel[0] * kernel[1]
+        # What the windows of a block read: its last four windows may lie beyond the row.
+        lines = (self.rows - 1) * stride[0] + (kernel[0] - 1) * dilation[0] + 1
+        columns = (-(-q // 4) * 4 - 1) * stride[1] + (kernel[1] - 1) * dilation[1] + 1
+        self.memory = (lines * columns + kernel[0] * kernel[1]) * simd.width(dtype)
+        self.shape = [*source, *target[:2], stride[0], dilation[0], *before, self.rows, lines, columns, self.memory]
+        self.kernel = *kernel, stride[1], dilation[1]
+
+
 class Forward:
     """y from x, or, with stride 1, dx from dy: images `source` (H, W, C) to images `target` (P, Q, C)."""
 
-    def __init__(self, batch, source, target, kernel, stride, dilation, before):
-        self.shape = np.array([*source, *target, stride[0], dilation[0], *before, kernel[0]])
-        size = batch * target[0] * target[1] * target[2]
-        self.launch = Launch(_forward_kernel(kernel[1], stride[1], dilation[1]), batch * target[0],
-                             size * kernel[0] * kernel[1])
+    def __init__(self, batch, source, target, kernel, stride, dilation, before, dtype):
+        windows = _Windows(batch, source, target, kernel, stride, dilation, before, dtype)
+        self.shape, self.memory = np.array(windows.shape), windows.memory
+        self.launch = Launch(_forward_kernel(*windows.kernel), windows.blocks, windows.work)
 
     def __call__(self, x, w, b, y, relu=False, mask=None):
-        self.launch(x, w, b, y, y if mask is None else mask, self.shape, bool(relu), mask is not None)
+        self.launch(x, w, b, y, y if mask is None else mask, scratch(self.memory, x.dtype, self.launch.work),
+                    self.shape, bool(relu), mask is not None)
 
 
 class BackwardInput:
@@ -51,17 +69,17 @@ class BackwardInput:
 class BackwardWeight:
     """dw and db from x, images `source` (H, W, C), and dy, images `target` (P, Q, C)."""
 
-    def __init__(self, batch, source, target, kernel, stride, dilation, before):
+    def __init__(self, batch, source, target, kernel, stride, dilation, before, dtype):
+        windows = _Windows(batch, source, target, kernel, stride, dilation, before, dtype)
         self.parts, self.count, self.channels = min(_PARTS, batch), kernel[0] * kernel[1], source[2]
-        self.shape = np.array([*source, *target, stride[0], dilation[0], *before, kernel[0], batch, self.parts])
-        self.launch = Launch(_weight_kernel(kernel[1], stride[1], dilation[1]), self.parts,
-                             batch * target[0] * target[1] * target[2] * self.count)
+        self.shape, self.memory = np.array([*windows.shape, batch, self.parts]), windows.memory
+        self.launch = Launch(_weight_kernel(*windows.kernel), self.parts, windows.work)
 
     def __call__(self, x, dy, bias):
         """(dw, db): both flat, dw in the order of (C, 1, R, S), db None without `bias`."""
         size = self.count * self.channels
         sums, db = empty(self.parts * size, x.dtype), empty(self.parts * self.channels, x.dtype)
-        self.launch(x, dy, sums, db, self.shape)
+        self.launch(x, dy, sums, db, scratch(self.memory, x.dtype, self.launch.work), self.shape, bool(bias))
         dw = empty(size, x.dtype)
         launch(_turn, 1, sum_rows(sums, self.parts, size, size), dw, self.count, False, work=0)
         return dw, sum_rows(db, self.parts, self.channels, self.channels) if bias else None
@@ -77,11 +95,21 @@ def _turn(block, slot, x, y, rows, backward):
 
 
 @jit
-def _inside(left, width, q, reach, step):
-    """(first, last + 1) of the windows of a row that do not stick out: `reach` pixels from their first one to their
-    last one."""
-    first = min(q, (left + step - 1) // step)
-    return first, max(first, min(q, (width - 1 - reach + left) // step + 1)) if width > reach else first
+def _copy_pixels(x, memory, at, image, top, left, lines, columns, j, shape):
+    """Copy the pixels from (top, left) of an image on, one vector of channels each; zeros for those outside."""
+    h, width, c = shape[:3]
+    lanes, zero = simd.lanes(x), simd.full(x, 0)
+    for line in range(top, top + lines):
+        first = min(columns, max(0, -left))
+        stop = max(first, min(columns, width - left)) if 0 <= line < h else first
+        source = ((image * h + line) * width + left) * c + j
+        for i in range(first):
+            simd.store(memory, at + i * lanes, zero)
+        for i in range(first, stop):
+            simd.store(memory, at + i * lanes, simd.load_part(x, source + i * c, c - j))
+        for i in range(stop, columns):
+            simd.store(memory, at + i * lanes, zero)
+        at += columns * lanes
 
 
 @inlined
@@ -94,58 +122,46 @@ def _keep(y, at, v, n, mask, relu, masked):
 
 
 @functools.cache
-def _forward_kernel(s, step, dilation):
+def _forward_kernel(r, s, step, dilation):
 
-    @inlined
-    def one(x, w, b, first_pixel, line, place, h, width, c, r, down, j):
-        """The output of one window, whose pixels start at (line, place), for a vector of channels; it may stick out."""
-        n = c - j
-        v = simd.load_part(b, j, n)
-        first, last = max(0, (dilation - 1 - place) // dilation), min(s, (width - 1 - place) // dilation + 1)
-        for a in range(r):
-            i = line + a * down
-            if 0 <= i < h:
-                at = (first_pixel + i * width + place) * c + j
-                for k in range(first, last):
-                    pixel = simd.load_part(x, at + k * dilation * c, n)
-                    v = simd.fma(pixel, simd.load_part(w, (a * s + k) * c + j, n), v)
-        return v
-
-    def forward(block, slot, x, w, b, y, mask, shape, relu, masked):
-        h, width, c, p, q, _, step_h, down, top, left, r = shape[:11]
-        image, line = block // p, block % p * step_h - top
-        first, last = _inside(left, width, q, (s - 1) * dilation, step)
-        # What the next row reads besides, and where it is written.
-        ahead = (image * h + line + (r - 1) * down + 1) * width * c
-        spans.fetch(x, max(0, ahead), ahead + step_h * width * c)
-        spans.fetch(y, (block + 1) * q * c, (block + 2) * q * c)
-        for j in range(0, c, simd.lanes(y)):
-            n, to = c - j, block * q * c + j
-            inside = n >= simd.lanes(y) and last - first >= 4
-            for column in range(first, last if inside else first, 4):
-                column = min(column, last - 4)  # the last four overlap those before
-                v0 = v1 = v2 = v3 = simd.load(b, j)
-                for a in range(r):
-                    i = line + a * down
-                    if 0 <= i < h:
-                        at = ((image * h + i) * width + column * step - left) * c + j
+    def forward(block, slot, x, w, b, y, mask, memory, shape, relu, masked):
+        h, width, c, p, q, step_h, down, top, left, rows, lines, columns, size = shape[:13]
+        parts, lanes = (p + rows - 1) // rows, simd.lanes(x)
+        image, first = block // parts, block % parts * rows
+        rows, filters = min(rows, p - first), slot * size
+        start = filters + r * s * lanes
+        # What the next block reads besides, and where it is written, is fetched row by row.
+        ahead_x, ahead_y = (image * h + first * step_h - top + lines) * width * c, (image * p + first + rows) * q * c
+        for j in range(0, c, lanes):
+            n, bias = c - j, simd.load_part(b, j, c - j)
+            for tap in range(r * s):
+                simd.store(memory, filters + tap * lanes, simd.load_part(w, tap * c + j, n))
+            _copy_pixels(x, memory, start, image, first * step_h - top, -left, lines, columns, j, shape)
+            for row in range(rows):
+                spans.fetch(x, max(0, ahead_x), ahead_x + step_h * width * lanes)
+                spans.fetch(y, ahead_y, ahead_y + q * lanes)
+                ahead_x, ahead_y = ahead_x + step_h * width * lanes, ahead_y + q * lanes
+                to = ((image * p + first + row) * q) * c + j
+                for column in range(0, q, 4):
+                    v0 = v1 = v2 = v3 = bias
+                    for a in range(r):
+                        at = start + ((row * step_h + a * down) * columns + column * step) * lanes
                         for k in range(s):
-                            factor, here = simd.load(w, (a * s + k) * c + j), at + k * dilation * c
-                            v0 = simd.fma(simd.load(x, here), factor, v0)
-                            v1 = simd.fma(simd.load(x, here + step * c), factor, v1)
-                            v2 = simd.fma(simd.load(x, here + 2 * step * c), factor, v2)
-                            v3 = simd.fma(simd.load(x, here + 3 * step * c), factor, v3)
-                _keep(y, to + column * c, v0, n, mask, relu, masked)
-                _keep(y, to + (column + 1) * c, v1, n, mask, relu, masked)
-                _keep(y, to + (column + 2) * c, v2, n, mask, relu, masked)
-                _keep(y, to + (column + 3) * c, v3, n, mask, relu, masked)
-            done = last - first if inside else 0
-            for column in range(q - done):
-                column += done if column >= first else 0
-                v = one(x, w, b, image * h * width, line, column * step - left, h, width, c, r, down, j)
-                _keep(y, to + column * c, v, n, mask, relu, masked)
+                            factor, i = simd.load(memory, filters + (a * s + k) * lanes), at + k * dilation * lanes
+                            v0 = simd.fma(simd.load(memory, i), factor, v0)
+                            v1 = simd.fma(simd.load(memory, i + step * lanes), factor, v1)
+                            v2 = simd.fma(simd.load(memory, i + 2 * step * lanes), factor, v2)
+                            v3 = simd.fma(simd.load(memory, i + 3 * step * lanes), factor, v3)
+                    windows = q - column
+                    _keep(y, to + column * c, v0, n, mask, relu, masked)
+                    if windows > 1:
+                        _keep(y, to + (column + 1) * c, v1, n, mask, relu, masked)
+                    if windows > 2:
+                        _keep(y, to + (column + 2) * c, v2, n, mask, relu, masked)
+                    if windows > 3:
+                        _keep(y, to + (column + 3) * c, v3, n, mask, relu, masked)
 
-    forward.__qualname__ = f"forward_{s}_{step}_{dilation}"
+    forward.__qualname__ = f"forward_{r}_{s}_{step}_{dilation}"
     return jit(forward)
 
 
@@ -172,86 +188,72 @@ def _backward_input(block, slot, dy, w, dx, taps, shape, mask, masked):
                 simd.store_part(dx, to + j, v, n)
 
 
-def _make_insides(s, step, dilation):
+def _make_add_rows(s, step, dilation):
 
     @inlined
-    def insides(x, dy, dw, start, image, first, last, j, shape):
-        """Add the products of windows `first` to `last` of each row, for whole vectors of channels: three elements of
-        a row of the kernel at a time."""
-        h, width, c, p, q, _, step_h, down, top, left, r = shape[:11]
-        for a in range(r):
-            for k in range(0, s, 3):
-                at, two, three = start + (a * s + k) * c + j, k + 1 < s, k + 2 < s
-                v0 = simd.load(dw, at)
-                v1 = simd.load(dw, at + c) if two else v0
-                v2 = simd.load(dw, at + 2 * c) if three else v0
-                for row in range(p):
-                    i, line = row * step_h + a * down - top, image * p + row
-                    if 0 <= i < h:
-                        for column in range(first, last):
-                            g = simd.load(dy, (line * q + column) * c + j)
-                            here = ((image * h + i) * width + column * step - left + k * dilation) * c + j
-                            v0 = simd.fma(simd.load(x, here), g, v0)
-                            if two:
-                                v1 = simd.fma(simd.load(x, here + dilation * c), g, v1)
-                            if three:
-                                v2 = simd.fma(simd.load(x, here + 2 * dilation * c), g, v2)
-                simd.store(dw, at, v0)
-                if two:
-                    simd.store(dw, at + c, v1)
-                if three:
-                    simd.store(dw, at + 2 * c, v2)
-
-    return insides
-
-
-def _make_edges(s, step, dilation):
+    def tap(memory, i, g0, g1, g2, g3, even, odd):
+        """The products of four windows with one element of the kernel, in two sums that do not wait for each other."""
+        apart = step * simd.lanes(memory)
+        even = simd.fma(simd.load(memory, i), g0, even)
+        odd = simd.fma(simd.load(memory, i + apart), g1, odd)
+        even = simd.fma(simd.load(memory, i + 2 * apart), g2, even)
+        return even, simd.fma(simd.load(memory, i + 3 * apart), g3, odd)
 
     @inlined
-    def edges(x, dy, dw, start, image, first, last, j, shape):
-        """Add those of all other windows, which may stick out of the image."""
-        h, width, c, p, q, _, step_h, down, top, left, r = shape[:11]
-        n = c - j
-        for t in range(r * s if last - first < q else 0):
-            v = simd.load_part(dw, start + t * c + j, n)
-            # Row p of dy meets row p step_h + before of the image.
-            before = t // s * down - top
-            begin = max(0, (step_h - 1 - before) // step_h)
-            end = min(p, (h - 1 - before) // step_h + 1)
-            for column in range(q - last + first):
-                column += last - first if column >= first else 0
-                place = column * step + t % s * dilation - left
-                for row in range(begin, end if 0 <= place < width else begin):
-                    pixel = simd.load_part(x, ((image * h + row * step_h + before) * width + place) * c + j, n)
-                    v = simd.fma(pixel, simd.load_part(dy, ((image * p + row) * q + column) * c + j, n), v)
-            simd.store_part(dw, start + t * c + j, v, n)
+    def add_rows(memory, at, dy, source, dw, to, c, j, k, rows, line, q):
+        """Add the products of some rows with up to three elements of a row of the kernel, from element k on."""
+        lanes, n, zero = simd.lanes(memory), c - j, simd.full(memory, 0)
+        e0, e1, e2, o0, o1, o2 = simd.load_part(dw, to, n), zero, zero, zero, zero, zero
+        if k + 1 < s:
+            e1 = simd.load_part(dw, to + c, n)
+        if k + 2 < s:
+            e2 = simd.load_part(dw, to + 2 * c, n)
+        for row in range(rows):
+            for column in range(0, q, 4):
+                i, g = at + (row * line + column * step + k * dilation) * lanes, source + (row * q + column) * c
+                windows = q - column
+                g0 = simd.load_part(dy, g, n)
+                g1 = simd.load_part(dy, g + c, n) if windows > 1 else zero
+                g2 = simd.load_part(dy, g + 2 * c, n) if windows > 2 else zero
+                g3 = simd.load_part(dy, g + 3 * c, n) if windows > 3 else zero
+                e0, o0 = tap(memory, i, g0, g1, g2, g3, e0, o0)
+                if k + 1 < s:
+                    e1, o1 = tap(memory, i + dilation * lanes, g0, g1, g2, g3, e1, o1)
+                if k + 2 < s:
+                    e2, o2 = tap(memory, i + 2 * dilation * lanes, g0, g1, g2, g3, e2, o2)
+        simd.store_part(dw, to, e0 + o0, n)
+        if k + 1 < s:
+            simd.store_part(dw, to + c, e1 + o1, n)
+        if k + 2 < s:
+            simd.store_part(dw, to + 2 * c, e2 + o2, n)
 
-    return edges
+    return add_rows
 
 
 @functools.cache
-def _weight_kernel(s, step, dilation):
-    insides, edges = _make_insides(s, step, dilation), _make_edges(s, step, dilation)
+def _weight_kernel(r, s, step, dilation):
+    add_rows = _make_add_rows(s, step, dilation)
 
-    def backward(block, slot, x, dy, dw, db, shape):
+    def backward(block, slot, x, dy, dw, db, memory, shape, biased):
         """One share of the images."""
-        _, width, c, p, q, _, _, _, _, left, r, batch, parts = shape[:13]
-        start = block * r * s * c
-        spans.clear(dw, start, start + r * s * c)
+        h, _, c, p, q, step_h, down, top, left, most_rows, lines, columns, size, batch, parts = shape[:15]
+        start, to = slot * size, block * r * s * c
+        spans.clear(dw, to, to + r * s * c)
         spans.clear(db, block * c, (block + 1) * c)
-        first, last = _inside(left, width, q, (s - 1) * dilation, step)
         for image in range(block * batch // parts, (block + 1) * batch // parts):
-            for j in range(0, c, simd.lanes(x)):
-                n = c - j
-                if n >= simd.lanes(x):
-                    insides(x, dy, dw, start, image, first, last, j, shape)
-                    edges(x, dy, dw, start, image, first, last, j, shape)
-                else:
-                    edges(x, dy, dw, start, image, 0, 0, j, shape)
-                v = simd.load_part(db, block * c + j, n)
-                for i in range(image * p * q, (image + 1) * p * q):
-                    v = v + simd.load_part(dy, i * c + j, n)
-                simd.store_part(db, block * c + j, v, n)
+            for first in range(0, p, most_rows):
+                rows, source = min(most_rows, p - first), (image * p + first) * q * c
+                for j in range(0, c, simd.lanes(x)):
+                    _copy_pixels(x, memory, start, image, first * step_h - top, -left, lines, columns, j, shape)
+                    for a in range(r):
+                        for k in range(0, s, 3):
+                            add_rows(memory, start + a * down * columns * simd.lanes(x), dy, source + j, dw,
+                                     to + (a * s + k) * c + j, c, j, k, rows, step_h * columns, q)
+                    if biased:
+                        v = simd.load_part(db, block * c + j, c - j)
+                        for i in range(rows * q):
+                            v = v + simd.load_part(dy, source + i * c + j, c - j)
+                        simd.store_part(db, block * c + j, v, c - j)
 
-    backward.__qualname__ = f"backward_{s}_{step}_{dilation}"
+    backward.__qualname__ = f"backward_{r}_{s}_{step}_{dilation}"
     return jit(backward)
