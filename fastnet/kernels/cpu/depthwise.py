@@ -141,7 +141,7 @@ def _forward_kernel(r, s, step, dilation):
                 spans.fetch(x, max(0, ahead_x), ahead_x + step_h * width * lanes)
                 spans.fetch(y, ahead_y, ahead_y + q * lanes)
                 ahead_x, ahead_y = ahead_x + step_h * width * lanes, ahead_y + q * lanes
-                to = ((image * p + first + row) * q) * c + j
+                to = (image * p + first + row) * q * c + j
                 for column in range(0, q, 4):
                     v0 = v1 = v2 = v3 = bias
                     for a in range(r):
