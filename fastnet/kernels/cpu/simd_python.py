@@ -153,15 +153,22 @@ def make_tile(rows, halves):
 
 
 def make_tile_plain(rows, halves):
-    """The tile for rows at even distances, without bias, edges or anything else that short products cannot pay for."""
+    """The tile without bias, edges or anything else that short products cannot pay for, for rows a constant apart."""
 
-    def tile_plain(a, a0, a_row, length, b, b0, c, c0, c_row):
-        """c[c0 + i * c_row + j] = sum over l < length of a[a0 + i * a_row + l] * b[b0 + l * panel + j], for all i <
-        rows and j < panel."""
-        panel = halves * lanes(b) // 2
-        right = _slice(b, b0, length * panel).reshape(length, panel)
-        for i in range(rows):
-            _slice(c, c0 + i * c_row, panel)[:] = _slice(a, a0 + i * a_row, length) @ right
+    def tile_plain(a, a0, a_next, length, b, b0, c, c0):
+        """c[c0 + i * panel + j] = sum over l < length of
+        a[a0 + l // lanes * a_next + i * lanes + l % lanes] * b[b0 + l * panel + j], for all i < rows and j < panel.
+
+        Row i of a is cut into vectors, `a_next` numbers from one to the next; those of all rows lie side by side.
+        """
+        count, panel = lanes(a), halves * lanes(b) // 2
+        columns = -(-length // count)
+        if not length:
+            _slice(c, c0, rows * panel)[:] = 0
+            return
+        left = np.stack([_slice(a, a0 + k * a_next, rows * count).reshape(rows, count) for k in range(columns)], axis=1)
+        product = left.reshape(rows, -1)[:, :length] @ _slice(b, b0, length * panel).reshape(length, panel)
+        _slice(c, c0, rows * panel)[:] = product.reshape(-1)
 
     return tile_plain
 

@@ -1,6 +1,5 @@
 """The register tiles and the transforms of patches as LLVM code; `simd_python` says what each of them means."""
 import numpy as np
-from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
@@ -137,35 +136,36 @@ def make_tile(rows, halves):
     return tile
 
 
-def _opaque(builder, value):
-    """The value, hidden from the optimiser: it would turn rows at known distances into a pointer each, one register too
-    many."""
-    kind = ir.FunctionType(I64, [I64])
-    return builder.asm(kind, "", "=r,0", [value], side_effect=False)
-
-
 def make_tile_plain(rows, halves):
-    """The tile for rows at even distances, without bias, edges or anything else that short products cannot pay for."""
+    """The tile without bias, edges or anything else that short products cannot pay for, for rows a constant apart."""
 
     @intrinsic
-    def tile_plain(typingctx, a, a0, a_row, length, b, b0, c, c0, c_row):
+    def tile_plain(typingctx, a, a0, a_next, length, b, b0, c, c0):
         (vector, vectors), i8 = _row(a, halves), types.int64
 
         def emit(context, builder, signature, args):
             a, b, c = (_data(context, builder, signature.args[k], args[k]) for k in (0, 4, 6))
-            a0, a_row, length, b0, c0, c_row = (args[k] for k in (1, 2, 3, 5, 7, 8))
-            part = _Tile(builder, vector, rows, vectors)
-            left = [builder.gep(a, [builder.add(a0, builder.mul(a_row, I64(i)))]) for i in range(rows)]
+            a0, a_next, length, b0, c0 = (args[k] for k in (1, 2, 3, 5, 7))
+            part, panel = _Tile(builder, vector, rows, vectors), vectors * vector.count
+            lanes = _flat(signature.args[0]).count
+
+            def column(k, state):
+                left, right, remaining, acc = state[0], state[1], state[2], state[3:]
+                now = builder.select(builder.icmp_signed("<", remaining, I64(lanes)), remaining, I64(lanes))
+                acc = part.product(acc, [builder.gep(left, [I64(i * lanes)]) for i in range(rows)], I64(1), right, now)
+                return [builder.gep(left, [a_next]), builder.gep(right, [I64(lanes * panel)]),
+                        builder.sub(remaining, I64(lanes)), *acc]
+
+            columns = builder.sdiv(builder.add(length, I64(lanes - 1)), I64(lanes))
             acc = [vector.constant(0)] * (rows * vectors)
-            acc = part.product(acc, left, _opaque(builder, I64(1)), builder.gep(b, [b0]), length)
-            for i in range(rows):
-                target = builder.gep(c, [builder.add(c0, builder.mul(c_row, I64(i)))])
-                for j in range(vectors):
-                    _store(builder, vector, acc[i * vectors + j], builder.gep(target, [I64(j * vector.count)]))
+            acc = part.loop(columns, [builder.gep(a, [a0]), builder.gep(b, [b0]), length, *acc], column)[3:]
+            target = builder.gep(c, [c0])
+            for i in range(rows * vectors):
+                _store(builder, vector, acc[i], builder.gep(target, [I64(i * vector.count)]))
             return context.get_dummy_value()
 
         if vector:
-            return types.void(a, i8, i8, i8, b, i8, c, i8, i8), emit
+            return types.void(a, i8, i8, i8, b, i8, c, i8), emit
 
     return tile_plain
 

@@ -21,8 +21,9 @@ from fastnet.kernels.cpu import packing, patches, simd, spans
 from fastnet.kernels.cpu._jit import Launch, inlined, jit
 from fastnet.kernels.cpu.array import empty, scratch
 
-# Bytes of transformed input that a block may fill; the products take its place.
-_BLOCK_BYTES = 450_000
+# Bytes of transformed input that a block may fill; the products take its place. And how many tiles it should hold at
+# most: with more, the threads' shares differ, and nothing is gained.
+_BLOCK_BYTES, _MOST_TILES = 450_000, 48
 # Blocks to share among threads; where tiles make fewer, each is cut into parts of the output channels.
 _BLOCKS = 4
 
@@ -84,7 +85,8 @@ class Convolution:
         channels, outputs = -(-c // lanes) * lanes, -(-k // panel) * panel
         wide = max(channels, outputs)
         tiles = batch * -(-p // m) * -(-q // m)
-        count = max(1, min(_BLOCK_BYTES // (n * n * wide * dtype.itemsize * tiles_.rows), 4)) * tiles_.rows
+        most = min(_BLOCK_BYTES // (n * n * wide * dtype.itemsize), _MOST_TILES)
+        count = max(1, most // tiles_.rows) * tiles_.rows
         # A multiple of _BLOCKS blocks, as nearly as short tiles allow, so that threads get equal shares.
         blocks = -(-tiles // (_BLOCKS * count)) * _BLOCKS
         count = -(-tiles // (blocks * tiles_.short_rows)) * tiles_.short_rows
@@ -152,7 +154,6 @@ def _convolve_kernel(m, r, tiles):
         batch, h, w, c, p, q, k, above, left, count, wide, parts, _, adding, masked = shape[:15]
         lanes, panel = simd.lanes(x), halves * simd.lanes(x) // 2
         panels, channels = (k + panel - 1) // panel, (c + lanes - 1) // lanes * lanes
-        outputs = panels * panel
         down, across = (p + m - 1) // m, (q + m - 1) // m
         from_panel, to_panel = block % parts * panels // parts, (block % parts + 1) * panels // parts
         first, tiles = block // parts * count, batch * down * across
@@ -165,7 +166,7 @@ def _convolve_kernel(m, r, tiles):
         for t in range(now):
             spread(x, image, row * m - above, column * m - left, h, w, c, channels, table,
                    table[row] + table[down + column], table[down + across], zeros, memory, spare,
-                   memory, start + point_size + t * channels, n * point_size, point_size, channels, 0)
+                   memory, start + point_size + t * lanes, n * point_size, point_size, lanes, count * lanes)
             image, row, column = patches.following(image, row, column, down, across)
         # Between the products, what the next block reads and this one writes is fetched.
         fetch, times = slot * _STATE, n * n * (to_panel - from_panel)
@@ -178,8 +179,8 @@ def _convolve_kernel(m, r, tiles):
         for point in range(n * n):
             to = start + point * point_size
             for j in range(from_panel, to_panel):
-                multiply(memory, to + point_size, channels, c, filters, point * filters_point + j * c * panel,
-                         to + j * panel, outputs, now)
+                multiply(memory, to + point_size, count * lanes, c, filters, point * filters_point + j * c * panel,
+                         to + j * count * panel, now)
                 patches.fetch_portion(state, fetch, x, c)
                 patches.fetch_portion(state, fetch + 3, y, k)
                 if adding:
@@ -189,8 +190,8 @@ def _convolve_kernel(m, r, tiles):
         spare += n * n * channels
         image, row, column = patches.place(first, down, across)
         for t in range(now):
-            gather_tile(memory, start + t * outputs, point_size, spare, bias, y, add, mask, image, row * m, column * m,
-                        from_panel * panel, min(to_panel * panel, k), shape)
+            gather_tile(memory, start + t * panel, point_size, spare, bias, y, add, mask, image, row * m, column * m,
+                        from_panel * panel, min(to_panel * panel, k), panel, shape)
             image, row, column = patches.following(image, row, column, down, across)
 
     winograd.__qualname__ = f"winograd_{m}_{r}_{halves}"
@@ -199,16 +200,18 @@ def _convolve_kernel(m, r, tiles):
 
 def _make_multiply(tiles):
     tile, height, tile_short, short_height = tiles.tile_plain, tiles.rows, tiles.tile_short, tiles.short_rows
+    halves = tiles.halves
 
     @inlined
-    def multiply(memory, a, a_row, length, filters, f, b, b_row, rows):
+    def multiply(memory, a, a_next, length, filters, f, b, rows):
         """Products of `rows` rows of a with one panel of filters; up to short_height - 1 rows more, whatever is in
         them, may be computed too."""
+        lanes, panel = simd.lanes(memory), halves * simd.lanes(memory) // 2
         whole = rows // height * height
         for t in range(0, whole, height):
-            tile(memory, a + t * a_row, a_row, length, filters, f, memory, b + t * b_row, b_row)
+            tile(memory, a + t * lanes, a_next, length, filters, f, memory, b + t * panel)
         for t in range(whole, rows, short_height):
-            tile_short(memory, a + t * a_row, a_row, length, filters, f, memory, b + t * b_row, b_row)
+            tile_short(memory, a + t * lanes, a_next, length, filters, f, memory, b + t * panel)
 
     return multiply
 
@@ -216,22 +219,24 @@ def _make_multiply(tiles):
 def _make_gather_tile(m, n, transform, transform_finished):
 
     @inlined
-    def gather_tile(memory, products, point_size, spare, bias, y, add, mask, image, top, left, channel, stop, shape):
+    def gather_tile(memory, products, point_size, spare, bias, y, add, mask, image, top, left, channel, stop, panel,
+                    shape):
         """Transform a tile's products back, and write those pixels that exist, for channels from `channel` to
         `stop`."""
-        lanes, p, q, k = simd.lanes(y), shape[4], shape[5], shape[6]
+        lanes, p, q, k, apart = simd.lanes(y), shape[4], shape[5], shape[6], shape[9] * panel
         relu, adding, masked = shape[12], shape[13], shape[14]
         rows, columns, corner = min(m, p - top), min(m, q - left), (image * p + top) * q + left
         for i in range(channel, stop, lanes):
+            product = products + i // panel * apart + i % panel
             if rows == m and columns == m and i + lanes <= k:
                 if adding or masked:
-                    transform_finished(memory, products + i, n * point_size, point_size, y, corner * k + i, q * k, k,
+                    transform_finished(memory, product, n * point_size, point_size, y, corner * k + i, q * k, k,
                                        bias, i, relu, add, adding, mask, masked)
                 else:
-                    transform(memory, products + i, n * point_size, point_size, y, corner * k + i, q * k, k, bias, i,
+                    transform(memory, product, n * point_size, point_size, y, corner * k + i, q * k, k, bias, i,
                               relu)
             else:
-                transform(memory, products + i, n * point_size, point_size, memory, spare, m * lanes, lanes, bias, i,
+                transform(memory, product, n * point_size, point_size, memory, spare, m * lanes, lanes, bias, i,
                           relu and not adding)
                 for line in range(rows):
                     for j in range(columns):

@@ -223,8 +223,8 @@ def plain_program(tiles, rows, compiled):
         tile = s.make_tile_plain(rows, tiles.halves) if s is simd_python else compiled
 
         def program(a, b, c, given):
-            a0, a_row, length, b0, c0, c_row = given
-            tile(a, a0, a_row, length, b, b0, c, c0, c_row)
+            a0, a_next, length, b0, c0 = given
+            tile(a, a0, a_next, length, b, b0, c, c0)
         return program
     return make
 
@@ -238,11 +238,13 @@ def test_tile_plain(tiles, short, dtype):
     make = plain_program(tiles, rows, tile)
     rng = np.random.default_rng(0)
     run = numba.njit(make(simd))
-    for length in range(9):
-        a0, b0, c0 = (int(number) for number in rng.integers(0, 9, 3))
-        given = a0, length + length % 3, length, b0, c0, panel + length % 2
-        a, b = numbers(a0 + rows * given[1], dtype, length), numbers(b0 + length * panel, dtype, length + 1)
-        ours, theirs = np.full((2, c0 + rows * given[5]), CANARY, dtype)
+    lanes = simd.width(dtype)
+    for length in (0, 1, 2, lanes - 1, lanes, lanes + 1, 3 * lanes, 3 * lanes + 2):
+        a0, b0, c0, more = (int(number) for number in rng.integers(0, 9, 4))
+        a_next, columns = rows * lanes + more, -(-length // lanes)
+        given = a0, a_next, length, b0, c0
+        a, b = numbers(a0 + columns * a_next, dtype, length), numbers(b0 + length * panel, dtype, length + 1)
+        ours, theirs = np.full((2, c0 + rows * panel + 3), CANARY, dtype)
         run(a, b, ours, given)
         make(simd_python)(a, b, theirs, given)
         np.testing.assert_array_equal(ours, theirs, err_msg=str(given))
