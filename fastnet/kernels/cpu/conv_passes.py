@@ -94,8 +94,8 @@ class DirectForward:
             source, length = self.pad.target, s * length
             taps = tuple((i * geometry.dilation[0], 0) for i in range(r))
         self.packing = packing.Pack(geometry.w_shape, dtype, groups, range(r * s))
-        self.convolve = gather.Convolution(geometry.batch, source, geometry.target, geometry.y_shape[2:],
-                                           geometry.stride, taps, (1, 1), (0, 0), length, groups, dtype)
+        grid = gather.Grid(geometry.y_shape[2:], geometry.stride, taps, (1, 1), (0, 0))
+        self.convolve = gather.Convolution(geometry.batch, source, geometry.target, [grid], length, groups, dtype)
 
     def pack(self, w, b):
         return self.packing(w), packing.pack_bias(b, w.shape[0], w.dtype, self.groups)
@@ -143,19 +143,20 @@ class DirectBackwardInput:
 
     def __init__(self, geometry):
         (h, w, c), stride, groups, dtype = geometry.source, geometry.stride, geometry.groups, geometry.dtype
-        self.bias, self.classes = packing.pack_bias(None, c, dtype, groups), []
+        grids, all_taps = [], []
         for offset in np.ndindex(*stride):
-            grid = tuple(-(-(extent - o) // step) for extent, o, step in zip((h, w), offset, stride, strict=True))
-            if 0 in grid:
-                continue
-            taps, origins = geometry.taps_of_class(offset)
-            convolve = gather.Convolution(geometry.batch, geometry.target, geometry.source, grid, (1, 1), origins,
-                                          stride, offset, geometry.w_shape[0] // groups, groups, dtype)
-            self.classes.append((convolve, packing.Pack(geometry.w_shape, dtype, groups, taps, backward=True)))
+            size = tuple(-(-(extent - o) // step) for extent, o, step in zip((h, w), offset, stride, strict=True))
+            if 0 not in size:
+                taps, origins = geometry.taps_of_class(offset)
+                grids.append(gather.Grid(size, (1, 1), origins, stride, offset))
+                all_taps += taps
+        self.bias = packing.pack_bias(None, c, dtype, groups)
+        self.pack = packing.Pack(geometry.w_shape, dtype, groups, all_taps, backward=True)
+        self.convolve = gather.Convolution(geometry.batch, geometry.target, geometry.source, grids,
+                                           geometry.w_shape[0] // groups, groups, dtype)
 
     def run(self, dy, w, dx, mask, add):
-        for convolve, pack in self.classes:
-            convolve(dy, pack(w), self.bias, dx, mask=mask, add=add)
+        self.convolve(dy, self.pack(w), self.bias, dx, mask=mask, add=add)
 
 
 class DepthwiseBackwardInput:

@@ -4,9 +4,14 @@ One kernel serves the forward pass and the gradient for the input, with any stri
 *point* is a place of the output, a *tap* a place of the kernel. The table holds, for each tile of ``ROWS`` points and
 each tap, where in the image each point's channels start, or -1 outside of the image; there the tile reads zeros. So no
 im2col buffer is filled, and borders cost nothing extra (Dukhan, "The Indirect Convolution Algorithm", 2019).
+
+With a stride, the pixels of the gradient for the input fall into classes that different taps reach. Each class is a
+`Grid` of points; a block takes the points of all grids that lie in its part of the images, so that what they read and
+write between each other is fetched once.
 """
 import functools
 from math import prod
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,99 +27,119 @@ _BLOCKS = 8
 _LARGE = 8 << 20
 
 
+class Grid(NamedTuple):
+    """Points (u, v), `size` = (rows, columns) of them: each reads the pixels ``(u, v) * step + origin``, for each of
+    the `origins`, one to a tap, and is written to pixel ``(u, v) * place + offset``."""
+
+    size: tuple
+    step: tuple
+    origins: tuple
+    place: tuple
+    offset: tuple
+
+
 class Convolution:
     """A convolution from images `source` (H, W, C) to images `target` (P, Q, K), all worked out but the numbers.
 
-    Point (u, v) of the `grid` reads the `length` numbers from pixel ``(u, v) * step + origin`` on, for each of the
-    taps' `origins`, and is written to pixel ``(u, v) * place + offset``. The offsets in the tables `reads` (tiles,
-    taps, ROWS) and `writes` (tiles, ROWS) start at the first of a group of images: as many as make tiles come out
-    nearly even.
+    Each point reads `length` numbers from each of its pixels on; the packed filters have the taps of all `grids`, one
+    grid's after another's. The offsets in the tables `reads` (tiles, taps, ROWS) and `writes` (tiles, ROWS) of each
+    grid start at the first of a group of images: as many as make tiles come out nearly even.
     """
 
-    def __init__(self, batch, source, target, grid, step, origins, place, offset, length, groups, dtype):
-        table = _table(batch, source, target, grid, step, origins, place, offset)
-        self.reads, self.writes, tiles, points, images = table
+    def __init__(self, batch, source, target, grids, length, groups, dtype):
+        images = min(batch, _images(prod(grids[0].size)))
+        tables = [_table(images, source, target, grid) for grid in grids]
+        self.reads, self.writes = (np.concatenate(parts) for parts in zip(*tables, strict=True))
         in_channels, out_channels = source[2] // groups, target[2] // groups
         panel = panel_width(out_channels, dtype)
         panels, image_groups = groups * -(-out_channels // panel), -(-batch // images)
+        tiles = max(writes.size for _, writes in tables) // simd.ROWS
         parts = min(panels, -(-_BLOCKS // (image_groups * -(-tiles // _TILES_PER_BLOCK))))
         per_block = max(1, min(_TILES_PER_BLOCK, tiles * image_groups * parts // _BLOCKS))
-        blocks = image_groups * -(-tiles // per_block) * parts
-        self.launch = Launch(_kernel(simd.tiles_for(out_channels, dtype)), blocks,
-                             work=batch * points * target[2] * (len(origins) * length + 1))
+        pieces = -(-tiles // per_block)
+        numbers = sum(prod(grid.size) * (len(grid.origins) * length + 1) for grid in grids)
+        self.launch = Launch(_kernel(simd.tiles_for(out_channels, dtype)), image_groups * pieces * parts,
+                             work=batch * target[2] * numbers)
         self.zeros = np.zeros(length, dtype)
-        shape = (tiles, len(origins), points, images, batch, prod(source), prod(target), length, in_channels,
-                 out_channels, groups, per_block, parts,
-                 batch * (prod(source) + prod(target)) * dtype.itemsize > _LARGE)
+        calls = panels // parts * -(-self.writes.size // (simd.ROWS * pieces))
+        large = batch * (prod(source) + prod(target)) * dtype.itemsize > _LARGE
+        shape = (images, batch, prod(source), prod(target), length, in_channels, out_channels, groups, pieces, parts,
+                 max(1, calls), large)
         self.shapes = {flags: np.array([*shape, *flags]) for flags in np.ndindex(2, 2, 2)}
+        self.grids = np.array([(len(grid.origins), prod(grid.size)) for grid in grids]).reshape(-1)
 
     def __call__(self, x, w, bias, y, relu=False, mask=None, add=None):
         """Fill y; x, y, mask and add are flat and channels-last, w and bias packed by `packing`."""
         adding, masked = add is not None, mask is not None
         self.launch(x, w, bias, self.zeros, add if adding else y, mask if masked else y, y, self.reads, self.writes,
-                    self.shapes[bool(relu), adding, masked])
+                    self.grids, self.shapes[bool(relu), adding, masked])
 
 
-def _table(batch, source, target, grid, step, origins, place, offset):
-    """(reads, writes, tiles, points of an image, images of a group)."""
-    (h, w, c), (_, q, k), (rows, columns) = source, target, grid
+def _images(points):
+    """How many images, of so many points each, to take together: the fewest that waste little of their last tile."""
+    return next((i for i in (1, 2, 3, 4) if -(-points * i // simd.ROWS) * simd.ROWS <= 1.04 * points * i), 4)
+
+
+def _table(images, source, target, grid):
+    """(reads, writes) of a grid."""
+    (h, w, c), (_, q, k), (rows, columns) = source, target, grid.size
     points = rows * columns
-    images = next((i for i in (1, 2, 3, 4) if -(-points * i // simd.ROWS) * simd.ROWS <= 1.04 * points * i), 4)
-    images = min(images, batch)
     tiles = -(-points * images // simd.ROWS)
     number = np.arange(tiles * simd.ROWS)
     real = number < points * images
     image, u, v = number // points, number % points // columns, number % columns
-    reads = np.empty((tiles, len(origins), simd.ROWS), np.int64)
-    for tap, (dy, dx) in enumerate(origins):
-        y, x = u * step[0] + dy, v * step[1] + dx
+    reads = np.empty((tiles, len(grid.origins), simd.ROWS), np.int64)
+    for tap, (dy, dx) in enumerate(grid.origins):
+        y, x = u * grid.step[0] + dy, v * grid.step[1] + dx
         inside = real & (0 <= y) & (y < h) & (0 <= x) & (x < w)
         reads[:, tap] = np.where(inside, ((image * h + y) * w + x) * c, -1).reshape(tiles, simd.ROWS)
-    pixel = (image * target[0] + u * place[0] + offset[0]) * q + v * place[1] + offset[1]
-    return reads.reshape(-1), np.where(real, pixel * k, 0), tiles, points, images
+    pixel = (image * target[0] + u * grid.place[0] + grid.offset[0]) * q + v * grid.place[1] + grid.offset[1]
+    return reads.reshape(-1), np.where(real, pixel * k, 0)
 
 
 @functools.cache
 def _kernel(tiles_):
     tile, halves = tiles_.tile, tiles_.halves
 
-    def gather(block, slot, x, w, bias, zeros, add, mask, y, reads, writes, shape):
-        """Compute the points of one block, some tiles of one group of images, for some panels of output channels."""
-        tiles, taps, points, images, batch, image_x, image_y, length, in_channels, out_channels, groups = shape[:11]
-        per_block, parts, large, relu, adding, masked = shape[11:17]
+    def gather(block, slot, x, w, bias, zeros, add, mask, y, reads, writes, grids, shape):
+        """Compute one block: a piece of each grid, for one group of images and some panels of output channels."""
+        images, batch, image_x, image_y, length, in_channels, out_channels, groups, pieces, parts = shape[:10]
+        calls, large, relu, adding, masked = shape[10:15]
         panel = halves * simd.lanes(w) // 2
         panels = (out_channels + panel - 1) // panel
-        tile_parts = (tiles + per_block - 1) // per_block
-        part, block = block % parts, block // parts
-        first = block // tile_parts * images
-        start = block % tile_parts * per_block
-        stop = min(start + per_block, tiles)
-        last_point = points * min(images, batch - first)
-        stop = min(stop, (last_point + simd.ROWS - 1) // simd.ROWS)
-        from_panel, to_panel = part * groups * panels // parts, (part + 1) * groups * panels // parts
+        part, place = block % parts, block // parts
+        first, piece = place // pieces * images, place % pieces
+        here = min(images, batch - first)
         # What the next block reads and writes is fetched, a little before each tile.
-        line, calls = simd.lanes(x), max(1, (stop - start) * (to_panel - from_panel))
-        after = first * points + stop * simd.ROWS
-        ahead = min(after + (stop - start) * simd.ROWS, batch * points) if large else after
-        x_at, x_end = after * image_x // points, ahead * image_x // points
-        y_at, y_end = after * image_y // points, ahead * image_y // points
+        ahead = place + 2 if large else place + 1
+        x_at, x_end = (place + 1) * images * image_x // pieces, min(ahead * images * image_x // pieces, batch * image_x)
+        y_at, y_end = (place + 1) * images * image_y // pieces, min(ahead * images * image_y // pieces, batch * image_y)
+        line, taps = simd.lanes(x), 0
         x_step, y_step = ((x_end - x_at) // calls // line + 1) * line, ((y_end - y_at) // calls // line + 1) * line
-        for number in range(from_panel, to_panel):
-            group, p = number // panels, number % panels
-            here, n = group * out_channels + p * panel, out_channels - p * panel
-            for t in range(start, stop):
-                spans.fetch(x, x_at, min(x_at + x_step, x_end))
-                spans.fetch(y, y_at, min(y_at + y_step, y_end))
-                x_at, y_at = x_at + x_step, y_at + y_step
-                m = min(last_point - t * simd.ROWS, simd.ROWS)
-                tile(x, first * image_x + group * in_channels, reads, t * taps * simd.ROWS, zeros, taps, length, 1,
-                     w, number * taps * length * panel, bias, number * panel,
-                     y, first * image_y + here, writes, t * simd.ROWS, m, n,
-                     relu and not adding)
-            if adding or masked:
-                for point in range(start * simd.ROWS, min(stop * simd.ROWS, last_point)):
-                    spans.finish(y, first * image_y + writes[point] + here, min(n, panel), add, adding,
-                                 relu and adding, mask, masked)
+        for grid in range(0, grids.size, 2):
+            taps += grids[grid]
+        read, write, before = 0, 0, 0
+        for grid in range(0, grids.size, 2):
+            own, points = grids[grid], grids[grid + 1]
+            tiles, last_point = (points * images + simd.ROWS - 1) // simd.ROWS, points * here
+            start = piece * tiles // pieces
+            stop = min((piece + 1) * tiles // pieces, (last_point + simd.ROWS - 1) // simd.ROWS)
+            for number in range(part * groups * panels // parts, (part + 1) * groups * panels // parts):
+                group, p = number // panels, number % panels
+                to, n = first * image_y + group * out_channels + p * panel, out_channels - p * panel
+                for t in range(start, stop):
+                    spans.fetch(x, x_at, min(x_at + x_step, x_end))
+                    spans.fetch(y, y_at, min(y_at + y_step, y_end))
+                    x_at, y_at = x_at + x_step, y_at + y_step
+                    tile(x, first * image_x + group * in_channels, reads, read + t * own * simd.ROWS, zeros, own,
+                         length, 1, w, (number * taps + before) * length * panel, bias, number * panel,
+                         y, to, writes, write + t * simd.ROWS, min(last_point - t * simd.ROWS, simd.ROWS), n,
+                         relu and not adding)
+                if adding or masked:
+                    for point in range(start * simd.ROWS, min(stop * simd.ROWS, last_point)):
+                        spans.finish(y, to + writes[write + point], min(n, panel), add, adding, relu and adding, mask,
+                                     masked)
+            read, write, before = read + tiles * own * simd.ROWS, write + tiles * simd.ROWS, before + own
 
     gather.__qualname__ = f"gather_{halves}"
     return jit(gather)
