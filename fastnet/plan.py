@@ -6,6 +6,8 @@ containers, checks every shape before anything is computed, and fuses:
 * layer, ReLU: one step, the layer applies the ReLU as it writes its result. So does any layer whose forward accepts
   ``relu=False``, a user's too.
 * ReLU, MaxPool2d: the pooling applies the ReLU, to a quarter of the values.
+* Conv2d, MaxPool2d(2), a ReLU between them or not: one step, only the largest of each 2 x 2 pixels is ever written. At
+  inference also with a BatchNorm2d between them.
 * Conv2d, BatchNorm2d: at inference one convolution with the scale folded into its weights.
 * Weights that inference wants in another form are kept in it; layers whose forward accepts ``packed=None`` are given
   the `Packed` that keeps them (fastnet/packed.py).
@@ -33,10 +35,12 @@ class Plan:
         self.output_shape = _checked(layers, self.input_shape)
         self.steps = _fused(layers)
         for step, following in zip(self.steps, self.steps[1:], strict=False):
-            if step.relu and accepts(step.run.backward, "masked") and accepts(following.run.backward, "mask"):
+            leaves = step.relu and step.pool is None and accepts(step.run.backward, "masked")
+            if leaves and accepts(following.run.backward, "mask"):
                 step.masked = following.mask = True
         # Whether the last step can add another array to y before a ReLU, and the first one another to dx before a mask.
-        self.adds = bool(self.steps) and not self.steps[-1].relu and accepts(self.steps[-1].run.forward, "add")
+        last = self.steps[-1] if self.steps else None
+        self.adds = bool(self.steps) and not last.relu and last.pool is None and accepts(last.run.forward, "add")
         self.adds_back = bool(self.steps) and all(
             accepts(self.steps[0].run.backward, argument) for argument in ("add", "mask"))
 
@@ -79,12 +83,13 @@ class Plan:
 
 
 class Step:
-    """A layer, or a ConvNorm, with the ReLU that it absorbs."""
+    """A layer, or a ConvNorm, with the ReLU and the max-pooling that it absorbs."""
 
     def __init__(self, run, layers):
         self.run = run          # what is called
         self.layers = layers    # the net's layers that it stands for
         self.relu = False       # whether forward applies a ReLU
+        self.pool = None        # the max-pooling that forward does
         self.masked = False     # whether the next step's backward undoes that ReLU
         self.mask = False       # whether backward undoes the ReLU of the step before
         self.packs = accepts(run.forward, "packed")
@@ -93,6 +98,8 @@ class Step:
         options = {} if options is None else dict(options)
         if self.relu:
             options["relu"] = True
+        if self.pool is not None:
+            options["pool"] = self.pool
         if self.packs and packed is not None:
             options["packed"] = packed
         return self.run.forward(x, training, **options)
@@ -103,6 +110,8 @@ class Step:
             options["mask"] = mask
         if self.masked:
             options["masked"] = True
+        if self.pool is not None:
+            dy = self.pool.backward(dy)
         return self.run.backward(dy, need_dx, **options)
 
     def release(self):
@@ -119,16 +128,17 @@ class ConvNorm:
     """Conv2d and the BatchNorm2d after it: at inference one convolution whose weights hold the normalisation.
 
     With scale = gamma / sqrt(var + eps), per output channel: w' = w scale, b' = (b - mean) scale + beta. Without a
-    `Packed` to keep these, and in training, the two layers run one after the other.
+    `Packed` to keep these, and in training, the two layers run one after the other, and then the pooling.
     """
 
     def __init__(self, conv, norm):
         self.conv, self.norm = conv, norm
 
-    def forward(self, x, training=False, relu=False, packed=None, add=None):
+    def forward(self, x, training=False, relu=False, packed=None, add=None, pool=None):
         conv, norm = self.conv, self.norm
         if packed is None:
-            return norm.forward(conv.forward(x, training), training, relu, add)
+            y = norm.forward(conv.forward(x, training), training, relu and pool is None, add)
+            return y if pool is None else pool.forward(y, training, relu)
         gamma, beta, mean, var = norm.weight.value, norm.bias.value, norm.running_mean, norm.running_var
         weight, bias = conv.arrays()
         sources = conv.ops, weight, bias, gamma, beta, mean, var, norm.eps
@@ -138,7 +148,7 @@ class ConvNorm:
             shift = -mean if bias is None else bias - mean
             return conv.ops.conv2d_pack(weight * scale[:, None, None, None], shift * scale + beta)
 
-        return conv.infer(x, packed.get(norm, sources, fold), relu, add)
+        return conv.infer(x, packed.get(norm, sources, fold), relu, add, pool)
 
     def backward(self, dy, need_dx=True, mask=None, add=None):
         return self.conv.backward(self.norm.backward(dy), need_dx, mask, add=add)
@@ -183,6 +193,9 @@ def _fused(layers):
             steps.append(Step(layer, [layer]))
         elif kind(layer) == "relu" and _absorbs(last.run):
             last.relu = True
+            last.layers.append(layer)
+        elif kind(layer) == "maxpool2d" and layer.halves and kind(last.layers[0]) == "conv2d" and last.pool is None:
+            last.pool = layer
             last.layers.append(layer)
         elif kind(layer) == "maxpool2d" and kind(last.layers[-1]) == "relu":
             _pool_after_relu(steps, layer)

@@ -28,6 +28,10 @@ Convolution and products
         -> y
         conv2d_forward with weights that are kept from call to call in whatever form is quickest; `packed` is opaque,
         any x may be given to it, and w and b must stay as they are while it is used
+    conv2d_maxpool_forward(x, w, b=None, stride=(1, 1), padding=(0, 0, 0, 0), dilation=(1, 1), groups=1, relu=False)
+        -> y, index
+    conv2d_maxpool_inference(x, packed, stride=(1, 1), padding=(0, 0, 0, 0), dilation=(1, 1), groups=1, relu=False) -> y
+        conv2d_forward or conv2d_inference, then maxpool2d_forward with windows of 2 x 2, two apart
     conv2d_algorithm(direction, dtype, x_shape, w_shape, stride, padding, dilation, groups) -> (name, reason), two texts
         what computes the "forward", "backward_input" or "backward_weight" direction, and why
     conv2d_backward_input(dy, w, x_shape, stride, padding, dilation, groups, mask=None, add=None) -> dx
@@ -107,8 +111,8 @@ from fastnet.kernels.precision import exact
 BACKENDS = ("naive", "cpu")
 
 OPS = (
-    "conv2d_forward", "conv2d_pack", "conv2d_inference", "conv2d_algorithm",
-    "conv2d_backward_input", "conv2d_backward_weight",
+    "conv2d_forward", "conv2d_pack", "conv2d_inference", "conv2d_maxpool_forward", "conv2d_maxpool_inference",
+    "conv2d_algorithm", "conv2d_backward_input", "conv2d_backward_weight",
     "linear_forward", "linear_backward_input", "linear_backward_weight",
     "maxpool2d_forward", "maxpool2d_inference", "maxpool2d_backward", "avgpool2d_forward", "avgpool2d_backward",
     "global_avgpool_forward", "global_avgpool_backward",

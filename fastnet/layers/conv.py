@@ -51,12 +51,14 @@ class Conv2d(Layer):
         hw = checks.images(input_shape)[2:]
         return checks.resolve_padding(self.padding, self.kernel_size, self.stride, self.dilation, hw)
 
-    def forward(self, x, training=False, relu=False, packed=None, add=None):
+    def forward(self, x, training=False, relu=False, packed=None, add=None, pool=None):
         weight, bias = self.arrays()
         if packed is not None:
             ops = self.ops
             return self.infer(x, packed.get(self, (ops, weight, bias), lambda: ops.conv2d_pack(weight, bias)), relu,
-                              add)
+                              add, pool)
+        if pool is not None:
+            return self.convolve_and_pool(x, weight, bias, relu, training, pool)
         y = self.convolve(x, weight, bias, relu, add)
         if training:
             self.saved = (x, y if relu and add is None else None)
@@ -72,10 +74,21 @@ class Conv2d(Layer):
                                        relu, add)
 
     @named_errors
-    def infer(self, x, weights, relu, add):
+    def convolve_and_pool(self, x, weight, bias, relu, training, pool):
+        """The convolution and the MaxPool2d after it, which halves the image; both save what their backward needs."""
+        y, index = self.ops.conv2d_maxpool_forward(x, weight, bias, self.stride, self.pads(x.shape), self.dilation,
+                                                   self.groups, relu)
+        if training:
+            self.saved, pool.saved = (x, None), (index, self.output_shape(x.shape))
+        return y
+
+    @named_errors
+    def infer(self, x, weights, relu, add, pool):
         """The convolution of x by packed weights of this layer's shape, such as a plan makes to fold a batch norm."""
-        return self.ops.conv2d_inference(x, weights, self.stride, self.pads(x.shape), self.dilation, self.groups, relu,
-                                         add)
+        where = self.stride, self.pads(x.shape), self.dilation, self.groups
+        if pool is not None:
+            return self.ops.conv2d_maxpool_inference(x, weights, *where, relu)
+        return self.ops.conv2d_inference(x, weights, *where, relu, add)
 
     @named_errors
     def backward(self, dy, need_dx=True, mask=None, masked=False, add=None):

@@ -16,6 +16,11 @@ class _Pool2d(Layer):
         checks.pool2d_shape((1, 1, *self.kernel_size), self.kernel_size, self.stride, self._pads)
         self._fixed = self.padding != "same" or self.stride == (1, 1)
 
+    @property
+    def halves(self):
+        """Whether the windows are 2 x 2 pixels, two apart, without padding."""
+        return self.kernel_size == self.stride == (2, 2) and self._fixed and not any(self._pads)
+
     def pads(self, input_shape):
         """The padding for an x of this shape as (top, bottom, left, right)."""
         if self._fixed:

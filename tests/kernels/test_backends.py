@@ -14,7 +14,8 @@ from .judge import assert_close, assert_same, rounding_bound
 naive = kernels.load("naive")
 UPDATES = ("sgd_update", "adam_update")
 # Operations whose arguments or results are no arrays; they have tests of their own.
-OTHERS = ("conv2d_pack", "conv2d_inference", "conv2d_algorithm", "record", "watcher")
+OTHERS = ("conv2d_pack", "conv2d_inference", "conv2d_maxpool_forward", "conv2d_maxpool_inference", "conv2d_algorithm",
+          "record", "watcher")
 
 
 class Watched:

@@ -65,6 +65,12 @@ TABLE = {
     "conv2d_inference": {  # the rest as conv2d_forward: tests/kernels/test_packed.py
         "nothing packed": ((X, None), {}, "packed must be what conv2d_pack of this backend returned, got NoneType"),
     },
+    "conv2d_maxpool_forward": {  # the rest: tests/kernels/test_conv_maxpool.py
+        "one pixel": ((X[:, :, :3], W), {}, COVERS.format("2 x 2", "1 x 4")),
+    },
+    "conv2d_maxpool_inference": {
+        "nothing packed": ((X, None), {}, "packed must be what conv2d_pack of this backend returned, got NoneType"),
+    },
     "conv2d_algorithm": {
         "direction": (("back", "f4", X.shape, W.shape, *PLAIN), {},
                       'direction must be "forward", "backward_input" or "backward_weight", got \'back\''),

@@ -7,6 +7,7 @@ from fastnet.kernels import checks
 from fastnet.kernels.cpu import conv_passes as passes
 from fastnet.kernels.cpu import simd
 from fastnet.kernels.cpu.array import empty_images, flat
+from fastnet.kernels.cpu.pool import maxpool2d_forward
 from fastnet.kernels.precision import exactly
 
 # Fewer channels than this leave Winograd's transforms dearer than what its products save.
@@ -15,6 +16,9 @@ WINOGRAD_CHANNELS = 16
 WINOGRAD_SIZES = {3: (4, 2), 5: (2,)}
 # Reading a weight takes as long as this many products with it, and serves about so many outputs or tiles.
 _READING, _ROWS_AT_A_TIME = 4, 48
+
+# kernel_size, stride and padding of the pooling that may be part of a convolution.
+_HALF = (2, 2), (2, 2), (0, 0, 0, 0)
 
 # For each direction its ways by depthwise, Winograd's and direct convolution.
 _WAYS = {
@@ -48,6 +52,28 @@ def conv2d_inference(x, packed, stride=(1, 1), padding=(0, 0, 0, 0), dilation=(1
         add = flat(checks.operand(add, geometry.y_shape, "add", like=x))
     algorithm.run(flat(x), *packed.form(algorithm, x.dtype), flat(y), relu, add)
     return y
+
+
+def conv2d_maxpool_forward(x, w, b=None, stride=(1, 1), padding=(0, 0, 0, 0), dilation=(1, 1), groups=1, relu=False):
+    """(y, index) of conv2d_forward and then maxpool2d_forward with windows of 2 x 2, two apart."""
+    return _pooled(x, conv2d_pack(w, b), (stride, padding, dilation, groups), relu)
+
+
+def conv2d_maxpool_inference(x, packed, stride=(1, 1), padding=(0, 0, 0, 0), dilation=(1, 1), groups=1, relu=False):
+    """y of conv2d_maxpool_forward with weights from `conv2d_pack`."""
+    return _pooled(x, packed, (stride, padding, dilation, groups), relu)[0]
+
+
+def _pooled(x, packed, where, relu):
+    checks.conv2d_packed(packed, Packed)
+    x = checks.floating(x, "x")
+    geometry, algorithm = _find("forward", x.shape, packed.w.shape, x.dtype, *where)
+    shape = checks.pool2d_shape(geometry.y_shape, *_HALF)
+    if not algorithm.pools:
+        return maxpool2d_forward(conv2d_inference(x, packed, *where), *_HALF, relu)
+    y, index = empty_images(*shape, x.dtype), empty_images(*shape, np.uint8)
+    algorithm.run(flat(x), *packed.form(algorithm, x.dtype), flat(y), relu, None, flat(index))
+    return y, index
 
 
 class Packed:

@@ -60,10 +60,13 @@ class Geometry(NamedTuple):
         return tuple(taps), tuple(origins)
 
 
-# y from x. `pack` brings weights and bias into the `form` that `run` wants.
+# y from x. `pack` brings weights and bias into the `form` that `run` wants; where `pools` says so, `run` takes an index
+# and does a max-pooling of 2 x 2 pixels as well.
 
 class WinogradForward:
     """Tiles of m x m outputs; see `winograd`."""
+
+    pools = True
 
     def __init__(self, geometry, m):
         self.form = geometry.dtype, m
@@ -74,8 +77,8 @@ class WinogradForward:
     def pack(self, w, b):
         return self.turn(w), packing.pack_bias(b, w.shape[0], w.dtype)
 
-    def run(self, x, w, b, y, relu, add):
-        self.convolve(x, w, b, y, relu, add=add)
+    def run(self, x, w, b, y, relu, add, index=None):
+        self.convolve(x, w, b, y, relu, add=add, index=index)
 
 
 class DirectForward:
@@ -84,6 +87,8 @@ class DirectForward:
     Where the channels are few, the rows of the kernel are the taps: in a padded image the pixels under such a row lie
     side by side, so that one run of products covers them.
     """
+
+    pools = False
 
     def __init__(self, geometry):
         (_, length, r, s), groups, dtype = geometry.w_shape, geometry.groups, geometry.dtype
@@ -106,6 +111,8 @@ class DirectForward:
 
 class DepthwiseForward:
     """See `depthwise`."""
+
+    pools = False
 
     def __init__(self, geometry):
         self.form = geometry.dtype, "depthwise"

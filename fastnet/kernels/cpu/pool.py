@@ -149,7 +149,7 @@ def _max_forward(block, slot, x, y, index, shape, relu, nowhere):
                     place = simd.pick(value, best, simd.full(x, r * kernel_w + s), place)
                     best = simd.pick(value, best, value, best)
             to = (block * q + column) * c + i
-            _keep(y, index, to, best, place, (block + 1) * q * c - to, relu, nowhere)
+            keep(y, index, to, best, place, (block + 1) * q * c - to, relu, nowhere)
 
 
 @jit
@@ -167,11 +167,12 @@ def _max_forward_2x2(block, slot, x, y, index, shape, relu, nowhere):
                 place = simd.pick(value, best, simd.full(x, k), place)
                 best = simd.pick(value, best, value, best)
             to = (block * q + column) * c + i
-            _keep(y, index, to, best, place, (block + 1) * q * c - to, relu, nowhere)
+            keep(y, index, to, best, place, (block + 1) * q * c - to, relu, nowhere)
 
 
 @jit
-def _keep(y, index, to, best, place, n, relu, nowhere):
+def keep(y, index, to, best, place, n, relu, nowhere):
+    """Write the largest of n windows, and its place in them."""
     if relu:
         # Where best is not positive, and NaN is not, no gradient passes; the numbers are small and exact.
         place = simd.positive(place - simd.full(y, nowhere), best) + simd.full(y, nowhere)

@@ -17,7 +17,7 @@ import functools
 
 import numpy as np
 
-from fastnet.kernels.cpu import packing, patches, simd, spans
+from fastnet.kernels.cpu import packing, patches, pool, simd, spans
 from fastnet.kernels.cpu._jit import Launch, inlined, jit
 from fastnet.kernels.cpu.array import empty, scratch
 
@@ -29,6 +29,7 @@ _BLOCKS = 4
 
 # Integers that a block keeps to know what of x, y, add and mask is still to be fetched.
 _STATE = 12
+_NO_INDEX = np.zeros(1, np.uint8)
 
 _POINTS = (0, 1, -1, 2, -2)
 
@@ -97,15 +98,16 @@ class Convolution:
         self.zeros = np.zeros(lanes, dtype)
         self.tables = patches.tables(m, n, *padding, *source, channels, -(-p // m), -(-q // m))
         shape = batch, h, w, c, p, q, k, *padding, count, wide, parts
-        self.shapes = {flags: np.array([*shape, *flags]) for flags in np.ndindex(2, 2, 2)}
+        self.shapes = {flags: np.array([*shape, *flags]) for flags in np.ndindex(2, 2, 2, 2)}
 
-    def __call__(self, x, filters, bias, y, relu=False, mask=None, add=None):
-        """Fill y; x, y, mask and add are flat and channels-last, filters and bias come from `Turn` and `packing`."""
-        adding, masked = add is not None, mask is not None
+    def __call__(self, x, filters, bias, y, relu=False, mask=None, add=None, index=None):
+        """Fill y; x, y, mask and add are flat and channels-last, filters and bias come from `Turn` and `packing`. With
+        `index`, fill y and that with the largest of each 2 x 2 pixels, see `pool`, without mask and add."""
+        adding, masked, pooled = add is not None, mask is not None, index is not None
         work = self.launch.work
-        self.launch(x, filters, bias, y, add if adding else y, mask if masked else y, self.zeros,
-                    scratch(self.memory, x.dtype, work), self.tables, scratch(_STATE, np.int64, work),
-                    self.shapes[bool(relu), adding, masked])
+        self.launch(x, filters, bias, y, add if adding else y, mask if masked else y, index if pooled else _NO_INDEX,
+                    self.zeros, scratch(self.memory, x.dtype, work), self.tables, scratch(_STATE, np.int64, work),
+                    self.shapes[bool(relu), adding, masked, pooled])
 
 
 @functools.cache
@@ -143,15 +145,17 @@ def _convolve_kernel(m, r, tiles):
     n, halves = m + r - 1, tiles.halves
     spread = patches.make_spread(n, simd.make_transform_gathered(bt))
     multiply = _make_multiply(tiles)
-    gather_tile = _make_gather_tile(m, n, simd.make_transform_biased(at), simd.make_transform_finished(at))
+    back = simd.make_transform_biased(at)
+    gather_tile = _make_gather_tile(m, n, back, simd.make_transform_finished(at))
+    pool_tile = _make_pool_tile(m, n, back)
 
-    def winograd(block, slot, x, filters, bias, y, add, mask, zeros, memory, table, state, shape):
+    def winograd(block, slot, x, filters, bias, y, add, mask, index, zeros, memory, table, state, shape):
         """Take one block's tiles through the transform, the products for some panels and the way back.
 
         Memory holds one part more than there are points: the transformed input of a point is in the part after it, and
         its products are written to the part before, whose input is needed no longer.
         """
-        batch, h, w, c, p, q, k, above, left, count, wide, parts, _, adding, masked = shape[:15]
+        batch, h, w, c, p, q, k, above, left, count, wide, parts, _, adding, masked, pooled = shape[:16]
         lanes, panel = simd.lanes(x), halves * simd.lanes(x) // 2
         panels, channels = (k + panel - 1) // panel, (c + lanes - 1) // lanes * lanes
         down, across = (p + m - 1) // m, (q + m - 1) // m
@@ -173,9 +177,12 @@ def _convolve_kernel(m, r, tiles):
         patches.start_fetching(state, fetch, patches.pixel_after(first + now - 1, m, above, n, h, w, down, across),
                                patches.pixel_after(min(first + now + count, tiles) - 1, m, above, n, h, w, down,
                                                    across), times)
+        side = 1 + pooled
         for at in range(fetch + 3, fetch + 12, 3):
-            patches.start_fetching(state, at, patches.pixel_after(first, m, m, m, p, q, down, across),
-                                   patches.pixel_after(first + now - 1, m, 0, m, p, q, down, across), times)
+            patches.start_fetching(state, at, patches.pixel_after(first, m // side, m // side, m // side, p // side,
+                                                                  q // side, down, across),
+                                   patches.pixel_after(first + now - 1, m // side, 0, m // side, p // side, q // side,
+                                                       down, across), times)
         for point in range(n * n):
             to = start + point * point_size
             for j in range(from_panel, to_panel):
@@ -190,8 +197,12 @@ def _convolve_kernel(m, r, tiles):
         spare += n * n * channels
         image, row, column = patches.place(first, down, across)
         for t in range(now):
-            gather_tile(memory, start + t * panel, point_size, spare, bias, y, add, mask, image, row * m, column * m,
-                        from_panel * panel, min(to_panel * panel, k), panel, shape)
+            if pooled:
+                pool_tile(memory, start + t * panel, point_size, spare, bias, y, index, image, row * m, column * m,
+                          from_panel * panel, min(to_panel * panel, k), panel, shape)
+            else:
+                gather_tile(memory, start + t * panel, point_size, spare, bias, y, add, mask, image, row * m,
+                            column * m, from_panel * panel, min(to_panel * panel, k), panel, shape)
             image, row, column = patches.following(image, row, column, down, across)
 
     winograd.__qualname__ = f"winograd_{m}_{r}_{halves}"
@@ -246,3 +257,27 @@ def _make_gather_tile(m, n, transform, transform_finished):
                             spans.finish(y, at, min(lanes, k - i), add, adding, relu and adding, mask, masked)
 
     return gather_tile
+
+
+def _make_pool_tile(m, n, transform):
+
+    @inlined
+    def pool_tile(memory, products, point_size, spare, bias, y, index, image, top, left, channel, stop, panel, shape):
+        """Transform a tile's products back, and write the largest of each 2 x 2 pixels, and which of them it is."""
+        lanes, p, q, k, apart = simd.lanes(y), shape[4] // 2, shape[5] // 2, shape[6], shape[9] * panel
+        relu, row, column = shape[12], top // 2, left // 2
+        for i in range(channel, stop, lanes):
+            transform(memory, products + i // panel * apart + i % panel, n * point_size, point_size, memory, spare,
+                      m * lanes, lanes, bias, i, False)
+            for u in range(min(m // 2, p - row)):
+                for v in range(min(m // 2, q - column)):
+                    corner = spare + (2 * u * m + 2 * v) * lanes
+                    best, place = simd.load(memory, corner), simd.full(memory, 0)
+                    for other in range(1, 4):
+                        value = simd.load(memory, corner + (other // 2 * m + other % 2) * lanes)
+                        place = simd.pick(value, best, simd.full(memory, other), place)
+                        best = simd.pick(value, best, value, best)
+                    at = ((image * p + row + u) * q + column + v) * k + i
+                    pool.keep(y, index, at, best, place, k - i, relu, 255)
+
+    return pool_tile

@@ -17,6 +17,8 @@ from fastnet.kernels.naive.conv import (
     conv2d_backward_weight,
     conv2d_forward,
     conv2d_inference,
+    conv2d_maxpool_forward,
+    conv2d_maxpool_inference,
     conv2d_pack,
 )
 from fastnet.kernels.naive.linear import linear_backward_input, linear_backward_weight, linear_forward
@@ -44,9 +46,10 @@ from fastnet.kernels.naive.watch import watcher
 __all__ = [
     "adam_update", "add", "avgpool2d_backward", "avgpool2d_forward", "batchnorm_backward", "batchnorm_forward",
     "batchnorm_inference", "concat", "conv2d_algorithm", "conv2d_backward_input", "conv2d_backward_weight",
-    "conv2d_forward", "conv2d_inference", "conv2d_pack", "dropout", "flatten", "global_avgpool_backward",
-    "global_avgpool_forward", "linear_backward_input", "linear_backward_weight", "linear_forward",
-    "log_softmax_backward", "log_softmax_forward", "maxpool2d_backward", "maxpool2d_forward", "maxpool2d_inference",
-    "record", "relu_backward", "relu_forward", "sgd_update", "silu_backward", "silu_forward", "softmax_backward",
-    "softmax_cross_entropy", "softmax_forward", "split", "sum_of_squares", "unflatten", "watcher",
+    "conv2d_forward", "conv2d_inference", "conv2d_maxpool_forward", "conv2d_maxpool_inference", "conv2d_pack",
+    "dropout", "flatten", "global_avgpool_backward", "global_avgpool_forward", "linear_backward_input",
+    "linear_backward_weight", "linear_forward", "log_softmax_backward", "log_softmax_forward", "maxpool2d_backward",
+    "maxpool2d_forward", "maxpool2d_inference", "record", "relu_backward", "relu_forward", "sgd_update",
+    "silu_backward", "silu_forward", "softmax_backward", "softmax_cross_entropy", "softmax_forward", "split",
+    "sum_of_squares", "unflatten", "watcher",
 ]

@@ -5,6 +5,7 @@ import numpy as np
 
 from fastnet.kernels import checks
 from fastnet.kernels.naive.array import channels_last, masked, offsets, pad, plus, rectify, unpad
+from fastnet.kernels.naive.pool import maxpool2d_forward
 
 
 def conv2d_forward(x, w, b=None, stride=(1, 1), padding=(0, 0, 0, 0), dilation=(1, 1), groups=1, relu=False,
@@ -49,6 +50,18 @@ def conv2d_inference(x, packed, stride=(1, 1), padding=(0, 0, 0, 0), dilation=(1
     """conv2d_forward with the weights that `conv2d_pack` was given."""
     checks.conv2d_packed(packed, Packed)
     return conv2d_forward(x, *packed, stride, padding, dilation, groups, relu, add)
+
+
+def conv2d_maxpool_forward(x, w, b=None, stride=(1, 1), padding=(0, 0, 0, 0), dilation=(1, 1), groups=1, relu=False):
+    """(y, index) of conv2d_forward and then maxpool2d_forward with windows of 2 x 2, two apart."""
+    y = conv2d_forward(x, w, b, stride, padding, dilation, groups)
+    return maxpool2d_forward(y, (2, 2), (2, 2), (0, 0, 0, 0), relu)
+
+
+def conv2d_maxpool_inference(x, packed, stride=(1, 1), padding=(0, 0, 0, 0), dilation=(1, 1), groups=1, relu=False):
+    """y of conv2d_maxpool_forward with the weights that `conv2d_pack` was given."""
+    checks.conv2d_packed(packed, Packed)
+    return conv2d_maxpool_forward(x, *packed, stride, padding, dilation, groups, relu)[0]
 
 
 def conv2d_algorithm(direction, dtype, x_shape, w_shape, stride, padding, dilation, groups):

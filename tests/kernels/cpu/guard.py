@@ -139,12 +139,14 @@ def run(case, dtype):
     with guarded():
         outcome(cpu, case, cases.reals, dtype)
         if case.op in ("conv2d_forward", "linear_forward"):
-            x, w, _ = cases.operands(case, cases.reals, dtype)
+            x, w, b = cases.operands(case, cases.reals, dtype)
             dy = cases.forward(naive, case, [x, w, None])[0]
             if case.op == "linear_forward":
                 cpu.linear_backward_input(dy, w, mask=x)
             else:
                 cpu.conv2d_backward_input(dy, w, x.shape, *cases.geometry(case), mask=x)
+                if min(dy.shape[2:]) > 1:
+                    cpu.conv2d_maxpool_forward(x, w, b, *cases.geometry(case))
 
 
 def update(size, dtype):
