@@ -292,19 +292,31 @@ class Muon(SGD):
 def orthogonalize(matrix, steps=5, ops=None):
     """About the nearest matrix with orthonormal rows, or columns where it has fewer of them: U V' for U S V'.
 
-    `steps` times X = (a I + b A + c A A) X with A = X X', from X = matrix / norm: a polynomial that drives all
-    singular values towards one, and with these quick coefficients leaves them between 0.7 and 1.2.
+    `steps` times X = P X with P = a I + b A + c A A and A = X X', from X = matrix / norm: a polynomial that drives all
+    singular values towards one, and with these quick coefficients leaves them between 0.7 and 1.2. For up to three
+    steps only A goes through them, as P A P, which is the smaller matrix; then X takes the product of all P at once.
+    More steps without a new A would make rounding grow.
     Jordan, Muon (2024), with its coefficients; Bernstein and Newhouse, Old Optimizer, New Norm (2024), appendix A.
     """
     ops = ops or kernels.load("cpu")
+    product = ops.linear_forward  # x y', where every y but X is symmetric
+
+    def polynomial(square):
+        factor = -4.775 * square + 2.0315 * product(square, square)
+        factor.flat[::len(factor) + 1] += 3.4445
+        return factor
+
     x = matrix / (np.linalg.norm(matrix) + 1e-7)
     wide = x.shape[0] <= x.shape[1]
     x = np.ascontiguousarray(x if wide else x.T)
-    for _ in range(steps):
-        square = ops.linear_forward(x, x)  # x x'
-        factor = -4.775 * square + 2.0315 * ops.linear_forward(square, square)
-        factor.flat[::len(factor) + 1] += 3.4445
-        x = ops.linear_backward_input(factor, x)  # factor x
+    for done in range(0, steps, 3):
+        square = product(x, x)
+        factors = factor = polynomial(square)
+        for _ in range(min(steps - done, 3) - 1):
+            square = product(product(factor, square), factor)
+            factor = polynomial(square)
+            factors = product(factor, factors)
+        x = ops.linear_backward_input(factors, x)  # factors X
     return x if wide else x.T
 
 

@@ -26,6 +26,22 @@ def test_orthogonalize_drives_all_singular_values_towards_one(backend, shape):
     assert not orthogonalize(0 * matrix, ops=kernels.load(backend)).any()
 
 
+@pytest.mark.parametrize("steps", [1, 2, 3, 4, 5, 12])
+def test_orthogonalize_in_single_precision(backend, steps):
+    """Directions that are a million times shorter than others neither get lost nor grow out of bounds."""
+    rng = np.random.default_rng(0)
+    left, right = np.linalg.qr(rng.normal(size=(24, 24)))[0], np.linalg.qr(rng.normal(size=(90, 24)))[0]
+    values = np.logspace(0, -6, 24)
+    matrix = (left * values @ right.T).astype(np.float32)
+    values /= np.linalg.norm(values)
+    for _ in range(steps):
+        values = 3.4445 * values - 4.775 * values**3 + 2.0315 * values**5
+    result = orthogonalize(matrix, steps, kernels.load(backend))
+    assert result.dtype == np.float32
+    error = np.linalg.norm(result - left * values @ right.T) / np.linalg.norm(values)
+    assert error < (2e-5 if steps <= 5 else 5e-3)
+
+
 @pytest.mark.parametrize("normalize", [False, True])
 @pytest.mark.parametrize("nesterov", [False, True])
 def test_muon_by_hand(backend, nesterov, normalize):
