@@ -279,14 +279,19 @@ class Muon(SGD):
         velocity = state["momentum_buffer"]
         velocity *= momentum
         velocity += grad
-        direction = grad + momentum * velocity if options["nesterov"] else velocity
+        direction = velocity
+        if options["nesterov"]:
+            direction = momentum * velocity
+            direction += grad
         rows = direction.reshape(len(value), -1)
-        length = lr * max(1, rows.shape[0] / rows.shape[1]) ** 0.5
-        if options["weight_decay"]:
-            value *= 1 - lr * options["weight_decay"]
+        step = orthogonalize(rows, options["ns_steps"], self.ops)
+        step *= lr * max(1, rows.shape[0] / rows.shape[1]) ** 0.5
+        keep = 1 - lr * options["weight_decay"]
         if options["normalize"]:
-            value *= len(value) ** 0.5 / (np.linalg.norm(value) + 1e-7)
-        value -= length * orthogonalize(rows, options["ns_steps"], self.ops).reshape(value.shape)
+            keep *= len(value) ** 0.5 / (keep * np.linalg.norm(value) + 1e-7)
+        if keep != 1:
+            value *= keep
+        value -= step.reshape(value.shape)
 
 
 def orthogonalize(matrix, steps=5, ops=None):
