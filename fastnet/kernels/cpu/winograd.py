@@ -145,9 +145,7 @@ def _convolve_kernel(m, r, tiles):
     n, halves = m + r - 1, tiles.halves
     spread = patches.make_spread(n, simd.make_transform_gathered(bt))
     multiply = _make_multiply(tiles)
-    back = simd.make_transform_biased(at)
-    gather_tile = _make_gather_tile(m, n, back, simd.make_transform_finished(at))
-    pool_tile = _make_pool_tile(m, n, back)
+    gather_tile = _make_gather_tile(m, n, at)
 
     def winograd(block, slot, x, filters, bias, y, add, mask, index, zeros, memory, table, state, shape):
         """Take one block's tiles through the transform, the products for some panels and the way back.
@@ -155,7 +153,7 @@ def _convolve_kernel(m, r, tiles):
         Memory holds one part more than there are points: the transformed input of a point is in the part after it, and
         its products are written to the part before, whose input is needed no longer.
         """
-        batch, h, w, c, p, q, k, above, left, count, wide, parts, _, adding, masked, pooled = shape[:16]
+        batch, h, w, c, p, q, k, above, left, count, wide, parts, _, adding, masked = shape[:15]
         lanes, panel = simd.lanes(x), halves * simd.lanes(x) // 2
         panels, channels = (k + panel - 1) // panel, (c + lanes - 1) // lanes * lanes
         down, across = (p + m - 1) // m, (q + m - 1) // m
@@ -172,17 +170,8 @@ def _convolve_kernel(m, r, tiles):
                    table[row] + table[down + column], table[down + across], zeros, memory, spare,
                    memory, start + point_size + t * lanes, n * point_size, point_size, lanes, count * lanes)
             image, row, column = patches.following(image, row, column, down, across)
-        # Between the products, what the next block reads and this one writes is fetched.
-        fetch, times = slot * _STATE, n * n * (to_panel - from_panel)
-        patches.start_fetching(state, fetch, patches.pixel_after(first + now - 1, m, above, n, h, w, down, across),
-                               patches.pixel_after(min(first + now + count, tiles) - 1, m, above, n, h, w, down,
-                                                   across), times)
-        side = 1 + pooled
-        for at in range(fetch + 3, fetch + 12, 3):
-            patches.start_fetching(state, at, patches.pixel_after(first, m // side, m // side, m // side, p // side,
-                                                                  q // side, down, across),
-                                   patches.pixel_after(first + now - 1, m // side, 0, m // side, p // side, q // side,
-                                                       down, across), times)
+        fetch = slot * _STATE
+        _start_fetching(state, fetch, first, now, n * n * (to_panel - from_panel), m, n, shape)
         for point in range(n * n):
             to = start + point * point_size
             for j in range(from_panel, to_panel):
@@ -197,16 +186,27 @@ def _convolve_kernel(m, r, tiles):
         spare += n * n * channels
         image, row, column = patches.place(first, down, across)
         for t in range(now):
-            if pooled:
-                pool_tile(memory, start + t * panel, point_size, spare, bias, y, index, image, row * m, column * m,
-                          from_panel * panel, min(to_panel * panel, k), panel, shape)
-            else:
-                gather_tile(memory, start + t * panel, point_size, spare, bias, y, add, mask, image, row * m,
-                            column * m, from_panel * panel, min(to_panel * panel, k), panel, shape)
+            gather_tile(memory, start + t * panel, point_size, spare, bias, y, add, mask, index, image, row * m,
+                        column * m, from_panel * panel, min(to_panel * panel, k), panel, shape)
             image, row, column = patches.following(image, row, column, down, across)
 
     winograd.__qualname__ = f"winograd_{m}_{r}_{halves}"
     return jit(winograd)
+
+
+@jit
+def _start_fetching(state, at, first, now, times, m, n, shape):
+    """Note what is fetched between the products of tiles first to first + now - 1: of x what the next block reads, of
+    y, add and mask what belongs to this one."""
+    batch, h, w, _, p, q, _, above, _, count = shape[:10]
+    down, across = (p + m - 1) // m, (q + m - 1) // m
+    last, tiles, side = first + now - 1, batch * down * across, 1 + shape[15]
+    patches.start_fetching(state, at, patches.pixel_after(last, m, above, n, h, w, down, across),
+                           patches.pixel_after(min(last + count, tiles - 1), m, above, n, h, w, down, across), times)
+    m, p, q = m // side, p // side, q // side
+    for other in range(at + 3, at + 12, 3):
+        patches.start_fetching(state, other, patches.pixel_after(first, m, m, m, p, q, down, across),
+                               patches.pixel_after(last, m, 0, m, p, q, down, across), times)
 
 
 def _make_multiply(tiles):
@@ -227,57 +227,52 @@ def _make_multiply(tiles):
     return multiply
 
 
-def _make_gather_tile(m, n, transform, transform_finished):
+def _make_gather_tile(m, n, at):
+    transform, transform_finished = simd.make_transform_biased(at), simd.make_transform_finished(at)
 
     @inlined
-    def gather_tile(memory, products, point_size, spare, bias, y, add, mask, image, top, left, channel, stop, panel,
-                    shape):
-        """Transform a tile's products back, and write those pixels that exist, for channels from `channel` to
-        `stop`."""
+    def gather_tile(memory, products, point_size, spare, bias, y, add, mask, index, image, top, left, channel, stop,
+                    panel, shape):
+        """Transform a tile's products back, and write those pixels that exist, or the largest of each four, for
+        channels from `channel` to `stop`."""
         lanes, p, q, k, apart = simd.lanes(y), shape[4], shape[5], shape[6], shape[9] * panel
-        relu, adding, masked = shape[12], shape[13], shape[14]
+        relu, adding, masked, pooled = shape[12:16]
         rows, columns, corner = min(m, p - top), min(m, q - left), (image * p + top) * q + left
         for i in range(channel, stop, lanes):
             product = products + i // panel * apart + i % panel
-            if rows == m and columns == m and i + lanes <= k:
+            if pooled:
+                transform(memory, product, n * point_size, point_size, memory, spare, m * lanes, lanes, bias, i, False)
+                _pool_tile(memory, spare, m, rows // 2, columns // 2, y, index,
+                           ((image * (p // 2) + top // 2) * (q // 2) + left // 2) * k + i, q // 2 * k, k, i, relu)
+            elif rows == m and columns == m and i + lanes <= k:
                 if adding or masked:
                     transform_finished(memory, product, n * point_size, point_size, y, corner * k + i, q * k, k,
                                        bias, i, relu, add, adding, mask, masked)
                 else:
-                    transform(memory, product, n * point_size, point_size, y, corner * k + i, q * k, k, bias, i,
-                              relu)
+                    transform(memory, product, n * point_size, point_size, y, corner * k + i, q * k, k, bias, i, relu)
             else:
                 transform(memory, product, n * point_size, point_size, memory, spare, m * lanes, lanes, bias, i,
                           relu and not adding)
                 for line in range(rows):
                     for j in range(columns):
-                        at = (corner + line * q + j) * k + i
-                        simd.store_part(y, at, simd.load(memory, spare + (line * m + j) * lanes), k - i)
+                        to = (corner + line * q + j) * k + i
+                        simd.store_part(y, to, simd.load(memory, spare + (line * m + j) * lanes), k - i)
                         if adding or masked:
-                            spans.finish(y, at, min(lanes, k - i), add, adding, relu and adding, mask, masked)
+                            spans.finish(y, to, min(lanes, k - i), add, adding, relu and adding, mask, masked)
 
     return gather_tile
 
 
-def _make_pool_tile(m, n, transform):
-
-    @inlined
-    def pool_tile(memory, products, point_size, spare, bias, y, index, image, top, left, channel, stop, panel, shape):
-        """Transform a tile's products back, and write the largest of each 2 x 2 pixels, and which of them it is."""
-        lanes, p, q, k, apart = simd.lanes(y), shape[4] // 2, shape[5] // 2, shape[6], shape[9] * panel
-        relu, row, column = shape[12], top // 2, left // 2
-        for i in range(channel, stop, lanes):
-            transform(memory, products + i // panel * apart + i % panel, n * point_size, point_size, memory, spare,
-                      m * lanes, lanes, bias, i, False)
-            for u in range(min(m // 2, p - row)):
-                for v in range(min(m // 2, q - column)):
-                    corner = spare + (2 * u * m + 2 * v) * lanes
-                    best, place = simd.load(memory, corner), simd.full(memory, 0)
-                    for other in range(1, 4):
-                        value = simd.load(memory, corner + (other // 2 * m + other % 2) * lanes)
-                        place = simd.pick(value, best, simd.full(memory, other), place)
-                        best = simd.pick(value, best, value, best)
-                    at = ((image * p + row + u) * q + column + v) * k + i
-                    pool.keep(y, index, at, best, place, k - i, relu, 255)
-
-    return pool_tile
+@inlined
+def _pool_tile(memory, spare, m, rows, columns, y, index, to, row_size, k, channel, relu):
+    """Write the largest of each 2 x 2 pixels of a tile, and which of them it is, for a vector of channels."""
+    lanes = simd.lanes(y)
+    for u in range(rows):
+        for v in range(columns):
+            corner = spare + (2 * u * m + 2 * v) * lanes
+            best, place = simd.load(memory, corner), simd.full(memory, 0)
+            for other in range(1, 4):
+                value = simd.load(memory, corner + (other // 2 * m + other % 2) * lanes)
+                place = simd.pick(value, best, simd.full(memory, other), place)
+                best = simd.pick(value, best, value, best)
+            pool.keep(y, index, to + u * row_size + v * k, best, place, k - channel, relu, 255)
