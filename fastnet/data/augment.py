@@ -1,4 +1,5 @@
-"""Random crop, flip, cutout and normalisation of images, in one compiled pass from the data set into a batch.
+"""Random crop, flip, cutout, brightness and contrast, and the normalisation of images, in one compiled pass from the
+data set into a batch.
 
 All randomness comes from `random_bits`, which has no state: the numbers of a sample follow from the seed, the epoch and
 the sample's place in the data set, so that neither batch size nor threads nor prefetching can change them.
@@ -8,7 +9,7 @@ import numpy as np
 from fastnet.kernels.cpu._jit import jit, launch
 
 # What a random number is for: the order and the augmentation of an epoch must not depend on each other.
-ORDER, TOP, LEFT, FLIP, CUT_ROW, CUT_COLUMN = range(6)
+ORDER, TOP, LEFT, FLIP, CUT_ROW, CUT_COLUMN, BRIGHTNESS, CONTRAST = range(8)
 
 
 def random_bits(seed, epoch, index, purpose):
@@ -65,25 +66,39 @@ def random_moves(seed, epoch, index, height, width, crop=0, flip=False, cutout=0
     return moves
 
 
-def fill_batch(out, images, index, moves, scale, shift, reflect=False):
+def random_light(seed, epoch, index, brightness=0.0, contrast=0.0):
+    """(gain, offset) for each sample of `index`: float32 (N, 2), uniform on 1 - contrast ... 1 + contrast and on
+    -brightness ... brightness. Howard, "Some improvements on deep convolutional neural network based image
+    classification", 2013, section 2.2."""
+    light = np.tile(np.float32((1, 0)), (len(index), 1))
+    for column, most, purpose in ((0, contrast, CONTRAST), (1, brightness, BRIGHTNESS)):
+        if most:
+            share = (random_bits(seed, epoch, index, purpose) >> np.uint64(40)) / 2**23 - 1  # from -1 to 1
+            light[:, column] += (most * share).astype(np.float32)
+    return light
+
+
+def fill_batch(out, images, index, moves, scale, shift, reflect=False, light=None):
     """Writes the images that `index` selects into `out`: moved as `moves` tells, normalised, and outside the image zero
     or, with `reflect`, the mirror image of what is inside.
 
     out : float32 (N, C, H, W), channels-last in memory;  images : uint8 or float32 (count, C, H, W), contiguous
     index : int64 (N,), each below count;  moves : int64 (N, 7), as `random_moves` gives them
     scale : float32 (C,) and shift : float32 (C, H, W), as `Normalize.scale_shift` gives them; y = x * scale + shift.
+    light : float32 (N, 2), as `random_light` gives it: y becomes y * gain + offset.
     Zeros are zeros after normalisation; to reflect, no move may exceed what the image holds beside its border row: 2
     abs(top) < H and 2 abs(left) < W. The arguments come from the loader, which checked them.
     """
     # No work to speak of, so that it stays in this one thread: the others are busy training.
-    launch(_fill, len(index), out.transpose(0, 2, 3, 1), images, index, moves, scale, shift, reflect, work=0)
+    light = random_light(0, 0, index) if light is None else light
+    launch(_fill, len(index), out.transpose(0, 2, 3, 1), images, index, moves, scale, shift, reflect, light, work=0)
 
 
 @jit
-def _fill(i, slot, out, images, index, moves, scale, shift, reflect):
-    # out (N, H, W, C); images (count, C, H, W); index (N,); moves (N, 7); scale (C,); shift (C, H, W)
+def _fill(i, slot, out, images, index, moves, scale, shift, reflect, light):
+    # out (N, H, W, C); images (count, C, H, W); index (N,); moves (N, 7); scale (C,); shift (C, H, W); light (N, 2)
     _, height, width, channels = out.shape
-    image = images[index[i]]
+    image, gain, offset = images[index[i]], light[i, 0], light[i, 1]
     top, left, flip = moves[i, 0], moves[i, 1], moves[i, 2]
     first, last = max(0, left), min(width, width + left)  # the columns of the image that can be seen
     step = -1 if flip else 1
@@ -100,7 +115,7 @@ def _fill(i, slot, out, images, index, moves, scale, shift, reflect):
         q = width - 1 - (first - left) if flip else first - left
         for x in range(first, last):
             for c in range(channels):
-                row[q, c] = image[c, y, x] * scale[c] + shift[c, y, x]
+                row[q, c] = (image[c, y, x] * scale[c] + shift[c, y, x]) * gain + offset
             q += step
         if reflect and last - first < width:
             for q in range(width):

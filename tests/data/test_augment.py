@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from fastnet.data.augment import _mix, fill_batch, permutation, random_bits, random_moves
+from fastnet.data.augment import _mix, fill_batch, permutation, random_bits, random_light, random_moves
 from fastnet.kernels.cpu import array
 
 
@@ -61,6 +61,19 @@ def test_moves_do_not_depend_on_what_else_is_in_the_batch():
     assert (random_moves(3, 5, np.array([9]), 32, 32, crop=4)[:, :2] == together[:1, :2]).all()
 
 
+def test_light_is_uniform_and_independent():
+    light = random_light(3, 1, np.arange(20_000), brightness=0.4, contrast=0.2)
+    assert light.dtype == np.float32 and light.shape == (20_000, 2)
+    for values, middle, most in ((light[:, 0], 1, 0.2), (light[:, 1], 0, 0.4)):
+        share = (values - middle) / most
+        assert -1 <= share.min() < -0.999 and 0.999 < share.max() <= 1 + 1e-6
+        assert abs(share.mean()) < 0.02 and abs(share.std() - 3**-0.5) < 0.01
+    assert abs(np.corrcoef(light.T)[0, 1]) < 0.03
+    assert (random_light(3, 1, np.array([7, 5]), 0.4, 0.2) == light[[7, 5]]).all()
+    assert (random_light(3, 2, np.arange(9), 0.4, 0.2) != light[:9]).all()
+    assert random_light(3, 1, np.arange(4)).tolist() == [[1, 0]] * 4
+
+
 @pytest.mark.parametrize("size", [1, 4, 5, 12])
 def test_cut_out_squares_are_clipped_at_the_border(size):
     moves = random_moves(0, 0, np.arange(2000), 6, 9, cutout=size)
@@ -70,12 +83,12 @@ def test_cut_out_squares_are_clipped_at_the_border(size):
         assert length.max() == min(size, extent) and length.min() > 0
 
 
-def reference(images, index, moves, scale, shift):
-    """The same in NumPy, one image at a time: normalise, pad with zeros, cut the window, flip, cut out."""
+def reference(images, index, moves, scale, shift, light=None):
+    """The same in NumPy, one image at a time: normalise, light, pad with zeros, cut the window, flip, cut out."""
     _, _, height, width = images.shape
-    result = []
-    for i, (top, left, flip, *cut) in zip(index, moves, strict=True):
-        image = images[i].astype(np.float64) * scale[:, None, None] + shift
+    light, result = np.tile((1, 0), (len(index), 1)) if light is None else light, []
+    for i, (top, left, flip, *cut), (gain, offset) in zip(index, moves, light, strict=True):
+        image = (images[i].astype(np.float64) * scale[:, None, None] + shift) * gain + offset
         pad = max(height, width)
         padded = np.pad(image, ((0, 0), (pad, pad), (pad, pad)))
         image = padded[:, pad + top:pad + top + height, pad + left:pad + left + width]
@@ -100,6 +113,9 @@ def test_one_pass_equals_numpy(shape, dtype, options):
     out[...] = np.nan  # whatever is not written stays visible
     fill_batch(out, images, index, moves, scale, shift)
     np.testing.assert_allclose(out, reference(images, index, moves, scale, shift), rtol=1e-6, atol=1e-4)
+    light = random_light(2, 1, index, 0.7, 0.5)
+    fill_batch(out, images, index, moves, scale, shift, light=light)
+    np.testing.assert_allclose(out, reference(images, index, moves, scale, shift, light), rtol=1e-6, atol=1e-4)
 
 
 @pytest.mark.parametrize("shape", [(7, 3, 6, 9), (7, 1, 5, 5)], ids=str)

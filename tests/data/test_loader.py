@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fastnet.data import DataLoader, Normalize
-from fastnet.data.augment import permutation, random_moves
+from fastnet.data.augment import permutation, random_light, random_moves
 
 from .test_augment import reference
 
@@ -18,7 +18,7 @@ IMAGES = RNG.integers(0, 256, (53, 3, 6, 7), np.uint8)
 LABELS = RNG.integers(0, 10, 53)
 LABELS.flags.writeable = IMAGES.flags.writeable = False
 NORMALIZE = Normalize.per_channel(IMAGES)
-ALL = {"crop": 2, "flip": True, "cutout": 2, "normalize": NORMALIZE}
+ALL = {"crop": 2, "flip": True, "cutout": 2, "normalize": NORMALIZE, "brightness": 0.3, "contrast": 0.4}
 
 
 def epoch(loader):
@@ -67,9 +67,10 @@ def test_augmentation_is_the_reference_s(images, normalize):
     order = permutation(4, 3, 53)
     moves = random_moves(4, 3, order, 6, 7, crop=2, flip=True, cutout=2)
     scale, shift = (normalize or Normalize(np.zeros(3), np.ones(3))).scale_shift((3, 6, 7))
+    light = random_light(4, 3, order, brightness=0.3, contrast=0.4)
     x, y, _ = epoch(loader)
     assert (y == LABELS[order]).all()
-    np.testing.assert_allclose(x, reference(IMAGES, order, moves, scale, shift), rtol=1e-6, atol=1e-5)
+    np.testing.assert_allclose(x, reference(IMAGES, order, moves, scale, shift, light), rtol=1e-6, atol=1e-5)
 
 
 def test_every_epoch_shows_every_image_once_in_another_order():
@@ -200,6 +201,10 @@ def test_the_program_ends_with_an_iterator_open():
     ({"crop": 3, "padding_mode": "reflect"}, ValueError, 'DataLoader: crop=3 is too much for padding_mode="reflect"'),
     ({"flip": "both"}, ValueError, "DataLoader: flip='both', expected False, True or \"alternating\""),
     ({"cutout": -1}, ValueError, "DataLoader: cutout=-1, expected from 0 to 14"),
+    ({"brightness": -0.1}, ValueError, "DataLoader: brightness=-0.1, expected from 0 to 1000"),
+    ({"brightness": "0.1"}, TypeError, "DataLoader: brightness='0.1' is not a number"),
+    ({"contrast": 1.5}, ValueError, "DataLoader: contrast=1.5, expected from 0 to 1"),
+    ({"contrast": float("nan")}, ValueError, "DataLoader: contrast=nan, expected from 0 to 1"),
     ({"seed": -1}, ValueError, "DataLoader: seed=-1, expected from 0 to"),
     ({"seed": None}, TypeError, "DataLoader: seed=None is not an integer"),
     ({"prefetch": -1}, ValueError, "DataLoader: prefetch=-1, expected at least 0"),
@@ -226,3 +231,5 @@ def test_neither_images_nor_flags_are_changed():
 def test_repr():
     assert repr(DataLoader(IMAGES, LABELS, 10, crop=2, flip=True)) == (
         "DataLoader(53 images of 3 x 6 x 7, 6 batches of 10, shuffle=True, seed=0, crop=2, flip=True)")
+    assert repr(DataLoader(IMAGES, LABELS, 10, brightness=0.2, contrast=1)).endswith(
+        "seed=0, brightness=0.2, contrast=1.0)")
