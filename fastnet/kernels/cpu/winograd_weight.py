@@ -22,9 +22,10 @@ _BLOCK_BYTES = 1_000_000
 _FEWEST_TILES = 12
 # Bytes of transforms that it takes, where there is room: more would drive out what is fetched ahead.
 _ENOUGH_BYTES = 320_000
-# Shares of the batch that are summed on their own: at most so many, of no fewer tiles. What is over the fewer has to
-# keep all sums under so many bytes, since they are cleared and collected besides being added to.
-_PARTS, _FEWER_PARTS, _TILES_OF_PART, _SUMS_BYTES = 16, 8, 64, 1 << 20
+# Shares of the batch that are summed on their own: at most so many, of no fewer tiles, their sums no more bytes. More
+# than the fewer only where each has many tiles, since sums are cleared and collected besides being added to.
+_PARTS, _TILES_OF_PART, _SUMS_BYTES = 16, 64, 5 << 20
+_FEWER_PARTS, _MANY_TILES = 8, 256
 # Otherwise: bytes of transforms that are held at a time, and tiles that a block transforms.
 _HELD_BYTES = 24 << 20
 _TILES_OF_BLOCK = 16
@@ -52,7 +53,8 @@ class WeightGradient:
             chunk = min(chunk, max(_FEWEST_TILES, _ENOUGH_BYTES // (per_tile * dtype.itemsize)))
         else:
             chunk = max(1, _HELD_BYTES // (per_tile * dtype.itemsize * _TILES_OF_BLOCK)) * _TILES_OF_BLOCK
-        most = min(_PARTS, tiles // _TILES_OF_PART, max(_FEWER_PARTS, _SUMS_BYTES // (sums * dtype.itemsize)))
+        most = min(_PARTS, max(_FEWER_PARTS, tiles // _MANY_TILES), tiles // _TILES_OF_PART,
+                   _SUMS_BYTES // (sums * dtype.itemsize))
         parts = max(1, most) if self.fused else 1
         chunk = min(chunk, -(-tiles // parts))
         self.held = n * n * (chunk * channels + lanes), n * n * (chunk * wide + lanes)
