@@ -67,9 +67,8 @@ step                                     output shape   computed by
 Conv2d "0" + BatchNorm2d "1" + ReLU "2"  (8, 16, 8, 8)  direct: fewer than 16 channels
 Residual "3" + ReLU "4"                  (8, 16, 8, 8)
   Conv2d "3.body"                        (8, 16, 8, 8)  Winograd F(4x4, 3x3): 4.0 times fewer multiplications
-Conv2d "5"                               (8, 16, 7, 7)  Winograd F(4x4, 3x3): 3.1 times fewer multiplications
+Conv2d "5" + ReLU "6" + MaxPool2d "7"    (8, 16, 3, 3)  Winograd F(4x4, 3x3): 3.1 times fewer multiplications
 {input} Winograd F(4x4, 3x3): 4.0 times fewer multiplications
-ReLU "6" + MaxPool2d "7"                 (8, 16, 3, 3)
 Flatten "8"                              (8, 144)
 Linear "9"                               (8, 2)""".replace("{input}", 56 * " " + "input gradient:")
 

@@ -27,7 +27,7 @@ def test_warmup_in_processes():
     assert done.returncode == 0, done.stderr
     *_, lenet, last = done.stdout.splitlines()
     assert lenet.endswith(" s  lenet5: what is left, a training step and inference")
-    assert last.endswith(" s  in all, for 16 kinds of layers")
+    assert last.endswith(" s  in all, for 12 kinds of layers")
 
 
 def test_info(capsys):
