@@ -6,9 +6,8 @@ After Keller Jordan, "94% on CIFAR-10 in 3.29 seconds on a single GPU" (2024), a
 Muon (https://github.com/KellerJordan/cifar10-airbench), with SiLU for GELU, and a shortcut in each block as his slower
 and more accurate nets have it:
 
-* The first layer is not trained. Its filters whiten patches of 2 x 2 pixels: they look along the eight principal
-  directions of the training patches, each scaled to variance one, and once more with the sign turned, for the
-  activation. The other four hold next to nothing.
+* The first layer is not trained. Its filters whiten patches of 2 x 2 pixels: they look along the principal directions
+  of the training patches, each scaled to variance one, and once more with the sign turned, for the activation.
 * Convolutions start as the identity on as many channels as they can, so that the net begins shallow.
 * Batch norms have no scale to train, and their shifts learn much faster than all else.
 * Muon trains the filters, Nesterov's SGD the rest; both rates go down to zero in a straight line.
@@ -51,12 +50,12 @@ class Scale(Layer):
 
 
 def whitening(images):
-    """A frozen convolution that turns patches of 2 x 2 pixels of `images` (N, 3, H, W) into 16 channels."""
+    """A frozen convolution that turns patches of 2 x 2 pixels of `images` (N, 3, H, W) into 24 channels."""
     patches = np.lib.stride_tricks.sliding_window_view(images, (2, 2), axis=(2, 3))
     patches = patches.transpose(0, 2, 3, 1, 4, 5).reshape(-1, 12)
     variances, directions = np.linalg.eigh(patches.T @ patches / len(patches))
-    filters = (directions / np.sqrt(variances + 1e-2))[:, -8:].T.reshape(8, 3, 2, 2)
-    layer = Conv2d(3, 16, 2, padding=(1, 0, 1, 0), bias=False)
+    filters = (directions / np.sqrt(variances + 1e-2)).T.reshape(12, 3, 2, 2)
+    layer = Conv2d(3, 24, 2, padding=(1, 0, 1, 0), bias=False)
     layer.load_state_dict({"weight": np.concatenate([filters, -filters])})
     layer.weight.requires_grad = False
     return layer
@@ -85,7 +84,7 @@ def make_net(images, widths, num_classes):
     """The whitening of `images`, a block for each of the widths, the largest value of each channel, and a linear
     layer."""
     layers = [whitening(images), SiLU()]
-    before = 16
+    before = 24
     for channels in widths:
         layers += block(before, channels)
         before = channels

@@ -40,10 +40,10 @@ def test_the_first_layer_whitens(example):
     images = images + images[:, ::-1] + np.roll(images, 1, axis=3)  # correlated channels and pixels
     layer = example.whitening(images)
     y = layer(images)
-    assert y.shape == (40, 16, 12, 12) and not layer.trains()
-    np.testing.assert_allclose(y[:, :8], -y[:, 8:], atol=1e-5)
-    y = y[:, :8, 1:, 1:].transpose(0, 2, 3, 1).reshape(-1, 8).astype(np.float64)
-    np.testing.assert_allclose(y.T @ y / len(y), np.eye(8), atol=0.02)
+    assert y.shape == (40, 24, 12, 12) and not layer.trains()
+    np.testing.assert_allclose(y[:, :12], -y[:, 12:], atol=1e-5)
+    y = y[:, :12, 1:, 1:].transpose(0, 2, 3, 1).reshape(-1, 12).astype(np.float64)
+    np.testing.assert_allclose(y.T @ y / len(y), np.eye(12), atol=0.02)
 
 
 def test_convolutions_start_as_the_identity(example):
