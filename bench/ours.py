@@ -19,15 +19,20 @@ def conv2d(backend, case):
         "conv2d_backward_input": lambda: (ops.conv2d_backward_input(dy, w, x.shape, *geometry),),
         "conv2d_backward_weight": lambda: ops.conv2d_backward_weight(dy, x, w.shape, *geometry),
     }
-    run = runs[case.op]
-    if not case.exact:
-        return run
+    return at_precision(case, runs[case.op])
 
-    def run_exactly():
-        with kernels.exact():
+
+def at_precision(case, run):
+    """The function, within what the case's precision asks for."""
+    if case.precision == "float32":
+        return run
+    within = {"exact": kernels.exact, "bfloat16": kernels.bfloat16_products}[case.precision]
+
+    def run_within():
+        with within():
             return run()
 
-    return run_exactly
+    return run_within
 
 
 def linear(backend, case):
@@ -98,7 +103,7 @@ def step(backend, case):
         optimizer.step()
         return value, first.grad
 
-    return run
+    return at_precision(case, run)
 
 
 def inference(backend, case):

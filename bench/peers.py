@@ -22,8 +22,10 @@ def tensors(arrays, way):
 
 
 def conv2d(case, way):
-    """One of the three passes of a convolution, by itself."""
+    """One of the three passes of a convolution, by itself; of arrays that are bfloat16 already where that is asked."""
     x, w, b, dy = tensors(convolution_inputs(case), way)
+    if case.precision == "bfloat16":
+        x, w, b, dy = (t.bfloat16() for t in (x, w, b, dy))
     stride, padding = [case.stride] * 2, [case.padding] * 2
     if case.op == "conv2d_forward":
         return lambda: (functional.conv2d(x, w, b, stride, padding, 1, case.groups),)
@@ -123,10 +125,10 @@ def loaded(network, way):
 
 def step(case, way, network):
     """Forward, loss, backward and Adam (the fused one, which is the quickest)."""
-    return training(loaded(network, way), net_inputs(case), way)
+    return training(loaded(network, way), net_inputs(case), way, case.precision)
 
 
-def training(module, inputs, way):
+def training(module, inputs, way, precision="float32"):
     """The function that makes a training step of the module."""
     x, labels = tensors(inputs, way)
     optimizer = torch.optim.Adam(module.parameters(), fused=True)
@@ -135,7 +137,8 @@ def training(module, inputs, way):
 
     def run():
         optimizer.zero_grad(set_to_none=True)
-        value = functional.cross_entropy(forward(x), labels)
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
+            value = functional.cross_entropy(forward(x), labels)
         value.backward()
         optimizer.step()
         return value, first.grad

@@ -2,7 +2,7 @@
 compiles."""
 from fastnet import data, init, kernels, layers, losses, models, optim, schedules, training
 from fastnet.init import manual_seed
-from fastnet.kernels import exact
+from fastnet.kernels import bfloat16_products, exact
 from fastnet.layers import (
     AdaptiveAvgPool2d,
     Add,
@@ -57,7 +57,7 @@ __all__ = [
     "Concat", "Conv2d", "CrossEntropyLoss", "Dropout", "EarlyStopping", "Explanation", "Flatten", "Graph", "History",
     "Identity", "JsonLines", "Layer", "LearningRateSchedule", "Linear", "LogSoftmax", "MSELoss", "MaxPool2d", "Merge",
     "Muon", "NonFiniteError", "Parallel", "Parameter", "Plan", "Progress", "ReLU", "Residual", "SGD", "SaveBest",
-    "Sequential", "SiLU", "Softmax", "Summary", "Trainer", "WeightAverage", "data", "evaluate", "exact", "explain",
-    "init", "kernels", "layers", "load_weights", "losses", "manual_seed", "models", "optim", "predict", "save_weights",
-    "schedules", "summary", "training",
+    "Sequential", "SiLU", "Softmax", "Summary", "Trainer", "WeightAverage", "bfloat16_products", "data", "evaluate",
+    "exact", "explain", "init", "kernels", "layers", "load_weights", "losses", "manual_seed", "models", "optim",
+    "predict", "save_weights", "schedules", "summary", "training",
 ]

@@ -17,7 +17,7 @@ from operator import is_
 import numpy as np
 
 from fastnet import changes
-from fastnet.kernels.precision import exactly
+from fastnet.kernels.precision import precision
 from fastnet.plan import kind
 
 MOST_REPLAYS = 16               # of a net's inference
@@ -85,7 +85,7 @@ class Inference:
             return compute(x)
         if self._watch.changed(net):
             self._found = {}
-        key, found = (plan, x.dtype, exactly.get()), self._found
+        key, found = (plan, x.dtype, precision.get()), self._found
         again = found.get(key)
         if again is None or (again not in (_ONCE, _NEVER) and again.outdated()):
             if len(found) >= MOST_REPLAYS:
@@ -116,7 +116,7 @@ class Training:
         and what stands in for the plan."""
         if end or _here.training or sys.gettrace() is not None:
             return _plainly(plan, x, end)
-        step, key = self._step, (plan, x.dtype, exactly.get())
+        step, key = self._step, (plan, x.dtype, precision.get())
         if self._watch.changed(net):
             self._row = 0
             step = self._step = None

@@ -216,11 +216,12 @@ def test_forward_passes_without_a_backward_pass():
     check_step(net, images())
 
 
-def test_exact_is_another_plan():
+@pytest.mark.parametrize("precision", [kernels.exact, kernels.bfloat16_products])
+def test_another_precision_is_another_recording(precision):
     net = make_net()
     for _ in range(4):
         check_step(net, images())
-    with kernels.exact():
+    with precision():
         check_step(net, images())
     check_step(net, images())
 

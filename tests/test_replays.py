@@ -166,6 +166,20 @@ def test_exact_is_a_recording_of_its_own(replayed):
     assert len(replayed) == 4
 
 
+def test_bfloat16_is_a_recording_of_its_own(replayed):
+    net = Sequential(Conv2d(16, 16, 3, padding=1))
+    x = images(1, 16, 8, 8)
+    plainly = net(x)
+    with kernels.bfloat16_products():
+        rounded = net(x)
+    assert (rounded != plainly).any()
+    for _ in range(3):
+        np.testing.assert_array_equal(net(x), plainly)
+        with kernels.bfloat16_products():
+            np.testing.assert_array_equal(net(x), rounded)
+    assert len(replayed) > 2
+
+
 class Printing(Layer):
     """A user's layer, which does more than compute."""
 

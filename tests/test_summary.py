@@ -15,6 +15,7 @@ from fastnet import (
     Residual,
     Sequential,
     Summary,
+    bfloat16_products,
     exact,
     explain,
     summary,
@@ -84,6 +85,9 @@ def test_explanation():
     assert table.rows[2][:3] == (1, 'Conv2d "3.body"', (8, 16, 8, 8))
     with exact():
         assert explain(net, (8, 3, 8, 8)).rows[2][3] == ["direct: exact() is on"]
+    with bfloat16_products():
+        assert explain(net, (8, 3, 8, 8)).rows[2][3] == [
+            "Winograd F(4x4, 3x3) of bfloat16: 4.0 times fewer multiplications"]
     assert explain(net, (8, 3, 8, 8), "float64").rows[2][3] == ["direct: float64 numbers"]
     naive = explain(net.to("naive"), (8, 3, 8, 8))
     assert naive.rows[3][3] == ["matrix product for each kernel offset: plain NumPy"]

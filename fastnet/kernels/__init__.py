@@ -106,7 +106,7 @@ Optimiser steps, one pass over a parameter, in place, and the sum that gradients
 """
 import importlib
 
-from fastnet.kernels.precision import exact
+from fastnet.kernels.precision import bfloat16_products, exact
 
 BACKENDS = ("naive", "cpu")
 
@@ -123,7 +123,7 @@ OPS = (
     "watcher", "sgd_update", "adam_update", "sum_of_squares",
 )
 
-__all__ = ["BACKENDS", "OPS", "exact", "load"]
+__all__ = ["BACKENDS", "OPS", "bfloat16_products", "exact", "load"]
 
 
 def load(backend):

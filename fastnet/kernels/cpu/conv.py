@@ -8,7 +8,7 @@ from fastnet.kernels.cpu import conv_passes as passes
 from fastnet.kernels.cpu import simd
 from fastnet.kernels.cpu.array import empty_images, flat
 from fastnet.kernels.cpu.pool import maxpool2d_forward
-from fastnet.kernels.precision import exactly
+from fastnet.kernels.precision import precision
 
 # Fewer channels than this leave Winograd's transforms dearer than what its products save.
 WINOGRAD_CHANNELS = 16
@@ -118,22 +118,22 @@ def conv2d_backward_weight(dy, x, w_shape, stride, padding, dilation, groups, bi
 def _find(direction, x_shape, w_shape, dtype, *where):
     """(Geometry, what computes the pass) for a convolution: `where` is stride, padding, dilation and groups."""
     try:
-        return _algorithm(direction, x_shape, w_shape, dtype, *where, exactly.get())
+        return _algorithm(direction, x_shape, w_shape, dtype, *where, precision.get())
     except TypeError:  # a list for a pair, say, which no cache can look up
         checks.conv2d_shape(x_shape, w_shape, *where)
         *pairs, groups = where
-        return _algorithm(direction, tuple(x_shape), tuple(w_shape), dtype, *map(tuple, pairs), groups, exactly.get())
+        return _algorithm(direction, tuple(x_shape), tuple(w_shape), dtype, *map(tuple, pairs), groups, precision.get())
 
 
 @functools.lru_cache(maxsize=512)
-def _algorithm(direction, x_shape, w_shape, dtype, stride, padding, dilation, groups, exactly):
+def _algorithm(direction, x_shape, w_shape, dtype, stride, padding, dilation, groups, precise):
     y_shape = checks.conv2d_shape(x_shape, w_shape, stride, padding, dilation, groups)
     geometry = passes.Geometry(x_shape, w_shape, y_shape, dtype, stride, padding, dilation, groups)
     depthwise, winograd, direct = _WAYS[direction]
     if _is_depthwise(geometry):
         return geometry, depthwise(geometry)
-    m, _ = _winograd_choice(direction, geometry, exactly)
-    return geometry, winograd(geometry, m) if m else direct(geometry)
+    m, paired, _ = _winograd_choice(direction, geometry, precise)
+    return geometry, winograd(geometry, m, paired) if m else direct(geometry)
 
 
 def conv2d_algorithm(direction, dtype, x_shape, w_shape, stride, padding, dilation, groups):
@@ -145,16 +145,18 @@ def conv2d_algorithm(direction, dtype, x_shape, w_shape, stride, padding, dilati
     if _is_depthwise(geometry):
         return "depthwise", "each channel has a filter of its own"
     r, s = w_shape[2:]
-    m, reason = _winograd_choice(direction, geometry, exactly.get())
-    return f"Winograd F({m}x{m}, {r}x{s})" if m else "direct", reason
+    m, paired, reason = _winograd_choice(direction, geometry, precision.get())
+    numbers = " of bfloat16" if paired else ""
+    return f"Winograd F({m}x{m}, {r}x{s}){numbers}" if m else "direct", reason
 
 
 def _is_depthwise(geometry):
     return geometry.groups > 1 and geometry.w_shape[0] == geometry.groups and geometry.w_shape[1] == 1
 
 
-def _winograd_choice(direction, geometry, exactly):
-    """(m, reason), m being None where Winograd is not possible or would cost more than direct convolution.
+def _winograd_choice(direction, geometry, precise):
+    """(m, whether in pairs of bfloat16, reason), m being None where Winograd is not possible or would cost more than
+    direct convolution.
 
     It wants float32 and enough channels to fill vectors. The cost is that of the products for one pair of channels.
     They are made in whole register tiles, and reading a weight costs as much as some products: both matter where a
@@ -162,7 +164,7 @@ def _winograd_choice(direction, geometry, exactly):
     """
     k, c, r, s = geometry.w_shape
     obstacles = {
-        "exact() is on": exactly,
+        "exact() is on": precise == "exact",
         f"{geometry.dtype} numbers": geometry.dtype != np.float32,
         f"{geometry.groups} groups": geometry.groups != 1,
         f"{r}x{s} kernel": r != s or r not in WINOGRAD_SIZES,
@@ -172,9 +174,11 @@ def _winograd_choice(direction, geometry, exactly):
     }
     for obstacle, is_there in obstacles.items():
         if is_there:
-            return None, obstacle
+            return None, False, obstacle
     # The gradient for the input is the same convolution, from K channels to C.
-    columns, outputs = (c, geometry.x_shape[2:]) if direction == "backward_input" else (k, geometry.y_shape[2:])
+    depth, columns, outputs = c, k, geometry.y_shape[2:]
+    if direction == "backward_input":
+        depth, columns, outputs = k, c, geometry.x_shape[2:]
     batch = None if direction == "backward_weight" else geometry.batch
 
     def cost(points, rows, height):
@@ -187,5 +191,6 @@ def _winograd_choice(direction, geometry, exactly):
     costs = {m: cost((m + r - 1) ** 2, tiles[m], short) for m in tiles}
     best = min(costs, key=costs.get)
     if 1.3 * costs[best] >= cost(r * s, pixels, simd.ROWS):
-        return None, f"Winograd on {outputs[0]}x{outputs[1]} outputs would save too few multiplications"
-    return best, f"{pixels * r * s / (tiles[best] * (best + r - 1) ** 2):.1f} times fewer multiplications"
+        return None, False, f"Winograd on {outputs[0]}x{outputs[1]} outputs would save too few multiplications"
+    paired = precise == "bfloat16" and (batch is None or depth % 2 == 0)
+    return best, paired, f"{pixels * r * s / (tiles[best] * (best + r - 1) ** 2):.1f} times fewer multiplications"

@@ -64,15 +64,15 @@ class Geometry(NamedTuple):
 # and does a max-pooling of 2 x 2 pixels as well.
 
 class WinogradForward:
-    """Tiles of m x m outputs; see `winograd`."""
+    """Tiles of m x m outputs; see `winograd`. `paired` is for bfloat16, here and below."""
 
     pools = True
 
-    def __init__(self, geometry, m):
-        self.form = geometry.dtype, m
-        self.turn = winograd.Turn(geometry.w_shape, geometry.dtype, m)
+    def __init__(self, geometry, m, paired):
+        self.form = geometry.dtype, m, paired
+        self.turn = winograd.Turn(geometry.w_shape, geometry.dtype, m, paired=paired)
         self.convolve = winograd.Convolution(m, geometry.w_shape[2], geometry.batch, geometry.source, geometry.target,
-                                             geometry.padding[::2], geometry.dtype)
+                                             geometry.padding[::2], geometry.dtype, paired)
 
     def pack(self, w, b):
         return self.turn(w), packing.pack_bias(b, w.shape[0], w.dtype)
@@ -133,12 +133,12 @@ class DepthwiseForward:
 class WinogradBackwardInput:
     """The forward pass from K channels to C, with the kernels turned by half a circle."""
 
-    def __init__(self, geometry, m):
+    def __init__(self, geometry, m, paired):
         r, (top, _, left, _), dtype = geometry.w_shape[2], geometry.padding, geometry.dtype
-        self.turn = winograd.Turn(geometry.w_shape, dtype, m, backward=True)
+        self.turn = winograd.Turn(geometry.w_shape, dtype, m, backward=True, paired=paired)
         self.bias = packing.pack_bias(None, geometry.w_shape[1], dtype)
         self.convolve = winograd.Convolution(m, r, geometry.batch, geometry.target, geometry.source,
-                                             (r - 1 - top, r - 1 - left), dtype)
+                                             (r - 1 - top, r - 1 - left), dtype, paired)
 
     def run(self, dy, w, dx, mask, add):
         self.convolve(dy, self.turn(w), self.bias, dx, mask=mask, add=add)
@@ -193,9 +193,9 @@ class DepthwiseBackwardInput:
 class WinogradBackwardWeight:
     """See `winograd_weight`."""
 
-    def __init__(self, geometry, m):
+    def __init__(self, geometry, m, paired):
         self.gradient = winograd_weight.WeightGradient(m, geometry.w_shape[2], geometry.batch, geometry.source,
-                                                       geometry.target, geometry.padding[::2], geometry.dtype)
+                                                       geometry.target, geometry.padding[::2], geometry.dtype, paired)
 
     def run(self, x, dy, bias):
         return self.gradient(x, dy, bias)

@@ -79,11 +79,12 @@ def _kinds(m, size, before, extent, count):
     return np.unique((0 <= pixels) & (pixels < extent), axis=0, return_inverse=True)
 
 
-def make_spread(size, transform):
+def make_spread(size, transform, word=1):
     """A function that transforms the `size` x `size` pixels from (top, left) of an image on, `width` channels in whole
     vectors; the table that starts at `t` says where they are.
 
-    The result for channel i goes to y[y0 + i // panel * y_panel + i % panel].
+    The result for channel i goes to y[y0 + i // panel * y_panel + i % panel // word], `word` being how many numbers of
+    a vector the transform puts into one of y.
     """
 
     @jit
@@ -106,7 +107,7 @@ def make_spread(size, transform):
             source, start, t = memory, spare, copied
         for k in range(0, width, panel):
             for j in range(0, min(panel, width - k), simd.lanes(x)):
-                transform(source, start + k + j, table, t, zeros, y, y0 + j, y_row, y_column)
+                transform(source, start + k + j, table, t, zeros, y, y0 + j // word, y_row, y_column)
             y0 += y_panel
 
     return spread

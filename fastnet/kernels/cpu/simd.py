@@ -3,7 +3,8 @@
 A vector holds as many numbers as one register of the host does: ``lanes(x)`` of them for the dtype of array ``x``. All
 primitives name memory as (array, index of the first element), so the same kernel source runs compiled, and step by step
 as plain Python with ``NUMBA_DISABLE_JIT=1``. `simd_python` says in NumPy what each primitive does; `simd_llvm`,
-`simd_exp` and `simd_tiles` emit the same as LLVM vector instructions. Arrays are one-dimensional and C-contiguous.
+`simd_exp`, `simd_bfloat16`, `simd_tiles` and `simd_transforms` emit the same as LLVM vector instructions. Arrays are
+one-dimensional and C-contiguous.
 
 Register tiles do all the multiplying (Goto and van de Geijn, "Anatomy of High-Performance Matrix
 Multiplication", 2008; for the table of row offsets see Dukhan, "The Indirect Convolution Algorithm", 2019):
@@ -19,34 +20,49 @@ from numba import config
 
 _AVX512 = ("avx512", "skylake-avx512", "cascadelake", "cooperlake", "icelake", "sapphirerapids", "emeraldrapids",
            "graniterapids", "znver4", "znver5", "x86-64-v4")
+_BFLOAT16 = ("cooperlake", "sapphirerapids", "emeraldrapids", "graniterapids", "znver4", "znver5")
 _AVX2 = ("haswell", "broadwell", "skylake", "alderlake", "znver1", "znver2", "znver3", "x86-64-v3", "core-avx2")
 
 
-def _host():
-    """"avx512", "avx2", "neon" or "plain": the widest instruction set that Numba will compile for.
+def _features():
+    """LLVM's names of x86 features, and whether Numba will compile for them.
 
     Numba compiles for the host unless NUMBA_CPU_NAME and NUMBA_CPU_FEATURES say otherwise, and so does this. A name
     alone is taken for the whole processor, though Numba then still compiles for the host's features: set
-    NUMBA_CPU_FEATURES to the empty string for those of the named one. Too narrow or too wide a vector costs speed only.
+    NUMBA_CPU_FEATURES to the empty string for those of the named one. Too narrow or too wide a vector costs speed only;
+    the instructions for bfloat16 must be there.
     """
-    if not llvmlite.binding.get_process_triple().startswith(("x86_64", "amd64", "i686")):
-        arm = llvmlite.binding.get_process_triple().startswith(("aarch64", "arm64"))
-        return "neon" if arm else "plain"
+    host = dict(llvmlite.binding.get_host_cpu_features())
     if config.CPU_NAME in (None, llvmlite.binding.get_host_cpu_name()):
-        features = dict(llvmlite.binding.get_host_cpu_features())
+        features = host
     else:
         name = config.CPU_NAME.lower()
-        wide = name in _AVX512
-        features = {"avx512f": wide, "avx2": wide or name in _AVX2, "fma": wide or name in _AVX2}
+        wide, bfloat16 = name in _AVX512, name in _BFLOAT16 and (config.CPU_FEATURES is not None or _pairs(host))
+        features = {"avx512f": wide, "avx2": wide or name in _AVX2, "fma": wide or name in _AVX2,
+                    "avx512bf16": bfloat16, "avx512vl": bfloat16}
     # "+avx2,-fma": in what it differs from that processor.
     for change in filter(None, (config.CPU_FEATURES or "").split(",")):
         features[change[1:]] = change[0] == "+"
+    return features
+
+
+def _pairs(features):
+    return all(features.get(name) for name in ("avx512f", "avx512vl", "avx512bf16"))
+
+
+def _host():
+    """("avx512", "avx2", "neon" or "plain", the widest instruction set that Numba will compile for; whether it
+    multiplies bfloat16 numbers)."""
+    if not llvmlite.binding.get_process_triple().startswith(("x86_64", "amd64", "i686")):
+        arm = llvmlite.binding.get_process_triple().startswith(("aarch64", "arm64"))
+        return "neon" if arm else "plain", False
+    features = _features()
     if features.get("avx512f"):
-        return "avx512"
-    return "avx2" if features.get("avx2") and features.get("fma") else "plain"
+        return "avx512", _pairs(features)
+    return "avx2" if features.get("avx2") and features.get("fma") else "plain", False
 
 
-HOST = _host()
+HOST, BFLOAT16 = _host()
 # Bytes of a vector register, and the tile shapes: accumulators, one row of b and one broadcast must fit the register
 # file (32 registers with AVX-512 and NEON, 16 otherwise).
 VECTOR_BYTES, ROWS, NARROW_ROWS, DEPTH_ROWS, VECTORS = {
@@ -57,13 +73,16 @@ VECTOR_BYTES, ROWS, NARROW_ROWS, DEPTH_ROWS, VECTORS = {
 }[HOST]
 
 if config.DISABLE_JIT:
-    from fastnet.kernels.cpu import simd_python as _exponential
     from fastnet.kernels.cpu import simd_python as _implementation
-    from fastnet.kernels.cpu import simd_python as _tiles
+    _exponential = _pairing = _tiles = _transforms = _implementation
 else:
+    from fastnet.kernels.cpu import simd_bfloat16 as _pairing
     from fastnet.kernels.cpu import simd_exp as _exponential
     from fastnet.kernels.cpu import simd_llvm as _implementation
     from fastnet.kernels.cpu import simd_tiles as _tiles
+    from fastnet.kernels.cpu import simd_transforms as _transforms
+
+    _pairing.configure(BFLOAT16)
 
 _implementation.configure(VECTOR_BYTES)
 lanes = _implementation.lanes
@@ -85,16 +104,27 @@ turn = _implementation.turn
 total = _implementation.total
 largest = _implementation.largest
 exp = _exponential.exp
+pair = _pairing.pair
+low = _pairing.low
+high = _pairing.high
+make_transform = _transforms.make_transform
+make_transform_gathered = _transforms.make_transform_gathered
+make_transform_halved = _transforms.make_transform_halved
+make_transform_paired = _transforms.make_transform_paired
+make_transform_biased = _transforms.make_transform_biased
+make_transform_finished = _transforms.make_transform_finished
 
 
 class Tiles(NamedTuple):
     """The register tiles for one width of panels, and that width in half vectors. `tile_short` is `tile_plain` for the
-    few rows that may be left over, `tile_adjacent` is `tile_runs` where the rows of a are adjacent numbers."""
+    few rows that may be left over, `tile_adjacent` is `tile_runs` where the rows of a are adjacent numbers. These three
+    read words of `word` numbers: a float32 number, or two of bfloat16."""
 
     halves: int
     rows: int
     short_rows: int
     depth_rows: int
+    word: int
     tile: object
     tile_plain: object
     tile_short: object
@@ -103,28 +133,25 @@ class Tiles(NamedTuple):
 
 
 def _tiles_of(halves, rows, depth_rows):
+    """(those for numbers as they are, those for pairs)."""
     short = max(1, rows // 3)
-    return Tiles(halves, rows, short, depth_rows, _tiles.make_tile(ROWS, halves), _tiles.make_tile_plain(rows, halves),
-                 _tiles.make_tile_plain(short, halves), _tiles.make_tile_runs(depth_rows, halves, False),
-                 _tiles.make_tile_runs(depth_rows, halves, True))
+    tile, tile_runs = _tiles.make_tile(ROWS, halves), _tiles.make_tile_runs(depth_rows, halves, False)
+    return [Tiles(halves, rows, short, depth_rows, word, tile, _tiles.make_tile_plain(rows, halves, word == 2),
+                  _tiles.make_tile_plain(short, halves, word == 2), tile_runs,
+                  _tiles.make_tile_runs(depth_rows, halves, True, word == 2)) for word in (1, 2)]
 
 
 # Panels of a half vector, of one and of several: the fewest columns that a tile can be wide and still hold `n` numbers.
-HALF = _tiles_of(1, NARROW_ROWS, 2 * DEPTH_ROWS)
-NARROW = _tiles_of(2, NARROW_ROWS, 2 * DEPTH_ROWS)
-WIDE = _tiles_of(2 * VECTORS, ROWS, DEPTH_ROWS)
+_HALVES = HALF, HALF_PAIRS = _tiles_of(1, NARROW_ROWS, 2 * DEPTH_ROWS)
+_NARROWS = NARROW, NARROW_PAIRS = _tiles_of(2, NARROW_ROWS, 2 * DEPTH_ROWS)
+_WIDES = WIDE, WIDE_PAIRS = _tiles_of(2 * VECTORS, ROWS, DEPTH_ROWS)
 
 
-def tiles_for(columns, dtype):
+def tiles_for(columns, dtype, paired=False):
     """The tiles that waste the least on so many columns."""
     count = width(dtype)
-    return HALF if 2 * columns <= count else NARROW if columns <= count else WIDE
-
-
-make_transform = _tiles.make_transform
-make_transform_gathered = _tiles.make_transform_gathered
-make_transform_biased = _tiles.make_transform_biased
-make_transform_finished = _tiles.make_transform_finished
+    plain, pairs = _HALVES if 2 * columns <= count else _NARROWS if columns <= count else _WIDES
+    return pairs if paired else plain
 
 
 def width(dtype):

@@ -124,6 +124,36 @@ def exp(v):
     return np.exp(v)
 
 
+def pair(v, w):
+    """Words that hold two bfloat16 numbers each, v rounded to nearest in the lower half and w in the upper one."""
+    return ((_bfloat16(v) >> 16) | _bfloat16(w)).view(np.float32)
+
+
+def low(words):
+    """The lower numbers of a vector of words, as float32."""
+    return (words.view(np.uint32) << 16).view(np.float32)
+
+
+def high(words):
+    """The upper ones."""
+    return (words.view(np.uint32) & 0xFFFF0000).view(np.float32)
+
+
+def _bfloat16(v):
+    """Bits of float32 numbers rounded to bfloat16, to nearest and ties to even."""
+    bits = np.ascontiguousarray(v, np.float32).view(np.uint32)
+    nearest = bits.astype(np.uint64) + 0x7FFF + (bits >> 16 & 1)
+    return np.where(np.isnan(v), bits | 0x400000, nearest).astype(np.uint32) & np.uint32(0xFFFF0000)
+
+
+def _apart(words, axis):
+    """Words as twice as many float32 numbers along an axis."""
+    words = np.ascontiguousarray(words)
+    shape = list(words.shape)
+    shape[axis] *= 2
+    return np.stack([low(words), high(words)], axis + 1).reshape(shape)
+
+
 def make_tile(rows, halves):
     """The tile with that many rows, and half vectors to a row."""
 
@@ -152,14 +182,17 @@ def make_tile(rows, halves):
     return tile
 
 
-def make_tile_plain(rows, halves):
-    """The tile without bias, edges or anything else that short products cannot pay for, for rows a constant apart."""
+def make_tile_plain(rows, halves, paired=False):
+    """The tile without bias, edges or anything else that short products cannot pay for, for rows a constant apart; of
+    `paired` numbers if asked for."""
 
     def tile_plain(a, a0, a_next, length, b, b0, c, c0):
         """c[c0 + i * panel + j] = sum over l < length of
         a[a0 + l // lanes * a_next + i * lanes + l % lanes] * b[b0 + l * panel + j], for all i < rows and j < panel.
 
-        Row i of a is cut into vectors, `a_next` numbers from one to the next; those of all rows lie side by side.
+        Row i of a is cut into vectors, `a_next` numbers from one to the next; those of all rows lie side by side. If
+        paired, a and b hold words, see `pair`, and a product of two words is that of the lower numbers and that of the
+        upper ones.
         """
         count, panel = lanes(a), halves * lanes(b) // 2
         columns = -(-length // count)
@@ -167,15 +200,17 @@ def make_tile_plain(rows, halves):
             _slice(c, c0, rows * panel)[:] = 0
             return
         left = np.stack([_slice(a, a0 + k * a_next, rows * count).reshape(rows, count) for k in range(columns)], axis=1)
-        product = left.reshape(rows, -1)[:, :length] @ _slice(b, b0, length * panel).reshape(length, panel)
+        left = left.reshape(rows, -1)[:, :length]
+        right = _slice(b, b0, length * panel).reshape(length, panel)
+        product = _apart(left, 1) @ _apart(right, 0) if paired else left @ right
         _slice(c, c0, rows * panel)[:] = product.reshape(-1)
 
     return tile_plain
 
 
-def make_tile_runs(rows, halves, adjacent):
+def make_tile_runs(rows, halves, adjacent, paired=False):
     """The accumulating tile with that many rows, and half vectors to a row; `adjacent` wants offsets that follow each
-    other."""
+    other, `paired` products of words as in `make_tile_plain`."""
 
     def tile_runs(a, offsets, o, step, b, b0, table, t, runs, c, c0, ldc):
         """c[c0 + i * ldc + j] += sum over r < runs and l < n_r of
@@ -192,7 +227,8 @@ def make_tile_runs(rows, halves, adjacent):
                 right = _slice(b, b0 + b_r, n * panel).reshape(n, panel)
                 for i in range(rows):
                     left = _slice(a, a_r + offsets[o + i], (n - 1) * step + 1)[::step]
-                    _slice(c, c0 + i * ldc, panel)[:] += left @ right
+                    product = _apart(left, 0) @ _apart(right, 0) if paired else left @ right
+                    _slice(c, c0 + i * ldc, panel)[:] += product
 
     return tile_runs
 
@@ -209,8 +245,7 @@ def make_transform(matrix):
     return transform
 
 
-def make_transform_gathered(matrix):
-    """The same for a patch that a table describes."""
+def _make_gathered(matrix, put):
     size = matrix.shape[1]
 
     def transform(x, x0, table, t, zeros, y, y0, y_row, y_column):
@@ -219,9 +254,27 @@ def make_transform_gathered(matrix):
         offsets = [int(_slice(table, t + place, 1)[0]) for place in range(size * size)]
         vectors = [load(zeros, 0) if offset < 0 else load(x, x0 + offset) for offset in offsets]
         patch = np.array(vectors).reshape(size, size, -1)
-        _store_patch(_transformed(matrix, patch), y, y0, y_row, y_column)
+        _store_patch(_transformed(matrix, patch), y, y0, y_row, y_column, put)
 
     return transform
+
+
+def make_transform_gathered(matrix):
+    """The transform of a patch that a table describes."""
+    return _make_gathered(matrix, store)
+
+
+def make_transform_halved(matrix):
+    """The same, neighbours in a vector paired: half a vector of words is stored."""
+    def put(y, i, v):
+        _slice(y, i, len(v) // 2)[:] = pair(v[::2], v[1::2])
+
+    return _make_gathered(matrix, put)
+
+
+def make_transform_paired(matrix):
+    """The same, each number paired with the one that is there already."""
+    return _make_gathered(matrix, lambda y, i, v: store(y, i, pair(load(y, i), v)))
 
 
 def make_transform_biased(matrix):
@@ -261,10 +314,10 @@ def _transformed(matrix, patch):
     return np.einsum("ik,klv,jl->ijv", matrix, patch, matrix).astype(patch.dtype)
 
 
-def _store_patch(patch, y, y0, y_row, y_column):
+def _store_patch(patch, y, y0, y_row, y_column, put=store):
     for i, row in enumerate(patch):
         for j, vector in enumerate(row):
-            store(y, y0 + i * y_row + j * y_column, vector)
+            put(y, y0 + i * y_row + j * y_column, vector)
 
 
 def _slice(x, i, n):

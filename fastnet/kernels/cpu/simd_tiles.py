@@ -1,8 +1,8 @@
-"""The register tiles and the transforms of patches as LLVM code; `simd_python` says what each of them means."""
-import numpy as np
+"""The register tiles as LLVM code; `simd_python` says what each of them means."""
 from numba import types
 from numba.extending import intrinsic
 
+from fastnet.kernels.cpu.simd_bfloat16 import _dot
 from fastnet.kernels.cpu.simd_llvm import (
     I64,
     Vector,
@@ -21,8 +21,8 @@ from fastnet.kernels.cpu.simd_llvm import (
 class _Tile:
     """Emits the parts that both tiles are made of: loops that carry accumulators, and products into them."""
 
-    def __init__(self, builder, vector, rows, vectors):
-        self.builder, self.vector, self.rows, self.vectors = builder, vector, rows, vectors
+    def __init__(self, builder, vector, rows, vectors, multiply=_fma):
+        self.builder, self.vector, self.rows, self.vectors, self.multiply = builder, vector, rows, vectors, multiply
 
     def loop(self, count, carried, body):
         """Emit ``for k in range(count): carried = body(k, carried)`` for values ``carried``, return their last
@@ -52,15 +52,15 @@ class _Tile:
 
     def product(self, acc, left, step, right, length):
         """acc[i][j] += sum over l of left[i][l * step] * right[l][j], where right holds one panel a step."""
-        b, panel = self.builder, I64(self.vectors * self.vector.count)
+        b, panel, vectors = self.builder, I64(self.vectors * self.vector.count), self.vectors
 
         def body(k, state):
             index, pointer, acc = state[0], state[1], state[2:]
-            row = [self.vector_at(pointer, j) for j in range(self.vectors)]
+            row = [self.vector_at(pointer, j) for j in range(vectors)]
             new = []
             for i in range(self.rows):
                 factor = _splat(b, b.load(b.gep(left[i], [index])), self.vector.count)
-                new += [_fma(b, self.vector, factor, row[j], acc[i * self.vectors + j]) for j in range(self.vectors)]
+                new += [self.multiply(b, self.vector, factor, row[j], acc[i * vectors + j]) for j in range(vectors)]
             return [b.add(index, step), b.gep(pointer, [panel]), *new]
 
         return self.loop(length, [I64(0), right, *acc], body)[2:]
@@ -136,8 +136,9 @@ def make_tile(rows, halves):
     return tile
 
 
-def make_tile_plain(rows, halves):
-    """The tile without bias, edges or anything else that short products cannot pay for, for rows a constant apart."""
+def make_tile_plain(rows, halves, paired=False):
+    """The tile without bias, edges or anything else that short products cannot pay for, for rows a constant apart; of
+    `paired` numbers if asked for."""
 
     @intrinsic
     def tile_plain(typingctx, a, a0, a_next, length, b, b0, c, c0):
@@ -146,7 +147,7 @@ def make_tile_plain(rows, halves):
         def emit(context, builder, signature, args):
             a, b, c = (_data(context, builder, signature.args[k], args[k]) for k in (0, 4, 6))
             a0, a_next, length, b0, c0 = (args[k] for k in (1, 2, 3, 5, 7))
-            part, panel = _Tile(builder, vector, rows, vectors), vectors * vector.count
+            part, panel = _Tile(builder, vector, rows, vectors, _dot if paired else _fma), vectors * vector.count
             lanes = _flat(signature.args[0]).count
 
             def column(k, state):
@@ -170,9 +171,9 @@ def make_tile_plain(rows, halves):
     return tile_plain
 
 
-def make_tile_runs(rows, halves, adjacent):
+def make_tile_runs(rows, halves, adjacent, paired=False):
     """The accumulating tile with that many rows, and half vectors to a row. Where the rows of a are known to be
-    adjacent numbers, one register holds where all of them are."""
+    adjacent numbers, one register holds where all of them are. Of `paired` numbers if asked for."""
 
     @intrinsic
     def tile_runs(typingctx, a, offsets, o, step, b, b0, table, t, runs, c, c0, ldc):
@@ -181,7 +182,7 @@ def make_tile_runs(rows, halves, adjacent):
         def emit(context, builder, signature, args):
             a, offsets, b, table, c = (_data(context, builder, signature.args[k], args[k]) for k in (0, 1, 4, 6, 9))
             o, step, b0, t, runs, c0, ldc = (args[k] for k in (2, 3, 5, 7, 8, 10, 11))
-            part = _Tile(builder, vector, rows, vectors)
+            part = _Tile(builder, vector, rows, vectors, _dot if paired else _fma)
             first = builder.gep(a, [builder.load(builder.gep(offsets, [o]))])
             base = [first] + [
                 builder.gep(first, [I64(i)]) if adjacent else
@@ -206,179 +207,3 @@ def make_tile_runs(rows, halves, adjacent):
             return types.void(a, offsets, i8, i8, b, i8, table, i8, i8, c, i8, i8), emit
 
     return tile_runs
-
-
-# Small fixed matrices applied to patches of vectors
-
-
-def _apply(builder, vector, matrix, values):
-    """The products matrix @ values, as straight-line code that shares what equal numbers with other signs allow.
-
-    Two columns that differ in signs alone are replaced by the sum and the difference of their values; two rows that
-    differ in signs alone are the sum and the difference of two partial sums.
-    """
-    matrix, values = _pair_columns(builder, matrix, values)
-
-    def weighted(row, columns):
-        total = None
-        for j in sorted(columns, key=lambda j: row[j] != 1):
-            if total is None:
-                total = values[j] if row[j] == 1 else builder.fmul(values[j], vector.constant(row[j]))
-            elif abs(row[j]) == 1:
-                total = (builder.fadd if row[j] > 0 else builder.fsub)(total, values[j])
-            else:
-                total = _fma(builder, vector, values[j], vector.constant(row[j]), total)
-        return total
-
-    done = {}
-    for i, row in enumerate(matrix):
-        if i in done:
-            continue
-        twin = _twin(matrix, i)
-        used = [j for j in range(len(row)) if row[j]]
-        if twin is None or twin in done:
-            done[i] = weighted(row, used)
-        else:
-            same = weighted(row, [j for j in used if row[j] == matrix[twin][j]])
-            other = weighted(row, [j for j in used if row[j] != matrix[twin][j]])
-            done[i], done[twin] = builder.fadd(same, other), builder.fsub(same, other)
-    return [done[i] for i in range(len(matrix))]
-
-
-def _twin(rows, i):
-    """The first later row with the numbers of row i, some with the same and some with the other sign, or None."""
-    for k in range(i + 1, len(rows)):
-        if all(abs(rows[k]) == abs(rows[i])) and any(rows[k] != rows[i]) and any(rows[k] != -rows[i]):
-            if any((rows[k] == rows[i]) & (rows[i] != 0)):
-                return k
-    return None
-
-
-def _pair_columns(builder, matrix, values):
-    columns, values = list(matrix.T.copy()), list(values)
-    for i in range(len(columns)):
-        k = _twin(columns, i)
-        if k is not None:
-            same = columns[i] == columns[k]
-            columns[i], columns[k] = columns[i] * same, columns[i] * ~same
-            values[i], values[k] = builder.fadd(values[i], values[k]), builder.fsub(values[i], values[k])
-    return np.array(columns).T, values
-
-
-def _transform(builder, vector, matrix, source, target, finish):
-    """Store matrix @ patch @ matrix.T, each vector through `finish`, which is told its place (i, j); `source` and
-    `target` give the pointers to places."""
-    half = []
-    for j in range(matrix.shape[1]):
-        patch = [_load(builder, vector, source(i, j)) for i in range(matrix.shape[1])]
-        half.append(_apply(builder, vector, matrix, patch))
-    for i in range(matrix.shape[0]):
-        for j, value in enumerate(_apply(builder, vector, matrix, [column[i] for column in half])):
-            _store(builder, vector, finish(value, i, j), target(i, j))
-
-
-def _strided(builder, pointer, row, column):
-    """The pointer to element (i, j) of a patch, rows and columns being so far apart."""
-    def element(i, j):
-        return builder.gep(pointer, [builder.add(builder.mul(row, I64(i)), builder.mul(column, I64(j)))])
-    return element
-
-
-def make_transform(matrix):
-    """The primitive that applies `matrix` to both sides of a patch of vectors."""
-
-    @intrinsic
-    def transform(typingctx, x, x0, x_row, x_column, y, y0, y_row, y_column):
-        vector, i8 = _flat(x), types.int64
-
-        def emit(context, builder, signature, args):
-            x = builder.gep(_data(context, builder, signature.args[0], args[0]), [args[1]])
-            y = builder.gep(_data(context, builder, signature.args[4], args[4]), [args[5]])
-            _transform(builder, vector, matrix, _strided(builder, x, *args[2:4]), _strided(builder, y, *args[6:8]),
-                       lambda value, i, j: value)
-            return context.get_dummy_value()
-
-        if vector:
-            return types.void(x, i8, i8, i8, y, i8, i8, i8), emit
-
-    return transform
-
-
-def make_transform_gathered(matrix):
-    """The same for a patch that a table describes."""
-    size = matrix.shape[1]
-
-    @intrinsic
-    def transform(typingctx, x, x0, table, t, zeros, y, y0, y_row, y_column):
-        vector, i8 = _flat(x), types.int64
-
-        def emit(context, builder, signature, args):
-            x, table, zeros, y = (_data(context, builder, signature.args[k], args[k]) for k in (0, 2, 4, 5))
-            x, table, y = builder.gep(x, [args[1]]), builder.gep(table, [args[3]]), builder.gep(y, [args[6]])
-
-            def source(i, j):
-                offset = builder.load(builder.gep(table, [I64(i * size + j)]))
-                return builder.select(builder.icmp_signed("<", offset, I64(0)), zeros, builder.gep(x, [offset]))
-
-            _transform(builder, vector, matrix, source, _strided(builder, y, *args[7:9]),
-                       lambda value, i, j: value)
-            return context.get_dummy_value()
-
-        if vector:
-            return types.void(x, i8, table, i8, zeros, y, i8, i8, i8), emit
-
-    return transform
-
-
-def make_transform_biased(matrix):
-    """The transform with a bias added to every vector of the result, and max(., 0) where asked for."""
-
-    @intrinsic
-    def transform(typingctx, x, x0, x_row, x_column, y, y0, y_row, y_column, bias, bias0, relu_):
-        vector, i8 = _flat(x), types.int64
-
-        def emit(context, builder, signature, args):
-            x = builder.gep(_data(context, builder, signature.args[0], args[0]), [args[1]])
-            y = builder.gep(_data(context, builder, signature.args[4], args[4]), [args[5]])
-            shift = _load(builder, vector, builder.gep(_data(context, builder, signature.args[8], args[8]), [args[9]]))
-            lower = _lower_bound(builder, vector, args[10])
-            _transform(builder, vector, matrix, _strided(builder, x, *args[2:4]), _strided(builder, y, *args[6:8]),
-                       lambda value, i, j: _at_least(builder, lower, builder.fadd(value, shift)))
-            return context.get_dummy_value()
-
-        if vector:
-            return types.void(x, i8, i8, i8, y, i8, i8, i8, bias, i8, i8), emit
-
-    return transform
-
-
-def make_transform_finished(matrix):
-    """The transform with a bias and another array added, max(., 0), and 0 where a mask is not positive."""
-
-    @intrinsic
-    def transform(typingctx, x, x0, x_row, x_column, y, y0, y_row, y_column, bias, bias0, relu_, add, adding, mask,
-                  masked):
-        vector, i8 = _flat(x), types.int64
-
-        def emit(context, builder, signature, args):
-            x, y, bias, add, mask = (_data(context, builder, signature.args[k], args[k]) for k in (0, 4, 8, 11, 13))
-            x, (y, add, mask) = builder.gep(x, [args[1]]), (builder.gep(array, [args[5]]) for array in (y, add, mask))
-            shift = _load(builder, vector, builder.gep(bias, [args[9]]))
-            lower = _lower_bound(builder, vector, args[10])
-            adding, masked = (builder.icmp_signed("!=", args[k], I64(0)) for k in (12, 14))
-            y, add, mask = (_strided(builder, array, *args[6:8]) for array in (y, add, mask))
-            zero, one = vector.constant(0), vector.constant(1)
-
-            def finish(value, i, j):
-                more = builder.select(adding, _load(builder, vector, add(i, j)), zero)
-                value = _at_least(builder, lower, builder.fadd(builder.fadd(value, shift), more))
-                kept = builder.select(masked, _load(builder, vector, mask(i, j)), one)
-                return builder.select(builder.fcmp_ordered(">", kept, zero), value, zero)
-
-            _transform(builder, vector, matrix, _strided(builder, x, *args[2:4]), y, finish)
-            return context.get_dummy_value()
-
-        if vector:
-            return types.void(x, i8, i8, i8, y, i8, i8, i8, bias, i8, i8, add, i8, mask, i8), emit
-
-    return transform

@@ -8,7 +8,8 @@ for matrices that follow from m + r - 1 distinct points (`matrices`). Summed ove
 products become one matrix product for each of the (m + r - 1)^2 elements, a Winograd *point*. A block takes some tiles
 through all three steps, so few that what is between the steps stays in the second cache, and while it multiplies has
 the memory fetched that comes next. The gradient for the input is the same convolution with turned kernels; that for the
-weights is in `winograd_weight`.
+weights is in `winograd_weight`. Where products of bfloat16 will do, two numbers of a sum share a word, see
+`simd_bfloat16`: neighbouring channels here, tiles there.
 
 Sources: Lavin and Gray, "Fast algorithms for convolutional neural networks", 2016; Barabasz et al., "Error analysis and
 improving the accuracy of Winograd convolution", 2020, for the points.
@@ -61,14 +62,14 @@ def matrices(m, r):
 class Turn:
     """From w (K, C, r, r) to the filters of F(m, r), F G F^T, as (points, panels, rows, panel); `backward` those of the
     gradient for the input, whose kernels are turned by half a circle. One vector is left free after each point, since
-    at a power of two all points would share cache lines."""
+    at a power of two all points would share cache lines. If `paired`, two rows make one of words."""
 
-    def __init__(self, w_shape, dtype, m, backward=False):
+    def __init__(self, w_shape, dtype, m, backward=False, paired=False):
         layout, r, lanes = packing.Layout(w_shape, dtype, 1, backward), w_shape[2], simd.width(dtype)
-        points, point = (m + r - 1) ** 2, layout.numbers + lanes
-        self.numbers, self.spare = points * point, (layout.size + lanes + points) * lanes
+        points, point = (m + r - 1) ** 2, layout.numbers // (1 + paired) + lanes
+        self.numbers, self.spare = points * point, (layout.size + lanes + 2 * points) * lanes
         self.shape = layout.shape(point, backward)
-        self.launch = Launch(_filter_kernel(m, r), layout.blocks, self.numbers)
+        self.launch = Launch(_filter_kernel(m, r, paired), layout.blocks, self.numbers)
 
     def __call__(self, w):
         turned = empty(self.numbers, w.dtype)
@@ -77,14 +78,15 @@ class Turn:
 
 
 class Convolution:
-    """A stride-1 convolution of images `source` (H, W, C) to images `target` (P, Q, K) in the form F(m, r)."""
+    """A stride-1 convolution of images `source` (H, W, C) to images `target` (P, Q, K) in the form F(m, r),
+    `paired` for products of bfloat16, which want C even."""
 
-    def __init__(self, m, r, batch, source, target, padding, dtype):
+    def __init__(self, m, r, batch, source, target, padding, dtype, paired=False):
         (h, w, c), (p, q, k) = source, target
         n, lanes = m + r - 1, simd.width(dtype)
-        tiles_, panel = simd.tiles_for(k, dtype), packing.panel_width(k, dtype)
+        tiles_, panel = simd.tiles_for(k, dtype, paired), packing.panel_width(k, dtype)
         channels, outputs = -(-c // lanes) * lanes, -(-k // panel) * panel
-        wide = max(channels, outputs)
+        wide = max(-(-c // (lanes * tiles_.word)) * lanes, outputs)
         tiles = batch * -(-p // m) * -(-q // m)
         most = min(_BLOCK_BYTES // (n * n * wide * dtype.itemsize), _MOST_TILES)
         count = max(1, most // tiles_.rows) * tiles_.rows
@@ -111,15 +113,15 @@ class Convolution:
 
 
 @functools.cache
-def _filter_kernel(m, r):
-    n = m + r - 1
+def _filter_kernel(m, r, paired):
+    n, word = m + r - 1, 1 + paired
     transform = simd.make_transform(matrices(m, r)[1])
 
     def turn_filters(block, slot, w, turned, memory, shape):
         """F G F^T for some rows of one panel."""
         panel, panels, parts, rows, columns, row_stride, column_stride, size, point, backward = shape[:10]
         number, lanes = block // parts, simd.lanes(w)
-        spare = slot * (size + lanes + n * n) * lanes
+        spare = slot * (size + lanes + 2 * n * n) * lanes
         points = spare + (size + lanes) * lanes
         corner, step = (spare + (size - 1) * lanes, -lanes) if backward else (spare, lanes)
         for j in range(0, panel, lanes):
@@ -127,23 +129,29 @@ def _filter_kernel(m, r):
             start, count = min(left, columns - 1) * column_stride, max(columns - left, 1)
             for row in range(block % parts * packing.ROWS, min((block % parts + 1) * packing.ROWS, rows)):
                 packing.turn_kernels(w, start + row * row_stride, column_stride, count, size, memory, spare)
-                to = (number * rows + row) * panel + j
-                if panel >= lanes:
+                to = (number * rows + row) // word * panel + j
+                if panel >= lanes and not paired:
                     transform(memory, corner, r * step, step, turned, to, n * point, point)
-                else:
-                    transform(memory, corner, r * step, step, memory, points, n * lanes, lanes)
-                    for i in range(n * n):
-                        simd.store_part(turned, to + i * point, simd.load(memory, points + i * lanes), panel)
+                    continue
+                second = row % word
+                transform(memory, corner, r * step, step, memory, points + second * n * n * lanes, n * lanes, lanes)
+                if second == word - 1:
+                    for i in range(points, points + n * n * lanes, lanes):
+                        v = simd.load(memory, i)
+                        if paired:
+                            v = simd.pair(v, simd.load(memory, i + n * n * lanes))
+                        simd.store_part(turned, to + (i - points) // lanes * point, v, panel - j)
 
-    turn_filters.__qualname__ = f"filters_{m}_{r}"
+    turn_filters.__qualname__ = f"filters_{m}_{r}_{word}"
     return jit(turn_filters)
 
 
 @functools.cache
 def _convolve_kernel(m, r, tiles):
     at, _, bt = matrices(m, r)
-    n, halves = m + r - 1, tiles.halves
-    spread = patches.make_spread(n, simd.make_transform_gathered(bt))
+    n, halves, word = m + r - 1, tiles.halves, tiles.word
+    make_transform = simd.make_transform_gathered if word == 1 else simd.make_transform_halved
+    spread = patches.make_spread(n, make_transform(bt), word)
     multiply = _make_multiply(tiles)
     gather_tile = _make_gather_tile(m, n, at)
 
@@ -155,28 +163,28 @@ def _convolve_kernel(m, r, tiles):
         """
         batch, h, w, c, p, q, k, above, left, count, wide, parts, _, adding, masked = shape[:15]
         lanes, panel = simd.lanes(x), halves * simd.lanes(x) // 2
-        panels, channels = (k + panel - 1) // panel, (c + lanes - 1) // lanes * lanes
+        panels, channels, words = (k + panel - 1) // panel, (c + lanes - 1) // lanes * lanes, c // word
         down, across = (p + m - 1) // m, (q + m - 1) // m
         from_panel, to_panel = block % parts * panels // parts, (block % parts + 1) * panels // parts
         first, tiles = block // parts * count, batch * down * across
         now = min(count, tiles - first)
         # From point to point one vector more than the tiles fill, see `Turn`.
-        point_size, filters_point = count * wide + lanes, panels * c * panel + lanes
+        point_size, filters_point = count * wide + lanes, panels * words * panel + lanes
         start = slot * ((n * n + 1) * point_size + n * n * channels + m * m * lanes)
         spare = start + (n * n + 1) * point_size
         image, row, column = patches.place(first, down, across)
         for t in range(now):
             spread(x, image, row * m - above, column * m - left, h, w, c, channels, table,
                    table[row] + table[down + column], table[down + across], zeros, memory, spare,
-                   memory, start + point_size + t * lanes, n * point_size, point_size, lanes, count * lanes)
+                   memory, start + point_size + t * lanes, n * point_size, point_size, word * lanes, count * lanes)
             image, row, column = patches.following(image, row, column, down, across)
         fetch = slot * _STATE
         _start_fetching(state, fetch, first, now, n * n * (to_panel - from_panel), m, n, shape)
         for point in range(n * n):
             to = start + point * point_size
             for j in range(from_panel, to_panel):
-                multiply(memory, to + point_size, count * lanes, c, filters, point * filters_point + j * c * panel,
-                         to + j * count * panel, now)
+                multiply(memory, to + point_size, count * lanes, words, filters,
+                         point * filters_point + j * words * panel, to + j * count * panel, now)
                 patches.fetch_portion(state, fetch, x, c)
                 patches.fetch_portion(state, fetch + 3, y, k)
                 if adding:
@@ -190,7 +198,7 @@ def _convolve_kernel(m, r, tiles):
                         column * m, from_panel * panel, min(to_panel * panel, k), panel, shape)
             image, row, column = patches.following(image, row, column, down, across)
 
-    winograd.__qualname__ = f"winograd_{m}_{r}_{halves}"
+    winograd.__qualname__ = f"winograd_{m}_{r}_{halves}_{word}"
     return jit(winograd)
 
 

@@ -28,25 +28,25 @@ _PARTS, _TILES_OF_PART, _SUMS_BYTES = 16, 64, 5 << 20
 _FEWER_PARTS, _MANY_TILES = 8, 256
 # Otherwise: bytes of transforms that are held at a time, and tiles that a block transforms.
 _HELD_BYTES = 24 << 20
-_TILES_OF_BLOCK = 16
+_TILES_OF_BLOCK = 16    # even, since tiles may go in pairs
 # Integers that a block keeps: a run for the register tile, and what of x and dy is still to be fetched.
 _STATE = 9
 
 
 class WeightGradient:
     """The gradient for the weights (K, C, r, r) from images `source` (H, W, C) and gradients `target` (P, Q, K), all
-    worked out but the numbers."""
+    worked out but the numbers; `paired` for products of bfloat16."""
 
-    def __init__(self, m, r, batch, source, target, padding, dtype):
+    def __init__(self, m, r, batch, source, target, padding, dtype, paired=False):
         (h, w, c), (p, q, k) = source, target
         n, lanes = m + r - 1, simd.width(dtype)
-        tiles_, panel = simd.tiles_for(k, dtype), packing.panel_width(k, dtype)
+        tiles_, panel = simd.tiles_for(k, dtype, paired), packing.panel_width(k, dtype)
         depth = tiles_.depth_rows
         rows, wide = -(-c // depth) * depth, -(-k // panel) * panel
         channels = -(-rows // lanes) * lanes
         down, across = -(-p // m), -(-q // m)
         tiles = batch * down * across
-        sums, per_tile = n * n * (rows * wide + lanes), n * n * (channels + wide)
+        sums, per_tile = n * n * (rows * wide + lanes), n * n * (channels + wide) // tiles_.word
         chunk = (_BLOCK_BYTES // dtype.itemsize - sums) // per_tile
         self.fused = chunk >= _FEWEST_TILES
         if self.fused:
@@ -57,13 +57,15 @@ class WeightGradient:
                    _SUMS_BYTES // (sums * dtype.itemsize))
         parts = max(1, most) if self.fused else 1
         chunk = min(chunk, -(-tiles // parts))
-        self.held = n * n * (chunk * channels + lanes), n * n * (chunk * wide + lanes)
+        chunk += -chunk % tiles_.word
+        words = chunk // tiles_.word
+        self.held = n * n * (words * channels + lanes), n * n * (words * wide + lanes)
         self.work, self.sums, self.parts, self.wide = tiles * n * n * c * k, sums, parts, wide
         self.memory, self.spare = max(n * n * channels, m * m * wide), (n * n + r * r) * lanes
         self.offsets, self.zeros = np.arange(depth), np.zeros(lanes, dtype)
         self.tables = (patches.tables(m, n, *padding, *source, channels, down, across),
                        patches.tables(m, m, 0, 0, *target, wide, down, across))
-        shape = [batch, h, w, c, p, q, k, *padding, chunk, channels, rows, wide, parts]
+        shape = [batch, h, w, c, p, q, k, *padding, words, channels, rows, wide, parts]
         self.size, self.shape = (k, c, r, r), np.array(shape)
         kernels = _gradient_kernels(m, r, tiles_)
         chunks = [(first, min(chunk, tiles - first)) for first in range(0, tiles, chunk)]
@@ -94,80 +96,112 @@ class WeightGradient:
 @functools.cache
 def _gradient_kernels(m, r, tiles):
     """The kernels by name, for one F(m, r) and one width of panels."""
-    n, halves = m + r - 1, tiles.halves
-    transform, add_point = _make_transform_tiles(m, r, halves), _make_add_point(n, tiles)
-    kernels = {"gradient": _make_gradient(m, n, transform, add_point),
-               "spread": _make_spread(m, n, transform, halves), "accumulate": _make_accumulate(m, n, add_point)}
+    n, word = m + r - 1, tiles.word
+    transform, add_point = _make_transform_tiles(m, r, tiles), _make_add_point(n, tiles)
+    kernels = {"gradient": _make_gradient(m, n, word, transform, add_point),
+               "spread": _make_spread(m, n, tiles, transform), "accumulate": _make_accumulate(m, n, add_point)}
     for name, kernel in kernels.items():
-        kernel.__qualname__ = f"{name}_{m}_{r}_{halves}"
+        kernel.__qualname__ = f"{name}_{m}_{r}_{tiles.halves}_{word}"
     return {name: jit(kernel) for name, kernel in kernels.items()}
 
 
-def _make_transform_tiles(m, r, halves):
-    n = m + r - 1
+def _make_transform_tiles(m, r, tiles):
+    n, halves, word = m + r - 1, tiles.halves, tiles.word
     at, _, bt = matrices(m, r)
-    spread_x = patches.make_spread(n, simd.make_transform_gathered(bt))
-    spread_dy = patches.make_spread(m, simd.make_transform_gathered(at.T))
+
+    def make_put(make_transform):
+        spread_x, spread_dy = patches.make_spread(n, make_transform(bt)), patches.make_spread(m, make_transform(at.T))
+
+        @inlined
+        def put(x, dy, image, row, column, to_x, x0, to_dy, dy0, memory, spare, zeros, table_x, table_dy, shape):
+            """Transform a tile of x and one of dy."""
+            h, w, c, p, q, k, above, left, room, channels, _, wide = shape[1:13]
+            lanes, panel = simd.lanes(x), halves * simd.lanes(x) // 2
+            x_point, dy_point = room * channels + lanes, room * wide + lanes
+            down, across = (p + m - 1) // m, (q + m - 1) // m
+            spread_x(x, image, row * m - above, column * m - left, h, w, c, channels, table_x,
+                     table_x[row] + table_x[down + column], table_x[down + across], zeros, memory, spare,
+                     to_x, x0, n * x_point, x_point, channels, 0)
+            spread_dy(dy, image, row * m, column * m, p, q, k, wide, table_dy,
+                      table_dy[row] + table_dy[down + column], table_dy[down + across], zeros, memory, spare,
+                      to_dy, dy0, n * dy_point, dy_point, panel, room * panel)
+
+        return put
+
+    put, put_second = make_put(simd.make_transform_gathered), make_put(simd.make_transform_paired)
 
     @inlined
-    def transform_tiles(x, dy, first, now, to_x, x0, to_dy, dy0, memory, spare, zeros, table_x, table_dy,
-                        shape):
-        """Put `now` tiles of x into (points, tiles, channels) and those of dy into (points, panels, tiles, panel)."""
-        h, w, c, p, q, k, above, left, chunk, channels, _, wide = shape[1:13]
+    def transform_tiles(x, dy, first, now, to_x, x0, to_dy, dy0, memory, spare, zeros, table_x, table_dy, shape):
+        """Put `now` tiles of x into (points, words, channels) and those of dy into (points, panels, words, panel)."""
+        p, q, room, channels, wide = shape[4], shape[5], shape[9], shape[10], shape[12]
         lanes, panel = simd.lanes(x), halves * simd.lanes(x) // 2
-        x_point, dy_point = chunk * channels + lanes, chunk * wide + lanes
         down, across = (p + m - 1) // m, (q + m - 1) // m
         image, row, column = patches.place(first, down, across)
         for t in range(now):
-            spread_x(x, image, row * m - above, column * m - left, h, w, c, channels, table_x,
-                     table_x[row] + table_x[down + column], table_x[down + across], zeros, memory, spare,
-                     to_x, x0 + t * channels, n * x_point, x_point, channels, 0)
-            spread_dy(dy, image, row * m, column * m, p, q, k, wide, table_dy,
-                      table_dy[row] + table_dy[down + column], table_dy[down + across], zeros, memory, spare,
-                      to_dy, dy0 + t * panel, n * dy_point, dy_point, panel, chunk * panel)
+            here_x, here_dy = x0 + t // word * channels, dy0 + t // word * panel
+            if t % word:
+                put_second(x, dy, image, row, column, to_x, here_x, to_dy, here_dy, memory, spare, zeros, table_x,
+                           table_dy, shape)
+            else:
+                put(x, dy, image, row, column, to_x, here_x, to_dy, here_dy, memory, spare, zeros, table_x, table_dy,
+                    shape)
             image, row, column = patches.following(image, row, column, down, across)
+        if now % word:
+            for point in range(n * n):
+                _pair_with_zeros(to_x, x0 + now // word * channels + point * (room * channels + lanes), channels)
+                for j in range(0, wide, panel):
+                    _pair_with_zeros(to_dy, dy0 + now // word * panel + j * room + point * (room * wide + lanes), panel)
 
     return transform_tiles
 
 
+@inlined
+def _pair_with_zeros(x, start, count):
+    """Make words of the last tile alone."""
+    for i in range(start, start + count, simd.lanes(x)):
+        simd.store(x, i, simd.pair(simd.load(x, i), simd.full(x, 0)))
+
+
 def _make_add_point(n, tiles):
-    tile, halves = tiles.tile_adjacent, tiles.halves
+    tile, halves, word = tiles.tile_adjacent, tiles.halves, tiles.word
 
     @inlined
     def add_point(point, to_x, x0, to_dy, dy0, now, products, start, db, db0, offsets, state, run, shape):
         """Add one point's products over `now` tiles to its sums; the point that sums a tile's dy gives the bias its
         own."""
-        chunk, channels, rows, wide = shape[9:13]
+        room, channels, rows, wide = shape[9:13]
         lanes, panel = simd.lanes(to_x), halves * simd.lanes(to_x) // 2
-        state[run + 1], state[run + 2] = 0, now
+        words = (now + word - 1) // word
+        state[run + 1], state[run + 2] = 0, words
         for j in range(0, wide, panel):
-            columns = dy0 + j * chunk
+            columns = dy0 + j * room
             for row in range(0, rows, offsets.size):
                 state[run] = x0 + row
                 tile(to_x, offsets, 0, channels, to_dy, columns, state, run, 1, products, start + row * wide + j, wide)
             if point == n + 1:
                 for i in range(0, panel, lanes):
                     total = simd.load(db, db0 + j + i)
-                    for t in range(now):
-                        total = total + simd.load(to_dy, columns + t * panel + i)
+                    for t in range(words):
+                        v = simd.load(to_dy, columns + t * panel + i)
+                        total = total + (v if word == 1 else simd.low(v) + simd.high(v))
                     simd.store(db, db0 + j + i, total)
 
     return add_point
 
 
-def _make_gradient(m, n, transform, add_point):
+def _make_gradient(m, n, word, transform, add_point):
     def gradient(block, slot, x, dy, to_x, to_dy, memory, products, db, offsets, state, zeros, table_x, table_dy,
                  shape):
         """Both steps for one share of the tiles; between the products, what the next tiles read is fetched."""
-        batch, h, w, c, p, q, k, above, _, chunk, channels, rows, wide, parts, _, tiles = shape[:16]
-        x_point, dy_point = chunk * channels + simd.lanes(x), chunk * wide + simd.lanes(x)
+        batch, h, w, c, p, q, k, above, _, room, channels, rows, wide, parts, _, tiles = shape[:16]
+        x_point, dy_point = room * channels + simd.lanes(x), room * wide + simd.lanes(x)
         x0, dy0, spare = slot * n * n * x_point, slot * n * n * dy_point, slot * max(n * n * channels, m * m * wide)
         down, across, at = (p + m - 1) // m, (q + m - 1) // m, slot * _STATE
         sums = rows * wide + simd.lanes(x)
         start = block * n * n * sums
         spans.clear(products, start, start + n * n * sums)
         spans.clear(db, block * wide, (block + 1) * wide)
-        last = (block + 1) * tiles // parts
+        chunk, last = room * word, (block + 1) * tiles // parts
         for first in range(block * tiles // parts, last, chunk):
             now = min(chunk, last - first)
             transform(x, dy, first, now, to_x, x0, to_dy, dy0, memory, spare, zeros, table_x, table_dy, shape)
@@ -185,14 +219,16 @@ def _make_gradient(m, n, transform, add_point):
     return gradient
 
 
-def _make_spread(m, n, transform, halves):
+def _make_spread(m, n, tiles, transform):
+    halves, word = tiles.halves, tiles.word
+
     def spread(block, slot, x, dy, to_x, to_dy, memory, zeros, table_x, table_dy, shape):
         """Transform some of the tiles that are held."""
         channels, _, wide, _, first, now = shape[10:16]
         spare, panel = slot * max(n * n * channels, m * m * wide), halves * simd.lanes(x) // 2
         start = block * _TILES_OF_BLOCK
-        transform(x, dy, first + start, min(_TILES_OF_BLOCK, now - start), to_x, start * channels, to_dy,
-                  start * panel, memory, spare, zeros, table_x, table_dy, shape)
+        transform(x, dy, first + start, min(_TILES_OF_BLOCK, now - start), to_x, start // word * channels, to_dy,
+                  start // word * panel, memory, spare, zeros, table_x, table_dy, shape)
 
     return spread
 
@@ -200,14 +236,14 @@ def _make_spread(m, n, transform, halves):
 def _make_accumulate(m, n, add_point):
     def accumulate(block, slot, to_x, to_dy, products, db, offsets, state, shape):
         """Add the products of point `block` over all tiles that are held."""
-        chunk, channels, rows, wide, _, first, now = shape[9:16]
+        room, channels, rows, wide, _, first, now = shape[9:16]
         lanes = simd.lanes(to_x)
         start = block * (rows * wide + lanes)
         if first == 0:
             spans.clear(products, start, start + rows * wide)
             if block == n + 1:  # the point that add_point sums dy from
                 spans.clear(db, 0, wide)
-        add_point(block, to_x, block * (chunk * channels + lanes), to_dy, block * (chunk * wide + lanes), now, products,
+        add_point(block, to_x, block * (room * channels + lanes), to_dy, block * (room * wide + lanes), now, products,
                   start, db, 0, offsets, state, slot * _STATE, shape)
 
     return accumulate

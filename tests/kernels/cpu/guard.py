@@ -19,7 +19,7 @@ import numba
 import numpy as np
 
 from fastnet.data import DataLoader
-from fastnet.kernels import load
+from fastnet.kernels import bfloat16_products, load
 from fastnet.kernels.cpu import array
 from tests.kernels import cases
 from tests.kernels.test_backends import outcome
@@ -104,6 +104,7 @@ def guarded():
 
 CONVOLUTIONS = [  # sizes that leave something over: of a vector, a panel, a tile of points, a block, a Winograd tile
     cases.conv("winograd-4", (3, 17, 33, 9), (35, 17, 3, 3), padding=(1, 1, 1, 1), relu=True),
+    cases.conv("winograd-pairs", (3, 18, 33, 9), (34, 18, 3, 3), padding=(1, 1, 1, 1), relu=True),
     cases.conv("winograd-2", (2, 16, 6, 6), (16, 16, 3, 3), padding=(1, 1, 1, 1)),
     cases.conv("winograd-5x5", (2, 19, 11, 13), (33, 19, 5, 5), padding=(2, 1, 0, 2)),
     cases.conv("direct", (5, 33, 9, 7), (49, 33, 3, 2), padding=(0, 2, 1, 1)),
@@ -177,6 +178,9 @@ if __name__ == "__main__":
     numba.set_num_threads(1)
     for case in CONVOLUTIONS + OTHERS + cases.CASES:
         run(case, "float32")
+    with bfloat16_products():
+        for case in CONVOLUTIONS[:4]:
+            run(case, "float32")
     for case in cases.CASES:
         run(case, "float64")
     for size in (1, 15, 17, 16_383, 16_385, 40_001):
@@ -184,6 +188,8 @@ if __name__ == "__main__":
     update(17, "float64")
     read_loader()
     numba.set_num_threads(threads)   # scratch memory has a part for each thread
+    with bfloat16_products():
+        run(CONVOLUTIONS[1], "float32")
     for case in CONVOLUTIONS + OTHERS[:3]:
         if case.name in ("winograd-4", "direct", "few-channels", "depthwise", "many"):
             run(case, "float32")

@@ -9,7 +9,7 @@ import json
 
 import numpy as np
 
-from fastnet.kernels import load
+from fastnet.kernels import bfloat16_products, load
 from fastnet.kernels.cpu import _jit, simd
 from tests.kernels import cases
 from tests.kernels.judge import assert_close, assert_same
@@ -46,4 +46,9 @@ if __name__ == "__main__":
                 assert_same(ours, theirs)
             else:
                 assert_close(np.float32(ours), np.float32(theirs))
+    pairs = cases.conv("pairs", (3, 18, 6, 6), (33, 18, 3, 3), padding=(1, 1, 1, 1))
+    with bfloat16_products():
+        found = outcome(load("cpu"), pairs, cases.reals, "float32")
+    for ours, theirs in zip(found, outcome(load("naive"), pairs, cases.reals, "float32"), strict=True):
+        assert 0 < np.linalg.norm(ours - theirs) < 0.04 * np.linalg.norm(theirs)
     print(json.dumps([simd.HOST, simd.width("float32"), wide, len(CASES)]))

@@ -7,10 +7,11 @@ import sys
 import pytest
 from numba import config
 
-# Winograd and direct convolutions, strided and with few channels, batch norm, dropout, and all of the augmentation.
+# Winograd and direct convolutions, of bfloat16 too, strided and with few channels, batch norm, dropout, and all of the
+# augmentation.
 # A run for each number of threads that is named, after each other in one process.
 SCRIPT = """
-import hashlib, json, sys
+import contextlib, hashlib, json, sys
 import numba, numpy as np
 import fastnet
 from fastnet import (SGD, Adam, AdaptiveAvgPool2d, BatchNorm2d, Conv2d, CrossEntropyLoss, Dropout, Flatten, Linear,
@@ -24,7 +25,11 @@ images, labels = rng.integers(0, 256, (96, 3, 16, 16), np.uint8), rng.integers(0
 launches, in_parallel = [], _jit.in_parallel
 _jit.in_parallel = lambda *args: launches.append(1) or in_parallel(*args)
 
-def weights(threads, make, p=0.2):
+def weights(threads, make, p=0.2, precision=contextlib.nullcontext):
+    with precision():
+        return _weights(threads, make, p)
+
+def _weights(threads, make, p):
     numba.set_num_threads(threads)
     fastnet.manual_seed(0)
     dropout = [Dropout(p)] if p else []  # without it the steps are replayed
@@ -47,7 +52,8 @@ def weights(threads, make, p=0.2):
 makers = [lambda p: Adam(p, lr=1e-2, weight_decay=1e-4), lambda p: SGD(p, lr=0.05, momentum=0.9, nesterov=True),
           lambda p: SGD(p, lr=0.05, momentum=0.9, nesterov=True, max_norm=0.5)]
 runs = [[weights(threads, *how) for threads in map(int, sys.argv[1].split())]
-        for how in [*((make,) for make in makers), (makers[0], 0)]]
+        for how in [*((make,) for make in makers), (makers[0], 0),
+                    *((makers[0], p, fastnet.bfloat16_products) for p in (0, 0.2))]]
 print(json.dumps([runs, len(launches)]))
 """
 
@@ -62,7 +68,7 @@ def digests(threads, available):
 @pytest.mark.skipif(config.DISABLE_JIT, reason="there is one thread, and it takes long")
 def test_weights_do_not_depend_on_threads_or_runs():
     runs, parallel = digests("1 2 3 4 4", available=4)
-    assert [len(set(run)) for run in runs] == [1, 1, 1, 1]
-    assert len({run[0] for run in runs}) == 4
+    assert [len(set(run)) for run in runs] == [1, 1, 1, 1, 1, 1]
+    assert len({run[0] for run in runs}) == 6
     assert parallel > 100   # it was no serial run in disguise
     assert digests("3", available=3)[0] == [run[:1] for run in runs]

@@ -44,7 +44,25 @@ def test_operations_on_another_host(host, expected):
 def test_width_follows_what_numba_is_told(monkeypatch, name, features, expected):
     monkeypatch.setattr(config, "CPU_NAME", name)
     monkeypatch.setattr(config, "CPU_FEATURES", features)
-    assert simd._host() == expected
+    assert simd._host()[0] == expected
+
+
+PAIRS = {"avx512f": True, "avx512vl": True, "avx512bf16": True, "avx2": True, "fma": True}
+
+
+@INTEL
+@pytest.mark.parametrize("name, features, host, expected", [
+    (None, None, PAIRS, True), (None, None, PAIRS | {"avx512bf16": False}, False), (None, "-avx512vl", PAIRS, False),
+    (None, "-avx512f", PAIRS, False), ("znver4", "", {}, True), ("znver4", None, PAIRS, True),
+    ("znver4", None, PAIRS | {"avx512bf16": False}, False),  # Numba compiles for the host's features then
+    ("znver4", "-avx512bf16", PAIRS, False), ("haswell", None, PAIRS, False), ("skylake-avx512", "", PAIRS, False),
+    ("skylake-avx512", "+avx512bf16,+avx512vl", {}, True)])
+def test_instructions_for_bfloat16_must_be_there(monkeypatch, name, features, host, expected):
+    monkeypatch.setattr(llvmlite.binding, "get_host_cpu_features", lambda: host)
+    monkeypatch.setattr(config, "CPU_NAME", name)
+    monkeypatch.setattr(config, "CPU_FEATURES", features)
+    monkeypatch.setattr(llvmlite.binding, "get_host_cpu_name", lambda: "skylake")
+    assert simd._host()[1] == expected
 
 
 @INTEL
@@ -60,7 +78,7 @@ def test_width_follows_the_host(monkeypatch, features, expected):
     found = []
     for given in (None, "-avx512f", "-avx512f,-avx2"):
         monkeypatch.setattr(config, "CPU_FEATURES", given)
-        found.append(simd._host())
+        found.append(simd._host()[0])
     assert found == expected
 
 
@@ -68,4 +86,4 @@ def test_width_follows_the_host(monkeypatch, features, expected):
                                               ("ppc64le-unknown-linux-gnu", "plain")])
 def test_width_on_other_architectures(monkeypatch, triple, expected):
     monkeypatch.setattr(llvmlite.binding, "get_process_triple", lambda: triple)
-    assert simd._host() == expected
+    assert simd._host()[0] == expected

@@ -10,6 +10,7 @@ pytestmark = pytest.mark.skipif(config.DISABLE_JIT, reason="without the compiler
 simd_python.configure(simd.VECTOR_BYTES)
 DTYPES = ["float32", "float64"]
 TILES = [pytest.param(getattr(simd, name), id=name) for name in ("HALF", "NARROW", "WIDE")]
+PAIRS = [pytest.param(getattr(simd, name), id=name) for name in ("HALF_PAIRS", "NARROW_PAIRS", "WIDE_PAIRS")]
 CANARY = 77.0
 
 
@@ -122,6 +123,34 @@ def test_exp(dtype, lowest, highest):
     np.testing.assert_array_max_ulp(ours[1:], theirs[1:], 2)
 
 
+def words(s):
+    def program(x, out):
+        n = s.lanes(x)
+        for i in range(0, x.size - n, n):
+            s.store(out, i, s.pair(s.load(x, i), s.load(x, i + n)))
+            s.store(out, x.size + i, s.low(s.load(out, i)))
+            s.store(out, 2 * x.size + i, s.high(s.load(out, i)))
+    return program
+
+
+def test_words_of_two_numbers():
+    """Every upper half that is no denormal number, which the host may take for zero, with lower halves that round up,
+    down and to even; NaN stays NaN."""
+    upper = np.arange(1 << 16, dtype=np.uint32) << 16
+    bits = np.concatenate([upper | lower for lower in (0, 1, 0x7FFF, 0x8000, 0x8001, 0xFFFF)])
+    x = bits.view(np.float32)
+    x = x[(np.abs(x) >= np.finfo(np.float32).tiny) | (bits << 1 == 0) | np.isnan(x)]
+    x = np.append(x[: x.size // 256 * 256], np.zeros(simd.width("float32"), np.float32))
+    (_, ours), (_, theirs) = both(words, x, np.zeros(3 * x.size, np.float32))
+    for start in (x.size, 2 * x.size):  # the words themselves may hold NaN of any kind
+        np.testing.assert_array_equal(ours[start: start + x.size], theirs[start: start + x.size])
+    finite = np.abs(x) < 3.38e38
+    finite[-simd.width("float32"):] = False
+    rounded = theirs[x.size: 2 * x.size][finite]
+    assert finite.sum() > 300_000
+    assert (np.abs(rounded - x[finite]) <= np.abs(x[finite]) / 256).all()
+
+
 def turns(s):
     def program(x, y, m, n, row):
         s.turn(x, 1, row, m, n, y, 2, s.lanes(x) + 1)
@@ -220,7 +249,7 @@ def test_tile(tiles, dtype):
 
 def plain_program(tiles, rows, compiled):
     def make(s):
-        tile = s.make_tile_plain(rows, tiles.halves) if s is simd_python else compiled
+        tile = s.make_tile_plain(rows, tiles.halves, tiles.word == 2) if s is simd_python else compiled
 
         def program(a, b, c, given):
             a0, a_next, length, b0, c0 = given
@@ -229,8 +258,20 @@ def plain_program(tiles, rows, compiled):
     return make
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("tiles", TILES)
+def paired_cases():
+    """(tiles, dtype), with words for float32 alone."""
+    return [pytest.param(*tiles.values, dtype, id=f"{tiles.id}-{dtype}")
+            for group, dtypes in ((TILES, DTYPES), (PAIRS, ["float32"])) for tiles in group for dtype in dtypes]
+
+
+def entries(tiles, size, dtype, seed):
+    """Whole numbers, or words of two."""
+    if tiles.word == 1:
+        return numbers(size, dtype, seed)
+    return simd_python.pair(numbers(size, dtype, seed), numbers(size, dtype, seed + 100))
+
+
+@pytest.mark.parametrize("tiles, dtype", paired_cases())
 @pytest.mark.parametrize("short", (False, True))
 def test_tile_plain(tiles, short, dtype):
     panel = tiles.halves * simd.width(dtype) // 2
@@ -243,7 +284,8 @@ def test_tile_plain(tiles, short, dtype):
         a0, b0, c0, more = (int(number) for number in rng.integers(0, 9, 4))
         a_next, columns = rows * lanes + more, -(-length // lanes)
         given = a0, a_next, length, b0, c0
-        a, b = numbers(a0 + columns * a_next, dtype, length), numbers(b0 + length * panel, dtype, length + 1)
+        a = entries(tiles, a0 + columns * a_next, dtype, length)
+        b = entries(tiles, b0 + length * panel, dtype, length + 1)
         ours, theirs = np.full((2, c0 + rows * panel + 3), CANARY, dtype)
         run(a, b, ours, given)
         make(simd_python)(a, b, theirs, given)
@@ -253,7 +295,8 @@ def test_tile_plain(tiles, short, dtype):
 def runs_program(tiles, adjacent):
     def make(s):
         ready = tiles.tile_adjacent if adjacent else tiles.tile_runs
-        tile = s.make_tile_runs(tiles.depth_rows, tiles.halves, adjacent) if s is simd_python else ready
+        how = tiles.depth_rows, tiles.halves, adjacent, tiles.word == 2
+        tile = s.make_tile_runs(*how) if s is simd_python else ready
 
         def program(a, offsets, b, table, c, given):
             o, step, b0, t, runs, c0, ldc = given
@@ -262,9 +305,9 @@ def runs_program(tiles, adjacent):
     return make
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("adjacent", [False, True])
-@pytest.mark.parametrize("tiles", TILES)
+@pytest.mark.parametrize("tiles, dtype, adjacent", [
+    pytest.param(*case.values, adjacent, id=f"{case.id}-{adjacent}")
+    for case in paired_cases() for adjacent in (False, True) if adjacent or case.values[0].word == 1])
 def test_tile_runs(tiles, adjacent, dtype):
     """Any number of runs, of any length, none included; offsets may be negative as long as the sum is not."""
     rows, panel = tiles.depth_rows, tiles.halves * simd.width(dtype) // 2
@@ -276,7 +319,7 @@ def test_tile_runs(tiles, adjacent, dtype):
         offsets = np.arange(o + rows) - 20 if adjacent else rng.integers(-20, 20, o + rows)
         listed = rng.integers((20, 0, 0), (40, 30, 6), (runs, 3))
         table = np.append(np.zeros(t, np.int64), listed)
-        a, b = numbers(60 + 6 * step, dtype, trial), numbers(b0 + 30 + 6 * panel, dtype, trial + 1)
+        a, b = entries(tiles, 60 + 6 * step, dtype, trial), entries(tiles, b0 + 30 + 6 * panel, dtype, trial + 1)
         ours, theirs = np.tile(numbers(c0 + rows * ldc, dtype, trial + 2), (2, 1))
         given = o, step, b0, t, runs, c0, ldc
         run(a, offsets, b, table, ours, given)
@@ -319,3 +362,27 @@ def test_transforms(name, dtype):
     table = np.append(0, np.random.default_rng(2).integers(-1, 7 * 6, size * size) * n)
     table[table < 0] = -1  # there the vector is the first of another array
     assert_equal(both(transforms(MATRICES[name]), x, bias, table, add, mask, room, room, room, n))
+
+
+def pairing_transforms(matrix):
+    def make(s):
+        halved, paired = s.make_transform_halved(matrix), s.make_transform_paired(matrix)
+
+        def program(x, zeros, table, y, z, n):
+            halved(x, 2, table, 1, zeros, y, 3, n * 9, n)
+            paired(x, 2, table, 1, zeros, z, 3, n * 9, n)
+        return program
+    return make
+
+
+@pytest.mark.parametrize("name", MATRICES)
+def test_transforms_into_words(name):
+    """Whole numbers as above; what a number is paired with is there before."""
+    n, size = simd.width("float32"), MATRICES[name].shape[1]
+    x, zeros = numbers(2 + 7 * 7 * n, "float32"), numbers(n, "float32", 1)
+    table = np.append(0, np.random.default_rng(2).integers(-1, 7 * 6, size * size) * n)
+    table[table < 0] = -1
+    room = n * 80
+    outcomes = both(pairing_transforms(MATRICES[name]), x, zeros, table, np.full(room, CANARY, "float32"),
+                    numbers(room, "float32", 3), n)
+    assert_equal([[array.view(np.uint32) for array in arrays[3:]] for arrays in outcomes])

@@ -1,0 +1,145 @@
+"""bfloat16_products(): what is computed that way, how far it rounds, and that nothing else changes."""
+import threading
+
+import numpy as np
+import pytest
+
+from fastnet import Adam, Conv2d, CrossEntropyLoss, Flatten, Linear, MaxPool2d, ReLU, Sequential, manual_seed
+from fastnet.kernels import bfloat16_products, exact, load, naive
+from tests.kernels.test_winograd import SHAPES, operands, passes, way
+
+cpu = load("cpu")
+DIRECTIONS = ("forward", "backward_input", "backward_weight")
+ONE_AROUND = (1, 1, 1, 1)
+GEOMETRY = (1, 1), ONE_AROUND, (1, 1), 1
+
+
+def summed(direction, c, k):
+    """How many numbers a sum runs over, tiles not counted; those of a weight's gradient may be any number."""
+    return {"forward": c, "backward_input": k, "backward_weight": 0}[direction]
+
+
+@pytest.mark.parametrize("shape, kernel, padding", SHAPES)
+def test_every_pass_rounds_as_bfloat16_does(shape, kernel, padding):
+    arrays = operands(shape, kernel, padding)
+    x, w = arrays[:2]
+    paired = [summed(direction, shape[1], kernel[0]) % 2 == 0 for direction in DIRECTIONS]
+    with bfloat16_products():
+        for direction, pairs in zip(DIRECTIONS, paired, strict=True):
+            assert way(x.shape, w.shape, direction, padding=padding).endswith(" of bfloat16") == pairs
+        found = passes(cpu, *arrays, padding)
+    wanted = passes(naive, *[array.astype(np.float64) for array in arrays], padding)
+    pairs_of = dict(zip(("y", "relu", "dx", "masked", "dw", "db"), np.repeat(paired, 2), strict=True))
+    for name, got in found.items():
+        error = np.linalg.norm(got - wanted[name]) / np.linalg.norm(wanted[name])
+        assert (1e-4 < error < 4e-2) if pairs_of[name] else error < 2e-5, f"{name}: {error}"
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_any_shape(seed):
+    rng = np.random.default_rng(seed)
+    shape = tuple(int(n) for n in rng.integers((1, 16, 3, 3), (5, 70, 20, 20)))
+    kernel, padding = (int(rng.integers(16, 70)), 3), tuple(int(n) for n in rng.integers(0, 3, 4))
+    arrays = operands(shape, kernel, padding)
+    wanted = passes(naive, *[array.astype(np.float64) for array in arrays], padding)
+    with bfloat16_products():
+        found = passes(cpu, *arrays, padding)
+    for name, got in found.items():
+        assert np.linalg.norm(got - wanted[name]) < 5e-2 * np.linalg.norm(wanted[name]), name
+
+
+def test_weights_of_few_bits_lose_nothing():
+    """A kernel that copies a pixel, and pixels so far apart that each tile sees one: every product is of numbers with
+    few bits, up to the kernel's thirds, and an error could only be a number in a wrong place."""
+    x = np.zeros((3, 32, 16, 24), np.float32)
+    x[:, :, 1::8, 2::8] = np.random.default_rng(0).integers(1, 8, (3, 32, 2, 3))
+    w = np.zeros((16, 32, 3, 3), np.float32)
+    w[np.arange(16), np.arange(16)[::-1] * 2, 1, 1] = 1
+    with bfloat16_products():
+        y = cpu.conv2d_forward(x, w, None, *GEOMETRY)
+    np.testing.assert_allclose(y, x[:, :32:2][:, ::-1], atol=0.06)
+
+
+def test_epilogues_come_after_the_products():
+    x, w, b, dy = operands((3, 32, 9, 8), (40, 3), ONE_AROUND)
+    with bfloat16_products():
+        y = cpu.conv2d_forward(x, w, b, *GEOMETRY)
+        np.testing.assert_array_equal(cpu.conv2d_forward(x, w, b, *GEOMETRY, relu=True), np.maximum(y, 0))
+        np.testing.assert_array_equal(cpu.conv2d_forward(x, w, b, *GEOMETRY, add=dy), y + dy)
+        dx = cpu.conv2d_backward_input(dy, w, x.shape, *GEOMETRY)
+        np.testing.assert_array_equal(cpu.conv2d_backward_input(dy, w, x.shape, *GEOMETRY, mask=x),
+                                      np.where(x > 0, dx, 0))
+        pooled, index = cpu.conv2d_maxpool_forward(x, w, b, *GEOMETRY)
+    wanted, places = cpu.maxpool2d_forward(y, (2, 2), (2, 2))
+    np.testing.assert_array_equal(pooled, wanted)
+    np.testing.assert_array_equal(index, places)
+
+
+def test_packed_weights_serve_every_precision():
+    x, w, b, _ = operands((2, 32, 9, 8), (40, 3), ONE_AROUND)
+    packed = cpu.conv2d_pack(w, b)
+    plainly = cpu.conv2d_inference(x, packed, *GEOMETRY)
+    with bfloat16_products():
+        rounded = cpu.conv2d_inference(x, packed, *GEOMETRY)
+        np.testing.assert_array_equal(rounded, cpu.conv2d_forward(x, w, b, *GEOMETRY))
+    assert (rounded != plainly).any()
+    np.testing.assert_array_equal(cpu.conv2d_inference(x, packed, *GEOMETRY), plainly)
+
+
+def test_infinities_and_nan_reach_only_the_tiles_that_see_them():
+    for special in (np.nan, np.inf, 3.4e38):  # the last is infinite as bfloat16
+        x, w, b, _ = operands((1, 16, 16, 16), (16, 3), ONE_AROUND)
+        x[0, 3, 0, 0] = special
+        with bfloat16_products():
+            y = cpu.conv2d_forward(x, w, b, *GEOMETRY)
+        assert not np.isfinite(y[0, :, :2, :2]).any() and np.isfinite(y[0, :, 4:, 4:]).all()
+
+
+def test_the_innermost_block_counts_and_only_in_its_thread():
+    shapes, seen = ((2, 16, 8, 8), (16, 16, 3, 3)), []
+    with bfloat16_products():
+        with exact():
+            assert way(*shapes) == "direct"
+        assert way(*shapes) == "Winograd F(4x4, 3x3) of bfloat16"
+        other = threading.Thread(target=lambda: seen.append(way(*shapes)))
+        other.start()
+        other.join()
+        with pytest.raises(ZeroDivisionError), bfloat16_products():
+            raise ZeroDivisionError
+    assert seen == [way(*shapes)] == ["Winograd F(4x4, 3x3)"]
+
+
+@pytest.mark.parametrize("change", [
+    {"dtype": "float64"}, {"stride": (2, 2)}, {"w_shape": (16, 16, 1, 1)}, {"w_shape": (16, 8, 3, 3), "groups": 2}])
+def test_other_convolutions_stay_as_they_are(change):
+    given = {"x_shape": (4, 16, 8, 8), "w_shape": (16, 16, 3, 3)} | change
+    plainly = [way(**given, direction=direction) for direction in DIRECTIONS]
+    with bfloat16_products():
+        assert [way(**given, direction=direction) for direction in DIRECTIONS] == plainly
+
+
+def trained(steps=40):
+    """(loss before, loss after, net) of a small net that learns which of ten pictures it sees, each badly blurred."""
+    manual_seed(0)
+    rng = np.random.default_rng(0)
+    pictures = rng.standard_normal((10, 3, 12, 12)).astype(np.float32)
+    net = Sequential(Conv2d(3, 16, 3, padding=1), ReLU(), Conv2d(16, 24, 3, padding=1), ReLU(), MaxPool2d(2),
+                     Conv2d(24, 32, 3, padding=1), ReLU(), MaxPool2d(2), Flatten(), Linear(288, 10))
+    optimizer, loss, values = Adam(net.parameters(), lr=2e-3), CrossEntropyLoss(), []
+    for _ in range(steps):
+        labels = rng.integers(0, 10, 64)
+        value, dlogits = loss(net.forward(pictures[labels] + rng.standard_normal((64, 3, 12, 12)).astype(np.float32),
+                                          training=True), labels)
+        net.backward(dlogits, need_dx=False)
+        optimizer.step()
+        values.append(value)
+    return values[0], np.mean(values[-5:]), net
+
+
+def test_training_goes_as_with_float32():
+    with bfloat16_products():
+        first, last, net = trained()
+    plain_first, plain_last, plain_net = trained()
+    assert abs(first - plain_first) < 0.03 and first > 2
+    assert last < 0.4 and abs(last - plain_last) < 0.1
+    assert (net[5].weight.value != plain_net[5].weight.value).any()
