@@ -54,16 +54,18 @@ def test_convolutions_start_as_the_identity(example):
 
 def test_shifted_images_are_filled_by_reflection(example):
     image = np.arange(9).reshape(1, 1, 3, 3)
+    assert example.shifted(image, -2, 2)[0, 0].tolist() == [[8, 7, 6], [5, 4, 3], [2, 1, 0]]
     assert example.shifted(image, 0, 0).tolist() == image.tolist()
     assert example.shifted(image, 1, 1)[0, 0].tolist() == [[4, 3, 4], [1, 0, 1], [4, 3, 4]]
     assert example.shifted(image, -1, 0)[0, 0].tolist() == [[3, 4, 5], [6, 7, 8], [3, 4, 5]]
 
 
-def test_six_looks_are_shifted_and_mirrored(example):
+def test_looks_are_shifted_and_mirrored(example):
     images = np.random.default_rng(0).integers(0, 256, (3, 3, 4, 4), np.uint8)
-    looks = example.six_looks(Flatten(), images, np.zeros(3, np.int64), data.Normalize(np.zeros(3), np.ones(3)))
-    expected = [example.shifted(images, step, step) for step in (0, -1, 1)]
-    assert len(looks) == 6
+    looks = example.look(Flatten(), images, np.zeros(3, np.int64), data.Normalize(np.zeros(3), np.ones(3)))
+    assert len(looks) == 26 and example.SHIFTS[0] == (0, 0)
+    assert len(set(example.SHIFTS)) == 13 and set(example.SHIFTS) > {(1, 0), (-1, 1), (-2, 2), (2, 2)}
+    expected = [example.shifted(images, *shift) for shift in example.SHIFTS]
     for look, image in zip(looks[::2], expected, strict=True):
         np.testing.assert_array_equal(look.reshape(images.shape), image)
     for look, image in zip(looks[1::2], expected, strict=True):
