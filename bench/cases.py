@@ -73,7 +73,8 @@ class Case:
         if result.ndim == 0:  # a loss
             return 0.02 if rounded else 1e-4
         if self.op == "step":  # a gradient that came through a net takes another way where a ReLU or a pooling
-            return np.inf if rounded else 0.03  # decides by the last bit; by rounder numbers, many another way
+            # decides by the last bit. Of 8 bits, each library's goes its own way; nothing, or a wrong sign, is 1 off.
+            return 0.95 if rounded else 0.03
         if rounded:
             return 0.06
         return 2e-3 if self.op == "batchnorm_relu" else 1e-4

@@ -1,4 +1,4 @@
-"""As accurate as a quarter of an hour on two cores allows: a net and a recipe made for quick training on CIFAR-10.
+"""As accurate as about a quarter of an hour on two cores allows: a net and a recipe for quick training on CIFAR-10.
 
     python examples/cifar10_fast.py
 
