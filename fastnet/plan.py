@@ -5,6 +5,7 @@ containers, checks every shape before anything is computed, and fuses:
 
 * layer, ReLU: one step, the layer applies the ReLU as it writes its result. So does any layer whose forward accepts
   ``relu=False``, a user's too.
+* BatchNorm2d, SiLU: one step likewise, of any layer whose forward accepts ``silu=False``; its backward undoes it.
 * ReLU, MaxPool2d: the pooling applies the ReLU, to a quarter of the values.
 * Conv2d, MaxPool2d(2), a ReLU between them or not: one step, only the largest of each 2 x 2 pixels is ever written. At
   inference also with a BatchNorm2d between them.
@@ -40,7 +41,7 @@ class Plan:
                 step.masked = following.mask = True
         # Whether the last step can add another array to y before a ReLU, and the first one another to dx before a mask.
         last = self.steps[-1] if self.steps else None
-        self.adds = bool(self.steps) and not last.relu and last.pool is None and accepts(last.run.forward, "add")
+        self.adds = bool(self.steps) and last.plain() and accepts(last.run.forward, "add")
         self.adds_back = bool(self.steps) and all(
             accepts(self.steps[0].run.backward, argument) for argument in ("add", "mask"))
 
@@ -83,12 +84,13 @@ class Plan:
 
 
 class Step:
-    """A layer, or a ConvNorm, with the ReLU and the max-pooling that it absorbs."""
+    """A layer, or a ConvNorm, with the ReLU and the max-pooling, or the SiLU, that it absorbs."""
 
     def __init__(self, run, layers):
         self.run = run          # what is called
         self.layers = layers    # the net's layers that it stands for
         self.relu = False       # whether forward applies a ReLU
+        self.silu = False       # whether forward applies a SiLU
         self.pool = None        # the max-pooling that forward does
         self.masked = False     # whether the next step's backward undoes that ReLU
         self.mask = False       # whether backward undoes the ReLU of the step before
@@ -98,11 +100,17 @@ class Step:
         options = {} if options is None else dict(options)
         if self.relu:
             options["relu"] = True
+        if self.silu:
+            options["silu"] = True
         if self.pool is not None:
             options["pool"] = self.pool
         if self.packs and packed is not None:
             options["packed"] = packed
         return self.run.forward(x, training, **options)
+
+    def plain(self):
+        """Whether its result is what its layer alone would give."""
+        return not self.relu and not self.silu and self.pool is None
 
     def backward(self, dy, need_dx, mask=None, options=None):
         options = {} if options is None else dict(options)
@@ -134,10 +142,10 @@ class ConvNorm:
     def __init__(self, conv, norm):
         self.conv, self.norm = conv, norm
 
-    def forward(self, x, training=False, relu=False, packed=None, add=None, pool=None):
+    def forward(self, x, training=False, relu=False, packed=None, add=None, pool=None, silu=False):
         conv, norm = self.conv, self.norm
         if packed is None:
-            y = norm.forward(conv.forward(x, training), training, relu and pool is None, add)
+            y = norm.forward(conv.forward(x, training), training, relu and pool is None, add, silu)
             return y if pool is None else pool.forward(y, training, relu)
         gamma, beta, mean, var = norm.weight.value, norm.bias.value, norm.running_mean, norm.running_var
         weight, bias = conv.arrays()
@@ -148,7 +156,8 @@ class ConvNorm:
             shift = -mean if bias is None else bias - mean
             return conv.ops.conv2d_pack(weight * scale[:, None, None, None], shift * scale + beta)
 
-        return conv.infer(x, packed.get(norm, sources, fold), relu, add, pool)
+        y = conv.infer(x, packed.get(norm, sources, fold), relu, add, pool)
+        return conv.ops.silu_forward(y) if silu else y
 
     def backward(self, dy, need_dx=True, mask=None, add=None):
         return self.conv.backward(self.norm.backward(dy), need_dx, mask, add=add)
@@ -189,10 +198,13 @@ def _fused(layers):
     steps = []
     for layer in layers:
         last = steps[-1] if steps else None
-        if last is None:
+        if last is None or last.silu:  # nothing joins a step that ends in a SiLU
             steps.append(Step(layer, [layer]))
         elif kind(layer) == "relu" and _absorbs(last.run):
             last.relu = True
+            last.layers.append(layer)
+        elif kind(layer) == "silu" and last.plain() and accepts(last.run.forward, "silu"):
+            last.silu = True
             last.layers.append(layer)
         elif kind(layer) == "maxpool2d" and layer.halves and kind(last.layers[0]) == "conv2d" and last.pool is None:
             last.pool = layer

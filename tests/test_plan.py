@@ -23,6 +23,7 @@ from fastnet.layers import (
     ReLU,
     Residual,
     Sequential,
+    SiLU,
 )
 from fastnet.layers.compose import MOST_PLANS
 
@@ -60,6 +61,14 @@ NETS = {
              ['Conv2d "0" + BatchNorm2d "1" + ReLU "2"', 'Conv2d "3" + BatchNorm2d "4"',
               'ReLU "5" + MaxPool2d "6"', 'BatchNorm2d "7" + ReLU "8"', 'Flatten "9"', 'Linear "10"',
               'BatchNorm1d "11" + ReLU "12"']),
+    "silu": (lambda: [SiLU(), Conv2d(3, 4, 3, padding=1), MaxPool2d(2), BatchNorm2d(4), SiLU(), ReLU(),
+                      Residual(Sequential(Conv2d(4, 4, 3, padding=1), BatchNorm2d(4), SiLU(), SiLU(),
+                                          Conv2d(4, 4, 3, padding=1), BatchNorm2d(4), SiLU())),
+                      SiLU(), Conv2d(4, 4, 1), BatchNorm2d(4), SiLU(), MaxPool2d(2), BatchNorm2d(4), ReLU(), SiLU(),
+                      Flatten(), Linear(16, 4), BatchNorm1d(4), SiLU()],
+             ['SiLU "0"', 'Conv2d "1" + MaxPool2d "2"', 'BatchNorm2d "3" + SiLU "4"', 'ReLU "5"', 'Residual "6"',
+              'SiLU "7"', 'Conv2d "8" + BatchNorm2d "9" + SiLU "10"', 'MaxPool2d "11"', 'BatchNorm2d "12" + ReLU "13"',
+              'SiLU "14"', 'Flatten "15"', 'Linear "16"', 'BatchNorm1d "17" + SiLU "18"']),
     "residual": (lambda: [Conv2d(3, 4, 1), ReLU(), Residual(Sequential(Conv2d(4, 4, 3, padding=1), BatchNorm2d(4))),
                           ReLU(), Residual(Conv2d(4, 4, 1), Conv2d(4, 4, 1)), ReLU(), Dropout(0), Residual(Identity()),
                           ReLU()],
@@ -172,6 +181,11 @@ def test_relus_cost_no_pass_of_their_own(calls):
     calls.clear()
     train(Sequential(Linear(3, 3), ReLU(), Dropout(0.5), Linear(3, 3), ReLU()), np.ones((4, 3), np.float32))
     assert calls["relu_forward"] == 0 and calls["relu_backward"] == 2  # nobody after them takes a mask
+
+
+def test_silus_after_batch_norms_cost_no_pass_of_their_own(calls):
+    train(Sequential(*NETS["silu"][0]()), np.ones(IMAGES, np.float32))
+    assert calls["silu_forward"] == calls["silu_backward"] == 4  # first, second in a row, after a sum, after a ReLU
 
 
 def test_what_nobody_wants_is_not_computed(calls):

@@ -54,10 +54,11 @@ Pooling
     global_avgpool_backward(dy, x_shape) -> dx
 
 Normalisation, over all axes but the second; x is (N, C) or (N, C, H, W), statistics are (C,)
-    batchnorm_forward(x, gamma, beta, eps, relu=False, add=None) -> y, mean, var (var is the biased one)
-    batchnorm_backward(dy, x, gamma, beta, mean, var, eps, relu=False) -> dx, dgamma, dbeta
-        relu=True is that of a forward pass without add, where y follows from x
-    batchnorm_inference(x, gamma, beta, mean, var, eps, relu=False, add=None) -> y
+    batchnorm_forward(x, gamma, beta, eps, relu=False, add=None, silu=False) -> y, mean, var (var is the biased one)
+    batchnorm_backward(dy, x, gamma, beta, mean, var, eps, relu=False, silu=False) -> dx, dgamma, dbeta
+        relu or silu is that of a forward pass without add, where y follows from x
+    batchnorm_inference(x, gamma, beta, mean, var, eps, relu=False, add=None, silu=False) -> y
+        silu=True puts y / (1 + exp(-y)) in place of y, in the same pass; only one of relu and silu may be True
 
 Element-wise and shape, any shape
     relu_forward(x) -> y

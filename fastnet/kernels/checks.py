@@ -275,6 +275,12 @@ def probability(p, name="p"):
     return float(p)
 
 
+def one_activation(relu, silu):
+    """Refuse both at once."""
+    if relu and silu:
+        raise ValueError("expected at most one activation, got relu=True and silu=True")
+
+
 def above_zero(value, name):
     """`value` as a float above zero, finite."""
     if not 0 < value < float("inf"):

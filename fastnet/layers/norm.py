@@ -29,16 +29,16 @@ class _BatchNorm(Layer):
         self.num_batches_tracked = np.array(0, np.int64)
 
     @named_errors
-    def forward(self, x, training=False, relu=False, add=None):
+    def forward(self, x, training=False, relu=False, add=None, silu=False):
         if x.ndim != self.rank or x.shape[1] != self.num_features:
             self.check_shape(x.shape)
         gamma, beta = self.weight.value, self.bias.value
         if not training:
             return self.ops.batchnorm_inference(x, gamma, beta, self.running_mean, self.running_var, self.eps, relu,
-                                                add)
-        y, mean, var = self.ops.batchnorm_forward(x, gamma, beta, self.eps, relu, add)
+                                                add, silu)
+        y, mean, var = self.ops.batchnorm_forward(x, gamma, beta, self.eps, relu, add, silu)
         also(self.track, mean, var, x.size // self.num_features)
-        self.saved = (x, mean, var, relu and add is None)
+        self.saved = (x, mean, var, relu and add is None, silu)
         return y
 
     def track(self, mean, var, count):
@@ -52,9 +52,9 @@ class _BatchNorm(Layer):
 
     @named_errors
     def backward(self, dy, need_dx=True):
-        x, mean, var, relu = self.take_saved()
+        x, mean, var, relu, silu = self.take_saved()
         dx, dgamma, dbeta = self.ops.batchnorm_backward(dy, x, self.weight.value, self.bias.value, mean, var, self.eps,
-                                                        relu)
+                                                        relu, silu)
         self.weight.grad, self.bias.grad = dgamma, dbeta
         return dx if need_dx else None
 

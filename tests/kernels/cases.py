@@ -24,9 +24,9 @@ def pool(op, name, x, kernel_size, stride, padding=(0, 0, 0, 0), **options):
     return Case(op, name, (x,), {"kernel_size": kernel_size, "stride": stride, "padding": padding, **options})
 
 
-def norm(op, name, x, relu=False):
+def norm(op, name, x, **activation):
     vectors = {"batchnorm_forward": 2, "batchnorm_inference": 4}[op]
-    return Case(op, name, (x, *[x[1:2]] * vectors), {"eps": 1e-3, "relu": relu})
+    return Case(op, name, (x, *[x[1:2]] * vectors), {"eps": 1e-3, **activation})
 
 
 CONVOLUTIONS = [
@@ -105,11 +105,13 @@ POOLS = [pool(op, name, *arguments, **options) for op, name, arguments, options 
 NORMS = [
     norm("batchnorm_forward", "images", (4, 16, 5, 6)),
     norm("batchnorm_forward", "images-relu", (3, 33, 4, 3), relu=True),
+    norm("batchnorm_forward", "images-silu", (3, 33, 4, 3), silu=True),
     norm("batchnorm_forward", "rows", (9, 17)),
     norm("batchnorm_forward", "rows-relu", (2, 5), relu=True),
     norm("batchnorm_forward", "one-image", (1, 3, 7, 2)),
     norm("batchnorm_inference", "images", (2, 17, 5, 4)),
     norm("batchnorm_inference", "rows-relu", (1, 64), relu=True),
+    norm("batchnorm_inference", "images-silu", (2, 17, 3, 5), silu=True),
 ]
 
 ELEMENTWISE = [

@@ -35,9 +35,9 @@ def mean(x, kernel_size, stride, padding, count_include_pad=True):
     return y if count_include_pad else y / inside
 
 
-def normalise(x, gamma, beta, mean=None, var=None, *, eps, relu):
+def normalise(x, gamma, beta, mean=None, var=None, *, eps, relu=False, silu=False):
     y = F.batch_norm(x, mean, var, gamma, beta, training=mean is None, eps=eps)
-    return F.relu(y) if relu else y
+    return F.relu(y) if relu else F.silu(y) if silu else y
 
 
 JUDGES = {

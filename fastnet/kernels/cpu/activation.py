@@ -5,7 +5,7 @@ import numpy as np
 
 from fastnet.kernels import checks, counter
 from fastnet.kernels.cpu import simd
-from fastnet.kernels.cpu._jit import jit, launch
+from fastnet.kernels.cpu._jit import inlined, jit, launch
 from fastnet.kernels.cpu.array import empty, empty_images, flat, like
 
 # Elements of a block.
@@ -179,22 +179,33 @@ def _relu_backward(block, slot, dy, y, dx):
         simd.store_part(dx, i, simd.positive(simd.load_part(dy, i, n), simd.load_part(y, i, n)), n)
 
 
+@inlined
+def silu_of(v, x):
+    """v / (1 + exp(-v)) of a vector of numbers like those of the array x."""
+    return v / (simd.full(x, 1) + simd.exp(simd.full(x, 0) - v))
+
+
+@inlined
+def silu_slope(v, x):
+    """The derivative of `silu_of` at v."""
+    one = simd.full(x, 1)
+    share = one / (one + simd.exp(simd.full(x, 0) - v))
+    return share * simd.fma(v, one - share, one)
+
+
 @jit
 def _silu(block, slot, x, y):
-    stop, one = min((block + 1) * _BLOCK, x.size), simd.full(x, 1)
+    stop = min((block + 1) * _BLOCK, x.size)
     for i in range(block * _BLOCK, stop, simd.lanes(x)):
-        v = simd.load_part(x, i, stop - i)
-        simd.store_part(y, i, v / (one + simd.exp(simd.full(x, 0) - v)), stop - i)
+        simd.store_part(y, i, silu_of(simd.load_part(x, i, stop - i), x), stop - i)
 
 
 @jit
 def _silu_backward(block, slot, dy, x, dx):
-    stop, one = min((block + 1) * _BLOCK, dy.size), simd.full(dy, 1)
+    stop = min((block + 1) * _BLOCK, dy.size)
     for i in range(block * _BLOCK, stop, simd.lanes(dy)):
         n = stop - i
-        v = simd.load_part(x, i, n)
-        share = one / (one + simd.exp(simd.full(dy, 0) - v))
-        slope = share * simd.fma(v, one - share, one)
+        slope = silu_slope(simd.load_part(x, i, n), x)
         simd.store_part(dx, i, simd.load_part(dy, i, n) * slope, n)
 
 

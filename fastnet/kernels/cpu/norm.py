@@ -11,6 +11,7 @@ import numpy as np
 from fastnet.kernels import checks
 from fastnet.kernels.cpu import simd, spans
 from fastnet.kernels.cpu._jit import Launch, jit
+from fastnet.kernels.cpu.activation import silu_of, silu_slope
 from fastnet.kernels.cpu.array import empty, flat, like
 
 # Numbers in a block: two readings of it come from the second cache.
@@ -19,13 +20,14 @@ _BLOCK = 16_384
 _CHUNK = 512
 
 
-def batchnorm_forward(x, gamma, beta, eps, relu=False, add=None):
+def batchnorm_forward(x, gamma, beta, eps, relu=False, add=None, silu=False):
     """(y, mean, var): y = gamma (x - mean) / sqrt(var + eps) + beta, with the biased variance of each channel.
 
     x (N, C) or (N, C, H, W). The blocks' means and squared deviations are combined after Chan, Golub and LeVeque,
     "Updating formulae and a pairwise algorithm for computing sample variances", 1979: one reading, without
     cancellation.
     """
+    checks.one_activation(relu, silu)
     x = checks.floating(x, "x")
     c = checks.batchnorm_channels(x.shape, training=True)
     gamma, beta, eps = _scale(x, gamma, beta, eps, c)
@@ -35,13 +37,15 @@ def batchnorm_forward(x, gamma, beta, eps, relu=False, add=None):
     mean, var, channel = np.empty(c, x.dtype), np.empty(c, x.dtype), np.empty(3 * c, x.dtype)
     norm.moments(flat_x, means, squares, *norm.shape)
     norm.combine_moments(means, squares, flat(gamma), flat(beta), eps, mean, var, channel, *norm.shape[1:])
-    norm.normalise(flat_x, flat(y), channel, relu, add)
+    norm.normalise(flat_x, flat(y), channel, relu, silu, add)
     return y, mean, var
 
 
-def batchnorm_backward(dy, x, gamma, beta, mean, var, eps, relu=False):
+def batchnorm_backward(dy, x, gamma, beta, mean, var, eps, relu=False, silu=False):
     """(dx, dgamma, dbeta): dbeta = sum of dy, dgamma = sum of dy xhat, dx = gamma / sqrt(var + eps)
-    (dy - dbeta / m - xhat dgamma / m) over m values a channel. relu=True sets dy to 0 where y was not positive."""
+    (dy - dbeta / m - xhat dgamma / m) over m values a channel. relu=True sets dy to 0 where y was not positive,
+    silu=True multiplies it by the slope there."""
+    checks.one_activation(relu, silu)
     dy = checks.floating(dy, "dy")
     x = checks.floating(x, "x", like=dy)
     c = checks.batchnorm_channels(x.shape, training=True)
@@ -53,14 +57,15 @@ def batchnorm_backward(dy, x, gamma, beta, mean, var, eps, relu=False):
     dgamma, dbeta = np.empty(c, dy.dtype), np.empty(c, dy.dtype)
     sums, products = empty(norm.partial, dy.dtype), empty(norm.partial, dy.dtype)
     norm.scales(flat(gamma), flat(beta), flat(mean), flat(var), eps, channel)
-    norm.gradient_sums(flat_dy, flat_x, channel, sums, products, *norm.shape, bool(relu))
+    norm.gradient_sums(flat_dy, flat_x, channel, sums, products, *norm.shape, bool(relu), bool(silu))
     norm.combine_sums(sums, products, dbeta, dgamma, means, norm.shape[1])
-    norm.input_gradient(flat_dy, flat_x, flat(dx), channel, means, *norm.shape, bool(relu))
+    norm.input_gradient(flat_dy, flat_x, flat(dx), channel, means, *norm.shape, bool(relu), bool(silu))
     return dx, dgamma, dbeta
 
 
-def batchnorm_inference(x, gamma, beta, mean, var, eps, relu=False, add=None):
+def batchnorm_inference(x, gamma, beta, mean, var, eps, relu=False, add=None, silu=False):
     """y as in batchnorm_forward with the statistics given."""
+    checks.one_activation(relu, silu)
     x = checks.floating(x, "x")
     c = checks.batchnorm_channels(x.shape, training=False)
     gamma, beta, eps = _scale(x, gamma, beta, eps, c)
@@ -68,7 +73,7 @@ def batchnorm_inference(x, gamma, beta, mean, var, eps, relu=False, add=None):
     add = checks.operand(add, x.shape, "add", like=x)
     y, channel, norm = like(x), np.empty(4 * c, x.dtype), _norm(x.size // c, c, x.dtype)
     norm.scales(flat(gamma), flat(beta), flat(mean), flat(var), eps, channel)
-    norm.normalise(flat(x), flat(y), channel, relu, add)
+    norm.normalise(flat(x), flat(y), channel, relu, silu, add)
     return y
 
 
@@ -90,8 +95,8 @@ class _Norm:
         self.scales, self.combine_moments = Launch(_scales, 1, 0), Launch(_combine_moments, 1, 0)
         self.combine_sums = Launch(_combine_sums, 1, 0)
 
-    def normalise(self, x, y, channel, relu, add):
-        self.apply(x, y, channel, *self.shape, bool(relu), y if add is None else flat(add), add is not None)
+    def normalise(self, x, y, channel, relu, silu, add):
+        self.apply(x, y, channel, *self.shape, bool(relu), bool(silu), y if add is None else flat(add), add is not None)
 
 
 _norm = functools.lru_cache(maxsize=256)(_Norm)
@@ -149,15 +154,16 @@ def _moments(block, slot, x, means, squares, c, rows, lines):
 def _combine_moments(block, slot, means, squares, gamma, beta, eps, mean, var, channel, rows, lines):
     """Mean and variance of all rows from those of the blocks, and what `_apply` reads."""
     c = mean.size
+    blocks = means.size // c
     for j in range(c):
         total = 0.0
-        for at in range(j, means.size, c):
-            total += means[at] * float(min(lines, rows - at // c * lines))
+        for i in range(blocks):
+            total += means[i * c + j] * float(min(lines, rows - i * lines))
         centre = total / rows
         square = 0.0
-        for at in range(j, means.size, c):
-            away = means[at] - centre
-            square += squares[at] + away * away * min(lines, rows - at // c * lines)
+        for i in range(blocks):
+            away = means[i * c + j] - centre
+            square += squares[i * c + j] + away * away * min(lines, rows - i * lines)
         mean[j] = centre
         var[j] = square / rows
         channel[j], channel[c + j] = mean[j], gamma[j] / np.sqrt(var[j] + var.dtype.type(eps))
@@ -165,8 +171,8 @@ def _combine_moments(block, slot, means, squares, gamma, beta, eps, mean, var, c
 
 
 @jit
-def _apply(block, slot, x, y, channel, c, rows, lines, relu, add, adding):
-    """y = (x - mean) gamma / deviation + beta, + add where there is one."""
+def _apply(block, slot, x, y, channel, c, rows, lines, relu, silu, add, adding):
+    """y = (x - mean) gamma / deviation + beta, + add where there is one, through the activation."""
     for i in range(block * lines, min((block + 1) * lines, rows)):
         for j in range(0, c, simd.lanes(x)):
             n, at = c - j, i * c + j
@@ -174,11 +180,15 @@ def _apply(block, slot, x, y, channel, c, rows, lines, relu, add, adding):
             v = simd.fma(v, simd.load_part(channel, c + j, n), simd.load_part(channel, 2 * c + j, n))
             if adding:
                 v = v + simd.load_part(add, at, n)
-            simd.store_part(y, at, simd.relu(v) if relu else v, n)
+            if relu:
+                v = simd.relu(v)
+            if silu:
+                v = silu_of(v, x)
+            simd.store_part(y, at, v, n)
 
 
 @jit
-def _gradient_sums(block, slot, dy, x, channel, sums, products, c, rows, lines, relu):
+def _gradient_sums(block, slot, dy, x, channel, sums, products, c, rows, lines, relu, silu):
     """A block's sums of dy and of dy xhat."""
     first, last, to = block * lines, min((block + 1) * lines, rows), block * c
     step = max(2, _CHUNK // c)
@@ -197,6 +207,8 @@ def _gradient_sums(block, slot, dy, x, channel, sums, products, c, rows, lines, 
                 g, v = simd.load_part(dy, i * c + j, n), simd.load_part(x, i * c + j, n) - mean
                 if relu:
                     g = simd.positive(g, simd.fma(v, scale, beta))
+                if silu:
+                    g = g * silu_slope(simd.fma(v, scale, beta), x)
                 total = total + g
                 product = simd.fma(g, v, product)
             simd.store_part(sums, to + j, total, n)
@@ -221,7 +233,7 @@ def _combine_sums(block, slot, sums, products, dbeta, dgamma, means, rows):
 
 
 @jit
-def _input_gradient(block, slot, dy, x, dx, channel, means, c, rows, lines, relu):
+def _input_gradient(block, slot, dy, x, dx, channel, means, c, rows, lines, relu, silu):
     """dx from dy and xhat; `means` holds dbeta / m and dgamma / m."""
     for i in range(block * lines, min((block + 1) * lines, rows)):
         for j in range(0, c, simd.lanes(x)):
@@ -230,6 +242,8 @@ def _input_gradient(block, slot, dy, x, dx, channel, means, c, rows, lines, relu
             g, v = simd.load_part(dy, at, n), simd.load_part(x, at, n) - simd.load_part(channel, j, n)
             if relu:
                 g = simd.positive(g, simd.fma(v, scale, simd.load_part(channel, 2 * c + j, n)))
+            if silu:
+                g = g * silu_slope(simd.fma(v, scale, simd.load_part(channel, 2 * c + j, n)), x)
             share = simd.load_part(channel, 3 * c + j, n) * simd.load_part(means, c + j, n)
             v = g - simd.load_part(means, j, n) - v * share
             simd.store_part(dx, at, scale * v, n)

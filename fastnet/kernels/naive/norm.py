@@ -2,14 +2,17 @@
 import numpy as np
 
 from fastnet.kernels import checks
+from fastnet.kernels.naive.activation import silu_backward, silu_forward
 from fastnet.kernels.naive.array import channels_last, plus, rectify
 
 
-def batchnorm_forward(x, gamma, beta, eps, relu=False, add=None):
-    """y = gamma (x - mean) / sqrt(var + eps) + beta with the mean and the biased variance of each channel.
+def batchnorm_forward(x, gamma, beta, eps, relu=False, add=None, silu=False):
+    """y = gamma (x - mean) / sqrt(var + eps) + beta with the mean and the biased variance of each channel;
+    then add is added, and relu=True or silu=True is applied.
 
     x, y and add (N, C) or (N, C, H, W); gamma, beta, mean, var (C,). ValueError where a channel has only one value.
     """
+    checks.one_activation(relu, silu)
     x = checks.floating(x, "x")
     c = checks.batchnorm_channels(x.shape, training=True)
     gamma, beta, eps = _scale(x, gamma, beta, eps, c)
@@ -17,15 +20,17 @@ def batchnorm_forward(x, gamma, beta, eps, relu=False, add=None):
     axes = _axes(x)
     mean = x.mean(axis=axes)
     var = np.square(x - _spread(mean, x)).mean(axis=axes)
-    return channels_last(rectify(plus(_normalise(x, gamma, beta, mean, var, eps), add), relu)), mean, var
+    return _finished(_normalise(x, gamma, beta, mean, var, eps), relu, add, silu), mean, var
 
 
-def batchnorm_backward(dy, x, gamma, beta, mean, var, eps, relu=False):
+def batchnorm_backward(dy, x, gamma, beta, mean, var, eps, relu=False, silu=False):
     """With xhat = (x - mean) / sqrt(var + eps) and m values per channel: dbeta = sum of dy, dgamma = sum of dy xhat,
-    dx = gamma / sqrt(var + eps) (dy - dbeta / m - xhat dgamma / m). relu=True sets dy to 0 where y was not positive.
+    dx = gamma / sqrt(var + eps) (dy - dbeta / m - xhat dgamma / m). relu=True sets dy to 0 where y was not positive;
+    silu=True multiplies it by the slope of that function where y came out of it.
 
     dy, x, dx (N, C) or (N, C, H, W); all others (C,).
     """
+    checks.one_activation(relu, silu)
     dy = checks.floating(dy, "dy")
     x = checks.floating(x, "x", like=dy)
     c = checks.batchnorm_channels(x.shape, training=True)
@@ -35,6 +40,8 @@ def batchnorm_backward(dy, x, gamma, beta, mean, var, eps, relu=False):
     var = checks.operand(var, (c,), "var", like=dy)
     if relu:
         dy = np.where(_normalise(x, gamma, beta, mean, var, eps) > 0, dy, 0)
+    elif silu:
+        dy = silu_backward(dy, _normalise(x, gamma, beta, mean, var, eps))
     inverse = 1 / np.sqrt(var + eps)
     xhat = (x - _spread(mean, x)) * _spread(inverse, x)
     dgamma, dbeta = (dy * xhat).sum(axis=_axes(x)), dy.sum(axis=_axes(x))
@@ -43,15 +50,16 @@ def batchnorm_backward(dy, x, gamma, beta, mean, var, eps, relu=False):
     return channels_last(dx), dgamma, dbeta
 
 
-def batchnorm_inference(x, gamma, beta, mean, var, eps, relu=False, add=None):
+def batchnorm_inference(x, gamma, beta, mean, var, eps, relu=False, add=None, silu=False):
     """y as in batchnorm_forward with the statistics given."""
+    checks.one_activation(relu, silu)
     x = checks.floating(x, "x")
     c = checks.batchnorm_channels(x.shape, training=False)
     gamma, beta, eps = _scale(x, gamma, beta, eps, c)
     mean = checks.operand(mean, (c,), "mean", like=x)
     var = checks.operand(var, (c,), "var", like=x)
     add = checks.operand(add, x.shape, "add", like=x)
-    return channels_last(rectify(plus(_normalise(x, gamma, beta, mean, var, eps), add), relu))
+    return _finished(_normalise(x, gamma, beta, mean, var, eps), relu, add, silu)
 
 
 def _scale(x, gamma, beta, eps, c):
@@ -63,6 +71,12 @@ def _scale(x, gamma, beta, eps, c):
 def _normalise(x, gamma, beta, mean, var, eps):
     scale = gamma / np.sqrt(var + eps)
     return (x - _spread(mean, x)) * _spread(scale, x) + _spread(beta, x)
+
+
+def _finished(y, relu, add, silu):
+    """y + add through the activation."""
+    y = rectify(plus(y, add), relu)
+    return silu_forward(y) if silu else channels_last(y)
 
 
 def _axes(x):

@@ -125,6 +125,7 @@ OTHERS = [
     cases.pool("maxpool2d_forward", "16-bit", (1, 37, 33, 35), (16, 17), (5, 4)),
     cases.pool("avgpool2d_forward", "3x2", (3, 37, 21, 19), (3, 2), (2, 1), (1, 0, 1, 1)),
     cases.norm("batchnorm_forward", "images", (9, 37, 11, 13), relu=True),
+    cases.norm("batchnorm_forward", "images-silu", (9, 37, 11, 13), silu=True),
     cases.norm("batchnorm_forward", "one-channel", (9, 1, 61, 63)),
     cases.norm("batchnorm_inference", "rows", (129, 515)),
     *(cases.Case(op, "large", ((131, 127),), {}) for op in ("softmax_forward", "log_softmax_forward")),

@@ -21,6 +21,7 @@ CASES = [
     cases.linear("plain", (5, 33), (17, 33)),
     cases.pool("maxpool2d_forward", "2x2-relu", (2, 17, 7, 9), (2, 2), (2, 2), relu=True),
     cases.norm("batchnorm_forward", "images-relu", (3, 17, 4, 3), relu=True),
+    cases.norm("batchnorm_forward", "images-silu", (3, 17, 4, 3), silu=True),
     cases.Case("add", "images-relu", ((2, 17, 3, 5),) * 2, {"relu": True}),
     cases.Case("dropout", "images", ((2, 17, 5, 3),), {"p": 0.4, "key": 5}),
     cases.Case("softmax_cross_entropy", "ten", ((5, 10),), {"labels": [3, 0, 9, 9, 1]}),
