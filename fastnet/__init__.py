@@ -5,6 +5,7 @@ from fastnet.init import manual_seed
 from fastnet.kernels import bfloat16_products, exact
 from fastnet.layers import (
     AdaptiveAvgPool2d,
+    AdaptiveMaxPool2d,
     Add,
     AvgPool2d,
     BatchNorm1d,
@@ -53,11 +54,11 @@ from fastnet.training import (
 __version__ = "0.1.0"
 
 __all__ = [
-    "Adam", "AdamW", "AdaptiveAvgPool2d", "Add", "AvgPool2d", "BatchNorm1d", "BatchNorm2d", "Callback", "Checkpoint",
-    "Concat", "Conv2d", "CrossEntropyLoss", "Dropout", "EarlyStopping", "Explanation", "Flatten", "Graph", "History",
-    "Identity", "JsonLines", "Layer", "LearningRateSchedule", "Linear", "LogSoftmax", "MSELoss", "MaxPool2d", "Merge",
-    "Muon", "NonFiniteError", "Parallel", "Parameter", "Plan", "Progress", "ReLU", "Residual", "SGD", "SaveBest",
-    "Sequential", "SiLU", "Softmax", "Summary", "Trainer", "WeightAverage", "bfloat16_products", "data", "evaluate",
-    "exact", "explain", "init", "kernels", "layers", "load_weights", "losses", "manual_seed", "models", "optim",
-    "predict", "save_weights", "schedules", "summary", "training",
+    "Adam", "AdamW", "AdaptiveAvgPool2d", "AdaptiveMaxPool2d", "Add", "AvgPool2d", "BatchNorm1d", "BatchNorm2d",
+    "Callback", "Checkpoint", "Concat", "Conv2d", "CrossEntropyLoss", "Dropout", "EarlyStopping", "Explanation",
+    "Flatten", "Graph", "History", "Identity", "JsonLines", "Layer", "LearningRateSchedule", "Linear", "LogSoftmax",
+    "MSELoss", "MaxPool2d", "Merge", "Muon", "NonFiniteError", "Parallel", "Parameter", "Plan", "Progress", "ReLU",
+    "Residual", "SGD", "SaveBest", "Sequential", "SiLU", "Softmax", "Summary", "Trainer", "WeightAverage",
+    "bfloat16_products", "data", "evaluate", "exact", "explain", "init", "kernels", "layers", "load_weights", "losses",
+    "manual_seed", "models", "optim", "predict", "save_weights", "schedules", "summary", "training",
 ]

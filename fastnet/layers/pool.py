@@ -97,19 +97,33 @@ class AvgPool2d(_Pool2d):
         return super().arguments() + keywords(count_include_pad=(self.count_include_pad, True))
 
 
-class AdaptiveAvgPool2d(Layer):
+class _AdaptivePool2d(Layer):
+    """What both poolings of the whole image share."""
+
+    window = None   # the layer for other windows
+
+    @named_errors
+    def __init__(self, output_size=1):
+        if output_size not in (1, (1, 1), [1, 1]):
+            raise ValueError(f"the only output_size is 1, got {output_size!r}; use {self.window} for other windows")
+        self.output_size = (1, 1)
+
+    @named_errors
+    def output_shape(self, input_shape):
+        return (*checks.images(input_shape)[:2], 1, 1)
+
+    def arguments(self):
+        return "1"
+
+
+class AdaptiveAvgPool2d(_AdaptivePool2d):
     """y[n, c, 0, 0] is the mean of x[n, c]: x (N, C, H, W), y (N, C, 1, 1).
 
     The only output_size is 1, whatever the image's size; ValueError for any other.
     """
 
     kind = "global_avgpool"
-
-    @named_errors
-    def __init__(self, output_size=1):
-        if output_size not in (1, (1, 1), [1, 1]):
-            raise ValueError(f"the only output_size is 1, got {output_size!r}; use AvgPool2d for other windows")
-        self.output_size = (1, 1)
+    window = "AvgPool2d"
 
     @named_errors
     def forward(self, x, training=False):
@@ -123,9 +137,35 @@ class AdaptiveAvgPool2d(Layer):
         x_shape, = self.take_saved()
         return self.ops.global_avgpool_backward(dy, x_shape) if need_dx else None
 
+
+class AdaptiveMaxPool2d(_AdaptivePool2d):
+    """y[n, c, 0, 0] is the largest value of x[n, c]: x (N, C, H, W), y (N, C, 1, 1).
+
+    The only output_size is 1, whatever the image's size up to 65534 pixels; ValueError for any other. Of equal values
+    the first one gets the gradient.
+    """
+
+    kind = "global_maxpool"
+    window = "MaxPool2d"
+
     @named_errors
     def output_shape(self, input_shape):
-        return (*checks.images(input_shape)[:2], 1, 1)
+        checks.pool_index_dtype(checks.images(input_shape)[2:])
+        return super().output_shape(input_shape)
 
-    def arguments(self):
-        return "1"
+    @named_errors
+    def forward(self, x, training=False):
+        self.output_shape(x.shape)
+        window = x.shape[2:]
+        if not training:
+            return self.ops.maxpool2d_inference(x, window, window)
+        y, index = self.ops.maxpool2d_forward(x, window, window)
+        self.saved = (index, x.shape)
+        return y
+
+    @named_errors
+    def backward(self, dy, need_dx=True):
+        index, x_shape = self.take_saved()
+        if not need_dx:
+            return None
+        return self.ops.maxpool2d_backward(dy, index, x_shape, x_shape[2:], x_shape[2:], (0, 0, 0, 0))

@@ -26,6 +26,7 @@ CASES = [
     ("AvgPool2d(2)", IMAGES),
     ("AvgPool2d(kernel_size=3, stride=2, padding=1, count_include_pad=False)", IMAGES),
     ("AdaptiveAvgPool2d(1)", IMAGES),
+    ("AdaptiveMaxPool2d(1)", IMAGES),
     ("BatchNorm2d(4)", IMAGES),
     ("BatchNorm2d(4, eps=0.001, momentum=0.5)", IMAGES),
     ("BatchNorm1d(5)", ROWS),

@@ -6,6 +6,7 @@ import pytest
 
 from fastnet.layers import (
     AdaptiveAvgPool2d,
+    AdaptiveMaxPool2d,
     Add,
     AvgPool2d,
     BatchNorm1d,
@@ -42,6 +43,7 @@ CONSTRUCTORS = [
     (lambda: MaxPool2d(2, padding=2), "MaxPool2d: padding must be smaller than the kernel on each side, got padding "),
     (lambda: AvgPool2d(2, stride=0), "AvgPool2d: stride must be one or two integers of at least 1, got 0"),
     (lambda: AdaptiveAvgPool2d(7), "AdaptiveAvgPool2d: the only output_size is 1, got 7; use AvgPool2d"),
+    (lambda: AdaptiveMaxPool2d((2, 1)), "AdaptiveMaxPool2d: the only output_size is 1, got (2, 1); use MaxPool2d"),
     (lambda: BatchNorm2d(-4), "BatchNorm2d: num_features must be an integer of at least 1, got -4"),
     (lambda: BatchNorm1d(4, eps=0), "BatchNorm1d: eps must be positive, got 0"),
     (lambda: BatchNorm1d(4, momentum=1.5), "BatchNorm1d: momentum must be a probability between 0 and 1, got 1.5"),
@@ -88,6 +90,8 @@ INPUTS = [
     (MaxPool2d(3), zeros(1, 1, 2, 8), "a kernel that covers 3 x 3 pixels does not fit into the padded input of 2 x 8"),
     (AvgPool2d(3), zeros(5, 8), "expected x of shape (N, C, H, W), got x of shape (5, 8)"),
     (AdaptiveAvgPool2d(1), zeros(5, 8), "expected x of shape (N, C, H, W), got x of shape (5, 8)"),
+    (AdaptiveMaxPool2d(1), zeros(5, 8), "expected x of shape (N, C, H, W), got x of shape (5, 8)"),
+    (AdaptiveMaxPool2d(1), zeros(1, 1, 256, 256), "max-pool windows hold at most 65534 pixels, got kernel_size (256, "),
     (BatchNorm2d(4), zeros(3, 4), "expected x of shape (N, C, H, W), got x of shape (3, 4)"),
     (BatchNorm1d(4), zeros(3, 4, 1, 1), "expected x of shape (N, C), got x of shape (3, 4, 1, 1)"),
     (BatchNorm2d(4), zeros(3, 5, 2, 2), "expected 4 input channels, got x of shape (3, 5, 2, 2)"),

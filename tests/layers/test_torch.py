@@ -21,6 +21,8 @@ CASES = [
     ("AvgPool2d((3, 2), stride=(1, 2), padding=1)", (2, 3, 7, 6)),
     ("AvgPool2d(3, 2, 1, count_include_pad=False)", (2, 3, 7, 6)),
     ("AdaptiveAvgPool2d(1)", (2, 3, 7, 6)),
+    ("AdaptiveMaxPool2d(1)", (2, 3, 7, 6)),
+    ("AdaptiveMaxPool2d(1)", (2, 3, 17, 16)),
     ("BatchNorm2d(3)", (2, 3, 7, 6)),
     ("BatchNorm2d(3, eps=0.01, momentum=0.3)", (2, 3, 7, 6)),
     ("BatchNorm1d(5)", (4, 5)),
