@@ -52,6 +52,24 @@ def test_convolutions_start_as_the_identity(example):
     np.testing.assert_allclose(example.convolution(4, 3)(x), x[:, :3], atol=1e-6)
 
 
+def test_images_grow(example):
+    images = np.arange(2 * 3 * 8 * 8, dtype=np.uint8).reshape(2, 3, 8, 8)
+    halves = images.reshape(2, 3, 4, 2, 4, 2).mean(axis=(3, 5))
+    np.testing.assert_allclose(example.shrunk(images, 4), halves, atol=0.5)
+    np.testing.assert_array_equal(example.shrunk(images, 8), images)
+    row = np.array([[[[0, 30, 90, 150]]]], np.uint8)  # thirds: 0 and a third of 30, two thirds of 30 and of 90, ...
+    assert example.shrunk(row.repeat(4, axis=2), 3)[0, 0].tolist() == [[8, 60, 135]] * 3
+    labels = np.zeros(2, np.int64)
+    small, large = (data.DataLoader(example.shrunk(images, side), labels, 1) for side in (4, 8))
+    batches = example.Growing(small, large, 2)
+    widths = []
+    for epoch in range(4):
+        batches.set_epoch(epoch)
+        widths.append([x.shape[3] for x, _ in batches])
+        assert (small if epoch < 2 else large).epoch == epoch + 1
+    assert widths == [[4, 4], [4, 4], [8, 8], [8, 8]] and len(batches) == 2
+
+
 def test_shifted_images_are_filled_by_reflection(example):
     image = np.arange(9).reshape(1, 1, 3, 3)
     assert example.shifted(image, -2, 2)[0, 0].tolist() == [[8, 7, 6], [5, 4, 3], [2, 1, 0]]

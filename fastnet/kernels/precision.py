@@ -4,6 +4,8 @@ import contextvars
 
 # "exact", "float32" or "bfloat16".
 precision = contextvars.ContextVar("precision", default="float32")
+# What it was before each of the blocks that are open.
+_before = contextvars.ContextVar("_before", default=())
 
 
 def exact():
@@ -14,7 +16,7 @@ def exact():
     integers. It holds for the thread (or asynchronous task) that says so, and for inference and training alike; of
     several such blocks around a call the innermost counts.
     """
-    return _within("exact")
+    return _Within("exact")
 
 
 def bfloat16_products():
@@ -22,10 +24,9 @@ def bfloat16_products():
 
     A bfloat16 number has the range of float32 and 8 significant bits instead of 24. Only what is multiplied is rounded
     to it, and what the gradient for the bias is summed from (0.002 off): weights, activations and gradients stay
-    float32. One convolution gets a relative error of 0.02 to 0.03; in a
-    net they add up: the gradient of all weights of resnet20 for a batch of CIFAR images was 0.2 off, that of its first
-    layer 0.45. Training is noisy anyway: the net of examples/cifar10_fast.py became as accurate after five epochs with
-    it as without.
+    float32. One convolution gets a relative error of 0.02 to 0.03; in a net they add up: the gradient of all weights of
+    resnet20 for a batch of CIFAR images was 0.2 off, that of its first layer 0.45. Training is noisy anyway: the net of
+    examples/cifar10_fast.py became as accurate after five epochs with it as without.
 
     It pays on processors that multiply bfloat16 numbers twice as quickly (x86 with AVX512-BF16: AMD from Zen 4 on,
     Intel Cooper Lake, Sapphire Rapids and later Xeons); elsewhere what comes out is the same up to rounding, but slower
@@ -34,13 +35,21 @@ def bfloat16_products():
 
     PyTorch's likeness: ``torch.set_float32_matmul_precision("medium")``.
     """
-    return _within("bfloat16")
+    return _Within("bfloat16")
 
 
-@contextlib.contextmanager
-def _within(name):
-    token = precision.set(name)
-    try:
-        yield
-    finally:
-        precision.reset(token)
+class _Within(contextlib.ContextDecorator):
+    """Computes with one precision in a ``with`` block. It holds no state, so that one object serves any number of
+    blocks, one within the other or in several threads at once."""
+
+    def __init__(self, name):
+        self._name = name
+
+    def __enter__(self):
+        _before.set((*_before.get(), precision.get()))
+        precision.set(self._name)
+
+    def __exit__(self, *error):
+        *rest, last = _before.get()
+        _before.set(tuple(rest))
+        precision.set(last)

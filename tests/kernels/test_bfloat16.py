@@ -109,6 +109,33 @@ def test_the_innermost_block_counts_and_only_in_its_thread():
     assert seen == [way(*shapes)] == ["Winograd F(4x4, 3x3)"]
 
 
+def test_one_object_serves_many_blocks():
+    shapes = (2, 16, 8, 8), (16, 16, 3, 3)
+    directly, pairs = exact(), bfloat16_products()
+    for _ in range(2):
+        with directly, pairs, directly:
+            assert way(*shapes) == "direct"
+        with pairs:
+            assert directly(way)(*shapes) == "direct"  # as a decorator
+            assert way(*shapes) == "Winograd F(4x4, 3x3) of bfloat16"
+    assert way(*shapes) == "Winograd F(4x4, 3x3)"
+    seen, both = [], threading.Barrier(2)
+
+    def enter():
+        with pairs:
+            both.wait()  # both threads are within a block of the same object
+            seen.append(way(*shapes))
+            both.wait()
+        seen.append(way(*shapes))
+
+    threads = [threading.Thread(target=enter) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(seen) == 2 * ["Winograd F(4x4, 3x3)"] + 2 * ["Winograd F(4x4, 3x3) of bfloat16"]
+
+
 @pytest.mark.parametrize("change", [
     {"dtype": "float64"}, {"stride": (2, 2)}, {"w_shape": (16, 16, 1, 1)}, {"w_shape": (16, 8, 3, 3), "groups": 2}])
 def test_other_convolutions_stay_as_they_are(change):
