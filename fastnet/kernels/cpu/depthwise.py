@@ -236,16 +236,22 @@ def _weight_kernel(r, s, step, dilation):
 
     def backward(block, slot, x, dy, dw, db, memory, shape, biased):
         """One share of the images."""
-        h, _, c, p, q, step_h, down, top, left, most_rows, lines, columns, size, batch, parts = shape[:15]
+        h, width, c, p, q, step_h, down, top, left, most_rows, lines, columns, size, batch, parts = shape[:15]
         start, to = slot * size, block * r * s * c
         spans.clear(dw, to, to + r * s * c)
         spans.clear(db, block * c, (block + 1) * c)
         for image in range(block * batch // parts, (block + 1) * batch // parts):
             for first in range(0, p, most_rows):
                 rows, source = min(most_rows, p - first), (image * p + first) * q * c
+                # What comes next is fetched meanwhile, bit by bit.
+                ahead_x, ahead_y = (image * h + (first + rows) * step_h) * width * c, source + rows * q * c
+                share_x, share_y = rows * step_h * width * simd.lanes(x) // r, rows * q * simd.lanes(x) // r
                 for j in range(0, c, simd.lanes(x)):
                     _copy_pixels(x, memory, start, image, first * step_h - top, -left, lines, columns, j, shape)
                     for a in range(r):
+                        spans.fetch(x, ahead_x, ahead_x + share_x)
+                        spans.fetch(dy, ahead_y, ahead_y + share_y)
+                        ahead_x, ahead_y = ahead_x + share_x, ahead_y + share_y
                         for k in range(0, s, 3):
                             add_rows(memory, start + a * down * columns * simd.lanes(x), dy, source + j, dw,
                                      to + (a * s + k) * c + j, c, j, k, rows, step_h * columns, q)
