@@ -58,7 +58,7 @@ Normalisation, over all axes but the second; x is (N, C) or (N, C, H, W), statis
     batchnorm_backward(dy, x, gamma, beta, mean, var, eps, relu=False, silu=False) -> dx, dgamma, dbeta
         relu or silu is that of a forward pass without add, where y follows from x
     batchnorm_inference(x, gamma, beta, mean, var, eps, relu=False, add=None, silu=False) -> y
-        silu=True puts y / (1 + exp(-y)) in place of y, in the same pass; only one of relu and silu may be True
+        silu=True puts y / (1 + exp(-y)) in place of y, in the same pass, and takes neither relu nor add
 
 Element-wise and shape, any shape
     relu_forward(x) -> y

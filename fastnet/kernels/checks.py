@@ -275,10 +275,10 @@ def probability(p, name="p"):
     return float(p)
 
 
-def one_activation(relu, silu):
-    """Refuse both at once."""
-    if relu and silu:
-        raise ValueError("expected at most one activation, got relu=True and silu=True")
+def silu_alone(silu, relu, add=None):
+    """Refuse a SiLU together with what a backward pass could not tell from it."""
+    if silu and (relu or add is not None):
+        raise ValueError(f"silu=True takes neither relu=True nor add, got {'relu=True' if relu else 'add'}")
 
 
 def above_zero(value, name):

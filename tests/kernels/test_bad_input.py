@@ -18,7 +18,7 @@ PLAIN = (ONE, NONE, ONE, 1)
 EMPTY = np.zeros((0, 4, 6, 6), np.float32)
 
 BATCH = "empty batch: got {} of shape (0, 4, 6, 6); give at least one sample"
-BOTH = "expected at most one activation, got relu=True and silu=True"
+ALONE = "silu=True takes neither relu=True nor add, got {}"
 REAL = "{} must hold real numbers, got an array of dtype {}"
 PAIR = "{} must be 2 integers of at least 1, got {}"
 PADDING = "padding must be 4 integers of at least 0, got {}"
@@ -162,7 +162,8 @@ TABLE = {
         "gamma": ((X, C[:3], C, 1e-5), {}, SHAPE.format("gamma", "(4,)", "(3,)")),
         "beta": ((X, C, ROWS, 1e-5), {}, SHAPE.format("beta", "(4,)", "(5, 10)")),
         "eps": ((X, C, C, 0.0), {}, "eps must be a finite number above zero, got 0.0"),
-        "two activations": ((X, C, C, 1e-5), {"relu": True, "silu": True}, BOTH),
+        "silu and relu": ((X, C, C, 1e-5), {"relu": True, "silu": True}, ALONE.format("relu=True")),
+        "silu and add": ((X, C, C, 1e-5), {"add": X, "silu": True}, ALONE.format("add")),
         "empty batch": ((EMPTY, C, C, 1e-5), {}, BATCH.format("x")),
         "one value": ((X[:1, :, :1, :1], C, C, 1e-5), {},
                       "expected more than 1 value per channel when training, got x of shape (1, 4, 1, 1)"),
@@ -171,14 +172,15 @@ TABLE = {
     },
     "batchnorm_backward": {
         "dy": ((X[1:], X, C, C, C, C, 1e-5), {}, SHAPE.format("dy", "(2, 4, 6, 6)", "(1, 4, 6, 6)")),
-        "two activations": ((X, X, C, C, C, C, 1e-5), {"relu": True, "silu": True}, BOTH),
+        "silu and relu": ((X, X, C, C, C, C, 1e-5), {"relu": True, "silu": True}, ALONE.format("relu=True")),
         "mean": ((X, X, C, C, C[1:], C, 1e-5), {}, SHAPE.format("mean", "(4,)", "(3,)")),
         "var": ((X, X, C, C, C, C[1:], 1e-5), {}, SHAPE.format("var", "(4,)", "(3,)")),
     },
     "batchnorm_inference": {
         "rank": ((C, C, C, C, C, 1e-5), {}, "expected x of shape (N, C) or (N, C, H, W), got x of shape (4,)"),
         "var": ((X, C, C, C, C[1:], 1e-5), {}, SHAPE.format("var", "(4,)", "(3,)")),
-        "two activations": ((X, C, C, C, C, 1e-5), {"relu": True, "silu": True}, BOTH),
+        "silu and relu": ((X, C, C, C, C, 1e-5), {"relu": True, "silu": True}, ALONE.format("relu=True")),
+        "silu and add": ((X, C, C, C, C, 1e-5), {"add": X, "silu": True}, ALONE.format("add")),
         "eps": ((X, C, C, C, C, np.nan), {}, "eps must be a finite number above zero, got nan"),
     },
     "relu_forward": {

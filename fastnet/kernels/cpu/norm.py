@@ -27,7 +27,7 @@ def batchnorm_forward(x, gamma, beta, eps, relu=False, add=None, silu=False):
     "Updating formulae and a pairwise algorithm for computing sample variances", 1979: one reading, without
     cancellation.
     """
-    checks.one_activation(relu, silu)
+    checks.silu_alone(silu, relu, add)
     x = checks.floating(x, "x")
     c = checks.batchnorm_channels(x.shape, training=True)
     gamma, beta, eps = _scale(x, gamma, beta, eps, c)
@@ -45,7 +45,7 @@ def batchnorm_backward(dy, x, gamma, beta, mean, var, eps, relu=False, silu=Fals
     """(dx, dgamma, dbeta): dbeta = sum of dy, dgamma = sum of dy xhat, dx = gamma / sqrt(var + eps)
     (dy - dbeta / m - xhat dgamma / m) over m values a channel. relu=True sets dy to 0 where y was not positive,
     silu=True multiplies it by the slope there."""
-    checks.one_activation(relu, silu)
+    checks.silu_alone(silu, relu)
     dy = checks.floating(dy, "dy")
     x = checks.floating(x, "x", like=dy)
     c = checks.batchnorm_channels(x.shape, training=True)
@@ -65,7 +65,7 @@ def batchnorm_backward(dy, x, gamma, beta, mean, var, eps, relu=False, silu=Fals
 
 def batchnorm_inference(x, gamma, beta, mean, var, eps, relu=False, add=None, silu=False):
     """y as in batchnorm_forward with the statistics given."""
-    checks.one_activation(relu, silu)
+    checks.silu_alone(silu, relu, add)
     x = checks.floating(x, "x")
     c = checks.batchnorm_channels(x.shape, training=False)
     gamma, beta, eps = _scale(x, gamma, beta, eps, c)

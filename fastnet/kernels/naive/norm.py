@@ -7,12 +7,12 @@ from fastnet.kernels.naive.array import channels_last, plus, rectify
 
 
 def batchnorm_forward(x, gamma, beta, eps, relu=False, add=None, silu=False):
-    """y = gamma (x - mean) / sqrt(var + eps) + beta with the mean and the biased variance of each channel;
-    then add is added, and relu=True or silu=True is applied.
+    """y = gamma (x - mean) / sqrt(var + eps) + beta with the mean and the biased variance of each channel.
+    relu=True, after add where there is one, or silu=True alone is applied to it.
 
     x, y and add (N, C) or (N, C, H, W); gamma, beta, mean, var (C,). ValueError where a channel has only one value.
     """
-    checks.one_activation(relu, silu)
+    checks.silu_alone(silu, relu, add)
     x = checks.floating(x, "x")
     c = checks.batchnorm_channels(x.shape, training=True)
     gamma, beta, eps = _scale(x, gamma, beta, eps, c)
@@ -30,7 +30,7 @@ def batchnorm_backward(dy, x, gamma, beta, mean, var, eps, relu=False, silu=Fals
 
     dy, x, dx (N, C) or (N, C, H, W); all others (C,).
     """
-    checks.one_activation(relu, silu)
+    checks.silu_alone(silu, relu)
     dy = checks.floating(dy, "dy")
     x = checks.floating(x, "x", like=dy)
     c = checks.batchnorm_channels(x.shape, training=True)
@@ -52,7 +52,7 @@ def batchnorm_backward(dy, x, gamma, beta, mean, var, eps, relu=False, silu=Fals
 
 def batchnorm_inference(x, gamma, beta, mean, var, eps, relu=False, add=None, silu=False):
     """y as in batchnorm_forward with the statistics given."""
-    checks.one_activation(relu, silu)
+    checks.silu_alone(silu, relu, add)
     x = checks.floating(x, "x")
     c = checks.batchnorm_channels(x.shape, training=False)
     gamma, beta, eps = _scale(x, gamma, beta, eps, c)
@@ -74,9 +74,8 @@ def _normalise(x, gamma, beta, mean, var, eps):
 
 
 def _finished(y, relu, add, silu):
-    """y + add through the activation."""
-    y = rectify(plus(y, add), relu)
-    return silu_forward(y) if silu else channels_last(y)
+    """y, with what is to be added, through the activation."""
+    return silu_forward(y) if silu else channels_last(rectify(plus(y, add), relu))
 
 
 def _axes(x):
