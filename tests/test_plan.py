@@ -6,6 +6,7 @@ import pytest
 
 from fastnet import init, kernels, manual_seed
 from fastnet.layers import (
+    AdaptiveMaxPool2d,
     Add,
     AvgPool2d,
     BatchNorm1d,
@@ -47,6 +48,8 @@ NETS = {
                                 Residual(Sequential(Conv2d(4, 4, 1), MaxPool2d(1))), AvgPool2d(2)],
                        ['Conv2d "0"', 'MaxPool2d "1"', 'Conv2d "2"', 'MaxPool2d "3"', 'Residual "4"',
                         'AvgPool2d "5"']),
+    "largest of all": (lambda: [Conv2d(3, 4, 3), AdaptiveMaxPool2d(1), ReLU(), Conv2d(4, 2, 1)],
+                       ['Conv2d "0"', 'AdaptiveMaxPool2d "1" + ReLU "2"', 'Conv2d "3"']),
     "halved shortcut": (lambda: [Conv2d(3, 4, 1), ReLU(),
                                  Residual(Sequential(Conv2d(4, 4, 3, padding=1), ReLU(), MaxPool2d(2)),
                                           Sequential(Conv2d(4, 4, 1), MaxPool2d(2))), ReLU(), Conv2d(4, 2, 1)],

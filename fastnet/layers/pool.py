@@ -37,7 +37,25 @@ class _Pool2d(Layer):
                                                                    padding=(self.padding, 0))
 
 
-class MaxPool2d(_Pool2d):
+class _Largest(Layer):
+    """Forward and backward of max-pooling; `windows` tells (kernel_size, stride, padding) for an x of a shape."""
+
+    @named_errors
+    def forward(self, x, training=False, relu=False):
+        windows = self.windows(x.shape)
+        if not training:
+            return self.ops.maxpool2d_inference(x, *windows, relu)
+        y, index = self.ops.maxpool2d_forward(x, *windows, relu)
+        self.saved = (index, x.shape)
+        return y
+
+    @named_errors
+    def backward(self, dy, need_dx=True):
+        index, x_shape = self.take_saved()
+        return self.ops.maxpool2d_backward(dy, index, x_shape, *self.windows(x_shape)) if need_dx else None
+
+
+class MaxPool2d(_Largest, _Pool2d):
     """y[n, c, p, q] is the largest value in the window of x[n, c] at (p stride, q stride); padding never wins.
 
     x (N, C, H, W), y (N, C, P, Q) with P = (H + top + bottom - R) // stride + 1, and Q alike. stride is kernel_size
@@ -47,21 +65,8 @@ class MaxPool2d(_Pool2d):
 
     kind = "maxpool2d"
 
-    @named_errors
-    def forward(self, x, training=False, relu=False):
-        window = (self.kernel_size, self.stride, self.pads(x.shape))
-        if not training:
-            return self.ops.maxpool2d_inference(x, *window, relu)
-        y, index = self.ops.maxpool2d_forward(x, *window, relu)
-        self.saved = (index, x.shape)
-        return y
-
-    @named_errors
-    def backward(self, dy, need_dx=True):
-        index, x_shape = self.take_saved()
-        if not need_dx:
-            return None
-        return self.ops.maxpool2d_backward(dy, index, x_shape, self.kernel_size, self.stride, self.pads(x_shape))
+    def windows(self, x_shape):
+        return self.kernel_size, self.stride, self.pads(x_shape)
 
 
 class AvgPool2d(_Pool2d):
@@ -138,7 +143,7 @@ class AdaptiveAvgPool2d(_AdaptivePool2d):
         return self.ops.global_avgpool_backward(dy, x_shape) if need_dx else None
 
 
-class AdaptiveMaxPool2d(_AdaptivePool2d):
+class AdaptiveMaxPool2d(_Largest, _AdaptivePool2d):
     """y[n, c, 0, 0] is the largest value of x[n, c]: x (N, C, H, W), y (N, C, 1, 1).
 
     The only output_size is 1, whatever the image's size up to 65534 pixels; ValueError for any other. Of equal values
@@ -153,19 +158,6 @@ class AdaptiveMaxPool2d(_AdaptivePool2d):
         checks.pool_index_dtype(checks.images(input_shape)[2:])
         return super().output_shape(input_shape)
 
-    @named_errors
-    def forward(self, x, training=False):
-        self.output_shape(x.shape)
-        window = x.shape[2:]
-        if not training:
-            return self.ops.maxpool2d_inference(x, window, window)
-        y, index = self.ops.maxpool2d_forward(x, window, window)
-        self.saved = (index, x.shape)
-        return y
-
-    @named_errors
-    def backward(self, dy, need_dx=True):
-        index, x_shape = self.take_saved()
-        if not need_dx:
-            return None
-        return self.ops.maxpool2d_backward(dy, index, x_shape, x_shape[2:], x_shape[2:], (0, 0, 0, 0))
+    def windows(self, x_shape):
+        self.output_shape(x_shape)
+        return x_shape[2:], x_shape[2:], (0, 0, 0, 0)
