@@ -8,7 +8,7 @@ import numpy as np
 
 from fastnet import __version__, models
 from fastnet.kernels.cpu import simd
-from fastnet.kernels.cpu._cache import folder
+from fastnet.kernels.cpu.runtime.cache import folder
 from fastnet.warmup import warmup
 
 

@@ -41,7 +41,7 @@ OUTSIDE = {
 
 
 def part(path):
-    """The top-level name that a module belongs to: "kernels" for fastnet/kernels/cpu/conv.py."""
+    """The top-level name that a module belongs to: "kernels" for fastnet/kernels/cpu/conv/ops.py."""
     return path.relative_to(PACKAGE).with_suffix("").parts[0]
 
 
@@ -76,10 +76,10 @@ def test_imports_point_downwards(path):
 
 
 def test_compilation_has_one_place():
-    """Only _jit.py calls njit, so that flags, cache and threads are decided once."""
+    """Only runtime/jit.py calls njit, so that flags, cache and threads are decided once."""
     callers = {path.relative_to(PACKAGE).as_posix() for path in MODULES for node in ast.walk(parsed(path))
                if getattr(node, "attr", getattr(node, "id", "")) == "njit"}
-    assert callers == {"kernels/cpu/_jit.py"}
+    assert callers == {"kernels/cpu/runtime/jit.py"}
 
 
 PROBE = """

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fastnet import SGD, Adam, CrossEntropyLoss, changes, kernels, manual_seed, models
-from fastnet.kernels.cpu import array
+from fastnet.kernels.cpu.runtime import array
 from fastnet.layers import (
     BatchNorm2d,
     Checkpoint,

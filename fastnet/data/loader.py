@@ -9,7 +9,7 @@ import numpy as np
 from fastnet.data.augment import fill_batch, permutation, random_light, random_moves
 from fastnet.data.dataset import check_labels
 from fastnet.data.normalize import check_images
-from fastnet.kernels.cpu import array
+from fastnet.kernels.cpu.runtime import array
 
 
 class DataLoader:

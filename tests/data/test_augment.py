@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from fastnet.data.augment import _mix, fill_batch, permutation, random_bits, random_light, random_moves
-from fastnet.kernels.cpu import array
+from fastnet.kernels.cpu.runtime import array
 
 
 def bits_in_plain_integers(seed, epoch, index, purpose):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fastnet import kernels
-from fastnet.kernels.cpu import _jit, array
+from fastnet.kernels.cpu.runtime import array, jit
 
 pytestmark = pytest.mark.skipif(numba.config.DISABLE_JIT, reason="there is no machine code to run again")
 
@@ -131,7 +131,7 @@ def test_a_recording_within_another():
 def test_an_error_ends_the_recording():
     with pytest.raises(ValueError, match="input channels"):
         record(lambda x: cpu.conv2d_forward(x, W[:, :3]), images())
-    assert _jit.recorder() is None
+    assert jit.recorder() is None
 
 
 def test_the_number_of_threads():

@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 
 from fastnet.kernels import exact, load, naive
-from fastnet.kernels.cpu.conv import WINOGRAD_SIZES
-from fastnet.kernels.cpu.winograd import matrices
+from fastnet.kernels.cpu.conv.ops import WINOGRAD_SIZES
+from fastnet.kernels.cpu.conv.winograd import matrices
 
 cpu = load("cpu")
 FORMS = [(m, r) for r, sizes in WINOGRAD_SIZES.items() for m in sizes]

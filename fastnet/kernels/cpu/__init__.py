@@ -1,7 +1,7 @@
 """Every operation as compiled, parallel machine code, in Python that Numba compiles at the first call.
 
 Each file has two storeys: the operation, which checks its arguments, and the kernels it launches, which trust them.
-`_jit` compiles and launches, `simd` has the vector instructions, `array` the memory.
+`jit` compiles and launches, `simd` has the vector instructions, `array` the memory.
 """
 from fastnet.kernels.cpu.activation import (
     add,
@@ -15,7 +15,7 @@ from fastnet.kernels.cpu.activation import (
     split,
     unflatten,
 )
-from fastnet.kernels.cpu.conv import (
+from fastnet.kernels.cpu.conv.ops import (
     conv2d_algorithm,
     conv2d_backward_input,
     conv2d_backward_weight,
@@ -36,7 +36,8 @@ from fastnet.kernels.cpu.pool import (
     maxpool2d_forward,
     maxpool2d_inference,
 )
-from fastnet.kernels.cpu.replay import record
+from fastnet.kernels.cpu.runtime.replay import record
+from fastnet.kernels.cpu.runtime.watch import watcher
 from fastnet.kernels.cpu.softmax import (
     log_softmax_backward,
     log_softmax_forward,
@@ -45,7 +46,6 @@ from fastnet.kernels.cpu.softmax import (
     softmax_forward,
 )
 from fastnet.kernels.cpu.update import adam_update, sgd_update, sum_of_squares
-from fastnet.kernels.cpu.watch import watcher
 
 __all__ = [
     "adam_update", "add", "avgpool2d_backward", "avgpool2d_forward", "batchnorm_backward", "batchnorm_forward",

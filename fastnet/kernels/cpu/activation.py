@@ -5,8 +5,8 @@ import numpy as np
 
 from fastnet.kernels import checks, counter
 from fastnet.kernels.cpu import simd
-from fastnet.kernels.cpu._jit import inlined, jit, launch
-from fastnet.kernels.cpu.array import empty, empty_images, flat, like
+from fastnet.kernels.cpu.runtime.array import empty, empty_images, flat, like
+from fastnet.kernels.cpu.runtime.jit import inlined, jit, launch
 
 # Elements of a block.
 _BLOCK = 16_384

@@ -9,10 +9,10 @@ import numpy as np
 
 from fastnet.kernels import checks
 from fastnet.kernels.cpu import simd
-from fastnet.kernels.cpu._jit import Launch, jit, launch
-from fastnet.kernels.cpu.array import empty, flat, scratch
-from fastnet.kernels.cpu.packing import pack_bias
+from fastnet.kernels.cpu.conv.packing import pack_bias
 from fastnet.kernels.cpu.rows import sum_rows
+from fastnet.kernels.cpu.runtime.array import empty, flat, scratch
+from fastnet.kernels.cpu.runtime.jit import Launch, jit, launch
 
 # Up to this many samples dot products read the weights once and waste nothing; a tile would be mostly empty.
 FEW_SAMPLES = 4

@@ -10,9 +10,9 @@ import numpy as np
 
 from fastnet.kernels import checks
 from fastnet.kernels.cpu import simd, spans
-from fastnet.kernels.cpu._jit import Launch, jit
 from fastnet.kernels.cpu.activation import silu_of, silu_slope
-from fastnet.kernels.cpu.array import empty, flat, like
+from fastnet.kernels.cpu.runtime.array import empty, flat, like
+from fastnet.kernels.cpu.runtime.jit import Launch, jit
 
 # Numbers in a block: two readings of it come from the second cache.
 _BLOCK = 16_384

@@ -11,8 +11,8 @@ import numpy as np
 
 from fastnet.kernels import checks
 from fastnet.kernels.cpu import simd
-from fastnet.kernels.cpu._jit import Launch, jit, launch
-from fastnet.kernels.cpu.array import empty_images, flat
+from fastnet.kernels.cpu.runtime.array import empty_images, flat
+from fastnet.kernels.cpu.runtime.jit import Launch, jit, launch
 
 
 def maxpool2d_forward(x, kernel_size, stride, padding=(0, 0, 0, 0), relu=False):

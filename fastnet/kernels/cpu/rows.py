@@ -1,7 +1,7 @@
 """The sum of a matrix's rows, added in order: what samples, or shares of them, contribute to a bias's gradient."""
 from fastnet.kernels.cpu import simd
-from fastnet.kernels.cpu._jit import jit, launch
-from fastnet.kernels.cpu.array import empty
+from fastnet.kernels.cpu.runtime.array import empty
+from fastnet.kernels.cpu.runtime.jit import jit, launch
 
 # Columns of a block.
 _COLUMNS = 256

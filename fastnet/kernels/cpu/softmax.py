@@ -8,8 +8,8 @@ import numpy as np
 
 from fastnet.kernels import checks
 from fastnet.kernels.cpu import simd
-from fastnet.kernels.cpu._jit import jit, launch
-from fastnet.kernels.cpu.array import empty, flat
+from fastnet.kernels.cpu.runtime.array import empty, flat
+from fastnet.kernels.cpu.runtime.jit import jit, launch
 
 _ROWS = 16
 

@@ -1,6 +1,6 @@
 """Short loops over runs of numbers, for use inside kernels."""
 from fastnet.kernels.cpu import simd
-from fastnet.kernels.cpu._jit import inlined, jit
+from fastnet.kernels.cpu.runtime.jit import inlined, jit
 
 
 @jit

@@ -20,7 +20,7 @@ import numpy as np
 
 from fastnet.data import DataLoader
 from fastnet.kernels import bfloat16_products, load
-from fastnet.kernels.cpu import array
+from fastnet.kernels.cpu.runtime import array
 from tests.kernels import cases
 from tests.kernels.test_backends import outcome
 

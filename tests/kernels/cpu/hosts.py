@@ -10,7 +10,8 @@ import json
 import numpy as np
 
 from fastnet.kernels import bfloat16_products, load
-from fastnet.kernels.cpu import _jit, simd
+from fastnet.kernels.cpu import simd
+from fastnet.kernels.cpu.runtime import jit
 from tests.kernels import cases
 from tests.kernels.judge import assert_close, assert_same
 from tests.kernels.test_backends import outcome
@@ -30,11 +31,11 @@ CASES = [
 
 def uses_avx512():
     """Whether kernels that are compiled now, and not taken from the cache, contain 512-bit registers."""
-    attach, _jit._cache.attach = _jit._cache.attach, lambda dispatcher: dispatcher
+    attach, jit.cache.attach = jit.cache.attach, lambda dispatcher: dispatcher
     load("cpu").relu_forward(np.ones(100, np.float32))
     load("cpu").global_avgpool_forward(np.ones((2, 100, 5, 5), np.float32))
-    _jit._cache.attach = attach
-    code = [text for body, *_ in _jit._addresses for text in body.inspect_asm().values()]
+    jit.cache.attach = attach
+    code = [text for body, *_ in jit._addresses for text in body.inspect_asm().values()]
     return any("zmm" in text for text in code)
 
 

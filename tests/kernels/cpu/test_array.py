@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numba import config
 
-from fastnet.kernels.cpu import array
+from fastnet.kernels.cpu.runtime import array
 
 SIZE = array._SMALL  # float32 numbers: four times what is too small for the pool
 
@@ -177,7 +177,7 @@ def test_scratch_memory_is_kept_by_each_thread():
 
 def test_python_ends_quietly():
     """Whatever is still lent then, and in whatever order modules and arrays go."""
-    program = ("from fastnet.kernels.cpu import array\n"
+    program = ("from fastnet.kernels.cpu.runtime import array\n"
                "import builtins; builtins.kept = array.empty(1 << 20); kept = array.scratch(1 << 20, 'f4', 0)")
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=120)
     assert result.stderr == ""

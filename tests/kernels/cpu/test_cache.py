@@ -15,7 +15,8 @@ from numba.core import event
 
 import fastnet
 from fastnet.kernels import load
-from fastnet.kernels.cpu import _cache, _jit, activation
+from fastnet.kernels.cpu import activation
+from fastnet.kernels.cpu.runtime import cache, jit
 
 pytestmark = pytest.mark.skipif(config.DISABLE_JIT, reason="nothing is compiled")
 PACKAGE = Path(fastnet.__file__).parent
@@ -43,13 +44,13 @@ def start(tmp_path, monkeypatch):
 
     def call():
         for module, name, value in [
-            (_jit, "_addresses", {}), (_jit, "_attached", set()),
-            (_jit, "_serial", _jit.jit(_jit.run_blocks)), (_jit, "_start", _cache.attach(_jit.jit(_jit.start))),
-            (activation, "_relu", _jit.jit(activation._relu.py_func)), (_cache, "_announced", False),
-            (_cache, "_warned", False),
+            (jit, "_addresses", {}), (jit, "_attached", set()),
+            (jit, "_serial", jit.jit(jit.run_blocks)), (jit, "_start", cache.attach(jit.jit(jit.start))),
+            (activation, "_relu", jit.jit(activation._relu.py_func)), (cache, "_announced", False),
+            (cache, "_warned", False),
         ]:
             monkeypatch.setattr(module, name, value)
-        _jit._loop.cache_clear()
+        jit._loop.cache_clear()
         listener = Compilations()
         with event.install_listener("numba:compile", listener):
             np.testing.assert_array_equal(load("cpu").relu_forward(X), Y)
@@ -59,12 +60,12 @@ def start(tmp_path, monkeypatch):
 
 def entries():
     """What is kept of the kernel; the loop that runs it has an entry of its own."""
-    return sorted(path for path in _cache.folder().rglob("*_relu*") if path.is_file())
+    return sorted(path for path in cache.folder().rglob("*_relu*") if path.is_file())
 
 
 def test_the_second_start_compiles_nothing(start, capfd):
     assert start() > 0
-    assert capfd.readouterr().err == f"{NOTICE}; they are kept in {_cache.folder()}\n"
+    assert capfd.readouterr().err == f"{NOTICE}; they are kept in {cache.folder()}\n"
     assert [path.suffix for path in entries()] == [".bin"]
     assert start() == 0
     assert capfd.readouterr().err == ""
@@ -94,7 +95,7 @@ def test_an_entry_that_cannot_be_used_is_compiled_again(start):
     """Whole, as the digest says, but written by something else."""
     start()
     entry, = entries()
-    _cache._write(entry, b"not what was expected")
+    cache._write(entry, b"not what was expected")
     with pytest.warns(RuntimeWarning, match="^a compiled kernel could not be loaded and is compiled again"):
         assert start() > 0
     assert start() == 0
@@ -148,9 +149,9 @@ def test_where_the_folder_is(monkeypatch, tmp_path):
     monkeypatch.delenv("FASTNET_CACHE_DIR", raising=False)
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert _cache.folder() == tmp_path / "fastnet" / "kernels"
+    assert cache.folder() == tmp_path / "fastnet" / "kernels"
     monkeypatch.setenv("FASTNET_CACHE_DIR", str(tmp_path / "mine"))
-    assert _cache.folder() == tmp_path / "mine"
+    assert cache.folder() == tmp_path / "mine"
 
 
 def test_kernels_have_names_of_their_own():
@@ -160,7 +161,7 @@ def test_kernels_have_names_of_their_own():
     for channels in (20, 2):  # Winograd and direct, wide and narrow panels
         for outputs in (40, 3):
             ops.conv2d_forward(np.ones((1, channels, 8, 8), np.float32), w[:outputs, :channels])
-    bodies = {body for body, *_ in _jit._addresses}
+    bodies = {body for body, *_ in jit._addresses}
     assert len(bodies) > 4
     names = {(body.__module__, body.__qualname__, body.targetoptions.get("parallel", False)) for body in bodies}
     assert len(names) == len(bodies)
@@ -217,13 +218,13 @@ import json
 from pathlib import Path
 import fastnet
 from fastnet.data import augment
-from fastnet.kernels.cpu import _cache
+from fastnet.kernels.cpu.runtime import cache
 def version(path=augment.__file__):
-    _cache._version.cache_clear()
-    return _cache._version(path)
+    cache._version.cache_clear()
+    return cache._version(path)
 found = {"": version()}
 kernels = Path(fastnet.__file__).parent / "kernels"
-for path in [Path(augment.__file__), *kernels.glob("*.py"), *kernels.glob("cpu/*.py")]:
+for path in [Path(augment.__file__), *kernels.glob("*.py"), *kernels.glob("cpu/**/*.py")]:
     before = path.read_bytes()
     path.write_bytes(before.replace(b"0", b"1", 1) if b"0" in before else before + b"#")
     found[path.name + "/" + path.parent.name] = version()
@@ -235,27 +236,27 @@ print(json.dumps([found, again]))
 
 def test_every_kernel_source_is_part_of_the_key(copy):
     found, again, _ = finish(begin(VERSIONS, copy / "cache", root=copy))
-    assert {"simd_llvm.py/cpu", "_jit.py/cpu", "counter.py/kernels", "augment.py/data"} <= set(found)
+    assert {"llvm.py/simd", "jit.py/runtime", "ops.py/conv", "counter.py/kernels", "augment.py/data"} <= set(found)
     assert len(set(found.values())) == len(found)
     assert again == found[""]
 
 
 KERNEL = """
-from fastnet.kernels.cpu._jit import jit
+from fastnet.kernels.cpu.runtime.jit import jit
 from fastnet.kernels.cpu.callee import change
 @jit
 def kernel(block, slot, x):
     x[block] = change(x[block])
 """
 CALLEE = """
-from fastnet.kernels.cpu._jit import jit
+from fastnet.kernels.cpu.runtime.jit import jit
 FACTOR = {}
 @jit
 def change(value):
     return FACTOR * value
 """
 LAUNCH = REPORT + """
-from fastnet.kernels.cpu._jit import launch
+from fastnet.kernels.cpu.runtime.jit import launch
 from fastnet.kernels.cpu.caller import kernel
 x = np.arange(3.0)
 launch(kernel, 3, x, work=3)

@@ -17,13 +17,13 @@ import fastnet
 from fastnet import (SGD, Adam, AdaptiveAvgPool2d, BatchNorm2d, Conv2d, CrossEntropyLoss, Dropout, Flatten, Linear,
                      MaxPool2d, ReLU, Residual, Sequential)
 from fastnet.data import DataLoader
-from fastnet.kernels.cpu import _jit
+from fastnet.kernels.cpu.runtime import jit
 
 rng = np.random.default_rng(0)
 images, labels = rng.integers(0, 256, (96, 3, 16, 16), np.uint8), rng.integers(0, 10, 96)
 
-launches, in_parallel = [], _jit.in_parallel
-_jit.in_parallel = lambda *args: launches.append(1) or in_parallel(*args)
+launches, in_parallel = [], jit.in_parallel
+jit.in_parallel = lambda *args: launches.append(1) or in_parallel(*args)
 
 def weights(threads, make, p=0.2, precision=contextlib.nullcontext):
     with precision():

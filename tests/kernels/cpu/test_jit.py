@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from numba import config
 
-from fastnet.kernels.cpu._atomic import count, look
-from fastnet.kernels.cpu._jit import SERIAL_WORK, Launch, jit, launch, slots
+from fastnet.kernels.cpu.runtime.atomic import count, look
+from fastnet.kernels.cpu.runtime.jit import SERIAL_WORK, Launch, jit, launch, slots
 
 PARALLEL = SERIAL_WORK + 1
 
@@ -111,8 +111,8 @@ THREADS = """
 import json, sys, threading
 import numba, numpy as np
 from fastnet import models, manual_seed
-from fastnet.kernels.cpu._jit import launch, slots
-from fastnet.kernels.cpu._jit import jit
+from fastnet.kernels.cpu.runtime.jit import launch, slots
+from fastnet.kernels.cpu.runtime.jit import jit
 
 @jit
 def mark(block, slot, seen):
@@ -151,7 +151,7 @@ FORK = """
 import json, os, sys, threading
 import numba, numpy as np
 from fastnet.kernels import load
-from fastnet.kernels.cpu import array
+from fastnet.kernels.cpu.runtime import array
 ops = load("cpu")
 small, large = np.ones((2, 3), np.float32), np.ones((16, 64, 64), np.float32)
 

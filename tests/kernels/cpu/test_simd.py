@@ -1,13 +1,15 @@
-"""The compiled primitives do what `simd_python` says, number for number."""
+"""The compiled primitives do what `simd.python` says, number for number."""
 import numba
 import numpy as np
 import pytest
 from numba import config
 
-from fastnet.kernels.cpu import simd, simd_python, winograd
+from fastnet.kernels.cpu import simd
+from fastnet.kernels.cpu.conv import winograd
+from fastnet.kernels.cpu.simd import python as in_python
 
-pytestmark = pytest.mark.skipif(config.DISABLE_JIT, reason="without the compiler, simd_python is what runs")
-simd_python.configure(simd.VECTOR_BYTES)
+pytestmark = pytest.mark.skipif(config.DISABLE_JIT, reason="without the compiler, simd.python is what runs")
+in_python.configure(simd.VECTOR_BYTES)
 DTYPES = ["float32", "float64"]
 TILES = [pytest.param(getattr(simd, name), id=name) for name in ("HALF", "NARROW", "WIDE")]
 PAIRS = [pytest.param(getattr(simd, name), id=name) for name in ("HALF_PAIRS", "NARROW_PAIRS", "WIDE_PAIRS")]
@@ -18,7 +20,7 @@ def both(make, *arguments):
     """Run the program that ``make(module of primitives)`` returns with either; each gets its own copy of the arrays,
     which start one element behind an aligned address. Returns both lists of arrays."""
     outcomes = []
-    for run in (numba.njit(make(simd)), make(simd_python)):
+    for run in (numba.njit(make(simd)), make(in_python)):
         mine = [argument if np.isscalar(argument) else unaligned(argument) for argument in arguments]
         run(*mine)
         outcomes.append([argument for argument in mine if isinstance(argument, np.ndarray)])
@@ -71,7 +73,7 @@ def test_arithmetic(dtype):
         ours, theirs = np.full((2, 9 * n + 2), CANARY, dtype)
         run(x, ours)
         with np.errstate(invalid="ignore"):
-            lane_by_lane(simd_python)(x, theirs)
+            lane_by_lane(in_python)(x, theirs)
         np.testing.assert_array_equal(ours, theirs)
 
 
@@ -210,7 +212,7 @@ def test_indices(kind, dtype):
 
 def tile_program(tiles):
     def make(s):
-        tile = s.make_tile(simd.ROWS, tiles.halves) if s is simd_python else tiles.tile
+        tile = s.make_tile(simd.ROWS, tiles.halves) if s is in_python else tiles.tile
 
         def program(a, table, zeros, b, bias, c, at, given):
             a0, t, runs, length, step, b0, bias0, c0, at0, m, n, relu = given
@@ -243,13 +245,13 @@ def test_tile(tiles, dtype):
         ours, theirs = np.full((2, c0 + rows * width), CANARY, dtype)
         given = tuple(map(int, (a0, t, runs, length, step, b0, bias0, c0, at0, m, n, relu)))
         run(*arrays, ours, at, given)
-        tile_program(tiles)(simd_python)(*arrays, theirs, at, given)
+        tile_program(tiles)(in_python)(*arrays, theirs, at, given)
         np.testing.assert_array_equal(ours, theirs, err_msg=str(given))
 
 
 def plain_program(tiles, rows, compiled):
     def make(s):
-        tile = s.make_tile_plain(rows, tiles.halves, tiles.word == 2) if s is simd_python else compiled
+        tile = s.make_tile_plain(rows, tiles.halves, tiles.word == 2) if s is in_python else compiled
 
         def program(a, b, c, given):
             a0, a_next, length, b0, c0 = given
@@ -268,7 +270,7 @@ def entries(tiles, size, dtype, seed):
     """Whole numbers, or words of two."""
     if tiles.word == 1:
         return numbers(size, dtype, seed)
-    return simd_python.pair(numbers(size, dtype, seed), numbers(size, dtype, seed + 100))
+    return in_python.pair(numbers(size, dtype, seed), numbers(size, dtype, seed + 100))
 
 
 @pytest.mark.parametrize("tiles, dtype", paired_cases())
@@ -288,7 +290,7 @@ def test_tile_plain(tiles, short, dtype):
         b = entries(tiles, b0 + length * panel, dtype, length + 1)
         ours, theirs = np.full((2, c0 + rows * panel + 3), CANARY, dtype)
         run(a, b, ours, given)
-        make(simd_python)(a, b, theirs, given)
+        make(in_python)(a, b, theirs, given)
         np.testing.assert_array_equal(ours, theirs, err_msg=str(given))
 
 
@@ -296,7 +298,7 @@ def runs_program(tiles, adjacent):
     def make(s):
         ready = tiles.tile_adjacent if adjacent else tiles.tile_runs
         how = tiles.depth_rows, tiles.halves, adjacent, tiles.word == 2
-        tile = s.make_tile_runs(*how) if s is simd_python else ready
+        tile = s.make_tile_runs(*how) if s is in_python else ready
 
         def program(a, offsets, b, table, c, given):
             o, step, b0, t, runs, c0, ldc = given
@@ -323,7 +325,7 @@ def test_tile_runs(tiles, adjacent, dtype):
         ours, theirs = np.tile(numbers(c0 + rows * ldc, dtype, trial + 2), (2, 1))
         given = o, step, b0, t, runs, c0, ldc
         run(a, offsets, b, table, ours, given)
-        runs_program(tiles, adjacent)(simd_python)(a, offsets, b, table, theirs, given)
+        runs_program(tiles, adjacent)(in_python)(a, offsets, b, table, theirs, given)
         np.testing.assert_array_equal(ours, theirs, err_msg=str(given))
 
 

@@ -4,10 +4,10 @@ import functools
 import numpy as np
 
 from fastnet.kernels import checks
-from fastnet.kernels.cpu import conv_passes as passes
 from fastnet.kernels.cpu import simd
-from fastnet.kernels.cpu.array import empty_images, flat
+from fastnet.kernels.cpu.conv import passes
 from fastnet.kernels.cpu.pool import maxpool2d_forward
+from fastnet.kernels.cpu.runtime.array import empty_images, flat
 from fastnet.kernels.precision import precision
 
 # Fewer channels than this leave Winograd's transforms dearer than what its products save.

@@ -3,7 +3,7 @@
 A launch from Python costs some microseconds, a layer some tens of them: much of the time of one image, and still a
 tenth of a training step of a net of many thin layers. `record` runs a function once and notes its launches: which
 kernel, how many blocks, which arguments. What it returns runs all of them within one parallel loop, in which the
-threads share the blocks of a launch as they do in `_jit.run_blocks`, and go on to the next launch when every block of
+threads share the blocks of a launch as they do in `jit.run_blocks`, and go on to the next launch when every block of
 this one is done. A thread waits only for blocks that another one is computing, so it does not matter how many of the
 threads are running, or when they begin.
 
@@ -22,7 +22,7 @@ from numba import config, prange, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from fastnet.kernels.cpu import _atomic, _cache, _jit, array
+from fastnet.kernels.cpu.runtime import array, atomic, cache, jit
 
 # The numbers of a launch in a program: entrance, kernel, arguments, blocks, units. A unit is what a thread takes: a
 # block, or all blocks where `launch` would not have woken other threads.
@@ -37,7 +37,7 @@ def record(run, x, most_bytes, after=None):
     if config.DISABLE_JIT or x.dtype not in (np.float32, np.float64):
         return run(x), None
     recorder = _Recorder(array.Pool(array.shared_pool) if after is None else after.pool)
-    with _jit.recording(recorder):
+    with jit.recording(recorder):
         source = array.like(x)
         np.copyto(source, x)
         results = run(source)
@@ -81,13 +81,13 @@ class _Replay:
         self.pool = recorder.pool
         self._lock = threading.Lock()
         self._source, self._results, self._kept = source, results, (recorder.kept, recorder.scratch)
-        self._threads, self._parallel = _jit.threads(), recorder.parallel
+        self._threads, self._parallel = jit.threads(), recorder.parallel
         self._program = np.array([(_entrance(kinds), *rest) for kinds, *rest in recorder.program], np.int64).reshape(-1)
-        self._counters = np.zeros((self._threads + 1) * _atomic.APART * len(recorder.program), np.int64)
+        self._counters = np.zeros((self._threads + 1) * atomic.APART * len(recorder.program), np.int64)
 
     def outdated(self):
         """Whether it was made for another number of threads than there are now."""
-        return self._threads != _jit.threads()
+        return self._threads != jit.threads()
 
     def __call__(self, x):
         if x.shape != self._source.shape or x.dtype != self._source.dtype or self.outdated():
@@ -97,7 +97,7 @@ class _Replay:
         try:
             np.copyto(self._source, x)
             if self._parallel:
-                _jit.in_parallel(_replay_parallel, self._program, self._counters, self._threads)
+                jit.in_parallel(_replay_parallel, self._program, self._counters, self._threads)
             else:
                 _replay_serial(self._program, self._counters, 1)
             return _copied(self._results)
@@ -112,27 +112,27 @@ def replay(program, counters, threads):
     for thread in prange(threads):
         own = numba.int64(thread)
         for launch in range(program.size // _LAUNCH):
-            at, taken = launch * _LAUNCH, launch * (threads + 1) * _atomic.APART
-            done = taken + threads * _atomic.APART
+            at, taken = launch * _LAUNCH, launch * (threads + 1) * atomic.APART
+            done = taken + threads * atomic.APART
             blocks, units = program[at + 3], program[at + 4]
             slot = own if units > 1 else 0
             for turn in range(threads):
                 share = (own + turn) % threads
                 first, stop = share * units // threads, (share + 1) * units // threads
-                unit = first + _atomic.count(counters, taken + share * _atomic.APART) if first < stop else stop
+                unit = first + atomic.count(counters, taken + share * atomic.APART) if first < stop else stop
                 while unit < stop:
                     for block in range(unit * blocks // units, (unit + 1) * blocks // units):
-                        _jit.call(program[at], (block, slot, program[at + 1], program[at + 2]))
-                    _atomic.count(counters, done)
-                    unit = first + _atomic.count(counters, taken + share * _atomic.APART)
+                        jit.call(program[at], (block, slot, program[at + 1], program[at + 2]))
+                    atomic.count(counters, done)
+                    unit = first + atomic.count(counters, taken + share * atomic.APART)
             looks = 0
-            while _atomic.look(counters, done) < units:
+            while atomic.look(counters, done) < units:
                 looks += 1
                 if looks % _PATIENCE == 0:
-                    _atomic.give_way()
+                    atomic.give_way()
 
 
-_replay_serial, _replay_parallel = map(_cache.attach, _jit.loops(replay))
+_replay_serial, _replay_parallel = map(cache.attach, jit.loops(replay))
 
 
 def _frame(args):
@@ -157,7 +157,7 @@ def _entrance(kinds):
         call(block, slot, kernel, frame)
 
     enter.__qualname__ = f"enter_{hashlib.sha256(repr(kinds).encode()).hexdigest()[:16]}"
-    return _jit.address(_jit.jit(enter), (0, 0))
+    return jit.address(jit.jit(enter), (0, 0))
 
 
 def _make_call(kinds):
@@ -174,7 +174,7 @@ def _make_call(kinds):
                 here = [builder.load(builder.gep(words, [ir.IntType(64)(at + i)])) for i in range(count)]
                 arguments.append(_argument(context, builder, kind, here))
                 at += count
-            _jit.call_function(context, builder, values[2], (types.int64, types.int64, *kinds),
+            jit.call_function(context, builder, values[2], (types.int64, types.int64, *kinds),
                                [*values[:2], *arguments])
             return context.get_dummy_value()
 

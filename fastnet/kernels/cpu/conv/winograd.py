@@ -9,7 +9,7 @@ products become one matrix product for each of the (m + r - 1)^2 elements, a Win
 through all three steps, so few that what is between the steps stays in the second cache, and while it multiplies has
 the memory fetched that comes next. The gradient for the input is the same convolution with turned kernels; that for the
 weights is in `winograd_weight`. Where products of bfloat16 will do, two numbers of a sum share a word, see
-`simd_bfloat16`: neighbouring channels here, tiles there.
+`simd.bfloat16`: neighbouring channels here, tiles there.
 
 Sources: Lavin and Gray, "Fast algorithms for convolutional neural networks", 2016; Barabasz et al., "Error analysis and
 improving the accuracy of Winograd convolution", 2020, for the points.
@@ -18,9 +18,10 @@ import functools
 
 import numpy as np
 
-from fastnet.kernels.cpu import packing, patches, pool, simd, spans
-from fastnet.kernels.cpu._jit import Launch, inlined, jit
-from fastnet.kernels.cpu.array import empty, scratch
+from fastnet.kernels.cpu import pool, simd, spans
+from fastnet.kernels.cpu.conv import packing, patches
+from fastnet.kernels.cpu.runtime.array import empty, scratch
+from fastnet.kernels.cpu.runtime.jit import Launch, inlined, jit
 
 # Bytes of transformed input that a block may fill; the products take its place. And how many tiles it should hold at
 # most: with more, the threads' shares differ, and nothing is gained.

@@ -7,8 +7,8 @@ of them are turned in registers.
 import numpy as np
 
 from fastnet.kernels.cpu import simd
-from fastnet.kernels.cpu._jit import Launch, jit, launch
-from fastnet.kernels.cpu.array import empty, flat, scratch
+from fastnet.kernels.cpu.runtime.array import empty, flat, scratch
+from fastnet.kernels.cpu.runtime.jit import Launch, jit, launch
 
 # Rows of a panel that a block packs.
 ROWS = 16

@@ -16,8 +16,8 @@ from typing import NamedTuple
 import numpy as np
 
 from fastnet.kernels.cpu import simd, spans
-from fastnet.kernels.cpu._jit import Launch, jit
-from fastnet.kernels.cpu.packing import panel_width
+from fastnet.kernels.cpu.conv.packing import panel_width
+from fastnet.kernels.cpu.runtime.jit import Launch, jit
 
 # Tiles that share one pass over the packed filters, and so the filters' trip from L2 to the registers; fewer of them
 # where a batch is so small that there would be fewer blocks than that.

@@ -12,9 +12,9 @@ import functools
 import numpy as np
 
 from fastnet.kernels.cpu import simd, spans
-from fastnet.kernels.cpu._jit import Launch, jit
-from fastnet.kernels.cpu.array import empty, scratch
 from fastnet.kernels.cpu.rows import sum_rows
+from fastnet.kernels.cpu.runtime.array import empty, scratch
+from fastnet.kernels.cpu.runtime.jit import Launch, jit
 
 # Pixels of dy that are copied into panels at a time, and the most memory that partial gradients may take, in numbers.
 _PIXELS = 128

@@ -96,10 +96,11 @@ class _KernelCache(NullCache):
 def _version(source):
     """A name for everything but the signature that the code of a kernel from the file `source` depends on."""
     digest = hashlib.sha256()
-    here = Path(__file__).parent
-    for path in sorted({*here.glob("*.py"), *here.parent.glob("*.py"), Path(source)}):  # all that a kernel may import
+    cpu = Path(__file__).parents[1]
+    for path in sorted({*cpu.rglob("*.py"), *cpu.parent.glob("*.py"), Path(source)}):  # all that a kernel may import
         content = path.read_bytes()
-        digest.update(f"{path.name} {len(content)}\n".encode())
+        name = path.relative_to(cpu) if path.is_relative_to(cpu) else path.name
+        digest.update(f"{name} {len(content)}\n".encode())
         digest.update(content)
     versions = (numba.__version__, llvmlite.__version__, numpy.__version__, sys.version, platform.machine())
     digest.update(repr((versions, [getattr(config, name, None) for name in _SETTINGS])).encode())

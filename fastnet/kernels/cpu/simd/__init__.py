@@ -2,9 +2,9 @@
 
 A vector holds as many numbers as one register of the host does: ``lanes(x)`` of them for the dtype of array ``x``. All
 primitives name memory as (array, index of the first element), so the same kernel source runs compiled, and step by step
-as plain Python with ``NUMBA_DISABLE_JIT=1``. `simd_python` says in NumPy what each primitive does; `simd_llvm`,
-`simd_exp`, `simd_bfloat16`, `simd_tiles` and `simd_transforms` emit the same as LLVM vector instructions. Arrays are
-one-dimensional and C-contiguous.
+as plain Python with ``NUMBA_DISABLE_JIT=1``. `simd.python` says in NumPy what each primitive does; `simd.llvm`,
+`simd.exponential`, `simd.bfloat16`, `simd.tiles` and `simd.transforms` emit the same as LLVM vector instructions.
+Arrays are one-dimensional and C-contiguous.
 
 Register tiles do all the multiplying (Goto and van de Geijn, "Anatomy of High-Performance Matrix
 Multiplication", 2008; for the table of row offsets see Dukhan, "The Indirect Convolution Algorithm", 2019):
@@ -73,14 +73,14 @@ VECTOR_BYTES, ROWS, NARROW_ROWS, DEPTH_ROWS, VECTORS = {
 }[HOST]
 
 if config.DISABLE_JIT:
-    from fastnet.kernels.cpu import simd_python as _implementation
+    from fastnet.kernels.cpu.simd import python as _implementation
     _exponential = _pairing = _tiles = _transforms = _implementation
 else:
-    from fastnet.kernels.cpu import simd_bfloat16 as _pairing
-    from fastnet.kernels.cpu import simd_exp as _exponential
-    from fastnet.kernels.cpu import simd_llvm as _implementation
-    from fastnet.kernels.cpu import simd_tiles as _tiles
-    from fastnet.kernels.cpu import simd_transforms as _transforms
+    from fastnet.kernels.cpu.simd import bfloat16 as _pairing
+    from fastnet.kernels.cpu.simd import exponential as _exponential
+    from fastnet.kernels.cpu.simd import llvm as _implementation
+    from fastnet.kernels.cpu.simd import tiles as _tiles
+    from fastnet.kernels.cpu.simd import transforms as _transforms
 
     _pairing.configure(BFLOAT16)
 

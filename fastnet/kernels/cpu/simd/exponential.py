@@ -1,11 +1,11 @@
-"""The exponential function as LLVM code; `simd_python` says what it means."""
+"""The exponential function as LLVM code; `simd.python` says what it means."""
 import math
 
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from fastnet.kernels.cpu.simd_llvm import Vector, _fma
+from fastnet.kernels.cpu.simd.llvm import Vector, _fma
 
 # Bits of the mantissa, bias of the exponent, the range where the result is neither 0 nor infinite, the degree of
 # the series, and the two parts of the logarithm of 2, of which the first has so few bits that its product with a whole

@@ -10,9 +10,9 @@ import functools
 import numpy as np
 
 from fastnet.kernels.cpu import simd, spans
-from fastnet.kernels.cpu._jit import Launch, inlined, jit, launch
-from fastnet.kernels.cpu.array import empty, scratch
 from fastnet.kernels.cpu.rows import sum_rows
+from fastnet.kernels.cpu.runtime.array import empty, scratch
+from fastnet.kernels.cpu.runtime.jit import Launch, inlined, jit, launch
 
 # Numbers of the output that a block takes, where that makes so many blocks.
 _BLOCK, _BLOCKS = 16_384, 4

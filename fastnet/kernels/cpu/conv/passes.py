@@ -7,10 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastnet.kernels.cpu import depthwise, gather, packing, reduce, simd, spans, winograd, winograd_weight
-from fastnet.kernels.cpu._jit import Launch, jit
+from fastnet.kernels.cpu import simd, spans
 from fastnet.kernels.cpu.activation import sum_into
-from fastnet.kernels.cpu.array import empty
+from fastnet.kernels.cpu.conv import depthwise, gather, packing, reduce, winograd, winograd_weight
+from fastnet.kernels.cpu.runtime.array import empty
+from fastnet.kernels.cpu.runtime.jit import Launch, jit
 
 # Up to this many input channels a tap is too short a run of products; then whole rows of the kernel are one run.
 FEW_CHANNELS = 12

@@ -14,7 +14,7 @@ from math import prod
 
 import numpy as np
 
-from fastnet.kernels.cpu import _jit
+from fastnet.kernels.cpu.runtime import jit
 
 # Below this a fresh array is cheap, and not worth keeping.
 _SMALL = 1 << 17
@@ -133,7 +133,7 @@ def empty(shape, dtype=np.float32):
     dtype = np.dtype(dtype)
     shape = tuple(map(int, shape)) if isinstance(shape, (tuple, list)) else (int(shape),)
     size = prod(shape) * dtype.itemsize
-    recorder = _jit.recorder()
+    recorder = jit.recorder()
     if recorder is None and size < _SMALL:
         return np.empty(shape, dtype)
     pool = shared_pool if recorder is None else recorder.pool
@@ -165,7 +165,7 @@ def scratch(size, dtype, work, part=0):
     A Python thread keeps one such array for each dtype and `part`, and gets it again and again: it is lent for one
     launch. A recording has memory of its own, since any thread may run it.
     """
-    count, recorder = _jit.slots(work) * size, _jit.recorder()
+    count, recorder = jit.slots(work) * size, jit.recorder()
     arrays = _scratch.arrays if recorder is None else recorder.scratch
     memory = arrays.get((dtype, part))
     if memory is None or memory.size < count:
@@ -181,8 +181,8 @@ def flat(x):
     if flags.c_contiguous and flags.aligned and flags.writeable and x.dtype.isnative:
         return x.reshape(-1)
     # Kernels are compiled for one layout; the read-only flag is part of it.
-    if _jit.recorder() is not None:
-        _jit.recorder().complete = False  # this copy is no launch
+    if jit.recorder() is not None:
+        jit.recorder().complete = False  # this copy is no launch
     copy = empty(x.shape, x.dtype.newbyteorder("="))
     copy[...] = x
     return copy.reshape(-1)

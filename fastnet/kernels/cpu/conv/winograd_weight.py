@@ -11,11 +11,12 @@ import functools
 
 import numpy as np
 
-from fastnet.kernels.cpu import packing, patches, simd, spans
-from fastnet.kernels.cpu._jit import Launch, inlined, jit
-from fastnet.kernels.cpu.array import empty, scratch
+from fastnet.kernels.cpu import simd, spans
+from fastnet.kernels.cpu.conv import packing, patches
+from fastnet.kernels.cpu.conv.winograd import matrices
 from fastnet.kernels.cpu.rows import sum_rows
-from fastnet.kernels.cpu.winograd import matrices
+from fastnet.kernels.cpu.runtime.array import empty, scratch
+from fastnet.kernels.cpu.runtime.jit import Launch, inlined, jit
 
 # Bytes of sums and transforms that a block may fill, and how many tiles it should then hold at least.
 _BLOCK_BYTES = 1_000_000

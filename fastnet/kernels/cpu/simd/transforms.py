@@ -1,10 +1,10 @@
-"""The transforms of patches by small fixed matrices as LLVM code; `simd_python` says what each of them means."""
+"""The transforms of patches by small fixed matrices as LLVM code; `simd.python` says what each of them means."""
 import numpy as np
 from numba import types
 from numba.extending import intrinsic
 
-from fastnet.kernels.cpu.simd_bfloat16 import _paired, _store_half
-from fastnet.kernels.cpu.simd_llvm import I64, _at_least, _data, _flat, _fma, _load, _lower_bound, _store
+from fastnet.kernels.cpu.simd.bfloat16 import _paired, _store_half
+from fastnet.kernels.cpu.simd.llvm import I64, _at_least, _data, _flat, _fma, _load, _lower_bound, _store
 
 
 def _apply(builder, vector, matrix, values):

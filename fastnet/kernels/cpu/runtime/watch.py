@@ -15,7 +15,7 @@ from numba import config, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from fastnet.kernels.cpu._jit import jit, launch
+from fastnet.kernels.cpu.runtime.jit import jit, launch
 
 _MULTIPLIER = 0x9E3779B97F4A7C15
 _WORD = 8

@@ -1,4 +1,4 @@
-"""The SIMD primitives as LLVM vector instructions; `simd_python` says what each of them means.
+"""The SIMD primitives as LLVM vector instructions; `simd.python` says what each of them means.
 
 Loads and stores carry the alignment of one element, because arrays may start anywhere. Nothing here checks a bound.
 """

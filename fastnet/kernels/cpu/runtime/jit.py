@@ -21,8 +21,8 @@ from numba.core import cgutils
 from numba.core.errors import TypingError
 from numba.extending import intrinsic
 
-from fastnet.kernels.cpu import _cache
-from fastnet.kernels.cpu._atomic import APART, count
+from fastnet.kernels.cpu.runtime import cache
+from fastnet.kernels.cpu.runtime.atomic import APART, count
 
 # No "nnan" or "ninf": NaN and Inf keep their meaning. No "reassoc": sums keep the order they are written in.
 # No Numba runtime: kernels make no arrays, and counting references to those they pass on takes locked instructions.
@@ -127,7 +127,7 @@ def threads():
     global _ask_count
     if _ask_count is None:
         get_num_threads()  # starts Numba's threads, whose symbols the compiled function needs
-        _ask_count = _cache.attach(jit(_ask))
+        _ask_count = cache.attach(jit(_ask))
     return _ask_count()
 
 
@@ -141,7 +141,7 @@ def address(body, args):
     place = _addresses.get(key)
     if place is None:
         if body not in _attached:
-            _attached.add(_cache.attach(body))
+            _attached.add(cache.attach(body))
         signature = (types.int64, types.int64, *map(numba.typeof, args))
         body.compile(signature)  # under Numba's own lock: a second thread finds it done
         result = body.overloads[signature]
@@ -227,7 +227,7 @@ def run_blocks(entrance, kernel, frame, blocks, threads, taken):
                 block = first + count(taken, share * APART)
 
 
-_start = _cache.attach(jit(start))
+_start = cache.attach(jit(start))
 _serial, _parallel = loops(run_blocks)
 
 

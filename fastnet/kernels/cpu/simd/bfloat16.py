@@ -1,4 +1,4 @@
-"""Pairs of bfloat16 numbers as LLVM code; `simd_python` says what each primitive means.
+"""Pairs of bfloat16 numbers as LLVM code; `simd.python` says what each primitive means.
 
 A bfloat16 number is the upper half of a float32: the same range, 8 significant bits. Two of them share a *word*, one
 element of a float32 array, and one instruction multiplies the pairs of two vectors of words and adds both products to a
@@ -8,7 +8,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from fastnet.kernels.cpu.simd_llvm import I32, Vector, _call, _fma
+from fastnet.kernels.cpu.simd.llvm import I32, Vector, _call, _fma
 
 _I16 = ir.IntType(16)
 _SHIFT, _UPPER = 16, 0xFFFF0000

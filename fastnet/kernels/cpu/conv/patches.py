@@ -7,7 +7,7 @@ import functools
 import numpy as np
 
 from fastnet.kernels.cpu import simd, spans
-from fastnet.kernels.cpu._jit import inlined, jit
+from fastnet.kernels.cpu.runtime.jit import inlined, jit
 
 
 @jit

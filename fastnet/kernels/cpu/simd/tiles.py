@@ -1,9 +1,9 @@
-"""The register tiles as LLVM code; `simd_python` says what each of them means."""
+"""The register tiles as LLVM code; `simd.python` says what each of them means."""
 from numba import types
 from numba.extending import intrinsic
 
-from fastnet.kernels.cpu.simd_bfloat16 import _dot
-from fastnet.kernels.cpu.simd_llvm import (
+from fastnet.kernels.cpu.simd.bfloat16 import _dot
+from fastnet.kernels.cpu.simd.llvm import (
     I64,
     Vector,
     _at_least,
