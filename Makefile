@@ -1,6 +1,7 @@
 # Every target makes what it needs: the virtual environment in .venv, and in it the extras of setup.cfg.
 #   make train   train a network on CIFAR-10           make train ARGS="--model resnet20 --epochs 20"
 #   make test    run the tests                         make test ARGS="-k pool"
+#   make test-all   run the long ones too
 #   make bench   time the kernels                      make bench ARGS="-k conv"
 #   make lint    check the style                       make clean   remove everything these targets made
 # PEERS=1 also installs PyTorch and ONNX Runtime (judges of the tests, rivals of the benchmarks), where pip finds them.
@@ -13,7 +14,7 @@ ifeq ($(PEERS),1)
 peers := .venv/peers.installed-if-possible
 endif
 
-.PHONY: train test bench lint clean
+.PHONY: train test test-all bench lint clean
 .DELETE_ON_ERROR:
 
 train: .venv/plot.installed
@@ -21,6 +22,9 @@ train: .venv/plot.installed
 
 test: .venv/test.installed $(peers)
 	$(BIN)/python -m pytest $(ARGS)
+
+test-all: .venv/test.installed $(peers)
+	$(BIN)/python -m pytest -m "slow or not slow" $(ARGS)
 
 bench: .venv/bench.installed $(peers)
 	mkdir -p bench/results

@@ -32,7 +32,7 @@ def torch_step(description, case, way):
     import torch
     from cases import net_inputs
 
-    module = peers.build(json.loads(description))
+    module = peers.Net(json.loads(description))
     if way != peers.EAGER:
         module = module.to(memory_format=torch.channels_last)
     return peers.training(module, net_inputs(case("")), way)

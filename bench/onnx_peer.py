@@ -9,63 +9,56 @@ from onnx import TensorProto, helper, numpy_helper
 
 
 class Writer:
-    """Collects the nodes of a net, as `ours.describe` tells of it, and its weights."""
+    """Collects the nodes of a net, as `ours.describe` tells of it; `names` are those of the weights that it reads."""
 
-    def __init__(self, state):
-        self.state, self.nodes, self.names = state, [], set()
-
-    def add(self, kind, inputs, name, **attributes):
-        """One node; returns its output, which bears the layer's path."""
-        self.nodes.append(helper.make_node(kind, inputs, [name], **attributes))
-        return name
-
-    def weights(self, path, *names):
-        """The names of those weights of the layer that it has."""
-        found = [f"{path}.{name}" for name in names if f"{path}.{name}" in self.state]
-        self.names.update(found)
-        return found
-
-    def write(self, description, x, path):
-        """The nodes of a layer and of all inside it, applied to the value named x; returns the output's name."""
-        kind, content = description
-        if kind == "Sequential":
-            for i, part in enumerate(content):
-                x = self.write(part, x, f"{path}.{i}" if path else str(i))
-            return x
-        if kind == "Residual":
-            body, shortcut = content
-            y = self.write(body, x, f"{path}.body")
-            return self.add("Add", [y, self.write(shortcut, x, f"{path}.shortcut") if shortcut else x], path)
-        if kind == "Conv2d":
-            return self.add("Conv", [x, *self.weights(path, "weight", "bias")], path, group=content["groups"],
-                            strides=pair(content["stride"]), dilations=pair(content["dilation"]),
-                            pads=pair(content["padding"]) * 2)
-        if kind == "Linear":
-            return self.add("Gemm", [x, *self.weights(path, "weight", "bias")], path, transB=1)
-        if kind == "BatchNorm2d":
-            inputs = [x, *self.weights(path, "weight", "bias", "running_mean", "running_var")]
-            return self.add("BatchNormalization", inputs, path, epsilon=content["eps"])
-        if kind == "MaxPool2d":
-            return self.add("MaxPool", [x], path, kernel_shape=pair(content["kernel_size"]),
-                            strides=pair(content["stride"]))
-        kinds = {"ReLU": "Relu", "Flatten": "Flatten", "AdaptiveAvgPool2d": "GlobalAveragePool"}
-        return self.add(kinds[kind], [x], path)
+    def __init__(self, description):
+        self.nodes, self.names, self.shapes = [], [], description["shapes"]
+        for op, inputs, options, result in description["nodes"]:
+            self.names += [name for name in inputs.values() if name in self.shapes]
+            kind, names, attributes = OPERATIONS[op](options)
+            given = [inputs[name] for name in names if name in inputs]
+            self.nodes.append(helper.make_node(kind, given, [result], **attributes))
+        self.result = result
 
 
-def pair(value):
-    """A list of two integers."""
-    return [value] * 2 if isinstance(value, int) else list(value)
+def conv(options):
+    top, bottom, left, right = options["padding"]
+    return "Conv", "xwb", {"strides": options["stride"], "dilations": options["dilation"], "group": options["groups"],
+                           "pads": [top, left, bottom, right]}
+
+
+def norm(options):
+    return "BatchNormalization", ("x", "gamma", "beta", "mean", "var"), {"epsilon": options["eps"]}
+
+
+def maxpool(options):
+    top, bottom, left, right = options.get("padding", [0] * 4)
+    return "MaxPool", "x", {"kernel_shape": options["kernel_size"], "strides": options["stride"],
+                            "pads": [top, left, bottom, right]}
+
+
+# For each operation the node of ONNX, its inputs in order by our names, and its attributes.
+OPERATIONS = {
+    "conv2d_forward": conv,
+    "batchnorm_inference": norm,
+    "maxpool2d_forward": maxpool,
+    "linear_forward": lambda options: ("Gemm", "xwb", {"transB": 1}),
+    "activation_forward": lambda options: ({"relu": "Relu"}[options["function"]], "x", {}),
+    "global_avgpool_forward": lambda options: ("GlobalAveragePool", "x", {}),
+    "add": lambda options: ("Add", "ab", {}),
+    "flatten": lambda options: ("Flatten", "x", {}),
+    "reshape": lambda options: ("Flatten", "x", {}),
+}
 
 
 def inference(case, threads, network):
     """A function that returns the scores of a whole net, which is what the clock sees."""
     description, state = network
-    writer = Writer(state)
+    writer = Writer(description)
     x = np.ascontiguousarray(net_inputs(case)[0])
-    y = writer.write(description, "x", "")
     values = [helper.make_tensor_value_info("x", TensorProto.FLOAT, x.shape)], \
-        [helper.make_tensor_value_info(y, TensorProto.FLOAT, (case.batch, None))]
-    weights = [numpy_helper.from_array(state[name], name) for name in sorted(writer.names)]
+        [helper.make_tensor_value_info(writer.result, TensorProto.FLOAT, (case.batch, None))]
+    weights = [numpy_helper.from_array(state[name], name) for name in writer.names]
     graph = helper.make_graph(writer.nodes, case.model, *values, weights)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     options = onnxruntime.SessionOptions()

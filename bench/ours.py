@@ -62,11 +62,18 @@ def batchnorm_relu(backend, case):
     ops, (x, dy) = kernels.load(backend), map_inputs(case)
     gamma, beta = np.ones(case.channels, np.float32), np.zeros(case.channels, np.float32)
 
-    def run():
-        y, mean, var = ops.batchnorm_forward(x, gamma, beta, 1e-5, relu=True)
-        return y, *ops.batchnorm_backward(dy, x, gamma, beta, mean, var, 1e-5, relu=True)
+    relu = ("relu", 0.0, 0.0)
 
-    return run
+    def fused():
+        y, mean, var = ops.batchnorm_forward(x, gamma, beta, 1e-5, activation=relu)
+        return y, *ops.batchnorm_backward(dy, x, gamma, mean, var, 1e-5, beta, relu)
+
+    def plain():
+        h, mean, var = ops.batchnorm_forward(x, gamma, beta, 1e-5)
+        y = ops.activation_forward(h, "relu")
+        return y, *ops.batchnorm_backward(ops.activation_backward(dy, y, "relu"), x, gamma, mean, var, 1e-5)
+
+    return fused if backend == "cpu" else plain     # as that backend's rules have it
 
 
 def softmax_cross_entropy(backend, case):
@@ -112,26 +119,18 @@ def inference(backend, case):
     return lambda: (net(x),)
 
 
-ARGUMENTS = {
-    "Conv2d": ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups"),
-    "Linear": ("in_features", "out_features"),
-    "BatchNorm2d": ("num_features", "eps"),
-    "MaxPool2d": ("kernel_size", "stride"),
-}
-
-
-def describe(layer):
-    """A net in plain lists, from which the other libraries build theirs: [class, arguments], or [class, parts] where
-    it holds others."""
-    kind = type(layer).__name__
-    if kind == "Sequential":
-        return [kind, [describe(part) for part in layer]]
-    if kind == "Residual":
-        return [kind, [describe(layer.body), layer.shortcut and describe(layer.shortcut)]]
-    arguments = {name: getattr(layer, name) for name in ARGUMENTS.get(kind, ())}
-    if kind in ("Conv2d", "Linear"):
-        arguments["bias"] = layer.bias is not None
-    return [kind, arguments]
+def describe(net):
+    """What a net for images does at inference, as its layers are written, in plain lists and dictionaries, from which
+    the other libraries build theirs: ``{"nodes": [[operation, inputs, options, result], ...], "shapes": {weight:
+    shape}}``. An input is "x", the number of the node that makes it, or a weight's name in the state_dict."""
+    traced = net.program((1, 3, 32, 32)).before
+    names = {traced.x: "x"} | {leaf: leaf.name for leaf in traced.leaves}
+    nodes = []
+    for i, node in enumerate(traced.nodes):
+        names[node.results[0]] = str(i)     # of a pooling: the largest values, and not where they were
+        nodes.append([node.op, {name: names[value] for name, value in node.inputs.items()}, node.options, str(i)])
+    assert traced.y is traced.nodes[-1].results[0]
+    return {"nodes": nodes, "shapes": {leaf.name: leaf.shape for leaf in traced.leaves}}
 
 
 OPERATIONS = {

@@ -92,33 +92,73 @@ def softmax_cross_entropy(case, way):
     return run
 
 
-class Residual(nn.Module):
-    """``body(x) + shortcut(x)``, with the parameter names of fastnet's Residual."""
+class Net(nn.Module):
+    """The net that `ours.describe` tells of: modules with the parameter names of fastnet's layers, called in the same
+    order; a result is let go after its last reader, as in a row of layers."""
 
-    def __init__(self, body, shortcut):
+    def __init__(self, description):
         super().__init__()
-        self.body, self.shortcut = body, shortcut
+        self.steps = []     # (function or module, the names of its inputs, that of its result, names of no more use)
+        last = {name: i for i, (_, inputs, _, _) in enumerate(description["nodes"]) for name in inputs.values()}
+        for i, (op, inputs, options, result) in enumerate(description["nodes"]):
+            shapes = {name: description["shapes"].get(source) for name, source in inputs.items()}
+            module = MODULES[op](options, shapes)
+            for name in ("w", "gamma"):
+                if name in inputs:
+                    self.place(inputs[name].removesuffix(".weight"), module)
+            given = [source for source in inputs.values() if source not in description["shapes"]]
+            self.steps.append((module, given, result, [name for name in given if last[name] == i]))
+
+    def place(self, path, module):
+        """Register a module under its dotted path."""
+        *folders, name = path.split(".")
+        owner = self
+        for folder in folders:
+            if not hasattr(owner, folder):
+                owner.add_module(folder, nn.Module())
+            owner = getattr(owner, folder)
+        owner.add_module(name, module)
 
     def forward(self, x):
-        return self.body(x) + (x if self.shortcut is None else self.shortcut(x))
+        values = {"x": x}
+        for module, given, result, dead in self.steps:
+            values[result] = module(*[values[name] for name in given])
+            for name in set(dead):
+                del values[name]
+        return values[result]
 
 
-def build(description):
-    """The module that `ours.describe` tells of, with weights of its own."""
-    kind, content = description
-    if kind == "Sequential":
-        return nn.Sequential(*map(build, content))
-    if kind == "Residual":
-        return Residual(*(part and build(part) for part in content))
-    if kind == "AdaptiveAvgPool2d":
-        return nn.AdaptiveAvgPool2d(1)
-    return getattr(nn, kind)(**content)
+def conv_module(options, shapes):
+    (channels, part, *kernel_size), (top, bottom, left, right) = shapes["w"], options["padding"]
+    assert (top, left) == (bottom, right)
+    return nn.Conv2d(part * options["groups"], channels, kernel_size, options["stride"], (top, left),
+                     options["dilation"], options["groups"], "b" in shapes)
+
+
+def maxpool_module(options, shapes):
+    top, bottom, left, right = options.get("padding", [0] * 4)
+    assert (top, left) == (bottom, right)
+    return nn.MaxPool2d(options["kernel_size"], options["stride"], (top, left))
+
+
+# For each operation the module, or function, of its options and the shapes of the weights that it reads.
+MODULES = {
+    "conv2d_forward": conv_module,
+    "batchnorm_inference": lambda options, shapes: nn.BatchNorm2d(shapes["gamma"][0], options["eps"]),
+    "maxpool2d_forward": maxpool_module,
+    "linear_forward": lambda options, shapes: nn.Linear(*shapes["w"][::-1], "b" in shapes),
+    "activation_forward": lambda options, shapes: {"relu": nn.ReLU()}[options["function"]],
+    "global_avgpool_forward": lambda options, shapes: nn.AdaptiveAvgPool2d(1),
+    "add": lambda options, shapes: torch.add,
+    "flatten": lambda options, shapes: nn.Flatten(),
+    "reshape": lambda options, shapes: nn.Flatten(),
+}
 
 
 def loaded(network, way):
     """The module with the weights of fastnet's net."""
     description, state = network
-    module = build(description)
+    module = Net(description)
     module.load_state_dict({name: torch.from_numpy(value.copy()) for name, value in state.items()})
     return module if way == EAGER else module.to(memory_format=torch.channels_last)
 

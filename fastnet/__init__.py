@@ -4,36 +4,49 @@ from fastnet import data, init, kernels, layers, losses, models, optim, schedule
 from fastnet.init import manual_seed
 from fastnet.kernels import bfloat16_products, exact
 from fastnet.layers import (
+    ELU,
+    GELU,
+    Activation,
     AdaptiveAvgPool2d,
     AdaptiveMaxPool2d,
     Add,
     AvgPool2d,
     BatchNorm1d,
     BatchNorm2d,
-    Checkpoint,
     Concat,
+    Container,
     Conv2d,
     Dropout,
     Flatten,
     Graph,
+    Hardswish,
+    Hardtanh,
     Identity,
     Layer,
+    LeakyReLU,
     Linear,
     LogSoftmax,
     MaxPool2d,
     Merge,
     Parallel,
+    Recompute,
     ReLU,
+    ReLU6,
     Residual,
     Sequential,
+    Sigmoid,
     SiLU,
     Softmax,
+    Tanh,
+    freeze,
+    input_gradient,
+    plainly,
+    unfreeze,
 )
 from fastnet.losses import CrossEntropyLoss, MSELoss
 from fastnet.optim import SGD, Adam, AdamW, Muon
 from fastnet.parameter import Parameter
-from fastnet.plan import Plan
-from fastnet.summary import Explanation, Summary, explain, summary
+from fastnet.program.tables import Explanation, Listing, Summary, explain, summary
 from fastnet.training import (
     Callback,
     EarlyStopping,
@@ -54,11 +67,13 @@ from fastnet.training import (
 __version__ = "0.1.0"
 
 __all__ = [
-    "Adam", "AdamW", "AdaptiveAvgPool2d", "AdaptiveMaxPool2d", "Add", "AvgPool2d", "BatchNorm1d", "BatchNorm2d",
-    "Callback", "Checkpoint", "Concat", "Conv2d", "CrossEntropyLoss", "Dropout", "EarlyStopping", "Explanation",
-    "Flatten", "Graph", "History", "Identity", "JsonLines", "Layer", "LearningRateSchedule", "Linear", "LogSoftmax",
-    "MSELoss", "MaxPool2d", "Merge", "Muon", "NonFiniteError", "Parallel", "Parameter", "Plan", "Progress", "ReLU",
-    "Residual", "SGD", "SaveBest", "Sequential", "SiLU", "Softmax", "Summary", "Trainer", "WeightAverage",
-    "bfloat16_products", "data", "evaluate", "exact", "explain", "init", "kernels", "layers", "load_weights", "losses",
-    "manual_seed", "models", "optim", "predict", "save_weights", "schedules", "summary", "training",
+    "Activation", "Adam", "AdamW", "AdaptiveAvgPool2d", "AdaptiveMaxPool2d", "Add", "AvgPool2d", "BatchNorm1d",
+    "BatchNorm2d", "Callback", "Concat", "Container", "Conv2d", "CrossEntropyLoss", "Dropout", "ELU", "EarlyStopping",
+    "Explanation", "Flatten", "GELU", "Graph", "Hardswish", "Hardtanh", "History", "Identity", "JsonLines", "Layer",
+    "LeakyReLU", "LearningRateSchedule", "Linear", "Listing", "LogSoftmax", "MSELoss", "MaxPool2d", "Merge", "Muon",
+    "NonFiniteError", "Parallel", "Parameter", "Progress", "ReLU", "ReLU6", "Recompute", "Residual", "SGD", "SaveBest",
+    "Sequential", "SiLU", "Sigmoid", "Softmax", "Summary", "Tanh", "Trainer", "WeightAverage", "bfloat16_products",
+    "data", "evaluate", "exact", "explain", "freeze", "init", "input_gradient", "kernels", "layers", "load_weights",
+    "losses", "manual_seed", "models", "optim", "plainly", "predict", "save_weights", "schedules", "summary",
+    "training", "unfreeze",
 ]

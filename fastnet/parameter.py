@@ -51,7 +51,11 @@ class Parameter:
 
     @grad.setter
     def grad(self, value):
-        self._grad = value if self._requires_grad else None
+        value = value if self._requires_grad else None
+        if changes.here.gradients is None:
+            self._grad = value
+        else:
+            changes.here.gradients[self] = value
 
     @property
     def shape(self):

@@ -4,10 +4,9 @@ import time
 
 import numpy as np
 
-from fastnet import models
+from fastnet import kernels, models
 from fastnet.losses import CrossEntropyLoss
 from fastnet.optim import SGD, Adam
-from fastnet.packed import Store
 
 IMAGE = (3, 32, 32)
 
@@ -15,15 +14,15 @@ IMAGE = (3, 32, 32)
 def warmup(names, batch_size=128, processes=2, report=print):
     """Compile the kernels of the models called so for batches of that size and for single images, into the cache.
 
-    Layers of one kind and shape are run once, by several processes at a time: Numba compiles one kernel at a time in
-    each. Then a training step of each model compiles what is left. `report` gets a line for all that took its time.
+    Operations of one kind and shape are run once, by several processes at a time: Numba compiles one kernel at a time
+    in each. Then a training step of each model compiles what is left. `report` gets a line for all that took its time.
     ValueError for unknown names.
     """
     nets = {name: _model(name) for name in names}
     tasks = {}
     for net in nets.values():
-        for size in (batch_size, 1):
-            _collect(net, (size, *IMAGE), size > 1, tasks)
+        for size, training in ((batch_size, True), (batch_size, False), (1, False)):
+            _collect(net, (size, *IMAGE), training, tasks)
     started = time.perf_counter()
     with multiprocessing.get_context("spawn").Pool(min(processes, len(tasks))) as pool:
         for text, seconds in pool.imap_unordered(_run, tasks.values()):
@@ -31,7 +30,7 @@ def warmup(names, batch_size=128, processes=2, report=print):
                 report(f"{seconds:6.1f} s  {text}")
     for name, net in nets.items():
         report(f"{_first_step(net, batch_size):6.1f} s  {name}: what is left, a training step and inference")
-    report(f"{time.perf_counter() - started:6.1f} s  in all, for {len(tasks)} kinds of layers")
+    report(f"{time.perf_counter() - started:6.1f} s  in all, for {len(tasks)} kinds of operations")
 
 
 def _model(name):
@@ -40,41 +39,55 @@ def _model(name):
     return getattr(models, name)()
 
 
-def _collect(layer, shape, training, tasks):
-    """Add the layer's steps, and those within them, as {what decides which kernels run: arguments for `_run`}."""
-    if not hasattr(layer, "plan"):
-        parts = dict(layer.named_children())
-        for name, inner in layer.inner_shapes(shape).items():
-            if isinstance(inner, tuple):  # a list is what a merge gets, and those are quick to compile
-                _collect(parts[name], inner, training, tasks)
-        return
-    for step in layer.plan(shape).steps:
-        if step.layers[0].inner_shapes(shape):
-            _collect(step.layers[0], shape, training, tasks)
-        else:
-            text = " + ".join(f"{type(part).__name__}({part.arguments()})" for part in step.layers)
-            tasks.setdefault((text, shape, training), (f"{text}, x {shape}", step, shape, training))
-        for part in step.layers:
-            shape = tuple(part.output_shape(shape))
+def _collect(net, shape, training, tasks):
+    """Add to `tasks` each kind of operation that the net needs, with the layers where it was met first."""
+    for node in net.program(shape, training).after.nodes:
+        if node.op != "reshape":
+            task = _task(node)
+            tasks.setdefault(repr(task), (f"{' + '.join(node.layers)}: {node.op}", task))
+
+
+def _task(node):
+    """What decides which kernels an operation runs: its name, the shapes and dtypes of what it reads, its options. What
+    it reads may be a list, or be made by another operation."""
+    def given(value):
+        if isinstance(value, list):
+            return [given(one) for one in value]
+        return _task(value.node) if value.dtype == object else (value.shape, value.dtype.str)
+
+    return node.op, {name: given(value) for name, value in sorted(node.inputs.items())}, node.options
 
 
 def _run(task):
-    """Run a step forward, backward and at inference: (what it was, seconds)."""
-    text, step, shape, training = task
+    """Run an operation on zeros: (what it was, seconds)."""
+    text, operation = task
     started = time.perf_counter()
-    x = np.zeros(shape, np.float32)
-    step.forward(x, packed=Store().current(step.layers[0].ops))
-    if training:
-        y = step.forward(x, True)
-        step.backward(y, True, x)
+    _compute(operation)
     return text, time.perf_counter() - started
 
 
+def _compute(operation):
+    op, inputs, options = operation
+
+    def array(given):
+        if isinstance(given, list):
+            return [array(one) for one in given]
+        if len(given) == 3:
+            return _compute(given)
+        shape, dtype = given
+        if len(shape) != 4:
+            return np.zeros(shape, dtype)
+        n, c, h, w = shape
+        return np.zeros((n, h, w, c), dtype).transpose(0, 3, 1, 2)
+
+    return getattr(kernels.load("cpu"), op)(**{name: array(given) for name, given in inputs.items()}, **options)
+
+
 def _first_step(net, batch_size):
-    """Seconds of training and of inference, until both are replayed."""
+    """Seconds of training and of inference, until both are run by recordings."""
     x, labels = np.zeros((batch_size, *IMAGE), np.float32), np.zeros(batch_size, np.int64)
     started = time.perf_counter()
-    for _ in range(3):  # the third one is recorded
+    for _ in range(3):  # the second one is recorded
         _, gradient = CrossEntropyLoss()(net.forward(x, training=True), labels)
         net.backward(gradient, need_dx=False)
     params = net.parameters()

@@ -16,10 +16,8 @@ INSIDE = {
     "parameter": {"changes"},
     "init": set(),
     "changes": set(),
-    "packed": {"replays"},
-    "plan": {"kernels", "parameter"},
-    "replays": {"kernels", "plan", "changes"},
-    "layers": {"changes", "kernels", "parameter", "init", "packed", "plan", "replays", "layers"},
+    "program": {"kernels", "changes", "program"},
+    "layers": {"changes", "kernels", "parameter", "init", "program", "layers"},
     "losses": {"kernels", "parameter"},
     "optim": {"kernels", "parameter"},
     "schedules": {"kernels", "parameter"},
@@ -27,8 +25,7 @@ INSIDE = {
     "models": {"layers", "init", "models"},
     "training": {"training"},
     "plot": set(),
-    "summary": set(),
-    "warmup": {"models", "losses", "optim", "packed"},
+    "warmup": {"kernels", "models", "losses", "optim"},
     "__main__": {"__version__", "models", "kernels", "warmup"},
 }
 OUTSIDE = {
@@ -73,6 +70,84 @@ def test_imports_point_downwards(path):
             assert rest and rest[0] in INSIDE[part(path)], f"{part(path)} must not import {name}"
         elif top not in sys.stdlib_module_names:
             assert top in OUTSIDE.get(part(path), {"numpy"}), f"{part(path)} must not import {name}"
+
+
+def folder(module):
+    """The folder, as a dotted name, of the module that a dotted name is or begins with; None where it is no module."""
+    parts = module.split(".")
+    while parts:
+        path = PACKAGE.parent.joinpath(*parts)
+        if path.is_dir():
+            return ".".join(parts)
+        if path.with_suffix(".py").is_file():
+            return ".".join(parts[:-1])
+        parts.pop()
+    return None
+
+
+def is_module(name):
+    path = PACKAGE.parent.joinpath(*name.split("."))
+    return path.is_dir() or path.with_suffix(".py").is_file()
+
+
+def is_private(name):
+    return name.startswith("_") and not name.startswith("__")
+
+
+def private_names(tree, package):
+    """Dotted private names that a module in `package` uses of modules in other folders: those that it imports, and
+    those that it reads off a module, as in ``module._name``."""
+    modules = {}    # what a name stands for in the module: the dotted name of a module
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                modules[alias.asname or alias.name.split(".")[0]] = alias.name if alias.asname else \
+                    alias.name.split(".")[0]
+        elif isinstance(node, ast.ImportFrom):
+            start = package.split(".")[:len(package.split(".")) - node.level + 1] if node.level else []
+            base = ".".join([*start, *filter(None, [node.module])])
+            for alias in node.names:
+                name = f"{base}.{alias.name}"
+                if is_module(name):
+                    modules[alias.asname or alias.name] = name
+                if any(map(is_private, name.split("."))) and folder(name) not in (None, package):
+                    yield name
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and is_private(node.attr):
+            owner = dotted(node.value)
+            if owner and owner[0] in modules:
+                name = ".".join([modules[owner[0]], *owner[1:]])
+                if is_module(name) and folder(name) not in (None, package):
+                    yield f"{name}.{node.attr}"
+
+
+def dotted(node):
+    """["a", "b"] for the expression a.b; None for any other."""
+    if isinstance(node, ast.Name):
+        return [node.id]
+    before = dotted(node.value) if isinstance(node, ast.Attribute) else None
+    return before and [*before, node.attr]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_private_names_stay_in_their_folder(path):
+    package = ".".join(("fastnet", *path.relative_to(PACKAGE).parent.parts))
+    assert list(private_names(parsed(path), package)) == []
+
+
+@pytest.mark.parametrize("text, found", [
+    ("from fastnet.kernels.cpu.fusions import _rule", ["fastnet.kernels.cpu.fusions._rule"]),
+    ("from ..program.trace import _names", ["fastnet.program.trace._names"]),
+    ("from fastnet.program import trace as t\nt._names(1)", ["fastnet.program.trace._names"]),
+    ("import fastnet.program.trace\nprint(fastnet.program.trace._names)", ["fastnet.program.trace._names"]),
+    ("import fastnet.program.trace as t\nt._names", ["fastnet.program.trace._names"]),
+    ("def f():\n    from fastnet import losses\n    return losses._x", ["fastnet.losses._x"]),
+    ("from fastnet.layers.base import _x\nfrom . import base\nbase._x", []),
+    ("from fastnet import kernels\nkernels.__name__", []),
+    ("import numpy as np\nnp._x\nself._x", []),
+])
+def test_private_names_are_found(text, found):
+    assert list(private_names(ast.parse(text), "fastnet.layers")) == found
 
 
 def test_compilation_has_one_place():

@@ -7,16 +7,17 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
+import fastnet
 from fastnet import Linear, ReLU, Sequential, manual_seed, models
 
 
-def test_threads_share_a_net_while_plans_are_made():
-    """Plans for several shapes are made and used by eight threads at once; no thread sees another's arrays."""
+def test_threads_share_a_net_while_programs_are_made():
+    """Programs for several shapes are made and used by eight threads at once; no thread sees another's arrays."""
     manual_seed(0)
     net = models.lenet5()
     batches = [np.random.default_rng(i).standard_normal((1 + i % 5, 3, 32, 32), np.float32) for i in range(40)]
     expected = [net(x) for x in batches]
-    net = Sequential(*net.layers)   # a net without plans
+    net = Sequential(*net.layers)   # a net without programs
     with ThreadPoolExecutor(8) as pool:
         for actual, wanted in zip(pool.map(net, batches), expected, strict=True):
             np.testing.assert_array_equal(actual, wanted)
@@ -62,6 +63,11 @@ def test_inference_between_forward_and_backward_disturbs_nothing():
     np.testing.assert_array_equal(net.backward(dy), expected)
     with pytest.raises(RuntimeError, match="^Sequential: backward without a training forward; call forward"):
         net.backward(dy)
+    net.forward(x, training=True)
+    net.program((7, 3), training=True)
+    fastnet.summary(net, (7, 3))
+    fastnet.input_gradient(net, x[:3], dy[:3])
+    np.testing.assert_array_equal(net.backward(dy), expected)
 
 
 def test_gradients_are_assigned_to_new_arrays():

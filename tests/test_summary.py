@@ -55,6 +55,8 @@ def test_branches():
 def test_users_layers_are_one_row():
     table = summary(Sequential(Block(), ReLU()), (4, 3))
     assert [(row[0], row[2], row[3]) for row in table.rows] == [("0", (4, 2), 21), ("1", (4, 2), 0)]
+    assert [row[:2] for row in explain(Sequential(Block(), ReLU()), (4, 3)).rows] == [
+        ('Block "0"', (4, 2)), ('ReLU "1"', (4, 2))]
 
 
 def test_wrong_shape():
@@ -66,8 +68,7 @@ STEPS = """\
 input shape (8, 3, 8, 8), float32, backend 'cpu'
 step                                     output shape   computed by
 Conv2d "0" + BatchNorm2d "1" + ReLU "2"  (8, 16, 8, 8)  direct: fewer than 16 channels
-Residual "3" + ReLU "4"                  (8, 16, 8, 8)
-  Conv2d "3.body"                        (8, 16, 8, 8)  Winograd F(4x4, 3x3): 4.0 times fewer multiplications
+Conv2d "3.body" + Add + ReLU "4"         (8, 16, 8, 8)  Winograd F(4x4, 3x3): 4.0 times fewer multiplications
 Conv2d "5" + ReLU "6" + MaxPool2d "7"    (8, 16, 3, 3)  Winograd F(4x4, 3x3): 3.1 times fewer multiplications
 {input} Winograd F(4x4, 3x3): 4.0 times fewer multiplications
 Flatten "8"                              (8, 144)
@@ -82,20 +83,37 @@ def test_explanation():
     lines = str(table).splitlines()
     assert set(lines.pop(2)) == {"-", " "}
     assert lines == STEPS.splitlines()
-    assert table.rows[2][:3] == (1, 'Conv2d "3.body"', (8, 16, 8, 8))
+    assert table.rows[1][:2] == ('Conv2d "3.body" + Add + ReLU "4"', (8, 16, 8, 8))
+    assert all(row[2] == [] for row in table.rows if "Conv2d" not in row[0])
     with exact():
-        assert explain(net, (8, 3, 8, 8)).rows[2][3] == ["direct: exact() is on"]
+        assert explain(net, (8, 3, 8, 8)).rows[1][2] == ["direct: exact() is on"]
     with bfloat16_products():
-        assert explain(net, (8, 3, 8, 8)).rows[2][3] == [
+        assert explain(net, (8, 3, 8, 8)).rows[1][2] == [
             "Winograd F(4x4, 3x3) of bfloat16: 4.0 times fewer multiplications"]
-    assert explain(net, (8, 3, 8, 8), "float64").rows[2][3] == ["direct: float64 numbers"]
+    assert explain(net, (8, 3, 8, 8), "float64").rows[1][2] == ["direct: float64 numbers"]
     naive = explain(net.to("naive"), (8, 3, 8, 8))
-    assert naive.rows[3][3] == ["matrix product for each kernel offset: plain NumPy"]
+    assert [row[0] for row in naive.rows[:5]] == [
+        'Conv2d "0"', 'BatchNorm2d "1"', 'ReLU "2"', 'Conv2d "3.body"', "Add"]      # as the layers are written
+    assert naive.rows[3][2] == ["matrix product for each kernel offset: plain NumPy"]
+    assert naive.rows[8][:2] == ('MaxPool2d "7"', (8, 16, 3, 3))
     with pytest.raises(ValueError, match='^Conv2d "0": expected 3 input channels'):
         explain(net, (8, 4, 8, 8))
 
 
 def test_explanation_of_branches():
+    """Each operation once, in the order in which it is computed, the sum within the last convolution it can be in."""
     table = explain(Parallel(Add(), Conv2d(2, 2, 1), Sequential(Conv2d(2, 2, 1), ReLU())), (1, 2, 3, 3))
     assert [row[:2] for row in table.rows] == [
-        (0, "Parallel"), (1, 'Conv2d "0"'), (1, 'Conv2d "1.0" + ReLU "1.1"'), (1, 'Add "merge"')]
+        ('Conv2d "1.0" + ReLU "1.1"', (1, 2, 3, 3)), ('Conv2d "0" + Add "merge"', (1, 2, 3, 3))]
+
+
+def test_several_inputs_and_outputs():
+    net = Graph({"a": (Linear(3, 2), "one"), "b": (Linear(4, 2), "two"), "c": (Add(), ["a", "b"])},
+                inputs=("one", "two"), outputs=("a", "c"))
+    shapes = {"one": (5, 3), "two": (5, 4)}
+    table = summary(net, shapes)
+    assert [row[0] for row in table.rows] == ["a", "b", "c"] and table.output_shape == {"a": (5, 2), "c": (5, 2)}
+    assert table.parameters == 18 and table.multiply_adds == net.multiply_adds(shapes) == 70
+    assert [row[:2] for row in explain(net, shapes).rows] == [
+        ('Linear "a"', (5, 2)), ('Linear "b"', (5, 2)), ('Add "c"', (5, 2))]
+    assert str(shapes) in str(table) and str(shapes) in str(explain(net, shapes))

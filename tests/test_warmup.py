@@ -2,23 +2,58 @@
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
-from fastnet import __version__, models, warmup
+from fastnet import BatchNorm2d, Concat, Conv2d, Parallel, ReLU, Sequential, __version__, kernels, models, warmup
 from fastnet.__main__ import main
 
 
-def test_each_kind_of_layer_is_run_once():
-    tasks = {}
-    net = models.resnet20()
-    warmup._collect(net, (8, 3, 32, 32), True, tasks)
-    texts = [task[0] for task in tasks.values()]
-    assert len(set(texts)) == len(texts) == 14
-    assert texts[2] == "Conv2d(16, 16, kernel_size=3, padding=1, bias=False) + BatchNorm2d(16), x (8, 16, 32, 32)"
-    assert texts[-1] == "Linear(64, 10), x (8, 64)"
+def test_each_kind_of_operation_is_run_once():
+    net, shape = models.resnet20(), (8, 3, 32, 32)
+    for training, count in ((False, 15), (True, 51)):
+        tasks = {}
+        warmup._collect(net, shape, training, tasks)
+        nodes = [node for node in net.program(shape, training).after.nodes if node.op != "reshape"]
+        assert {repr(warmup._task(node)) for node in nodes} == set(tasks) and len(tasks) == count < len(nodes)
+        warmup._collect(net, shape, training, tasks)
+        assert len(tasks) == count
+        texts = [text for text, _ in tasks.values()]
+        assert len(set(texts)) == len(texts)
+        if not training:
+            assert texts[1] == 'Conv2d "3.body.0" + BatchNorm2d "3.body.1" + ReLU "3.body.2": conv2d_inference'
+            assert texts[-1] == 'Linear "23": linear_forward'
+        for task in tasks.values():
+            text, seconds = warmup._run(task)
+            assert text == task[0] and seconds > 0
+
+
+def test_operations_are_run_on_what_they_read_in_the_net(monkeypatch):
+    """Lists and what other operations make included: shapes, dtypes and options are those of the net itself."""
+    net, calls = Sequential(Parallel(Concat(), Conv2d(3, 4, 3), Conv2d(3, 2, 3)), BatchNorm2d(6), ReLU()), []
+    cpu = kernels.load("cpu")
+
+    def shaped(value):
+        if isinstance(value, (list, tuple)):
+            return [shaped(one) for one in value]
+        return (value.shape, value.dtype) if hasattr(value, "shape") else str(type(value))
+
+    def noting(name, operation):
+        def call(*args, **kwargs):
+            given = {key: shaped(kwargs[key]) for key in sorted(kwargs)}
+            calls.append((name, repr(given)))
+            return operation(*args, **kwargs)
+        return call
+
+    for name in ("concat", "batchnorm_inference", "conv2d_inference"):
+        monkeypatch.setattr(cpu, name, noting(name, getattr(cpu, name)))
+    net(np.zeros((2, 3, 6, 6), np.float32))
+    expected, tasks = list(calls), {}
+    calls.clear()
+    warmup._collect(net, (2, 3, 6, 6), False, tasks)
     for task in tasks.values():
-        text, seconds = warmup._run(task)
-        assert text == task[0] and seconds > 0
+        warmup._run(task)
+    assert len(calls) == 4 and sorted(calls) == sorted(expected)
 
 
 def test_warmup_in_processes():
@@ -27,7 +62,7 @@ def test_warmup_in_processes():
     assert done.returncode == 0, done.stderr
     *_, lenet, last = done.stdout.splitlines()
     assert lenet.endswith(" s  lenet5: what is left, a training step and inference")
-    assert last.endswith(" s  in all, for 12 kinds of layers")
+    assert last.endswith(" s  in all, for 27 kinds of operations")
 
 
 def test_info(capsys):

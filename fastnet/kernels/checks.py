@@ -1,8 +1,8 @@
-"""What fits and what does not: the shape rules of every operation, in one place for all backends and all layers.
+"""The small rules of what fits, which `shapes`, the operations of every backend and the layers share.
 
 Each function takes shapes or arguments, returns what follows from them and raises ValueError (TypeError for a wrong
 dtype) with a text that tells what was expected and what came. Nothing here touches the numbers in an image, so that a
-check costs a microsecond or two.
+check costs a microsecond or two. What a whole operation takes and gives stands in `shapes`.
 """
 from operator import index
 
@@ -11,6 +11,7 @@ import numpy as np
 FLOAT32 = np.dtype(np.float32)
 FLOAT64 = np.dtype(np.float64)
 INT64 = np.dtype(np.int64)
+UINT64 = np.dtype(np.uint64)
 PADDINGS = ('an integer, (vertical, horizontal), (top, bottom, left, right), "same", "valid" or "full", '
             "none of them negative")
 
@@ -30,14 +31,31 @@ def floating(array, name, like=None):
     if like is None:
         if dtype is FLOAT32 or dtype is FLOAT64:
             return array
-        wanted = FLOAT64 if dtype.kind == "f" and dtype.itemsize == 8 else FLOAT32
-    else:
-        wanted = like.dtype
-        if dtype is wanted:
-            return array
-    if dtype.kind not in "fiub":
-        raise TypeError(f"{name} must hold real numbers, got an array of dtype {dtype}")
-    return array.astype(wanted, copy=False)
+        return array.astype(result_dtype(array, name), copy=False)
+    if dtype is like.dtype:
+        return array
+    real(array, name)
+    return array.astype(like.dtype, copy=False)
+
+
+def optional(array, name, like):
+    """`floating` for an operand that may be left out: None stays."""
+    return None if array is None else floating(array, name, like)
+
+
+def result_dtype(array, name):
+    """The dtype that `floating` gives an array: that of the results of an operation whose first operand it is."""
+    dtype = array.dtype
+    if dtype is FLOAT32 or dtype is FLOAT64:
+        return dtype
+    real(array, name)
+    return FLOAT64 if dtype.kind == "f" and dtype.itemsize == 8 else FLOAT32
+
+
+def real(array, name):
+    """Refuse an array whose dtype holds no real numbers."""
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"{name} must hold real numbers, got an array of dtype {array.dtype}")
 
 
 def operand(array, shape, name, like):
@@ -52,10 +70,7 @@ def operand(array, shape, name, like):
 def labels(labels, n, classes):
     """The `n` class numbers as an int64 array, each checked to lie in 0 .. classes - 1."""
     labels = np.asarray(labels)
-    if labels.dtype.kind not in "iu":
-        raise TypeError(f"labels must be integers, got an array of dtype {labels.dtype}")
-    if labels.shape != (n,):
-        raise ValueError(f"expected {n} labels in an array of shape ({n},), got shape {labels.shape}")
+    labels_shape(labels, n)
     # A negative number seen as unsigned is huge, so that one comparison finds both kinds of error.
     result = labels if labels.dtype is INT64 else labels.astype(np.int64)
     if n and result.view(np.uint64).max() >= classes:
@@ -66,6 +81,14 @@ def labels(labels, n, classes):
 
 
 # Shapes
+
+def labels_shape(labels, n):
+    """Refuse what cannot be the class numbers of `n` samples, whatever the numbers are."""
+    if labels.dtype.kind not in "iu":
+        raise TypeError(f"labels must be integers, got an array of dtype {labels.dtype}")
+    if labels.shape != (n,):
+        raise ValueError(f"expected {n} labels in an array of shape ({n},), got shape {labels.shape}")
+
 
 def not_empty(shape, name="x"):
     """Refuse an empty batch or any other axis of length zero."""
@@ -275,10 +298,11 @@ def probability(p, name="p"):
     return float(p)
 
 
-def silu_alone(silu, relu, add=None):
-    """Refuse a SiLU together with what a backward pass could not tell from it."""
-    if silu and (relu or add is not None):
-        raise ValueError(f"silu=True takes neither relu=True nor add, got {'relu=True' if relu else 'add'}")
+def finite(value, name):
+    """`value` as a finite float."""
+    if not -float("inf") < value < float("inf"):
+        raise ValueError(f"{name} must be a finite number, got {value!r}")
+    return float(value)
 
 
 def above_zero(value, name):
@@ -291,16 +315,22 @@ def above_zero(value, name):
 def updatable(value, grad, **state):
     """`grad` in the dtype of `value`, after a look at whether `value` and the optimiser's `state` arrays can be
     updated in place: writable float32 or float64 arrays, all of one shape and dtype."""
+    in_place(value, **state)
     for name, array in {"value": value, **state}.items():
-        if not isinstance(array, np.ndarray) or array.dtype not in (FLOAT32, FLOAT64):
-            kind = f"an array of dtype {array.dtype}" if isinstance(array, np.ndarray) else type(array).__name__
-            raise TypeError(f"{name} is updated in place and must be a float32 or float64 array, got {kind}")
-        if not array.flags.writeable:
+        if not isinstance(array, np.ndarray) or not array.flags.writeable:
             raise ValueError(f"{name} is updated in place, but the array is read-only")
-        if array.dtype != value.dtype:
-            raise TypeError(f"{name} must have the dtype {value.dtype} of value, got {array.dtype}")
-        has_shape(array, value.shape, name)
     return operand(grad, value.shape, "grad", value)
+
+
+def in_place(value, **state):
+    """The part of `updatable` that shapes and dtypes tell."""
+    for name, array in {"value": value, **state}.items():
+        dtype = getattr(array, "dtype", None)
+        if dtype is None or dtype not in (FLOAT32, FLOAT64):
+            raise TypeError(f"{name} is updated in place and must be a float32 or float64 array, got {_kind(array)}")
+        if dtype != value.dtype:
+            raise TypeError(f"{name} must have the dtype {value.dtype} of value, got {dtype}")
+        has_shape(array, value.shape, name)
 
 
 def pool_index_dtype(kernel_size):
@@ -316,10 +346,43 @@ def pool_index_dtype(kernel_size):
 def pool_index(index, shape, kernel_size):
     """Refuse an index that cannot have come from max-pooling with this kernel."""
     dtype = pool_index_dtype(kernel_size)
-    if not isinstance(index, np.ndarray) or index.dtype != dtype:
-        kind = f"an array of dtype {index.dtype}" if isinstance(index, np.ndarray) else type(index).__name__
-        raise TypeError(f"index must be the {np.dtype(dtype)} array that maxpool2d_forward returned, got {kind}")
+    if getattr(index, "dtype", None) != dtype:
+        dtype = np.dtype(dtype)
+        raise TypeError(f"index must be the {dtype} array that maxpool2d_forward returned, got {_kind(index)}")
     has_shape(index, shape, "index")
+
+
+def dropout_key(key):
+    """Refuse what is neither an integer nor, by shape and dtype, the two words that `counter.draw` makes of one."""
+    if getattr(key, "shape", ()) == ():
+        try:
+            index(key)
+            return
+        except TypeError:
+            pass
+    elif key.shape == (2,) and key.dtype == UINT64:
+        return
+    raise TypeError(f"key must be an integer or the uint64 array of two words that draw returned, got {_kind(key)}")
+
+
+def draws_integers(generator):
+    """Refuse what is no generator of random numbers."""
+    if not hasattr(generator, "integers"):
+        raise TypeError(f"draw needs a numpy.random.Generator, got {type(generator).__name__}")
+
+
+def conversion(dtype):
+    """`dtype`, however it is written, as the native float32 or float64 that it is."""
+    for known in (FLOAT32, FLOAT64):
+        if dtype is known or np.dtype(dtype) == known:
+            return known
+    raise ValueError(f"arrays are converted to float32 or float64, got dtype {np.dtype(dtype)}")
+
+
+def _kind(value):
+    """What it is, for an error."""
+    dtype = getattr(value, "dtype", None)
+    return type(value).__name__ if dtype is None else f"an array of dtype {dtype}"
 
 
 def _same(length, reach, stride):

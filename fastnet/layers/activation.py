@@ -1,19 +1,13 @@
-"""Activations without parameters."""
+"""Activations: y = f(x), number by number."""
 from fastnet.kernels import checks
-from fastnet.layers.base import Layer, named_errors
+from fastnet.layers.base import Layer, keywords
+from fastnet.layers.formula import formula, named_errors
 
 
-class _Elementwise(Layer):
-    """A layer whose y has the shape of x."""
-
-    def output_shape(self, input_shape):
-        return tuple(input_shape)
-
-
-class Identity(_Elementwise):
+class Identity(Layer):
     """y = x, the very same array. It serves where a layer is wanted and nothing is to be done."""
 
-    kind = "identity"
+    traceable = True
 
     def forward(self, x, training=False):
         if training:
@@ -25,69 +19,191 @@ class Identity(_Elementwise):
         return dy if need_dx else None
 
 
-class ReLU(_Elementwise):
-    """y = max(x, 0), any shape. The gradient at 0 is 0, as in PyTorch."""
+class Activation(Layer):
+    """y = f(x) for any shape. A subclass names the `function` as the operation `activation_forward` knows it, and what
+    its derivative `reads`, "x" or "y"; `numbers` are the function's alpha and beta."""
 
-    kind = "relu"
+    traceable = True
+    function = reads = None
+    numbers = ()
 
-    @named_errors
+    @formula
     def forward(self, x, training=False):
-        y = self.ops.relu_forward(x)
+        y = self.ops.activation_forward(x, self.function, *self.numbers)
         if training:
-            self.saved = (y,)
+            self.saved = (x if self.reads == "x" else y,)
         return y
 
-    @named_errors
+    @formula
     def backward(self, dy, need_dx=True):
-        y, = self.take_saved()
-        return self.ops.relu_backward(dy, y) if need_dx else None
+        kept, = self.take_saved()
+        return self.ops.activation_backward(dy, kept, self.function, *self.numbers) if need_dx else None
 
 
-class SiLU(_Elementwise):
-    """y = x / (1 + exp(-x)), any shape: x times its sigmoid, a smooth ReLU that lets some of what is negative pass.
+class ReLU(Activation):
+    """y = max(x, 0). The gradient at 0 is 0, as in PyTorch."""
+
+    function, reads = "relu", "y"
+
+
+class LeakyReLU(Activation):
+    """y = x where x > 0, else negative_slope x. The gradient at 0 is negative_slope, as in PyTorch.
+
+    ValueError unless negative_slope is a finite number above zero: at zero it is `ReLU`.
+    Maas et al., Rectifier nonlinearities improve neural network acoustic models (2013).
+    """
+
+    function, reads, options = "leaky_relu", "y", ("negative_slope",)
+
+    @named_errors
+    def __init__(self, negative_slope=0.01):
+        self.set_options(negative_slope=negative_slope)
+
+    def check(self, negative_slope):
+        return {"negative_slope": checks.above_zero(negative_slope, "negative_slope")}
+
+    @property
+    def numbers(self):
+        return (self.negative_slope,)
+
+    def arguments(self):
+        return keywords(negative_slope=(self.negative_slope, 0.01))[2:]
+
+
+class Hardtanh(Activation):
+    """y = min(max(x, min_val), max_val). No gradient passes where x is not between the two.
+
+    ValueError unless both are finite and min_val is the smaller one.
+    """
+
+    function, reads, options = "hardtanh", "y", ("min_val", "max_val")
+
+    @named_errors
+    def __init__(self, min_val=-1.0, max_val=1.0):
+        self.set_options(min_val=min_val, max_val=max_val)
+
+    def check(self, min_val, max_val):
+        low, high = checks.finite(min_val, "min_val"), checks.finite(max_val, "max_val")
+        if low >= high:
+            raise ValueError(f"min_val must be below max_val, got {min_val!r} and {max_val!r}")
+        return {"min_val": low, "max_val": high}
+
+    @property
+    def numbers(self):
+        return self.min_val, self.max_val
+
+    def arguments(self):
+        return keywords(min_val=(self.min_val, -1.0), max_val=(self.max_val, 1.0))[2:]
+
+
+class ReLU6(Activation):
+    """y = min(max(x, 0), 6). Krizhevsky, Convolutional deep belief networks on CIFAR-10 (2010)."""
+
+    function, reads, numbers = "hardtanh", "y", (0.0, 6.0)
+
+
+class Sigmoid(Activation):
+    """y = 1 / (1 + exp(-x))."""
+
+    function, reads = "sigmoid", "y"
+
+
+class Tanh(Activation):
+    """y = tanh(x)."""
+
+    function, reads = "tanh", "y"
+
+
+class ELU(Activation):
+    """y = x where x > 0, else alpha (exp(x) - 1). ValueError unless alpha is a finite number above zero.
+
+    Clevert et al., Fast and accurate deep network learning by exponential linear units (2016).
+    """
+
+    function, reads, options = "elu", "y", ("alpha",)
+
+    @named_errors
+    def __init__(self, alpha=1.0):
+        self.set_options(alpha=alpha)
+
+    def check(self, alpha):
+        return {"alpha": checks.above_zero(alpha, "alpha")}
+
+    @property
+    def numbers(self):
+        return (self.alpha,)
+
+    def arguments(self):
+        return keywords(alpha=(self.alpha, 1.0))[2:]
+
+
+class SiLU(Activation):
+    """y = x / (1 + exp(-x)): x times its sigmoid, a smooth ReLU that lets some of what is negative pass.
 
     Elfwing et al., Sigmoid-weighted linear units for neural network function approximation in reinforcement learning
     (2018).
     """
 
-    kind = "silu"
+    function, reads = "silu", "x"
+
+
+class GELU(Activation):
+    """y = x Phi(x) with the normal distribution Phi(x) = (1 + erf(x / sqrt(2))) / 2; with approximate="tanh"
+    y = x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2, which is within 0.0005 of it and quicker.
+
+    ValueError unless approximate is "none" or "tanh". Hendrycks and Gimpel, Gaussian error linear units (2016).
+    """
+
+    reads, options = "x", ("approximate",)
 
     @named_errors
-    def forward(self, x, training=False):
-        y = self.ops.silu_forward(x)
-        if training:
-            self.saved = (x,)
-        return y
+    def __init__(self, approximate="none"):
+        self.set_options(approximate=approximate)
 
-    @named_errors
-    def backward(self, dy, need_dx=True):
-        x, = self.take_saved()
-        return self.ops.silu_backward(dy, x) if need_dx else None
+    def check(self, approximate):
+        if approximate not in ("none", "tanh"):
+            raise ValueError(f'approximate must be "none" or "tanh", got {approximate!r}')
+        return {"approximate": approximate}
+
+    @property
+    def function(self):
+        return "gelu" if self.approximate == "none" else "gelu_tanh"
+
+    def arguments(self):
+        return keywords(approximate=(self.approximate, "none"))[2:]
+
+
+class Hardswish(Activation):
+    """y = x min(max(x + 3, 0), 6) / 6. Howard et al., Searching for MobileNetV3 (2019), section 5.2."""
+
+    function, reads = "hardswish", "x"
 
 
 class _Scores(Layer):
     """Softmax and its logarithm share everything but the operations."""
 
-    @named_errors
-    def __init__(self, dim=1):
-        if dim not in (1, -1):
-            raise ValueError(f"dim must be 1, the axis of the classes of x (N, C), got {dim!r}")
+    traceable, options = True, ("dim",)
 
     @named_errors
+    def __init__(self, dim=1):
+        self.set_options(dim=dim)
+
+    def check(self, dim):
+        if dim not in (1, -1):
+            raise ValueError(f"dim must be 1, the axis of the classes of x (N, C), got {dim!r}")
+        return {"dim": 1}
+
+    @formula
     def forward(self, x, training=False):
         y = self.compute(x)
         if training:
             self.saved = (y,)
         return y
 
-    @named_errors
+    @formula
     def backward(self, dy, need_dx=True):
         y, = self.take_saved()
         return self.differentiate(dy, y) if need_dx else None
-
-    @named_errors
-    def output_shape(self, input_shape):
-        return tuple(checks.scores(input_shape))
 
     def arguments(self):
         return "dim=1"
@@ -96,8 +212,6 @@ class _Scores(Layer):
 class Softmax(_Scores):
     """y[n, c] = exp(x[n, c]) / sum over j of exp(x[n, j]), x (N, C). For training on labels give the scores themselves
     to CrossEntropyLoss, which is faster and more exact."""
-
-    kind = "softmax"
 
     def compute(self, x):
         return self.ops.softmax_forward(x)
@@ -108,8 +222,6 @@ class Softmax(_Scores):
 
 class LogSoftmax(_Scores):
     """y[n, c] = x[n, c] - log sum over j of exp(x[n, j]), x (N, C)."""
-
-    kind = "log_softmax"
 
     def compute(self, x):
         return self.ops.log_softmax_forward(x)

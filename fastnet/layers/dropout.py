@@ -3,42 +3,46 @@ import numpy as np
 
 from fastnet import init
 from fastnet.kernels import checks
-from fastnet.layers.base import Layer, named_errors
+from fastnet.layers.formula import formula, named_errors
+from fastnet.layers.freezing import Freezable
 
 
-class Dropout(Layer):
-    """In training y = x / (1 - p) where a random number of that element is at least p, else 0; at inference y = x.
+class Dropout(Freezable):
+    """In training y = x / (1 - p) where a random number of that element is at least p, else 0; at inference, and where
+    it is frozen, y = x.
 
     Any shape. The numbers depend on a seed drawn from `fastnet.init.generator` when the layer is made, and on how many
     training passes it has seen. ValueError unless 0 <= p < 1.
     Srivastava et al., Dropout (2014), in the inverted form.
     """
 
-    kind = "dropout"
+    traceable, options = True, ("p",)
 
     @named_errors
     def __init__(self, p=0.5):
-        self.p = checks.probability(p)
-        if self.p == 1:
-            raise ValueError("p must be below 1, or nothing would be left")
+        self.set_options(p=p)
         self.generator = np.random.default_rng(init.generator().integers(2**63))
 
-    @named_errors
+    def check(self, p):
+        p = checks.probability(p)
+        if p == 1:
+            raise ValueError("p must be below 1, or nothing would be left")
+        return {"p": p}
+
+    @formula
     def forward(self, x, training=False):
         if not training:
             return x
-        key = int(self.generator.integers(2**63))
-        y = self.ops.dropout(x, self.p, key)
+        key = None if self.is_frozen else self.ops.draw(self.generator)
         self.saved = (key,)
-        return y
+        return x if key is None else self.ops.dropout(x, self.p, key)
 
-    @named_errors
+    @formula
     def backward(self, dy, need_dx=True):
         key, = self.take_saved()
-        return self.ops.dropout(dy, self.p, key) if need_dx else None
-
-    def output_shape(self, input_shape):
-        return tuple(input_shape)
+        if not need_dx:
+            return None
+        return dy if key is None else self.ops.dropout(dy, self.p, key)
 
     def arguments(self):
         return f"p={self.p:g}"

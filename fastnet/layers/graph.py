@@ -1,16 +1,17 @@
 """Any acyclic net, as a dictionary."""
 from textwrap import indent
 
-from fastnet.layers.base import Layer
-from fastnet.layers.compose import Merge, check_layer, inner_multiply_adds
-from fastnet.plan import infer
+from fastnet.layers.compose import Merge
+from fastnet.layers.container import Container, check_layer
 
 
-class Graph(Layer):
+class Graph(Container):
     """A net written as ``{name: (layer, [inputs])}``.
 
-    An input is the name of another entry, or "input" for x; the last entry gives y, and the order is free otherwise.
-    A layer has one input; `Add`, `Concat` and any other `Merge` take several:
+    An input is the name of another entry, or one of `inputs`, the names of what the net is given: one array, or a
+    dictionary of arrays where there are several names. y is what the last entry gives, or with `outputs`, a name or
+    several, what those give: several as a dictionary. The order is free otherwise; entries are computed in the order in
+    which they are written where that is possible. `Add`, `Concat` and any other `Merge` take several inputs:
 
         Graph({"left": (Conv2d(3, 8, 1), ["input"]), "right": (Conv2d(3, 8, 3, padding=1), ["input"]),
                "sum": (Add(), ["left", "right"])})
@@ -18,50 +19,73 @@ class Graph(Layer):
     ValueError for a name that is missing, an entry that leads nowhere, or a circle.
     """
 
-    kind = "graph"
+    traceable = True    # with a forward of its own, which only checks
 
-    def __init__(self, nodes):
-        self._nodes = {}
-        for name, entry in nodes.items():
-            if not isinstance(name, str) or not name or "." in name or name == "input":
-                raise ValueError(f'{self.label}: an entry needs a name without dots that is not "input", got {name!r}')
-            if not isinstance(entry, (tuple, list)) or len(entry) != 2:
-                raise TypeError(f"{self.label}: entry {name!r} must be (layer, [inputs]), got {entry!r}")
-            layer, inputs = entry
-            inputs = (inputs,) if isinstance(inputs, str) else tuple(inputs)
-            if not isinstance(layer, Merge):
-                check_layer(self, layer, f"entry {name!r}")
-            if not inputs or (len(inputs) > 1 and not isinstance(layer, Merge)):
-                raise ValueError(f"{self.label}: entry {name!r} needs {'an input' if not inputs else 'one input'}, got "
-                                 f"{list(inputs)}{'; Add() and Concat() join several' if inputs else ''}")
-            self._nodes[name] = (layer, inputs)
+    def __init__(self, nodes, inputs=("input",), outputs=None):
+        self._inputs = (inputs,) if isinstance(inputs, str) else tuple(inputs)
+        self._nodes = {name: self._entry(name, entry) for name, entry in nodes.items()}
         if not self._nodes:
             raise ValueError(f"{self.label}: expected at least one entry, got none")
-        self.output = list(self._nodes)[-1]
-        self.order = self._sorted()
-        last = {source: name for name in self.order for source in self._nodes[name][1]}
-        self.last_uses = {name: [source for source in last if last[source] == name] for name in self.order}
+        outputs = list(self._nodes)[-1] if outputs is None else outputs
+        self._outputs = outputs if isinstance(outputs, str) else tuple(outputs)
+        self._order = self._sorted()
         self.adopt()
+
+    def _entry(self, name, entry):
+        """(layer, its inputs) of one entry, checked."""
+        if not isinstance(name, str) or not name or "." in name or name in self._inputs:
+            given = " or ".join(f'"{one}"' for one in self._inputs)
+            raise ValueError(f"{self.label}: an entry needs a name without dots that is not {given}, got {name!r}")
+        if not isinstance(entry, (tuple, list)) or len(entry) != 2:
+            raise TypeError(f"{self.label}: entry {name!r} must be (layer, [inputs]), got {entry!r}")
+        layer, inputs = entry
+        inputs = (inputs,) if isinstance(inputs, str) else tuple(inputs)
+        check_layer(self, layer, f"entry {name!r}")
+        if not inputs or (len(inputs) > 1 and not isinstance(layer, Merge)):
+            raise ValueError(f"{self.label}: entry {name!r} needs {'an input' if not inputs else 'one input'}, got "
+                             f"{list(inputs)}{'; Add() and Concat() join several' if inputs else ''}")
+        return layer, inputs
 
     @property
     def nodes(self):
         """A copy of the dictionary the graph was made from: entries are sorted once and for all."""
         return dict(self._nodes)
 
+    def compose(self, x, training):
+        if len(self._inputs) > 1 and (not isinstance(x, dict) or set(x) != set(self._inputs)):
+            got = ", ".join(map(str, x)) if isinstance(x, dict) else "a tuple" if isinstance(x, tuple) else "one array"
+            raise TypeError(f"expected a dictionary of the arrays {', '.join(self._inputs)}, got {got}")
+        values = dict(x) if len(self._inputs) > 1 else {self._inputs[0]: x}
+        for name in self._order:
+            layer, inputs = self._nodes[name]
+            given = tuple([values[source] for source in inputs])
+            values[name] = layer(given if isinstance(layer, Merge) else given[0])
+        if isinstance(self._outputs, str):
+            return values[self._outputs]
+        return {name: values[name] for name in self._outputs}
+
     def _sorted(self):
-        """The names, each after its inputs."""
-        order, done = [], {"input"}
-        while len(order) < len(self._nodes):
-            ready = [name for name, (_, inputs) in self._nodes.items() if name not in done and done.issuperset(inputs)]
-            if not ready:
+        """The names, each after its inputs, otherwise as they were written."""
+        order, done = [], set(self._inputs)
+        waiting = list(self._nodes)
+        while waiting:
+            ready = next((name for name in waiting if done.issuperset(self._nodes[name][1])), None)
+            if ready is None:
                 raise ValueError(f"{self.label}: {self._trouble(done)}")
-            order += ready
-            done.update(ready)
-        needed = {self.output}
+            order.append(ready)
+            waiting.remove(ready)
+            done.add(ready)
+        wanted = (self._outputs,) if isinstance(self._outputs, str) else self._outputs
+        for name in wanted:
+            if name not in self._nodes:
+                raise ValueError(f"{self.label}: outputs has the unknown entry {name!r}; there are "
+                                 f"{', '.join(map(repr, self._nodes))}")
+        needed = set(wanted)
         for name in reversed(order):
             if name not in needed:
-                raise ValueError(f"{self.label}: nothing leads from entry {name!r} to the last one, {self.output!r}, "
-                                 "which gives the output")
+                end = "the last one, " if len(wanted) == 1 else ""
+                raise ValueError(f"{self.label}: nothing leads from entry {name!r} to {end}"
+                                 f"{', '.join(map(repr, wanted))}, which gives the output")
             needed.update(self._nodes[name][1])
         return order
 
@@ -72,57 +96,11 @@ class Graph(Layer):
             path.append(next(source for source in self._nodes[path[-1]][1] if source not in done))
             if path[-1] not in self._nodes:
                 return (f"entry {path[-2]!r} has the unknown input {path[-1]!r}; there are "
-                        f"{', '.join(map(repr, ['input', *self._nodes]))}")
+                        f"{', '.join(map(repr, [*self._inputs, *self._nodes]))}")
         return f"the entries go round in a circle: {' <- '.join(path[path.index(path[-1]):])}"
 
     def named_children(self):
         return [(name, layer) for name, (layer, _) in self._nodes.items()]
-
-    def forward(self, x, training=False, packed=None):
-        values = {"input": x}
-        for name in self.order:
-            layer, given = self._nodes[name][0], self._given(name, values)
-            values[name] = layer.forward(given, True) if training else infer(layer, given, packed)
-            for source in self.last_uses[name]:
-                del values[source]
-        if training:
-            self.saved = ()
-        return values[self.output]
-
-    def backward(self, dy, need_dx=True):
-        self.take_saved()
-        gradients = {self.output: dy}
-        for name in reversed(self.order):
-            layer, inputs = self._nodes[name]
-            wanted = need_dx or set(inputs) != {"input"}
-            parts = layer.backward(gradients.pop(name), wanted)
-            if not wanted:
-                continue
-            for source, part in zip(inputs, parts if isinstance(layer, Merge) else [parts], strict=True):
-                gradients[source] = self.ops.add(gradients[source], part) if source in gradients else part
-        return gradients["input"] if need_dx else None
-
-    def output_shape(self, input_shape):
-        return self._shapes(input_shape)[self.output]
-
-    def inner_shapes(self, input_shape):
-        shapes = self._shapes(input_shape)
-        return {name: self._given(name, shapes) for name in self._nodes}
-
-    def multiply_adds(self, input_shape):
-        return inner_multiply_adds(self, input_shape)
-
-    def _shapes(self, input_shape):
-        """The output shape of each entry, and of the input, by name."""
-        shapes = {"input": tuple(input_shape)}
-        for name in self.order:
-            shapes[name] = self._nodes[name][0].output_shape(self._given(name, shapes))
-        return shapes
-
-    def _given(self, name, values):
-        """What an entry gets of the values there are: one, or a list of them for a Merge."""
-        layer, inputs = self._nodes[name]
-        return [values[source] for source in inputs] if isinstance(layer, Merge) else values[inputs[0]]
 
     def __repr__(self):
         """Each entry with its inputs, one a line."""

@@ -2,7 +2,8 @@
 from math import prod
 
 from fastnet.kernels import checks
-from fastnet.layers.base import Layer, named_errors
+from fastnet.layers.base import Layer
+from fastnet.layers.formula import formula
 
 
 class Flatten(Layer):
@@ -11,29 +12,23 @@ class Flatten(Layer):
     Since images are channels-last in memory this copies them, except where they are single pixels.
     """
 
-    kind = "flatten"
+    traceable = True
 
-    @named_errors
+    @formula
     def forward(self, x, training=False):
-        shape = self.output_shape(x.shape)
-        y = self.ops.flatten(x) if _turns(x.shape) else x.reshape(shape)
+        if x.ndim < 2:
+            raise ValueError(f"expected x with a batch axis and others, got x of shape {tuple(x.shape)}")
+        checks.not_empty(x.shape)
         if training:
             self.saved = (x.shape,)
-        return y
+        return self.ops.flatten(x) if _turns(x.shape) else x.reshape((x.shape[0], prod(x.shape[1:])))
 
-    @named_errors
+    @formula
     def backward(self, dy, need_dx=True):
         x_shape, = self.take_saved()
         if not need_dx:
             return None
         return self.ops.unflatten(dy, x_shape) if _turns(x_shape) else dy.reshape(x_shape)
-
-    @named_errors
-    def output_shape(self, input_shape):
-        if len(input_shape) < 2:
-            raise ValueError(f"expected x with a batch axis and others, got x of shape {tuple(input_shape)}")
-        checks.not_empty(input_shape)
-        return input_shape[0], prod(input_shape[1:])
 
 
 def _turns(shape):

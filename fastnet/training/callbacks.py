@@ -10,11 +10,12 @@ from tqdm import tqdm
 from fastnet.training.history import describe
 from fastnet.training.weights import save_weights
 
-HOOKS = ("on_train_begin", "on_epoch_begin", "on_step_begin", "on_step_end", "on_epoch_end", "on_train_end")
+HOOKS = ("on_train_begin", "on_epoch_begin", "on_step_begin", "on_gradients", "on_step_end", "on_epoch_end",
+         "on_train_end")
 
 
 class Callback:
-    """Six hooks that do nothing. Each gets the `Trainer`, whose docstring tells what can be read there."""
+    """Seven hooks that do nothing. Each gets the `Trainer`, whose docstring tells what can be read there."""
 
     def on_train_begin(self, trainer):
         """Before the first epoch."""
@@ -24,6 +25,9 @@ class Callback:
 
     def on_step_begin(self, trainer):
         """Before the forward pass of a batch: the place to set ``trainer.optimizer.lr``."""
+
+    def on_gradients(self, trainer):
+        """After the backward pass and before the update: every parameter's ``grad`` is there and may be replaced."""
 
     def on_step_end(self, trainer):
         """After the update."""

@@ -18,8 +18,8 @@ from fastnet.training.metrics import Totals, count_correct
 class Trainer:
     """Trains `net` on batches: ``Trainer(net, loss, optimizer, [Progress()]).fit(loader, epochs=10)``.
 
-    Each step is forward, loss, backward, update. Six times on the way each callback is called with the trainer itself:
-    on_train_begin, on_epoch_begin, on_step_begin, on_step_end, on_epoch_end, on_train_end. It finds there
+    Each step is forward, loss, backward, update. Seven times on the way each callback is called with the trainer:
+    on_train_begin, on_epoch_begin, on_step_begin, on_gradients, on_step_end, on_epoch_end, on_train_end. It finds there
 
     net, loss_function, optimizer, train_batches, validation, epochs  what was given
     epoch            the present one, from 1; 0 before the first
@@ -120,6 +120,7 @@ class Trainer:
         if not isfinite(self.loss):
             self._refuse(f"the loss is {self.loss}", x, labels)
         self.net.backward(dlogits, need_dx=False)
+        self._call("on_gradients")
         bad = bad_gradients(self._parameters)
         if bad:
             self._refuse("the gradient is not finite for " + ", ".join(bad), x, labels)

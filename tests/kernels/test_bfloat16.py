@@ -11,6 +11,7 @@ from tests.kernels.test_winograd import SHAPES, operands, passes, way
 cpu = load("cpu")
 DIRECTIONS = ("forward", "backward_input", "backward_weight")
 ONE_AROUND = (1, 1, 1, 1)
+RELU = "relu", 0.0, 0.0
 GEOMETRY = (1, 1), ONE_AROUND, (1, 1), 1
 
 
@@ -64,11 +65,11 @@ def test_epilogues_come_after_the_products():
     x, w, b, dy = operands((3, 32, 9, 8), (40, 3), ONE_AROUND)
     with bfloat16_products():
         y = cpu.conv2d_forward(x, w, b, *GEOMETRY)
-        np.testing.assert_array_equal(cpu.conv2d_forward(x, w, b, *GEOMETRY, relu=True), np.maximum(y, 0))
+        np.testing.assert_array_equal(cpu.conv2d_forward(x, w, b, *GEOMETRY, activation=RELU), np.maximum(y, 0))
         np.testing.assert_array_equal(cpu.conv2d_forward(x, w, b, *GEOMETRY, add=dy), y + dy)
         dx = cpu.conv2d_backward_input(dy, w, x.shape, *GEOMETRY)
-        np.testing.assert_array_equal(cpu.conv2d_backward_input(dy, w, x.shape, *GEOMETRY, mask=x),
-                                      np.where(x > 0, dx, 0))
+        masked = cpu.conv2d_backward_input(dy, w, x.shape, *GEOMETRY, mask=x, masking=RELU)
+        np.testing.assert_array_equal(masked, np.where(x > 0, dx, 0))
         pooled, index = cpu.conv2d_maxpool_forward(x, w, b, *GEOMETRY)
     wanted, places = cpu.maxpool2d_forward(y, (2, 2), (2, 2))
     np.testing.assert_array_equal(pooled, wanted)

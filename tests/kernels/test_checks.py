@@ -82,4 +82,16 @@ def test_floating(dtype, wanted):
     assert result.dtype == wanted and result.dtype.isnative
     assert result.tolist() == [0, 1]
     assert (result is array) == (np.dtype(dtype) == wanted)
+    assert checks.result_dtype(array, "x") is result.dtype
     assert checks.floating(array, "x", like=np.ones(1)).dtype == np.float64
+    assert checks.optional(array, "x", like=np.ones(1)).dtype == np.float64
+
+
+def test_what_was_left_out_stays_so():
+    assert checks.optional(None, "b", like=np.ones(1)) is None
+
+
+@pytest.mark.parametrize("dtype", ["float32", np.float32, np.dtype("f4"), "f4", "=f4"])
+def test_conversion(dtype):
+    assert checks.conversion(dtype) is np.dtype(np.float32)
+    assert checks.conversion(float) is np.dtype(np.float64)

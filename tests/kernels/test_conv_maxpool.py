@@ -27,13 +27,13 @@ def pools(case):
 
 
 def one_by_one(ops, x, w, b, where, relu):
-    return ops.maxpool2d_forward(ops.conv2d_forward(x, w, b, *where), *HALF, relu)
+    return ops.maxpool2d_forward(ops.conv2d_forward(x, w, b, *where), *HALF, relu=relu)
 
 
 @pytest.mark.parametrize("dtype", (np.float32, np.float64))
 @pytest.mark.parametrize("case", [case for case in cases.CONVOLUTIONS if pools(case)], ids=cases.name)
-def test_same_as_one_after_the_other(ops, case, dtype):
-    x, w, b = cases.operands(case, cases.reals, dtype)
+def test_same_as_one_after_the_other(case, dtype):
+    ops, (x, w, b) = kernels.load("cpu"), cases.operands(case, cases.reals, dtype)
     where = cases.geometry(case)
     for relu in (False, True):
         wanted = one_by_one(ops, x, w, b, where, relu)
@@ -56,7 +56,8 @@ def test_winograd(case):
 
 
 @pytest.mark.parametrize("what", TABLE["conv2d_forward"])
-def test_refuses_what_conv2d_forward_refuses(ops, what):
+def test_refuses_what_conv2d_forward_refuses(what):
+    ops = kernels.load("cpu")
     (x, w, *b), options, message = TABLE["conv2d_forward"][what]
     with pytest.raises((ValueError, TypeError)) as error:
         ops.conv2d_maxpool_forward(x, w, *b, **options)
@@ -66,7 +67,22 @@ def test_refuses_what_conv2d_forward_refuses(ops, what):
     assert str(error.value) == message
 
 
-def test_refuses_an_image_of_one_pixel(ops):
+@pytest.mark.parametrize("dtype", (np.float32, np.float64))
+@pytest.mark.parametrize("window", [((2, 2), (2, 2), (0, 0, 0, 0)), ((3, 2), (2, 1), (1, 1, 0, 1))])
+def test_pooling_with_a_relu(dtype, window):
+    """y is that of a ReLU before or behind it; no gradient passes where it is 0, or NaN."""
+    ops, x = kernels.load("cpu"), np.random.default_rng(0).standard_normal((3, 17, 9, 8)).astype(dtype) - 1
+    x[0, 1, 2, 3], x[1, 2, 5, 5] = np.nan, np.inf
+    y, index = ops.maxpool2d_forward(x, *window, relu=True)
+    plain, places = ops.maxpool2d_forward(x, *window)
+    assert_same(y, ops.activation_forward(plain, "relu"))
+    assert_same(y, ops.maxpool2d_forward(ops.activation_forward(x, "relu"), *window)[0])
+    assert (y == 0).any()
+    assert_same(index, np.where(y > 0, places, np.iinfo(index.dtype).max).astype(index.dtype))
+
+
+def test_refuses_an_image_of_one_pixel():
+    ops = kernels.load("cpu")
     x, w = np.ones((1, 2, 3, 4), np.float32), np.ones((5, 2, 3, 3), np.float32)
     with pytest.raises(ValueError) as error:
         ops.conv2d_maxpool_forward(x, w)

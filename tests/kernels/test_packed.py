@@ -2,15 +2,17 @@
 import numpy as np
 import pytest
 
-from fastnet.kernels import exact
+from fastnet.kernels import exact, load
 
 from . import cases
 from .judge import assert_same
 from .test_bad_input import TABLE
 
+ops = load("cpu")
+
 
 @pytest.mark.parametrize("case", cases.CONVOLUTIONS, ids=cases.name)
-def test_same_as_conv2d_forward(ops, case):
+def test_same_as_conv2d_forward(case):
     x, w, b = cases.operands(case, cases.reals, np.float32)
     packed = ops.conv2d_pack(w, b)
     for other in (x, x.astype(np.float64), x[:1], np.concatenate([x, x], 2), x):
@@ -21,18 +23,18 @@ def test_same_as_conv2d_forward(ops, case):
             assert_same(ops.conv2d_inference(other, packed, **case.options), wanted)
 
 
-def test_one_packing_for_many_geometries(ops):
+def test_one_packing_for_many_geometries():
     rng = np.random.default_rng(0)
     x, w = rng.standard_normal((2, 16, 12, 12), np.float32), rng.standard_normal((16, 16, 3, 3), np.float32)
     packed = ops.conv2d_pack(w)
     for stride, padding, dilation in (((1, 1), (1, 1, 1, 1), (1, 1)), ((2, 1), (0, 1, 2, 3), (1, 1)),
                                       ((1, 1), (0, 0, 0, 0), (2, 3)), ([1, 1], [1, 1, 1, 1], np.array([1, 1]))):
-        for relu in (False, True):
-            wanted = ops.conv2d_forward(x, w, None, stride, padding, dilation, 1, relu)
-            assert_same(ops.conv2d_inference(x, packed, stride, padding, dilation, 1, relu), wanted)
+        for activation in (None, ("relu", 0.0, 0.0)):
+            wanted = ops.conv2d_forward(x, w, None, stride, padding, dilation, 1, activation=activation)
+            assert_same(ops.conv2d_inference(x, packed, stride, padding, dilation, 1, activation=activation), wanted)
 
 
-def test_packing_takes_the_dtype_of_x(ops):
+def test_packing_takes_the_dtype_of_x():
     x, w, b = np.ones((1, 2, 3, 3)), np.full((3, 2, 1, 1), 0.1), np.ones(3)
     assert ops.conv2d_inference(x.astype(np.float32), ops.conv2d_pack(w, b)).dtype == np.float32
     assert_same(ops.conv2d_inference(x, ops.conv2d_pack(w, b)), ops.conv2d_forward(x, w, b))
@@ -40,7 +42,7 @@ def test_packing_takes_the_dtype_of_x(ops):
 
 
 @pytest.mark.parametrize("what", TABLE["conv2d_forward"])
-def test_refuses_what_conv2d_forward_refuses(ops, what):
+def test_refuses_what_conv2d_forward_refuses(what):
     (x, w, *b), options, message = TABLE["conv2d_forward"][what]
     with pytest.raises((ValueError, TypeError)) as error:
         ops.conv2d_inference(x, ops.conv2d_pack(w, *b), **options)

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from . import cases
-from .judge import assert_close
+from .judge import assert_close, assert_same
 
 torch = pytest.importorskip("torch")
 F = torch.nn.functional
@@ -15,18 +15,12 @@ def sides(padding):
     return left, right, top, bottom
 
 
-def convolution(x, w, b, stride, padding, dilation, groups, relu):
-    y = F.conv2d(F.pad(x, sides(padding)), w, b, stride, 0, dilation, groups)
-    return F.relu(y) if relu else y
+def convolution(x, w, b, stride, padding, dilation, groups):
+    return F.conv2d(F.pad(x, sides(padding)), w, b, stride, 0, dilation, groups)
 
 
-def linear(x, w, b, relu):
-    return F.relu(F.linear(x, w, b)) if relu else F.linear(x, w, b)
-
-
-def largest(x, kernel_size, stride, padding, relu=False):
-    y = F.max_pool2d(F.pad(x, sides(padding), value=-torch.inf), kernel_size, stride)
-    return F.relu(y) if relu else y
+def largest(x, kernel_size, stride, padding):
+    return F.max_pool2d(F.pad(x, sides(padding), value=-torch.inf), kernel_size, stride)
 
 
 def mean(x, kernel_size, stride, padding, count_include_pad=True):
@@ -35,23 +29,44 @@ def mean(x, kernel_size, stride, padding, count_include_pad=True):
     return y if count_include_pad else y / inside
 
 
-def normalise(x, gamma, beta, mean=None, var=None, *, eps, relu=False, silu=False):
-    y = F.batch_norm(x, mean, var, gamma, beta, training=mean is None, eps=eps)
-    return F.relu(y) if relu else F.silu(y) if silu else y
+def normalise(x, gamma, beta, mean=None, var=None, *, eps):
+    return F.batch_norm(x, mean, var, gamma, beta, training=mean is None, eps=eps)
+
+
+def track(running_mean, running_var, mean, var, num_batches_tracked, momentum, count):
+    """The running statistics after a batch of `count` values that has this mean and this biased variance."""
+    x = mean + (var * count / 2).sqrt() * torch.tensor([[1.0], [-1], *[[0]] * (count - 2)], dtype=mean.dtype)
+    statistics = running_mean.detach().clone(), running_var.detach().clone()
+    F.batch_norm(x, *statistics, training=True, momentum=momentum)
+    return *statistics, torch.tensor(num_batches_tracked) + 1
+
+
+FUNCTIONS = {
+    "relu": lambda x, alpha, beta: F.relu(x),
+    "leaky_relu": lambda x, alpha, beta: F.leaky_relu(x, alpha),
+    "hardtanh": F.hardtanh,
+    "sigmoid": lambda x, alpha, beta: torch.sigmoid(x),
+    "tanh": lambda x, alpha, beta: torch.tanh(x),
+    "elu": lambda x, alpha, beta: F.elu(x, alpha),
+    "silu": lambda x, alpha, beta: F.silu(x),
+    "gelu": lambda x, alpha, beta: F.gelu(x),
+    "gelu_tanh": lambda x, alpha, beta: F.gelu(x, approximate="tanh"),
+    "hardswish": lambda x, alpha, beta: F.hardswish(x),
+}
 
 
 JUDGES = {
     "conv2d_forward": convolution,
-    "linear_forward": linear,
+    "linear_forward": F.linear,
     "maxpool2d_forward": largest,
-    "maxpool2d_inference": largest,
     "avgpool2d_forward": mean,
     "global_avgpool_forward": lambda x: F.adaptive_avg_pool2d(x, 1),
     "batchnorm_forward": normalise,
     "batchnorm_inference": normalise,
-    "relu_forward": F.relu,
-    "silu_forward": F.silu,
-    "add": lambda a, b, relu=False: F.relu(a + b) if relu else a + b,
+    "batchnorm_track": track,
+    "activation_forward": lambda x, function, alpha=0.0, beta=0.0: FUNCTIONS[function](x, alpha, beta),
+    "add": torch.add,
+    "convert": lambda x, dtype: x.to(getattr(torch, dtype)),
     "concat": lambda *arrays: torch.cat(arrays, 1),
     "flatten": lambda x: torch.flatten(x, 1),
     "unflatten": lambda y, shape: y.reshape(shape),
@@ -74,14 +89,17 @@ def test_values_and_gradients(ops, case):
     wanted = list(wanted) if isinstance(wanted, tuple) else [wanted]
     outputs = cases.differentiable(case, results)
     for ours, theirs in zip(outputs or results, wanted, strict=True):
-        assert_close(ours, theirs.detach().numpy())
+        if isinstance(ours, np.ndarray) and ours.dtype.kind == "i":
+            assert_same(ours, theirs.numpy())
+        else:
+            assert_close(ours, theirs.detach().numpy())
     if outputs:
         rng = np.random.default_rng(1)
         dys = [cases.reals(rng, np.shape(output)) for output in outputs]
         torch.autograd.backward(wanted, [torch.tensor(dy) for dy in dys])
         for ours, tensor in zip(cases.gradients(ops, case, arrays, results, dys), tensors, strict=True):
-            assert (ours is None) == (tensor is None)
-            if tensor is not None:
+            assert (ours is None) == (tensor is None or not tensor.requires_grad)
+            if ours is not None:
                 assert_close(ours, tensor.grad.numpy())
 
 
@@ -117,3 +135,16 @@ def test_adam(ops, name, decay):
         parameter.grad = torch.tensor(gradient)
         optimiser.step()
         assert_close(value, parameter.numpy())
+
+
+@pytest.mark.parametrize("case", [case for case in cases.ACTIVATIONS if len(case.shapes[0]) == 1], ids=cases.name)
+def test_activations_at_kinks(ops, case):
+    """Integers from -8 to 8 meet every kink; the slopes there are those that PyTorch chose."""
+    x = np.arange(-8.0, 9)
+    tensor = torch.tensor(x, requires_grad=True)
+    wanted = JUDGES[case.op](tensor, **case.options)
+    wanted.backward(torch.arange(1.0, 18, dtype=torch.float64))
+    results = cases.forward(ops, case, [x])
+    np.testing.assert_allclose(results[0], wanted.detach(), rtol=1e-12, atol=1e-12)
+    dx = cases.gradients(ops, case, [x], results, [np.arange(1.0, 18)])[0]
+    np.testing.assert_allclose(dx, tensor.grad, rtol=1e-12, atol=1e-12)

@@ -3,13 +3,15 @@ import copy
 
 import numpy as np
 
-from fastnet import layers
-from fastnet.layers import Layer
+from fastnet import layers, plainly
+from fastnet.layers import GELU, Activation, Add, Container, Conv2d, Layer, Linear, Merge, Tanh
+from fastnet.layers.freezing import Freezable
+from fastnet.program import trees
 
 IMAGES = (2, 4, 5, 6)
 ROWS = (3, 5)
 
-# How a layer is written, and the shape of its input: a list of shapes for one that joins several.
+# How a layer is written, and the shape of its input: a list or a dictionary of shapes for one that takes several.
 CASES = [
     ("Conv2d(4, 3, 3)", IMAGES),
     ("Conv2d(4, 3, kernel_size=(3, 2), stride=(2, 1), padding=(1, 0), bias=False)", IMAGES),
@@ -30,67 +32,191 @@ CASES = [
     ("BatchNorm2d(4)", IMAGES),
     ("BatchNorm2d(4, eps=0.001, momentum=0.5)", IMAGES),
     ("BatchNorm1d(5)", ROWS),
+    ("frozen(BatchNorm2d(4))", IMAGES),
+    ("frozen(BatchNorm1d(5))", ROWS),
+    ("freeze(BatchNorm2d(4))", IMAGES),
     ("ReLU()", IMAGES),
     ("ReLU()", ROWS),
+    ("LeakyReLU()", IMAGES),
+    ("LeakyReLU(negative_slope=0.3)", ROWS),
+    ("Hardtanh()", IMAGES),
+    ("Hardtanh(min_val=-0.7, max_val=0.4)", ROWS),
+    ("ReLU6()", IMAGES),
+    ("Sequential(Tenfold(), ReLU6())", IMAGES),
+    ("Sigmoid()", IMAGES),
+    ("Sigmoid()", ROWS),
+    ("Tanh()", IMAGES),
+    ("Tanh()", ROWS),
+    ("ELU()", IMAGES),
+    ("ELU(alpha=0.6)", ROWS),
     ("SiLU()", IMAGES),
     ("SiLU()", ROWS),
+    ("GELU()", IMAGES),
+    ("GELU(approximate='tanh')", IMAGES),
+    ("GELU()", ROWS),
+    ("Hardswish()", IMAGES),
+    ("Sequential(Tenfold(), Hardswish())", ROWS),
+    ("Clip()", IMAGES),
     ("Dropout(p=0.3)", IMAGES),
     ("Dropout(p=0)", ROWS),
+    ("frozen(Dropout(p=0.3))", IMAGES),
     ("Flatten()", IMAGES),
     ("Flatten()", ROWS),
     ("Identity()", IMAGES),
     ("Softmax(dim=1)", ROWS),
     ("LogSoftmax(dim=1)", ROWS),
+    ("Tenfold()", IMAGES),
     ("Sequential()", ROWS),
     ("Sequential(Conv2d(4, 3, 3), ReLU(), Conv2d(3, 4, 2), BatchNorm2d(4), ReLU(), MaxPool2d(2), Flatten(), "
      "Linear(4, 3), ReLU())", IMAGES),
-    ("Checkpoint(Sequential(Conv2d(4, 3, 3), BatchNorm2d(3), ReLU(), Dropout(p=0.3), Conv2d(3, 2, 1)))", IMAGES),
-    ("Checkpoint(Linear(5, 4))", ROWS),
+    ("Sequential(Conv2d(4, 3, 3), LeakyReLU(), Conv2d(3, 4, 2), BatchNorm2d(4), GELU(), Conv2d(4, 4, 1), Tanh(), "
+     "Flatten(), Linear(24, 3), ELU())", IMAGES),
+    ("Sequential(Conv2d(4, 3, 3), SiLU(), Tenfold(), Conv2d(3, 4, 2), Hardswish(), BatchNorm2d(4), Sigmoid())", IMAGES),
+    ("frozen(Sequential(Conv2d(4, 3, 3), BatchNorm2d(3), ReLU(), Dropout(p=0.3), Conv2d(3, 2, 1), BatchNorm2d(2)))",
+     IMAGES),
+    ("freeze(Sequential(Conv2d(4, 3, 3), BatchNorm2d(3), Hardtanh(), Conv2d(3, 2, 1)), '[01]')", IMAGES),
+    ("Recompute(Sequential(Conv2d(4, 3, 3), BatchNorm2d(3), ReLU(), Dropout(p=0.3), Conv2d(3, 2, 1)))", IMAGES),
+    ("Recompute(Linear(5, 4))", ROWS),
+    ("Sequential(Linear(5, 5), Recompute(Sequential(Linear(5, 4), Recompute(GELU()), Tenfold())), Linear(4, 2))", ROWS),
     ("Add()", [ROWS, ROWS, ROWS]),
     ("Concat()", [IMAGES, (2, 3, 5, 6)]),
+    ("Difference()", [ROWS, ROWS]),
     ("Parallel(Add(), Identity(), Conv2d(4, 4, 3, padding=1), Sequential(ReLU(), Conv2d(4, 4, 1)))", IMAGES),
     ("Parallel(Concat(), AvgPool2d(3, 1, 1), Conv2d(4, 2, 1))", IMAGES),
+    ("Parallel(Difference(), Linear(5, 4), Sequential(Linear(5, 4), Sigmoid()))", ROWS),
     ("Residual(Sequential(Linear(5, 4), ReLU(), Linear(4, 5)))", ROWS),
     ("Residual(Conv2d(4, 2, 3, padding=1), Sequential(Conv2d(4, 2, 1), BatchNorm2d(2)))", IMAGES),
     ("Graph({'a': (Linear(5, 4), ['input']), 'sum': (Add(), ['a', 'b', 'a']), 'b': (Linear(5, 4), 'input'), "
      "'end': (Concat(), ['sum', 'input'])})", ROWS),
+    ("Graph({'conv': (Conv2d(4, 3, 3, padding=1), 'image'), 'sum': (Add(), ['conv', 'more']), "
+     "'y': (ReLU(), 'sum')}, inputs=('image', 'more'))", {"image": IMAGES, "more": (2, 3, 5, 6)}),
+    ("Graph({'fc': (Linear(5, 4), 'one'), 'norm': (BatchNorm1d(4), 'fc'), 'sum': (Add(), ['norm', 'two', 'fc']), "
+     "'soft': (Softmax(), 'sum')}, inputs=('one', 'two'), outputs=('soft', 'fc'))", {"one": ROWS, "two": (3, 4)}),
+    ("Graph({'a': (Linear(5, 4), 'input'), 'b': (Tanh(), 'a'), 'c': (Linear(4, 3), 'b')}, outputs=('c', 'b'))", ROWS),
+    ("Block(4)", IMAGES),
+    ("Sequential(Block(4), Conv2d(4, 2, 1), Flatten())", IMAGES),
+    ("TwoArmed()", [ROWS, (3, 4)]),
 ]
 IDS = [text[:60] for text, _ in CASES]
 
 
+class Tenfold(Layer):
+    """A user's layer that computes with NumPy: y = 10 x."""
+
+    def forward(self, x, training=False):
+        if training:
+            self.saved = ()
+        return 10 * x
+
+    def backward(self, dy, need_dx=True):
+        self.take_saved()
+        return 10 * dy if need_dx else None
+
+
+class Clip(Activation):
+    """A user's activation: what an operation can do already, by another name."""
+
+    function, reads, numbers = "hardtanh", "y", (-0.5, 1.0)
+
+
+class Difference(Merge):
+    """A user's merge: the first input less the second."""
+
+    def forward(self, x, training=False):
+        if training:
+            self.saved = ()
+        return x[0] - x[1]
+
+    def backward(self, dy, need_dx=True):
+        self.take_saved()
+        return (dy, -dy) if need_dx else None
+
+
+class Block(Container):
+    """A user's container, which reads what it was given and what it has made more than once."""
+
+    def __init__(self, channels):
+        self.first, self.act = Conv2d(channels, channels, 3, padding=1), GELU()
+        self.second, self.total = Conv2d(channels, channels, 1, bias=False), Add()
+
+    def compose(self, x, training):
+        y = self.act(self.first(x))
+        return self.total((self.second(y), x, y))
+
+
+class TwoArmed(Container):
+    """A user's container that takes and gives a tuple."""
+
+    def __init__(self):
+        self.arms, self.total, self.end = [Linear(5, 4), Linear(4, 4)], Add(), Tanh()
+
+    def compose(self, x, training):
+        left, right = self.arms[0](x[0]), self.arms[1](x[1])
+        return self.end(self.total((left, right, x[1]))), left
+
+
+def frozen(net):
+    """All norms and dropouts frozen, and statistics that make a difference; parameters are trained as before."""
+    for _, layer in net.named_layers():
+        if isinstance(layer, Freezable):
+            layer.frozen = True
+            for name, low, high in [("running_mean", -0.5, 0.5), ("running_var", 0.5, 2)]:
+                if name in layer.buffer_names:
+                    setattr(layer, name, np.linspace(low, high, layer.num_features, dtype=np.float32))
+    return net
+
+
+NAMES = {cls.__name__: cls for cls in (Tenfold, Clip, Difference, Block, TwoArmed)} | {"frozen": frozen}
+
+
 def build(text, backend=layers.Layer.backend, dtype="float32"):
     """The layer that is written so, on that backend."""
-    return eval(text, dict(vars(layers))).to(backend).astype(dtype)
+    return eval(text, vars(layers) | NAMES).to(backend).astype(dtype)
+
+
+def is_random(text):
+    return "Dropout(p=0.3" in text and not is_frozen(text)
+
+
+def is_frozen(text):
+    """Whether all norms and dropouts are."""
+    return text.startswith(("frozen(", "freeze("))
 
 
 def arrays(shape, dtype="float32", seed=0):
-    """An input of distinct values, none near zero, in random order; a list of them for a list of shapes."""
-    if isinstance(shape, list):
-        return [arrays(one, dtype, seed + i) for i, one in enumerate(shape)]
+    """An input of distinct values, none near zero, in random order; several for several shapes."""
+    shapes, form = trees.shapes(shape)
+    return trees.build(form, [numbers(one, dtype, seed + i) for i, one in enumerate(shapes)])
+
+
+def numbers(shape, dtype, seed):
     values = np.linspace(-1.5, 1.5, 2 * np.prod(shape))[::2]
     return np.random.default_rng(seed).permutation(values).reshape(shape).astype(dtype)
 
 
-def as_list(x):
-    """What a layer takes or gives, as a list of arrays."""
-    return x if isinstance(x, list) else [x]
-
-
 def gradients(layer, x, dy):
-    """y, the gradients of the inputs as a list, and those of the parameters."""
+    """y and the gradients of the inputs, as lists, and those of the parameters that are trained."""
     y = layer.forward(x, training=True)
     dx = layer.backward(dy)
-    return y, as_list(dx), [parameter.grad for parameter in layer.parameters()]
+    assert trees.form(dx) == trees.form(x)
+    assert all(parameter.grad is None for parameter in layer.parameters() if not parameter.requires_grad)
+    return trees.flat(y), trees.flat(dx), [parameter.grad for parameter in trained(layer)]
+
+
+def trained(layer):
+    return [parameter for parameter in layer.parameters() if parameter.requires_grad]
 
 
 def numeric_gradients(layer, x, dy, step=1e-6):
-    """d sum(y dy) / d value by central differences, for each input and each parameter of a copy of `layer`."""
+    """d sum(y dy) / d value by central differences, for each input and each trained parameter of a copy of `layer`."""
     layer = copy.deepcopy(layer)
     x = copy.deepcopy(x)
 
     def value():
         # A fresh copy each time, so that running statistics and Dropout's generator stand where they stood.
-        return np.sum(copy.deepcopy(layer).forward(x, training=True) * dy)
+        with plainly():
+            y = copy.deepcopy(layer).forward(x, training=True)
+        return sum(np.sum(a * b) for a, b in zip(trees.flat(y), trees.flat(dy), strict=True))
 
     def differentiate(array):
         result = np.empty_like(array)
@@ -103,8 +229,8 @@ def numeric_gradients(layer, x, dy, step=1e-6):
             array[place] = old
         return result
 
-    return ([differentiate(array) for array in as_list(x)],
-            [differentiate(parameter.value) for parameter in layer.parameters()])
+    return ([differentiate(array) for array in trees.flat(x)],
+            [differentiate(parameter.value) for parameter in trained(layer)])
 
 
 class Scale(Layer):

@@ -1,4 +1,6 @@
 """Containers: what they compute, and a user's layer inside each of them."""
+import pickle
+
 import numpy as np
 import pytest
 
@@ -6,40 +8,26 @@ from fastnet import Parameter, init
 from fastnet.layers import (
     Add,
     Concat,
+    Container,
     Dropout,
     Graph,
     Identity,
     Linear,
-    Merge,
     Parallel,
+    Recompute,
     ReLU,
     Residual,
     Sequential,
+    Softmax,
 )
 
-from .battery import Scale, arrays, gradients, numeric_gradients
+from .battery import Block, Difference, Scale, arrays, gradients, numeric_gradients
 
 X = np.array([[1.0, -2.0, 3.0]], np.float32)
 
 
 def scale(factor):
     return Scale(Parameter([factor]))
-
-
-class Difference(Merge):
-    """A user's merge: the first input less the second."""
-
-    def forward(self, x, training=False):
-        if training:
-            self.saved = ()
-        return x[0] - x[1]
-
-    def backward(self, dy, need_dx=True):
-        self.take_saved()
-        return [dy, -dy] if need_dx else None
-
-    def output_shape(self, input_shape):
-        return input_shape[0]
 
 
 NETS = [
@@ -97,6 +85,126 @@ def test_sequential_reads_like_a_list():
 def test_an_empty_row_is_the_identity():
     net = Sequential()
     assert net(X) is X and net.forward(X, training=True) is X and net.backward(X) is X
+
+
+def test_a_graph_is_fixed():
+    graph = Graph({"a": (ReLU(), "input")})
+    graph.nodes["a"] = (Softmax(), ("input",))
+    assert list(graph.nodes.values()) == [(graph.named_children()[0][1], ("input",))]
+    np.testing.assert_array_equal(graph(X), np.maximum(X, 0))
+
+
+def test_a_list_will_do_for_a_tuple():
+    """As what merges, containers and nets are given; what comes back is a tuple."""
+    x, dy = [X, 2 * X], np.ones_like(X)
+    for merge, expected in (Add(), 3 * X), (Difference(), -X):
+        assert type(merge) is Difference or np.array_equal(merge(x), expected)
+        for net in (merge, Sequential(Identity(), merge)):
+            if net is merge and type(merge) is Difference:
+                continue    # alone it gets what it is given
+            np.testing.assert_array_equal(net(x), expected)
+            np.testing.assert_array_equal(net.forward(x, training=True), expected)
+            dx = net.backward(dy)
+            assert isinstance(dx, tuple) and len(dx) == 2
+            assert net.output_shape([X.shape, X.shape]) == X.shape
+
+
+def test_results_that_nobody_used():
+    """None in dy; the gradient is that of the others alone, and None where nothing comes back."""
+    net = Graph({"a": (scale(2), "x"), "b": (scale(3), "a"), "c": (scale(5), "y")}, inputs=("x", "y"),
+                outputs=("a", "b", "c"))
+    x, one = {"x": X, "y": X}, np.ones_like(X)
+    for dy, dx in [((one, None, None), 2), ((None, one, None), 6), ((one, one, None), 8)]:
+        net.forward(x, training=True)
+        found = net.backward(dict(zip("abc", dy, strict=True)))
+        np.testing.assert_array_equal(found["x"], dx * one)
+        assert found["y"] is None or not found["y"].any()
+    net.forward(x, training=True)
+    with pytest.raises(TypeError, match="^Graph: expected dy of the form of y, 3 array"):
+        net.backward(one)
+
+
+class Halved(Sequential):
+    """A user's net whose forward and backward do something around what it composes."""
+
+    def forward(self, x, training=False):
+        return super().forward(x / 2, training)
+
+    def backward(self, dy, need_dx=True):
+        dx = super().backward(dy, need_dx)
+        return None if dx is None else dx / 2
+
+
+@pytest.mark.parametrize("wrap", [lambda net: net, Sequential, lambda net: Residual(Sequential(net))])
+def test_a_container_with_a_forward_of_its_own(wrap):
+    init.manual_seed(0)
+    net = wrap(Halved(Linear(3, 4), Sequential(ReLU(), Linear(4, 3))))
+    init.manual_seed(0)
+    plain = wrap(Sequential(Scale(Parameter(np.full(1, 0.5, np.float32))), Linear(3, 4), ReLU(), Linear(4, 3)))
+    for _ in range(4):
+        np.testing.assert_allclose(net(X), plain(X), rtol=1e-6)
+        dy = np.array([[1, -1, 0.5]], np.float32)
+        np.testing.assert_allclose(net.forward(X, training=True), plain.forward(X, training=True), rtol=1e-6)
+        np.testing.assert_allclose(net.backward(dy), plain.backward(dy), rtol=1e-6)
+        grads = [parameter.grad for parameter in plain.parameters() if parameter.size > 1]
+        for parameter, grad in zip(net.parameters(), grads, strict=True):
+            np.testing.assert_allclose(parameter.grad, grad, rtol=1e-6)
+        assert net.output_shape((7, 3)) == (7, 3)
+
+
+class Wrong(Container):
+    def __init__(self, how):
+        self.how, self.inner = how, Linear(3, 3)
+
+    def compose(self, x, training):
+        return self.how(self.inner, x)
+
+
+@pytest.mark.parametrize("how, text", [
+    (lambda inner, x: inner(x) + x, 'computes with NumPy or Python while its net is traced'),
+    (lambda inner, x: inner(np.ones((2, 3), np.float32)), 'what it gave to Linear "inner" is neither x nor the result'),
+    (lambda inner, x: np.ones((2, 3), np.float32), "what it returned is neither x nor the result of such a call"),
+], ids=["arithmetic", "given", "returned"])
+def test_compose_is_made_of_calls(how, text):
+    net = Wrong(how)
+    net.adopt()
+    for run in (net, lambda x: net.forward(x, training=True)):
+        with pytest.raises(TypeError, match=text) as caught:
+            run(np.ones((2, 3), np.float32))
+        assert "Wrong" in str(caught.value)
+
+
+def test_lists_and_dictionaries_of_layers_are_fixed():
+    """What is noticed is an assignment: a list becomes a tuple, a dictionary read-only, and names are as in PyTorch."""
+    net = Container()
+    net.row, net.named = [Linear(3, 3), ReLU()], {"a": Linear(3, 2)}
+    assert isinstance(net.row, tuple)
+    assert [name for name, _ in net.named_parameters()] == ["row.0.weight", "row.0.bias", "named.a.weight",
+                                                           "named.a.bias"]
+    for change in (lambda: net.named.update(b=ReLU()), lambda: net.named.pop("a"),
+                   lambda: net.named.__setitem__("a", ReLU())):
+        with pytest.raises(TypeError, match="cannot be changed: assign another one"):
+            change()
+    twin = pickle.loads(pickle.dumps(net))
+    assert list(twin.state_dict()) == list(net.state_dict())
+
+
+def test_a_users_container_may_be_anywhere():
+    init.manual_seed(1)
+    block = Block(3)
+    nets = [block, Sequential(Block(3)), Residual(Block(3)), Recompute(Block(3)), Graph({"a": (Block(3), "input")})]
+    x = arrays((2, 3, 4, 4))
+    state = list(block.state_dict().values())
+    for net in nets:
+        net.load_state_dict(dict(zip(net.state_dict(), state, strict=True)))
+    expected = gradients(block, x, x)
+    for net in nets[1:]:
+        y, dx, dw = gradients(net, x, x)
+        shift = x if isinstance(net, Residual) else 0
+        np.testing.assert_allclose(y[0], expected[0][0] + shift, rtol=1e-6)
+        np.testing.assert_allclose(dx[0], expected[1][0] + shift, rtol=1e-5, atol=1e-6)
+        for ours, theirs in zip(dw, expected[2], strict=True):
+            np.testing.assert_array_equal(ours, theirs)
 
 
 def test_graph_prints_its_inputs():

@@ -4,7 +4,10 @@ import re
 import numpy as np
 import pytest
 
+from fastnet import kernels
 from fastnet.layers import (
+    ELU,
+    GELU,
     AdaptiveAvgPool2d,
     AdaptiveMaxPool2d,
     Add,
@@ -16,7 +19,9 @@ from fastnet.layers import (
     Dropout,
     Flatten,
     Graph,
+    Hardtanh,
     Identity,
+    LeakyReLU,
     Linear,
     MaxPool2d,
     Parallel,
@@ -24,6 +29,7 @@ from fastnet.layers import (
     Residual,
     Sequential,
     Softmax,
+    freeze,
 )
 
 CONSTRUCTORS = [
@@ -45,15 +51,20 @@ CONSTRUCTORS = [
     (lambda: AdaptiveAvgPool2d(7), "AdaptiveAvgPool2d: the only output_size is 1, got 7; use AvgPool2d"),
     (lambda: AdaptiveMaxPool2d((2, 1)), "AdaptiveMaxPool2d: the only output_size is 1, got (2, 1); use MaxPool2d"),
     (lambda: BatchNorm2d(-4), "BatchNorm2d: num_features must be an integer of at least 1, got -4"),
-    (lambda: BatchNorm1d(4, eps=0), "BatchNorm1d: eps must be positive, got 0"),
+    (lambda: BatchNorm1d(4, eps=0), "BatchNorm1d: eps must be a finite number above zero, got 0"),
     (lambda: BatchNorm1d(4, momentum=1.5), "BatchNorm1d: momentum must be a probability between 0 and 1, got 1.5"),
+    (lambda: LeakyReLU(0), "LeakyReLU: negative_slope must be a finite number above zero, got 0"),
+    (lambda: LeakyReLU(np.inf), "LeakyReLU: negative_slope must be a finite number above zero, got inf"),
+    (lambda: Hardtanh(1, 0), "Hardtanh: min_val must be below max_val, got 1 and 0"),
+    (lambda: Hardtanh(0, np.nan), "Hardtanh: max_val must be a finite number, got nan"),
+    (lambda: ELU(-1), "ELU: alpha must be a finite number above zero, got -1"),
+    (lambda: GELU("erf"), "GELU: approximate must be \"none\" or \"tanh\", got 'erf'"),
     (lambda: Dropout(1), "Dropout: p must be below 1, or nothing would be left"),
     (lambda: Dropout(-0.1), "Dropout: p must be a probability between 0 and 1, got -0.1"),
     (lambda: Softmax(dim=2), "Softmax: dim must be 1, the axis of the classes of x (N, C), got 2"),
     (lambda: Sequential(ReLU(), 3), "Sequential: argument 1 must be a layer, got 3"),
     (lambda: Sequential(ReLU), "Sequential: argument 0 must be a layer, got <class 'fastnet.layers.activation.ReLU'>; "
                                "write Name() to make one"),
-    (lambda: Sequential(Add()), "Sequential: argument 0 must be a layer with one input, got Add(), which joins "),
     (lambda: Residual(None), "Residual: body must be a layer, got None"),
     (lambda: Parallel(ReLU(), ReLU()), "Parallel: expected a merge such as Add() or Concat() first, got ReLU()"),
     (lambda: Parallel(Add()), "Parallel: expected at least one branch after the merge, got none"),
@@ -67,6 +78,13 @@ CONSTRUCTORS = [
      "Graph: the entries go round in a circle: a <- c <- b <- a"),
     (lambda: Graph({"a": (ReLU(), ["input"]), "b": (ReLU(), ["input"])}),
      "Graph: nothing leads from entry 'a' to the last one, 'b', which gives the output"),
+    (lambda: Graph({"a": (ReLU(), "x"), "b": (ReLU(), "x"), "c": (ReLU(), "x")}, inputs="x", outputs=("a", "b")),
+     "Graph: nothing leads from entry 'c' to 'a', 'b', which gives the output"),
+    (lambda: Graph({"a": (ReLU(), "x")}, inputs=("x", "y"), outputs="b"),
+     "Graph: outputs has the unknown entry 'b'; there are 'a'"),
+    (lambda: Graph({"x": (ReLU(), "x")}, inputs=("x", "y")),
+     "Graph: an entry needs a name without dots that is not \"x\" or \"y\", got 'x'"),
+    (lambda: freeze(Sequential(ReLU()), "x*"), "Sequential: no layer's path fits 'x*'; there are 0 ..."),
 ]
 
 
@@ -120,8 +138,11 @@ def test_inputs(layer, x, text):
 
 @pytest.mark.parametrize("x", [np.zeros((2, 5), complex), np.full((2, 5), "a"), np.full((2, 5), None)], ids=str)
 def test_dtype(x):
-    with pytest.raises(TypeError, match=f'^Linear "0": x must hold real numbers, got an array of dtype {x.dtype}'):
-        Sequential(Linear(5, 2))(x)
+    for training in (False, True):
+        with pytest.raises(TypeError, match=f"^Sequential: x must hold real numbers, got an array of dtype {x.dtype}"):
+            Sequential(Linear(5, 2)).forward(x, training)
+        with pytest.raises(TypeError, match=f"^Linear: x must hold real numbers, got an array of dtype {x.dtype}"):
+            Linear(5, 2).forward(x, training)
 
 
 @pytest.mark.parametrize("dtype", [bool, np.int8, np.int64, np.float16, ">f4"])
@@ -133,9 +154,40 @@ def test_other_real_dtypes_become_float32(dtype):
     np.testing.assert_array_equal(y, net(x.astype(np.float32)))
 
 
-def test_a_list_is_no_array():
-    with pytest.raises(TypeError, match="^Sequential: expected a NumPy array, got list"):
-        Sequential(ReLU())([1.0, 2.0])
+@pytest.mark.parametrize("net", [Sequential(ReLU()), ReLU(), Add(), Identity()], ids=repr)
+def test_a_list_of_numbers_is_no_array(net):
+    if isinstance(net, Identity):
+        net = Sequential(net)   # alone it gives back whatever it gets
+    kind = type(net).__name__
+    for x, got in ([[1.0, 2.0], "float"], [[[1.0], [2.0]], "list"], [3, "int"], [None, "NoneType"]):
+        for training in (False, True):
+            with pytest.raises(TypeError, match=f"^{kind}: expected (a NumPy|one) array as x, got ({got}|2)"):
+                net.forward(x, training)
+        with pytest.raises(TypeError, match=f"^{kind}: expected (a NumPy|one) array as x, got ({got}|2)"):
+            net(x)
+
+
+def test_one_array_and_several():
+    """Who takes one says so to whom gives several, and the other way round."""
+    x = zeros(2, 5)
+    for given, count in ((x, x), 2), ([x, x], 2), ({"a": x}, 1):
+        with pytest.raises(TypeError, match=f"^ReLU: expected one array as x, got {count}; Add"):
+            ReLU()(given)
+        with pytest.raises(TypeError, match=f'^ReLU "0": expected one array as x, got {count}; Add'):
+            Sequential(ReLU()).forward(given, training=True)
+    for merge in (Add, Concat):
+        with pytest.raises(TypeError, match=f"^{merge.__name__}: expected a tuple of arrays, got one array"):
+            merge()(x)
+        with pytest.raises(TypeError, match=f'^{merge.__name__} "1": expected a tuple of arrays, got one array'):
+            Sequential(Identity(), merge())(x)
+        with pytest.raises(TypeError, match=f"^{merge.__name__}: expected a tuple of arrays, got a dictionary"):
+            merge()({"a": x})
+        with pytest.raises(ValueError, match=f"^{merge.__name__}: expected a tuple of at least one array, got none"):
+            merge()(())
+    graph = Graph({"a": (ReLU(), "one"), "b": (Add(), ["a", "two"])}, inputs=("one", "two"))
+    for given, got in (x, "one array"), ((x, x), "a tuple"), ({"one": x}, "one"), ({"one": x, "2": x}, "one, 2"):
+        with pytest.raises(TypeError, match=f"^Graph: expected a dictionary of the arrays one, two, got {got}$"):
+            graph(given)
 
 
 def test_nothing_is_changed_by_a_refusal():
@@ -144,6 +196,59 @@ def test_nothing_is_changed_by_a_refusal():
     with pytest.raises(ValueError, match=r'^Conv2d "1": expected 3 input channels, got x of shape \(4, 2, 3, 3\)$'):
         net.forward(zeros(4, 2, 3, 3), training=True)
     assert net[0].num_batches_tracked == 0 and net[0].saved is None
+
+
+def test_nothing_is_computed_before_a_refusal(monkeypatch):
+    """Shapes are checked for the whole net before the first operation runs, in every kind of container."""
+    cpu, calls = kernels.load("cpu"), []
+    for name in kernels.OPS:
+        monkeypatch.setattr(cpu, name, lambda *args, name=name, **kwargs: calls.append(name))
+    x = np.ascontiguousarray(zeros(2, 3, 6, 6).transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
+    for net, text in [
+        (Sequential(Conv2d(3, 4, 3), ReLU(), Linear(4, 2)), 'Linear "2": expected x of shape'),
+        (Residual(Sequential(Conv2d(3, 4, 1))), "Residual: the body gives shape"),
+        (Sequential(Conv2d(3, 3, 1), Residual(Conv2d(3, 4, 1))), 'Residual "1": the body gives shape'),
+        (Parallel(Add(), Identity(), Conv2d(3, 4, 1)), 'Add "merge": expected inputs of one shape'),
+        (Graph({"a": (Conv2d(3, 4, 1), "input"), "b": (Conv2d(3, 4, 1), "a")}), 'Conv2d "b": expected 3 input'),
+    ]:
+        for training in (False, True):
+            with pytest.raises(ValueError, match=f"^{text}"):
+                net.forward(x, training)
+    assert calls == []
+
+
+def test_the_dtypes_of_two_parameters_differ():
+    net = Sequential(Linear(3, 2), ReLU(), Linear(2, 2))
+    net[2].astype("float64")
+    with pytest.raises(TypeError, match=r"^Sequential: 0.weight is float32 and 2.weight is float64; all parameters"):
+        net(zeros(1, 3))
+
+
+ASSIGNED = [
+    (Conv2d(3, 4, 3), "kernel_size", 5, "the weight has shape (4, 3, 3, 3), and these sizes want (4, 3, 5, 5): make a"),
+    (Conv2d(3, 4, 3), "groups", 3, "out_channels=4 must be a multiple of groups=3"),
+    (Conv2d(3, 4, 3), "padding", -1, "padding must be an integer, (vertical, horizontal), "),
+    (Conv2d(3, 4, 3), "stride", 0, "stride must be one or two integers of at least 1, got 0"),
+    (Linear(3, 4), "in_features", 5, "the weight has shape (4, 3), and these sizes want (4, 5): make a new layer"),
+    (BatchNorm2d(4), "num_features", 5, "the weight has shape (4,), and these sizes want (5,): make a new layer"),
+    (BatchNorm1d(4), "eps", -1, "eps must be a finite number above zero, got -1"),
+    (BatchNorm1d(4), "momentum", 2, "momentum must be a probability between 0 and 1, got 2"),
+    (MaxPool2d(2), "padding", 2, "padding must be smaller than the kernel on each side, got padding "),
+    (Dropout(0.5), "p", 1, "p must be below 1, or nothing would be left"),
+    (Softmax(), "dim", 3, "dim must be 1, the axis of the classes of x (N, C), got 3"),
+    (GELU(), "approximate", True, 'approximate must be "none" or "tanh", got True'),
+    (Hardtanh(), "min_val", 1, "min_val must be below max_val, got 1 and 1.0"),
+]
+
+
+@pytest.mark.parametrize(("layer", "name", "value", "text"), ASSIGNED, ids=[f"{c[0]!r}-{c[1]}" for c in ASSIGNED])
+def test_what_is_assigned_is_checked(layer, name, value, text):
+    """As the constructor does, with the layer's name; a refused one changes nothing."""
+    net, before = Sequential(layer), dict(vars(layer))
+    before["name"] = "0"
+    with pytest.raises(ValueError, match=f'^{re.escape(f"""{type(layer).__name__} "0": {text}""")}'):
+        setattr(net[0], name, value)
+    assert vars(layer) == before
 
 
 def test_one_value_a_channel_has_no_variance():

@@ -27,12 +27,27 @@ CASES = [
     ("BatchNorm2d(3, eps=0.01, momentum=0.3)", (2, 3, 7, 6)),
     ("BatchNorm1d(5)", (4, 5)),
     ("ReLU()", (2, 3, 7, 6)),
+    ("LeakyReLU()", (2, 3, 7, 6)),
+    ("LeakyReLU(0.2)", (3, 5)),
+    ("Hardtanh()", (2, 3, 7, 6)),
+    ("Hardtanh(-0.7, 0.4)", (3, 5)),
+    ("ReLU6()", (2, 3, 7, 6)),
+    ("Sequential(Linear(5, 40), ReLU6(), Linear(40, 3), Hardswish())", (30, 5)),
+    ("Sigmoid()", (2, 3, 7, 6)),
+    ("Tanh()", (2, 3, 7, 6)),
+    ("ELU()", (2, 3, 7, 6)),
+    ("ELU(alpha=0.6)", (3, 5)),
+    ("GELU()", (2, 3, 7, 6)),
+    ("GELU(approximate='tanh')", (2, 3, 7, 6)),
+    ("Hardswish()", (2, 3, 7, 6)),
     ("SiLU()", (2, 3, 7, 6)),
     ("Softmax(dim=1)", (3, 5)),
     ("LogSoftmax(dim=1)", (3, 5)),
     ("Flatten()", (2, 3, 7, 6)),
     ("Sequential(Conv2d(3, 4, 3, bias=False), BatchNorm2d(4), ReLU(), Sequential(Conv2d(4, 5, 2), ReLU()), "
      "MaxPool2d(2), Flatten(), Linear(20, 3))", (4, 3, 8, 8)),
+    ("Sequential(Conv2d(3, 4, 3), GELU(), Conv2d(4, 4, 3, bias=False), BatchNorm2d(4), LeakyReLU(0.1), "
+     "Conv2d(4, 5, 1), Tanh(), AvgPool2d(2), Flatten(), Linear(20, 3), Sigmoid())", (4, 3, 8, 8)),
 ]
 
 

@@ -14,7 +14,7 @@ class Trap(fastnet.Layer):
 
     def __init__(self, where, value=np.nan, at=5):
         self.where, self.value, self.at = where, value, at
-        self.weight = fastnet.Parameter(np.ones(1))
+        self.weight = fastnet.Parameter(np.ones(1, np.float32))
         self.passes = 0
 
     def spoil(self, array):
@@ -75,6 +75,32 @@ def test_the_first_bad_layer_is_named(kind, where, value, cause):
     assert isinstance(caught.value, FloatingPointError) and trainer.step == 4
     for key, value in net.state_dict().items():
         np.testing.assert_array_equal(value, states[-1][key])
+
+
+@pytest.mark.parametrize("make, name", [
+    (lambda trap: fastnet.Sequential(fastnet.Flatten(), trap, fastnet.Linear(192, 4)), 'Trap "1"'),
+    (lambda trap: fastnet.Sequential(trap, fastnet.Flatten(), fastnet.Linear(192, 4)), 'Trap "0"'),
+])
+def test_a_bad_weight_of_the_first_layer_is_named(make, name):
+    """Where nobody asks for the gradient of its input."""
+    with pytest.raises(NonFiniteError, match=f"the first bad gradient is that of weight in {name}, with 1 NaN"):
+        small.trainer(make(Trap("weight", at=1))).fit(small.batches(), 1)
+
+
+def test_a_bad_gradient_of_the_librarys_layers_is_named():
+    """The weight's gradient overflows, everything else is finite: it is named as the layer knows it."""
+    net = fastnet.Sequential(fastnet.Flatten(), fastnet.Linear(192, 4, bias=False))
+    x = np.full((8, 3, 8, 8), 1e38, np.float32)
+    net[1].weight.value[:] = 0
+
+    class Steep:
+        def __call__(self, logits, labels):
+            return 1.0, np.full_like(logits, 100)
+
+    trainer = fastnet.Trainer(net, Steep(), fastnet.SGD(net.parameters(), 0.1))
+    text = 'the first bad gradient is that of weight in Linear "1", with 0 NaN and 768 infinite'
+    with np.errstate(over="ignore"), pytest.raises(NonFiniteError, match=text):
+        trainer.fit([(x, np.zeros(8, np.int64))], 1)
 
 
 def test_diagnosis_leaves_the_layers_as_they_were():

@@ -39,6 +39,7 @@ def test_hooks_come_in_order_with_the_state_they_promise():
         expected.append(("on_epoch_begin", epoch, step, 4 if epoch == 2 else None, 0))
         for i, (size, images) in enumerate([(8, 0), (8, 8), (4, 16)]):
             expected.append(("on_step_begin", epoch, step + i, size, images))
+            expected.append(("on_gradients", epoch, step + i, size, images))
             expected.append(("on_step_end", epoch, step + i + 1, size, images + size))
         expected.append(("on_epoch_end", epoch, step + 3, 4, 20))
     assert log == [*expected, ("on_train_end", 2, 6, 4, 20)]
@@ -69,6 +70,49 @@ def test_a_step_is_forward_loss_backward_update():
     assert seen == values
     assert history["loss"] == [pytest.approx((8 * values[0] + 8 * values[1] + 4 * values[2]) / 20, rel=1e-12)]
     assert_same(trained.state_dict(), by_hand.state_dict())
+
+
+@pytest.mark.parametrize("backend", fastnet.kernels.BACKENDS)
+def test_gradients_may_be_replaced_before_the_update(backend):
+    """`on_gradients` comes between backward and update: the optimiser uses what is there then, in every step."""
+    model, by_hand = small.net(backend=backend), small.net(backend=backend)
+    optimizer = fastnet.SGD(by_hand.parameters(), 0.05, momentum=0.9, backend=backend)
+    calls = []
+
+    def fake(step):
+        return [np.full(parameter.shape, 0.25 * (step + 1), np.float32) for parameter in by_hand.parameters()]
+
+    class Replace(Callback):
+        def on_step_begin(self, trainer):
+            self.before = [parameter.value.copy() for parameter in trainer.net.parameters()]
+            self.grads = [parameter.grad for parameter in trainer.net.parameters()]
+
+        def on_gradients(self, trainer):
+            for parameter, before, old, new in zip(trainer.net.parameters(), self.before, self.grads,
+                                                   fake(trainer.step), strict=True):
+                assert parameter.grad is not old and np.isfinite(parameter.grad).all()  # backward has come off
+                np.testing.assert_array_equal(parameter.value, before)      # the update has not
+                parameter.grad = new
+            calls.append(trainer.step)
+
+    small.trainer(model, [Replace()], backend=backend).fit(small.batches(), epochs=2)
+    assert calls == list(range(6))
+    for step in calls:
+        for parameter, gradient in zip(by_hand.parameters(), fake(step), strict=True):
+            parameter.grad = gradient
+        optimizer.step()
+    assert_same({name: p.value for name, p in model.named_parameters()},
+                {name: p.value for name, p in by_hand.named_parameters()})
+
+
+def test_a_gradient_that_a_callback_spoils_is_refused():
+    def spoil(trainer):
+        trainer.net[0].weight.grad[0] = np.nan
+
+    model = small.net()
+    with pytest.raises(fastnet.NonFiniteError, match="the gradient is not finite for 0.weight: running the step again"):
+        small.trainer(model, [small.At("on_gradients", 1, spoil)]).fit(small.batches(), epochs=1)
+    assert all(np.isfinite(parameter.value).all() for parameter in model.parameters())
 
 
 def test_the_history_tells_every_column():

@@ -7,15 +7,17 @@ import functools
 
 import numpy as np
 
-from fastnet.kernels import checks
-from fastnet.kernels.cpu import simd
+from fastnet.kernels import checks, shapes
+from fastnet.kernels.cpu import epilogue, simd, spans
 from fastnet.kernels.cpu.conv.packing import pack_bias
 from fastnet.kernels.cpu.rows import sum_rows
 from fastnet.kernels.cpu.runtime.array import empty, flat, scratch
-from fastnet.kernels.cpu.runtime.jit import Launch, jit, launch
+from fastnet.kernels.cpu.runtime.jit import Launch, jit
 
 # Up to this many samples dot products read the weights once and waste nothing; a tile would be mostly empty.
 FEW_SAMPLES = 4
+# Rows of the weights that a block takes then.
+_ROWS = 8
 # Tiles of a block where there are few panels, and how many blocks are enough.
 _TILES_PER_BLOCK = 6
 _BLOCKS = 16
@@ -24,40 +26,37 @@ _BLOCKS = 16
 _COLLISION = 4096
 
 
-def linear_forward(x, w, b=None, relu=False):
-    """y = x w^T + b; x (N, C), w (K, C), b (K,), y (N, K)."""
+def linear_forward(x, w, b=None, activation=None):
+    """y = x w^T + b."""
     x = checks.floating(x, "x")
-    w = checks.floating(w, "w", like=x)
-    n, k = checks.linear_shape(x.shape, w.shape)
-    b = checks.operand(b, (k,), "b", like=x)
-    c = x.shape[1]
+    w, b = checks.floating(w, "w", like=x), checks.optional(b, "b", like=x)
+    kind = shapes.linear_forward(x, w, b)
+    epilogue.checked(kind, None, activation)
+    (n, k), c = kind.shape, x.shape[1]
     if n > FEW_SAMPLES:
-        return _product(n, c, k, c, 1, True, x.dtype)(x, w, b, relu)
+        return _product(n, c, k, c, 1, True, x.dtype)(x, w, b, activation)
     y = empty((n, k), x.dtype)
-    bias = np.zeros(k, x.dtype) if b is None else flat(b)
-    launch(_few, -(-k // 8), flat(x), flat(w), bias, y.reshape(-1), n, c, k, bool(relu), work=n * k * c)
+    bias, out = np.zeros(k, x.dtype) if b is None else flat(b), y.reshape(-1)
+    _few_product(n, c, k, x.dtype)(flat(x), flat(w), bias, out, n, c, k, epilogue.make(out, None, activation))
     return y
 
 
-def linear_backward_input(dy, w, mask=None):
-    """dx = dy w; dy (N, K), w (K, C), dx and mask (N, C)."""
+def linear_backward_input(dy, w, mask=None, masking=None):
+    """dx = dy w."""
     dy = checks.floating(dy, "dy")
     w = checks.floating(w, "w", like=dy)
-    n, k = checks.scores(dy.shape, "dy")
-    if w.ndim != 2 or w.shape[0] != k or w.size == 0:
-        raise ValueError(f"expected w of shape ({k}, C), got w of shape {w.shape}")
-    c = w.shape[1]
-    mask = checks.operand(mask, (n, c), "mask", like=dy)
-    return _product(n, k, c, k, 1, False, dy.dtype)(dy, w, mask=mask)
+    kind = shapes.linear_backward_input(dy, w)
+    _, mask = epilogue.checked(kind, mask=mask, masking=masking)
+    (n, c), k = kind.shape, dy.shape[1]
+    return _product(n, k, c, k, 1, False, dy.dtype)(dy, w, None, None, mask, masking)
 
 
 def linear_backward_weight(dy, x, bias=True):
     """dw = dy^T x and db = sum of dy over the batch; dy (N, K), x (N, C), dw (K, C), db (K,) or None."""
     dy = checks.floating(dy, "dy")
     x = checks.floating(x, "x", like=dy)
-    n, k = checks.scores(dy.shape, "dy")
-    if checks.scores(x.shape)[0] != n:
-        raise ValueError(f"dy and x must have the same batch size, got dy of shape {dy.shape} and x of shape {x.shape}")
+    shapes.linear_backward_weight(dy, x, bias)
+    n, k = dy.shape
     dw = _product(k, n, x.shape[1], 1, k, False, dy.dtype)(dy, x)
     return dw, sum_rows(flat(dy), n, k, k) if bias else None
 
@@ -80,11 +79,10 @@ class _Product:
         self.writes = np.arange(tiles * simd.ROWS) * columns
         self.no_bias = np.zeros(panels * panel, dtype)
         self.length = (depth + lanes) * panel
-        shape = (rows, depth, columns, step, parts, self.length, turned)
-        self.shapes = {flags: np.array([*shape, *flags]) for flags in np.ndindex(2, 2)}
+        self.shape = np.array([rows, depth, columns, step, parts, self.length, turned])
 
-    def __call__(self, a, b, bias=None, relu=False, mask=None):
-        """c, plus bias[j], and max(., 0) of it with relu, and zero where mask is not positive."""
+    def __call__(self, a, b, bias=None, activation=None, mask=None, masking=None):
+        """c plus bias[j], and what follows, see `epilogue.make`."""
         dtype, a = a.dtype, flat(a)
         if self.spread:
             apart = empty(self.size[0] * self.row, dtype)
@@ -93,19 +91,25 @@ class _Product:
         padded = self.no_bias if bias is None else pack_bias(bias, self.size[1], dtype)
         c = empty(self.size, dtype)
         out = c.reshape(-1)
-        self.launch(a, flat(b), padded, out, out if mask is None else flat(mask), self.reads, self.writes,
-                    scratch(self.length, dtype, self.work), self.shapes[bool(relu), mask is not None])
+        self.launch(a, flat(b), padded, out, self.reads, self.writes, scratch(self.length, dtype, self.work),
+                    self.shape, epilogue.make(out, None, activation, mask, masking))
         return c
 
 
 _product = functools.lru_cache(maxsize=256)(_Product)
 
 
+@functools.lru_cache(maxsize=256)
+def _few_product(n, c, k, dtype):
+    """The launch for a few samples, of one dtype."""
+    return Launch(_few, -(-k // _ROWS), n * k * c)
+
+
 @jit
-def _few(block, slot, x, w, b, y, n, c, k, relu):
-    """Eight rows of w against every sample."""
-    lanes = simd.lanes(w)
-    for row in range(block * 8, min(block * 8 + 8, k)):
+def _few(block, slot, x, w, b, y, n, c, k, epilogue):
+    """Some rows of w against every sample."""
+    lanes, start, stop = simd.lanes(w), block * _ROWS, min((block + 1) * _ROWS, k)
+    for row in range(start, stop):
         for sample in range(n):
             first, second = simd.full(w, 0), simd.full(w, 0)
             i, j = row * c, sample * c
@@ -115,8 +119,13 @@ def _few(block, slot, x, w, b, y, n, c, k, relu):
                 second = simd.fma(simd.load(w, i + at + lanes), simd.load(x, j + at + lanes), second)
             for at in range(whole, c, lanes):
                 first = simd.fma(simd.load_part(w, i + at, c - at), simd.load_part(x, j + at, c - at), first)
-            value = simd.total(first + second) + b[row]
-            y[sample * k + row] = 0 if relu and value <= 0 else value
+            y[sample * k + row] = simd.total(first + second) + b[row]
+    for sample in range(n):
+        for i in range(start, stop, lanes):
+            at = sample * k + i
+            v = simd.load_part(y, at, stop - i)
+            simd.store_part(y, at, spans.finished(v, at, stop - i, epilogue, epilogue.more), stop - i)
+        spans.call(y, sample * k + start, sample * k + stop, epilogue)
 
 
 @jit
@@ -130,9 +139,9 @@ def _spread(block, slot, a, apart, length, row):
 def _kernel(tiles):
     tile, halves = tiles.tile, tiles.halves
 
-    def product(block, slot, a, b, bias, c, mask, reads, writes, memory, shape):
+    def product(block, slot, a, b, bias, c, reads, writes, memory, shape, epilogue):
         """Some tiles of rows of a against one panel of b, which is first copied to where it lies close together."""
-        rows, depth, columns, step, parts, length, turned, relu, masked = shape[:9]
+        rows, depth, columns, step, parts, length, turned = shape[:7]
         panel, lanes = halves * simd.lanes(b) // 2, simd.lanes(b)
         part, at, left = block % parts, slot * length, block // parts * panel
         n = min(panel, columns - left)
@@ -150,13 +159,11 @@ def _kernel(tiles):
         for t in range(part * tiles // parts, (part + 1) * tiles // parts):
             first = t * simd.ROWS
             m = min(simd.ROWS, rows - first)
-            tile(a, 0, reads, first, a, 1, depth, step, memory, at, bias, left, c, left, writes, first, m, n, relu)
-            if masked:
+            tile(a, 0, reads, first, a, 1, depth, step, memory, at, bias, left, c, left, writes, first, m, n,
+                 epilogue.bend, not epilogue.masked)
+            if epilogue.masked or spans.calls(epilogue):
                 for i in range(first, first + m):
-                    for j in range(0, n, lanes):
-                        place = i * columns + left + j
-                        v = simd.positive(simd.load_part(c, place, n - j), simd.load_part(mask, place, n - j))
-                        simd.store_part(c, place, v, n - j)
+                    spans.finish(c, i * columns + left, n, epilogue)
 
     product.__qualname__ = f"product_{halves}"
     return jit(product)

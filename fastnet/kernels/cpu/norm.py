@@ -8,11 +8,10 @@ import functools
 
 import numpy as np
 
-from fastnet.kernels import checks
-from fastnet.kernels.cpu import simd, spans
-from fastnet.kernels.cpu.activation import silu_of, silu_slope
-from fastnet.kernels.cpu.runtime.array import empty, flat, like
-from fastnet.kernels.cpu.runtime.jit import Launch, jit
+from fastnet.kernels import checks, shapes
+from fastnet.kernels.cpu import epilogue, simd, spans
+from fastnet.kernels.cpu.runtime.array import empty, flat, like, scratch
+from fastnet.kernels.cpu.runtime.jit import Launch, call, inlined, jit, launch, literal
 
 # Numbers in a block: two readings of it come from the second cache.
 _BLOCK = 16_384
@@ -20,66 +19,99 @@ _BLOCK = 16_384
 _CHUNK = 512
 
 
-def batchnorm_forward(x, gamma, beta, eps, relu=False, add=None, silu=False):
+def batchnorm_forward(x, gamma, beta, eps, add=None, activation=None):
     """(y, mean, var): y = gamma (x - mean) / sqrt(var + eps) + beta, with the biased variance of each channel.
 
-    x (N, C) or (N, C, H, W). The blocks' means and squared deviations are combined after Chan, Golub and LeVeque,
-    "Updating formulae and a pairwise algorithm for computing sample variances", 1979: one reading, without
-    cancellation.
+    The blocks' means and squared deviations are combined after Chan, Golub and LeVeque, "Updating formulae and a
+    pairwise algorithm for computing sample variances", 1979: one reading, without cancellation.
     """
-    checks.silu_alone(silu, relu, add)
     x = checks.floating(x, "x")
-    c = checks.batchnorm_channels(x.shape, training=True)
-    gamma, beta, eps = _scale(x, gamma, beta, eps, c)
-    add = checks.operand(add, x.shape, "add", like=x)
+    gamma, beta = _alike(x, gamma=gamma, beta=beta)
+    kind = shapes.batchnorm_forward(x, gamma, beta, eps)[0]
+    add, _ = epilogue.checked(kind, add, activation)
+    c = x.shape[1]
     y, flat_x, norm = like(x), flat(x), _norm(x.size // c, c, x.dtype)
     means, squares = empty(norm.partial, x.dtype), empty(norm.partial, x.dtype)
-    mean, var, channel = np.empty(c, x.dtype), np.empty(c, x.dtype), np.empty(3 * c, x.dtype)
+    mean, var, channel = empty(c, x.dtype), empty(c, x.dtype), empty(3 * c, x.dtype)
     norm.moments(flat_x, means, squares, *norm.shape)
-    norm.combine_moments(means, squares, flat(gamma), flat(beta), eps, mean, var, channel, *norm.shape[1:])
-    norm.normalise(flat_x, flat(y), channel, relu, silu, add)
+    norm.combine_moments(means, squares, flat(gamma), flat(beta), float(eps), mean, var, channel, *norm.shape[1:])
+    norm.normalise(flat_x, flat(y), channel, add, activation)
     return y, mean, var
 
 
-def batchnorm_backward(dy, x, gamma, beta, mean, var, eps, relu=False, silu=False):
+def batchnorm_backward(dy, x, gamma, mean, var, eps, beta=None, activation=None):
     """(dx, dgamma, dbeta): dbeta = sum of dy, dgamma = sum of dy xhat, dx = gamma / sqrt(var + eps)
-    (dy - dbeta / m - xhat dgamma / m) over m values a channel. relu=True sets dy to 0 where y was not positive,
-    silu=True multiplies it by the slope there."""
-    checks.silu_alone(silu, relu)
+    (dy - dbeta / m - xhat dgamma / m) over m values a channel.
+
+    With `activation`, dy is what arrives behind one whose input was y = gamma xhat + beta.
+    """
     dy = checks.floating(dy, "dy")
-    x = checks.floating(x, "x", like=dy)
-    c = checks.batchnorm_channels(x.shape, training=True)
-    checks.has_shape(dy, x.shape, "dy")
-    gamma, beta, eps = _scale(dy, gamma, beta, eps, c)
-    mean, var = checks.operand(mean, (c,), "mean", like=dy), checks.operand(var, (c,), "var", like=dy)
+    x, gamma, mean, var = _alike(dy, x=x, gamma=gamma, mean=mean, var=var)
+    kind = shapes.batchnorm_backward(dy, x, gamma, mean, var, eps)[0]
+    epilogue.checked(kind, None, activation)
+    if activation is not None:
+        beta = checks.operand(beta, gamma.shape, "beta", like=dy)
+        if beta is None:
+            raise ValueError("an activation's input is worked out again with beta, got None")
+    return _backward(dy, x, gamma, mean, var, eps, beta, activation, False)
+
+
+def _backward(dy, x, gamma, mean, var, eps, beta, activation, constant):
+    """The gradients; with `constant` statistics dx = dy gamma / sqrt(var + eps)."""
+    c = x.shape[1]
     dx, flat_dy, flat_x, norm = like(x), flat(dy), flat(x), _norm(x.size // c, c, x.dtype)
-    channel, means = np.empty(4 * c, dy.dtype), np.empty(2 * c, dy.dtype)
-    dgamma, dbeta = np.empty(c, dy.dtype), np.empty(c, dy.dtype)
+    channel, means = empty(5 * c, dy.dtype), empty(2 * c, dy.dtype)
+    dgamma, dbeta = empty(c, dy.dtype), empty(c, dy.dtype)
     sums, products = empty(norm.partial, dy.dtype), empty(norm.partial, dy.dtype)
-    norm.scales(flat(gamma), flat(beta), flat(mean), flat(var), eps, channel)
-    norm.gradient_sums(flat_dy, flat_x, channel, sums, products, *norm.shape, bool(relu), bool(silu))
+    behind = epilogue.behind(flat_dy, activation)
+    memory = scratch(norm.behind if behind.derivative.address else 0, dy.dtype, norm.work)
+    norm.scales(flat(gamma), flat(mean if beta is None else beta), flat(mean), flat(var), float(eps), channel)
+    norm.gradient_sums(flat_dy, flat_x, channel, sums, products, flat(dx), memory, *norm.shape, behind)
     norm.combine_sums(sums, products, dbeta, dgamma, means, norm.shape[1])
-    norm.input_gradient(flat_dy, flat_x, flat(dx), channel, means, *norm.shape, bool(relu), bool(silu))
+    if constant:
+        norm.scaled(flat_dy, flat(dx), channel, *norm.shape)
+    else:
+        source = flat(dx) if behind.derivative.address else flat_dy
+        norm.input_gradient(source, flat_x, flat(dx), channel, means, *norm.shape, behind)
     return dx, dgamma, dbeta
 
 
-def batchnorm_inference(x, gamma, beta, mean, var, eps, relu=False, add=None, silu=False):
+def batchnorm_inference(x, gamma, beta, mean, var, eps, add=None, activation=None):
     """y as in batchnorm_forward with the statistics given."""
-    checks.silu_alone(silu, relu, add)
     x = checks.floating(x, "x")
-    c = checks.batchnorm_channels(x.shape, training=False)
-    gamma, beta, eps = _scale(x, gamma, beta, eps, c)
-    mean, var = checks.operand(mean, (c,), "mean", like=x), checks.operand(var, (c,), "var", like=x)
-    add = checks.operand(add, x.shape, "add", like=x)
-    y, channel, norm = like(x), np.empty(4 * c, x.dtype), _norm(x.size // c, c, x.dtype)
-    norm.scales(flat(gamma), flat(beta), flat(mean), flat(var), eps, channel)
-    norm.normalise(flat(x), flat(y), channel, relu, silu, add)
+    gamma, beta, mean, var = _alike(x, gamma=gamma, beta=beta, mean=mean, var=var)
+    add, _ = epilogue.checked(shapes.batchnorm_inference(x, gamma, beta, mean, var, eps), add, activation)
+    c = x.shape[1]
+    y, channel, norm = like(x), empty(5 * c, x.dtype), _norm(x.size // c, c, x.dtype)
+    norm.scales(flat(gamma), flat(beta), flat(mean), flat(var), float(eps), channel)
+    norm.normalise(flat(x), flat(y), channel, add, activation)
     return y
 
 
-def _scale(x, gamma, beta, eps, c):
-    gamma, beta = checks.operand(gamma, (c,), "gamma", like=x), checks.operand(beta, (c,), "beta", like=x)
-    return gamma, beta, checks.above_zero(eps, "eps")
+def batchnorm_inference_backward(dy, x, gamma, mean, var, eps):
+    """(dx, dgamma, dbeta) where the statistics are constants: dx = dy gamma / sqrt(var + eps)."""
+    dy = checks.floating(dy, "dy")
+    x, gamma, mean, var = _alike(dy, x=x, gamma=gamma, mean=mean, var=var)
+    shapes.batchnorm_inference_backward(dy, x, gamma, mean, var, eps)
+    return _backward(dy, x, gamma, mean, var, eps, None, None, True)
+
+
+def batchnorm_track(running_mean, running_var, num_batches_tracked, mean, var, momentum, count):
+    """The running statistics (1 - momentum) old + momentum new, var made unbiased, and one batch more: new arrays."""
+    running_mean, counted = checks.floating(running_mean, "running_mean"), np.asarray(num_batches_tracked)
+    running_var, mean, var = _alike(running_mean, running_var=running_var, mean=mean, var=var)
+    shapes.batchnorm_track(running_mean, running_var, counted, mean, var, momentum, count)
+    dtype = running_mean.dtype
+    tracked = empty(running_mean.shape, dtype), empty(running_mean.shape, dtype), empty((), np.int64)
+    numbers = (1 - momentum, momentum, momentum * count / (count - 1))
+    launch(_track, 1, *map(flat, (running_mean, running_var, counted.astype(np.int64, copy=False), mean, var)),
+           *map(flat, tracked), *(dtype.type(number) for number in numbers), work=0)
+    return tracked
+
+
+def _alike(first, **operands):
+    """The operands, in the dtype of the first one."""
+    return [checks.floating(array, name, like=first) for name, array in operands.items()]
 
 
 class _Norm:
@@ -89,34 +121,44 @@ class _Norm:
         lines = max(1, _BLOCK // c)
         blocks, work = -(-rows // lines), rows * c
         self.shape, self.partial = (c, rows, lines), blocks * c
+        self.work, self.behind = work, max(2, _CHUNK // c) * c
         self.moments, self.apply = Launch(_moments, blocks, work), Launch(_apply, blocks, work)
         self.gradient_sums = Launch(_gradient_sums, blocks, work)
-        self.input_gradient = Launch(_input_gradient, blocks, work)
+        self.input_gradient, self.scaled = Launch(_input_gradient, blocks, work), Launch(_scaled, blocks, work)
         self.scales, self.combine_moments = Launch(_scales, 1, 0), Launch(_combine_moments, 1, 0)
         self.combine_sums = Launch(_combine_sums, 1, 0)
 
-    def normalise(self, x, y, channel, relu, silu, add):
-        self.apply(x, y, channel, *self.shape, bool(relu), bool(silu), y if add is None else flat(add), add is not None)
+    def normalise(self, x, y, channel, add, activation):
+        self.apply(x, y, channel, *self.shape, epilogue.make(y, add, activation))
 
 
 _norm = functools.lru_cache(maxsize=256)(_Norm)
 
 
 @jit
+def _step(c):
+    """Rows that are gone through together."""
+    return max(2, _CHUNK // c)
+
+
+@jit
 def _scales(block, slot, gamma, beta, mean, var, eps, channel):
-    """What the kernels below read for each channel: mean, gamma / deviation, beta and 1 / deviation, in four rows."""
+    """What the kernels below read for each channel: mean, gamma / deviation, beta, 1 / deviation, and the second of
+    these again, rounded as `_combine_moments` does, in five rows."""
     c = mean.size
     for j in range(c):
-        inverse = 1 / np.sqrt(var[j] + var.dtype.type(eps))
+        deviation = np.sqrt(var[j] + var.dtype.type(eps))
+        inverse = 1 / deviation
         channel[j], channel[c + j] = mean[j], gamma[j] * inverse
         channel[2 * c + j], channel[3 * c + j] = beta[j], inverse
+        channel[4 * c + j] = gamma[j] / deviation
 
 
 @jit
 def _moments(block, slot, x, means, squares, c, rows, lines):
     """A block's mean of each channel, and the sum of the squared deviations from it."""
     first, last, to = block * lines, min((block + 1) * lines, rows), block * c
-    step = max(2, _CHUNK // c)
+    step = _step(c)
     spans.clear(means, to, to + c)
     spans.clear(squares, to, to + c)
     for top in range(first, last, step):
@@ -171,52 +213,90 @@ def _combine_moments(block, slot, means, squares, gamma, beta, eps, mean, var, c
 
 
 @jit
-def _apply(block, slot, x, y, channel, c, rows, lines, relu, silu, add, adding):
-    """y = (x - mean) gamma / deviation + beta, + add where there is one, through the activation."""
-    for i in range(block * lines, min((block + 1) * lines, rows)):
+def _apply(block, slot, x, y, channel, c, rows, lines, epilogue):
+    """y = (x - mean) gamma / deviation + beta, and what follows."""
+    first, last = block * lines, min((block + 1) * lines, rows)
+    if epilogue.more == spans.BENT:
+        _apply_rows(x, y, channel, c, first, last, epilogue, spans.BENT)
+    elif epilogue.more == spans.MORE:
+        _apply_rows(x, y, channel, c, first, last, epilogue, spans.MORE)
+    else:
+        _apply_rows(x, y, channel, c, first, last, epilogue, spans.BOUND)
+    spans.call(y, first * c, last * c, epilogue)
+
+
+@inlined
+def _apply_rows(x, y, channel, c, first, last, epilogue, more):
+    for i in range(first, last):
         for j in range(0, c, simd.lanes(x)):
             n, at = c - j, i * c + j
             v = simd.load_part(x, at, n) - simd.load_part(channel, j, n)
             v = simd.fma(v, simd.load_part(channel, c + j, n), simd.load_part(channel, 2 * c + j, n))
-            if adding:
-                v = v + simd.load_part(add, at, n)
-            if relu:
-                v = simd.relu(v)
-            if silu:
-                v = silu_of(v, x)
-            simd.store_part(y, at, v, n)
+            simd.store_part(y, at, spans.finished(v, at, n, epilogue, more), n)
 
 
 @jit
-def _gradient_sums(block, slot, dy, x, channel, sums, products, c, rows, lines, relu, silu):
-    """A block's sums of dy and of dy xhat."""
+def _past(dy, x, channel, dx, memory, at, top, bottom, c, behind):
+    """dx = dy times the derivative of the activation behind, for some rows; its input is put into memory[at:]."""
+    start, stop = top * c, bottom * c
+    for i in range(top, bottom):
+        for j in range(0, c, simd.lanes(x)):
+            n, here = c - j, i * c + j
+            v = simd.load_part(x, here, n) - simd.load_part(channel, j, n)
+            v = simd.fma(v, simd.load_part(channel, 4 * c + j, n), simd.load_part(channel, 2 * c + j, n))
+            simd.store_part(memory, at + here - start, v, n)
+            simd.store_part(dx, here, simd.load_part(dy, here, n), n)
+    function, derivative = behind.function, behind.derivative
+    if function.address != 0:
+        call(function.address, (at, at + stop - start, memory, function.alpha, function.beta))
+    call(derivative.address, (start, stop, dx, memory, at, derivative.alpha, derivative.beta))
+
+
+@jit
+def _gradient_sums(block, slot, dy, x, channel, sums, products, dx, memory, c, rows, lines, behind):
+    """A block's sums of dy and of dy xhat. What a compiled function has to do with dy before that is done here once,
+    and waits in dx until `_input_gradient` has its place."""
     first, last, to = block * lines, min((block + 1) * lines, rows), block * c
-    step = max(2, _CHUNK // c)
+    step, at = _step(c), slot * _step(c) * c
     spans.clear(sums, to, to + c)
     spans.clear(products, to, to + c)
     for top in range(first, last, step):
         bottom = min(top + step, last)
         spans.fetch(dy, bottom * c, (bottom + step) * c)
         spans.fetch(x, bottom * c, (bottom + step) * c)
-        for j in range(0, c, simd.lanes(x)):
-            n = c - j
-            mean, scale = simd.load_part(channel, j, n), simd.load_part(channel, c + j, n)
-            beta, total = simd.load_part(channel, 2 * c + j, n), simd.load_part(sums, to + j, n)
-            product = simd.load_part(products, to + j, n)
-            for i in range(top, bottom):
-                g, v = simd.load_part(dy, i * c + j, n), simd.load_part(x, i * c + j, n) - mean
-                if relu:
-                    g = simd.positive(g, simd.fma(v, scale, beta))
-                if silu:
-                    g = g * silu_slope(simd.fma(v, scale, beta), x)
-                total = total + g
-                product = simd.fma(g, v, product)
-            simd.store_part(sums, to + j, total, n)
-            simd.store_part(products, to + j, product, n)
+        source = dy
+        if behind.derivative.address != 0:
+            _past(dy, x, channel, dx, memory, at, top, bottom, c, behind)
+            source = dx
+        if behind.more == spans.BENT:
+            _sum_some(source, x, channel, sums, products, to, c, top, bottom, behind, spans.BENT)
+        elif behind.more == spans.MORE:
+            _sum_some(source, x, channel, sums, products, to, c, top, bottom, behind, spans.MORE)
+        else:
+            _sum_some(source, x, channel, sums, products, to, c, top, bottom, behind, spans.BOUND)
     for j in range(0, c, simd.lanes(x)):
         n = c - j
         v = simd.load_part(products, to + j, n) * simd.load_part(channel, 3 * c + j, n)
         simd.store_part(products, to + j, v, n)
+
+
+@inlined
+def _sum_some(dy, x, channel, sums, products, to, c, top, bottom, behind, more):
+    """What rows `top` to `bottom` add to a block's sums."""
+    for j in range(0, c, simd.lanes(x)):
+        n = c - j
+        mean, scale = simd.load_part(channel, j, n), simd.load_part(channel, 4 * c + j, n)
+        beta, total = simd.load_part(channel, 2 * c + j, n), simd.load_part(sums, to + j, n)
+        product = simd.load_part(products, to + j, n)
+        for i in range(top, bottom):
+            g = simd.load_part(dy, i * c + j, n)
+            v = simd.load_part(x, i * c + j, n) - mean
+            if more:
+                g = simd.through(g, simd.fma(v, scale, beta), behind.masking, more == spans.BENT)
+            total = total + g
+            product = simd.fma(g, v, product)
+        simd.store_part(sums, to + j, total, n)
+        simd.store_part(products, to + j, product, n)
 
 
 @jit
@@ -233,17 +313,46 @@ def _combine_sums(block, slot, sums, products, dbeta, dgamma, means, rows):
 
 
 @jit
-def _input_gradient(block, slot, dy, x, dx, channel, means, c, rows, lines, relu, silu):
-    """dx from dy and xhat; `means` holds dbeta / m and dgamma / m."""
-    for i in range(block * lines, min((block + 1) * lines, rows)):
+def _input_gradient(block, slot, dy, x, dx, channel, means, c, rows, lines, behind):
+    """dx from dy, which may lie in dx, and xhat; `means` holds dbeta / m and dgamma / m."""
+    first, last = block * lines, min((block + 1) * lines, rows)
+    if behind.more == spans.BENT:
+        _differ(dy, x, dx, channel, means, c, first, last, behind, spans.BENT)
+    elif behind.more == spans.MORE:
+        _differ(dy, x, dx, channel, means, c, first, last, behind, spans.MORE)
+    else:
+        _differ(dy, x, dx, channel, means, c, first, last, behind, spans.BOUND)
+
+
+@inlined
+def _differ(dy, x, dx, channel, means, c, first, last, behind, more):
+    """dx of the rows from `first` to `last`."""
+    for i in range(first, last):
         for j in range(0, c, simd.lanes(x)):
             n, at = c - j, i * c + j
             scale = simd.load_part(channel, c + j, n)
             g, v = simd.load_part(dy, at, n), simd.load_part(x, at, n) - simd.load_part(channel, j, n)
-            if relu:
-                g = simd.positive(g, simd.fma(v, scale, simd.load_part(channel, 2 * c + j, n)))
-            if silu:
-                g = g * silu_slope(simd.fma(v, scale, simd.load_part(channel, 2 * c + j, n)), x)
+            if more:
+                y = simd.fma(v, simd.load_part(channel, 4 * c + j, n), simd.load_part(channel, 2 * c + j, n))
+                g = simd.through(g, y, behind.masking, more == spans.BENT)
             share = simd.load_part(channel, 3 * c + j, n) * simd.load_part(means, c + j, n)
             v = g - simd.load_part(means, j, n) - v * share
             simd.store_part(dx, at, scale * v, n)
+
+
+@jit
+def _scaled(block, slot, dy, dx, channel, c, rows, lines):
+    """dx = dy gamma / deviation."""
+    for i in range(block * lines, min((block + 1) * lines, rows)):
+        for j in range(0, c, simd.lanes(dy)):
+            n, at = c - j, i * c + j
+            simd.store_part(dx, at, simd.load_part(dy, at, n) * simd.load_part(channel, c + j, n), n)
+
+
+@literal
+def _track(block, slot, mean, var, counted, new_mean, new_var, moved_mean, moved_var, moved_counted, old, new,
+           unbiased):
+    for j in range(mean.size):
+        moved_mean[j] = old * mean[j] + new * new_mean[j]
+        moved_var[j] = old * var[j] + unbiased * new_var[j]
+    moved_counted[0] = counted[0] + 1

@@ -9,35 +9,28 @@ import functools
 
 import numpy as np
 
-from fastnet.kernels import checks
+from fastnet.kernels import checks, shapes
 from fastnet.kernels.cpu import simd
 from fastnet.kernels.cpu.runtime.array import empty_images, flat
 from fastnet.kernels.cpu.runtime.jit import Launch, jit, launch
 
 
 def maxpool2d_forward(x, kernel_size, stride, padding=(0, 0, 0, 0), relu=False):
-    """(y, index): the largest pixel of each window and its place r S + s in it; of equal values the first wins, a NaN
-    wins over all, and with relu=True index says "no gradient" (its dtype's maximum) where y is not positive."""
+    """(y, index): the largest pixel of each window and its place in it. With relu=True y is that of a ReLU, and index
+    says "no gradient" (its dtype's maximum) where y is not positive."""
     x = checks.floating(x, "x")
-    shape = checks.pool2d_shape(x.shape, kernel_size, stride, padding)
+    shape = shapes.maxpool2d_forward(x, kernel_size, stride, padding)[0].shape
     pool = _max_pool(x.dtype, *map(tuple, (x.shape, shape, kernel_size, stride, padding)))
     y, index = empty_images(*shape, x.dtype), empty_images(*shape, pool.index)
     pool.forward(flat(x), flat(y), flat(index), pool.shape, bool(relu), pool.nowhere)
     return y, index
 
 
-def maxpool2d_inference(x, kernel_size, stride, padding=(0, 0, 0, 0), relu=False):
-    """y of maxpool2d_forward without the index."""
-    return maxpool2d_forward(x, kernel_size, stride, padding, relu)[0]
-
-
 def maxpool2d_backward(dy, index, x_shape, kernel_size, stride, padding):
     """dx: every dy[n, c, p, q] goes to the pixel that won its window."""
     dy = checks.floating(dy, "dy")
-    shape = checks.pool2d_shape(x_shape, kernel_size, stride, padding)
-    checks.has_shape(dy, shape, "dy")
-    checks.pool_index(index, shape, kernel_size)
-    pool = _max_pool(dy.dtype, *map(tuple, (x_shape, shape, kernel_size, stride, padding)))
+    shapes.maxpool2d_backward(dy, index, x_shape, kernel_size, stride, padding)
+    pool = _max_pool(dy.dtype, *map(tuple, (x_shape, dy.shape, kernel_size, stride, padding)))
     dx = empty_images(*x_shape, dy.dtype)
     pool.backward(flat(dy), flat(index), flat(dx), pool.shape)
     return dx
@@ -67,19 +60,17 @@ def _max_pool(dtype, *shapes):
 def avgpool2d_forward(x, kernel_size, stride, padding=(0, 0, 0, 0), count_include_pad=True):
     """The sum over each window divided by R S or, with count_include_pad=False, by its pixels within the image."""
     x = checks.floating(x, "x")
-    n, c, p, q = checks.pool2d_shape(x.shape, kernel_size, stride, padding)
-    y = empty_images(n, c, p, q, x.dtype)
-    launch(_average_forward, n * p, flat(x), flat(y), _shape(x.shape, y.shape, kernel_size, stride, padding),
-           bool(count_include_pad), work=x.size)
+    y = empty_images(*shapes.avgpool2d_forward(x, kernel_size, stride, padding, count_include_pad).shape, x.dtype)
+    launch(_average_forward, y.shape[0] * y.shape[2], flat(x), flat(y),
+           _shape(x.shape, y.shape, kernel_size, stride, padding), bool(count_include_pad), work=x.size)
     return y
 
 
 def avgpool2d_backward(dy, x_shape, kernel_size, stride, padding, count_include_pad=True):
     """dx: every dy[n, c, p, q] is shared out equally among the pixels that were counted."""
     dy = checks.floating(dy, "dy")
-    shape = checks.pool2d_shape(x_shape, kernel_size, stride, padding)
-    checks.has_shape(dy, shape, "dy")
-    dx = empty_images(*x_shape, dy.dtype)
+    shapes.avgpool2d_backward(dy, x_shape, kernel_size, stride, padding, count_include_pad)
+    shape, dx = dy.shape, empty_images(*x_shape, dy.dtype)
     launch(_average_backward, shape[0] * x_shape[2], flat(dy), flat(dx),
            _shape(x_shape, shape, kernel_size, stride, padding), bool(count_include_pad), work=dx.size)
     return dx
@@ -88,8 +79,7 @@ def avgpool2d_backward(dy, x_shape, kernel_size, stride, padding, count_include_
 def global_avgpool_forward(x):
     """The mean of each channel's image: x (N, C, H, W), y (N, C, 1, 1)."""
     x = checks.floating(x, "x")
-    n, c, h, w = checks.images(x.shape)
-    y = empty_images(n, c, 1, 1, x.dtype)
+    y, (n, c, h, w) = empty_images(*shapes.global_avgpool_forward(x).shape, x.dtype), x.shape
     launch(_global_forward, n, flat(x), flat(y), c, h * w, work=x.size)
     return y
 
@@ -97,8 +87,7 @@ def global_avgpool_forward(x):
 def global_avgpool_backward(dy, x_shape):
     """dx[n, c, :, :] = dy[n, c] / (H W)."""
     dy = checks.floating(dy, "dy")
-    n, c, h, w = checks.images(x_shape)
-    checks.has_shape(dy, (n, c, 1, 1), "dy")
+    n, c, h, w = shapes.global_avgpool_backward(dy, x_shape).shape
     dx = empty_images(n, c, h, w, dy.dtype)
     launch(_global_backward, n, flat(dy), flat(dx), c, h * w, work=dx.size)
     return dx

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from fastnet.kernels import checks
+from fastnet.kernels import checks, shapes
 from fastnet.kernels.cpu import simd
 from fastnet.kernels.cpu.runtime.array import empty, flat
 from fastnet.kernels.cpu.runtime.jit import jit, launch
@@ -38,9 +38,9 @@ def softmax_cross_entropy(logits, labels, label_smoothing=0.0):
     """(loss, dlogits): the mean over the batch of -sum over c of t[c] log softmax(logits)[c], and (softmax - t) / N,
     with target t = (1 - label_smoothing) at the label plus label_smoothing / C everywhere."""
     logits = checks.floating(logits, "logits")
-    n, c = checks.scores(logits.shape, "logits")
-    labels = checks.labels(labels, n, c)
-    smoothing = checks.probability(label_smoothing, "label_smoothing")
+    labels = np.asarray(labels)
+    n, c = shapes.softmax_cross_entropy(logits, labels, label_smoothing)[1].shape
+    labels, smoothing = checks.labels(labels, n, c), float(label_smoothing)
     dlogits, losses = empty((n, c), logits.dtype), np.empty(n, np.float64)
     launch(_cross_entropy, -(-n // _ROWS), flat(logits), flat(labels), dlogits.reshape(-1), losses, c,
            logits.dtype.type(1 - smoothing), logits.dtype.type(smoothing / c), work=10 * n * c)
@@ -49,7 +49,7 @@ def softmax_cross_entropy(logits, labels, label_smoothing=0.0):
 
 def _rowwise(kernel, x):
     x = checks.floating(x, "x")
-    n, c = checks.scores(x.shape)
+    n, c = shapes.softmax_forward(x).shape
     y = empty((n, c), x.dtype)
     launch(kernel, -(-n // _ROWS), flat(x), y.reshape(-1), n, c, work=10 * n * c)
     return y
@@ -57,8 +57,8 @@ def _rowwise(kernel, x):
 
 def _rowwise_backward(kernel, dy, y):
     dy = checks.floating(dy, "dy")
-    n, c = checks.scores(dy.shape, "dy")
-    y = checks.operand(y, dy.shape, "y", like=dy)
+    y = checks.floating(y, "y", like=dy)
+    n, c = shapes.softmax_backward(dy, y).shape
     dx = empty((n, c), dy.dtype)
     launch(kernel, -(-n // _ROWS), flat(dy), flat(y), dx.reshape(-1), n, c, work=10 * n * c)
     return dx

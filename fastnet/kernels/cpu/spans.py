@@ -1,6 +1,10 @@
 """Short loops over runs of numbers, for use inside kernels."""
 from fastnet.kernels.cpu import simd
+from fastnet.kernels.cpu.runtime.jit import call as call_address
 from fastnet.kernels.cpu.runtime.jit import inlined, jit
+
+# What an epilogue has to do in registers: apply a lower bound at most; add or mask as well; use a Bend that is bent.
+BOUND, MORE, BENT = range(3)
 
 
 @jit
@@ -18,14 +22,41 @@ def fetch(x, start, stop):
 
 
 @inlined
-def finish(y, at, n, add, adding, relu, mask, masked):
-    """What is left to do for n results that were just written: y + add, max(., 0), and 0 where mask is not above 0."""
-    for i in range(at, at + n, simd.lanes(y)):
-        v = simd.load_part(y, i, at + n - i)
-        if adding:
-            v = v + simd.load_part(add, i, at + n - i)
-        if relu:
-            v = simd.relu(v)
-        if masked:
-            v = simd.positive(v, simd.load_part(mask, i, at + n - i))
-        simd.store_part(y, i, v, at + n - i)
+def finished(v, at, n, epilogue, more):
+    """The vector v of n results that belong at `at`, and what the epilogue does to them in registers. `more` is that of
+    the epilogue; a loop that is there three times, once for each number, is the quicker."""
+    if more:
+        added, kept = simd.full(epilogue.add, -0.0), simd.full(epilogue.add, 1)
+        if epilogue.adding:
+            added = simd.load_part(epilogue.add, at, n)
+        if epilogue.masked:
+            kept = simd.load_part(epilogue.mask, at, n)
+        return simd.finish(v, added, kept, epilogue, more == BENT)
+    return simd.bound(v, epilogue.bend)
+
+
+@inlined
+def calls(epilogue):
+    """Whether there are functions to call."""
+    return epilogue.function.address != 0 or epilogue.derivative.address != 0
+
+
+@inlined
+def call(y, start, stop, epilogue):
+    """Have the epilogue's functions do their work on y[start : stop], which was just written."""
+    function, derivative = epilogue.function, epilogue.derivative
+    if function.address != 0:
+        call_address(function.address, (start, stop, y, function.alpha, function.beta))
+    if derivative.address != 0:
+        call_address(derivative.address, (start, stop, y, epilogue.mask, start, derivative.alpha, derivative.beta))
+
+
+@inlined
+def finish(y, at, n, epilogue):
+    """What is left to do for n results that were just written: nothing was done in registers if there was more to do
+    than an activation."""
+    if epilogue.adding or epilogue.masked:
+        for i in range(at, at + n, simd.lanes(y)):
+            left = at + n - i
+            simd.store_part(y, i, finished(simd.load_part(y, i, left), i, left, epilogue, epilogue.more), left)
+    call(y, at, at + n, epilogue)

@@ -6,7 +6,7 @@ which Numba would otherwise look out for, and makes vector instructions of the l
 """
 import numpy as np
 
-from fastnet.kernels import checks
+from fastnet.kernels import checks, shapes
 from fastnet.kernels.cpu.runtime.jit import jit, launch
 
 _BLOCK = 16_384
@@ -20,8 +20,7 @@ def sgd_update(value, grad, velocity, lr, momentum=0.0, dampening=0.0, weight_de
                scale=1.0):
     """g = scale grad + weight_decay value; velocity = momentum velocity + (1 - dampening) g (g itself where first);
     value -= lr velocity, or lr (g + momentum velocity) with nesterov; value -= lr g without momentum."""
-    if momentum and velocity is None:
-        raise ValueError(f"momentum {momentum} needs a velocity, got None")
+    shapes.sgd_update(value, np.asarray(grad), velocity, lr, momentum)
     if not momentum:
         grad = checks.updatable(value, grad)
         _update(_sgd, [value], grad, [scale, weight_decay, lr])
@@ -35,7 +34,7 @@ def adam_update(value, grad, m, v, step, lr, beta1, beta2, eps, weight_decay=0.0
     """m = beta1 m + (1 - beta1) g; v = beta2 v + (1 - beta2) g^2;
     value -= lr (m / (1 - beta1^step)) / (sqrt(v / (1 - beta2^step)) + eps), with g = scale grad + weight_decay value
     or, where decoupled, g = scale grad and value shrunk by 1 - lr weight_decay first."""
-    step = checks.positive(step, "step")
+    shapes.adam_update(value, np.asarray(grad), m, v, step, lr, beta1, beta2, eps)
     grad = checks.updatable(value, grad, m=m, v=v)
     decay, shrink = (0, 1 - lr * weight_decay) if decoupled else (weight_decay, 1)
     _update(_adam, [value, m, v], grad, [scale, decay, shrink, beta1, 1 - beta1, beta2, 1 - beta2, eps,
@@ -45,6 +44,7 @@ def adam_update(value, grad, m, v, step, lr, beta1, beta2, eps, weight_decay=0.0
 def sum_of_squares(arrays):
     """The sum of x^2 over all numbers x of all arrays, added up in float64 and in an order that the sizes decide."""
     arrays = [checks.floating(array, f"arrays[{i}]") for i, array in enumerate(arrays)]
+    shapes.sum_of_squares(arrays)
     large = [array if array.flags.carray else array.copy() for array in arrays if array.size > _BLOCK]
     small = [array for array in arrays if array.size <= _BLOCK]
     if small:  # one launch for all of them

@@ -9,21 +9,6 @@ def channels_last(array):
     return np.array(array, order="C")
 
 
-def rectify(array, relu=True):
-    """max(array, 0), NaN staying NaN, where `relu` is true, else the array itself."""
-    return np.maximum(array, 0) if relu else array
-
-
-def plus(array, other):
-    """array + other; the array itself where the other is None."""
-    return array if other is None else array + other
-
-
-def masked(dx, mask):
-    """dx where ``mask > 0`` and 0 elsewhere; dx itself without a mask."""
-    return dx if mask is None else np.where(mask > 0, dx, 0)
-
-
 def pad(x, padding, value=0):
     """x (..., H, W) with a frame of `value` around it; padding is (top, bottom, left, right)."""
     top, bottom, left, right = padding

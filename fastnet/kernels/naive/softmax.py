@@ -1,11 +1,10 @@
 """Softmax, its logarithm and the cross-entropy of scores x (N, C); a row is one sample.
 
-The largest score of each row is taken off first, so that nothing overflows. A score of -inf has probability 0; a row
-with a NaN or +inf, or of -inf alone, gives NaN.
+The largest score of each row is taken off first, so that nothing overflows.
 """
 import numpy as np
 
-from fastnet.kernels import checks
+from fastnet.kernels import checks, shapes
 
 
 def softmax_forward(x):
@@ -15,7 +14,7 @@ def softmax_forward(x):
 
 
 def softmax_backward(dy, y):
-    """dx = y (dy - sum of dy y over the row); y is the output of softmax_forward."""
+    """dx = y (dy - sum of dy y over the row)."""
     dy, y = _gradient(dy, y)
     return y * (dy - (dy * y).sum(axis=1, keepdims=True))
 
@@ -27,23 +26,16 @@ def log_softmax_forward(x):
 
 
 def log_softmax_backward(dy, y):
-    """dx = dy - exp(y) (sum of dy over the row); y is the output of log_softmax_forward."""
+    """dx = dy - exp(y) (sum of dy over the row)."""
     dy, y = _gradient(dy, y)
     return dy - np.exp(y) * dy.sum(axis=1, keepdims=True)
 
 
 def softmax_cross_entropy(logits, labels, label_smoothing=0.0):
-    """The mean over the batch of -sum over c of t[c] log softmax(logits)[c], and its gradient (softmax - t) / N.
-
-    The target t is (1 - label_smoothing) at the label plus label_smoothing / C everywhere (Szegedy et al.,
-    Rethinking the Inception architecture, 2016, section 7). logits and gradient (N, C); labels are N integers in
-    0 .. C - 1. Returns the loss as a Python float, and the gradient. ValueError for labels out of range.
-    """
-    logits = checks.floating(logits, "logits")
-    n, classes = checks.scores(logits.shape, "logits")
-    labels = checks.labels(labels, n, classes)
-    smoothing = checks.probability(label_smoothing, "label_smoothing")
-    rows = np.arange(n)
+    """The mean of -sum over c of t[c] log softmax(logits)[c] with smoothed targets t, and (softmax - t) / N."""
+    logits, labels = checks.floating(logits, "logits"), np.asarray(labels)
+    n, classes = shapes.softmax_cross_entropy(logits, labels, label_smoothing)[1].shape
+    labels, smoothing, rows = checks.labels(labels, n, classes), float(label_smoothing), np.arange(n)
     log_p = log_softmax_forward(logits)
     losses = -(1 - smoothing) * log_p[rows, labels]
     dlogits = np.exp(log_p)
@@ -56,12 +48,13 @@ def softmax_cross_entropy(logits, labels, label_smoothing=0.0):
 
 def _shifted(x):
     x = checks.floating(x, "x")
-    checks.scores(x.shape)
+    shapes.softmax_forward(x)
     with np.errstate(invalid="ignore"):
         return x - x.max(axis=1, keepdims=True)
 
 
 def _gradient(dy, y):
     dy = checks.floating(dy, "dy")
-    checks.scores(dy.shape, "dy")
-    return dy, checks.operand(y, dy.shape, "y", like=dy)
+    y = checks.floating(y, "y", like=dy)
+    shapes.softmax_backward(dy, y)
+    return dy, y

@@ -22,6 +22,7 @@ from fastnet.data import DataLoader
 from fastnet.kernels import bfloat16_products, load
 from fastnet.kernels.cpu.runtime import array
 from tests.kernels import cases
+from tests.kernels.cpu import fused
 from tests.kernels.test_backends import outcome
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -103,8 +104,8 @@ def guarded():
 
 
 CONVOLUTIONS = [  # sizes that leave something over: of a vector, a panel, a tile of points, a block, a Winograd tile
-    cases.conv("winograd-4", (3, 17, 33, 9), (35, 17, 3, 3), padding=(1, 1, 1, 1), relu=True),
-    cases.conv("winograd-pairs", (3, 18, 33, 9), (34, 18, 3, 3), padding=(1, 1, 1, 1), relu=True),
+    cases.conv("winograd-4", (3, 17, 33, 9), (35, 17, 3, 3), padding=(1, 1, 1, 1)),
+    cases.conv("winograd-pairs", (3, 18, 33, 9), (34, 18, 3, 3), padding=(1, 1, 1, 1)),
     cases.conv("winograd-2", (2, 16, 6, 6), (16, 16, 3, 3), padding=(1, 1, 1, 1)),
     cases.conv("winograd-5x5", (2, 19, 11, 13), (33, 19, 5, 5), padding=(2, 1, 0, 2)),
     cases.conv("direct", (5, 33, 9, 7), (49, 33, 3, 2), padding=(0, 2, 1, 1)),
@@ -116,23 +117,22 @@ CONVOLUTIONS = [  # sizes that leave something over: of a vector, a panel, a til
     cases.conv("depthwise-strided", (2, 19, 15, 14), (19, 1, 5, 5), stride=(2, 2), padding=(2, 2, 2, 2), groups=19),
 ]
 OTHERS = [
-    cases.linear("few", (3, 517), (77, 517)), cases.linear("many", (130, 85), (77, 85), relu=True),
+    cases.linear("few", (3, 517), (77, 517)), cases.linear("many", (130, 85), (77, 85)),
     cases.linear("narrow", (13, 1031), (9, 1031)),
     cases.linear("collide", (13, 2048), (9, 2048)),
     cases.pool("maxpool2d_forward", "2x2", (3, 6, 37, 29), (2, 2), (2, 2)),
     cases.pool("maxpool2d_forward", "2x2-padded", (3, 37, 15, 16), (2, 2), (2, 3), (1, 1, 0, 1)),
-    cases.pool("maxpool2d_forward", "3x3", (3, 37, 21, 19), (3, 3), (2, 2), (1, 1, 1, 1), relu=True),
+    cases.pool("maxpool2d_forward", "3x3", (3, 37, 21, 19), (3, 3), (2, 2), (1, 1, 1, 1)),
     cases.pool("maxpool2d_forward", "16-bit", (1, 37, 33, 35), (16, 17), (5, 4)),
     cases.pool("avgpool2d_forward", "3x2", (3, 37, 21, 19), (3, 2), (2, 1), (1, 0, 1, 1)),
-    cases.norm("batchnorm_forward", "images", (9, 37, 11, 13), relu=True),
-    cases.norm("batchnorm_forward", "images-silu", (9, 37, 11, 13), silu=True),
+    cases.norm("batchnorm_forward", "images", (9, 37, 11, 13)),
     cases.norm("batchnorm_forward", "one-channel", (9, 1, 61, 63)),
     cases.norm("batchnorm_inference", "rows", (129, 515)),
     *(cases.Case(op, "large", ((131, 127),), {}) for op in ("softmax_forward", "log_softmax_forward")),
     cases.Case("softmax_cross_entropy", "large", ((131, 127),), {"labels": [126] * 131, "label_smoothing": 0.1}),
     cases.Case("dropout", "large", ((3, 37, 17, 31),), {"p": 0.4, "key": 5}),
-    cases.Case("add", "large", ((3, 37, 17, 31),) * 2, {"relu": True}),
-    cases.Case("relu_forward", "large", ((16_385,),), {}),
+    cases.Case("add", "large", ((3, 37, 17, 31),) * 2, {}),
+    *(cases.Case("activation_forward", name, ((16_385,),), {"function": name}) for name in ("relu", "gelu", "tanh")),
 ]
 
 
@@ -140,15 +140,8 @@ def run(case, dtype):
     print(cases.name(case), dtype, flush=True)
     with guarded():
         outcome(cpu, case, cases.reals, dtype)
-        if case.op in ("conv2d_forward", "linear_forward"):
-            x, w, b = cases.operands(case, cases.reals, dtype)
-            dy = cases.forward(naive, case, [x, w, None])[0]
-            if case.op == "linear_forward":
-                cpu.linear_backward_input(dy, w, mask=x)
-            else:
-                cpu.conv2d_backward_input(dy, w, x.shape, *cases.geometry(case), mask=x)
-                if min(dy.shape[2:]) > 1:
-                    cpu.conv2d_maxpool_forward(x, w, b, *cases.geometry(case))
+        for _ in fused.forms(case, dtype):
+            pass
 
 
 def update(size, dtype):

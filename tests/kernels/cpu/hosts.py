@@ -13,17 +13,17 @@ from fastnet.kernels import bfloat16_products, load
 from fastnet.kernels.cpu import simd
 from fastnet.kernels.cpu.runtime import jit
 from tests.kernels import cases
+from tests.kernels.cpu import fused
 from tests.kernels.judge import assert_close, assert_same
 from tests.kernels.test_backends import outcome
 
 CASES = [
-    cases.conv("winograd", (3, 17, 6, 6), (33, 17, 3, 3), padding=(1, 1, 1, 1), relu=True),
+    cases.conv("winograd", (3, 17, 6, 6), (33, 17, 3, 3), padding=(1, 1, 1, 1)),
     cases.conv("stride-2", (2, 16, 9, 8), (17, 16, 3, 3), stride=(2, 2), padding=(1, 1, 1, 1)),
     cases.linear("plain", (5, 33), (17, 33)),
-    cases.pool("maxpool2d_forward", "2x2-relu", (2, 17, 7, 9), (2, 2), (2, 2), relu=True),
-    cases.norm("batchnorm_forward", "images-relu", (3, 17, 4, 3), relu=True),
-    cases.norm("batchnorm_forward", "images-silu", (3, 17, 4, 3), silu=True),
-    cases.Case("add", "images-relu", ((2, 17, 3, 5),) * 2, {"relu": True}),
+    cases.pool("maxpool2d_forward", "2x2", (2, 17, 7, 9), (2, 2), (2, 2)),
+    cases.norm("batchnorm_forward", "images", (3, 17, 4, 3)),
+    cases.Case("add", "images", ((2, 17, 3, 5),) * 2, {}),
     cases.Case("dropout", "images", ((2, 17, 5, 3),), {"p": 0.4, "key": 5}),
     cases.Case("softmax_cross_entropy", "ten", ((5, 10),), {"labels": [3, 0, 9, 9, 1]}),
 ]
@@ -32,7 +32,7 @@ CASES = [
 def uses_avx512():
     """Whether kernels that are compiled now, and not taken from the cache, contain 512-bit registers."""
     attach, jit.cache.attach = jit.cache.attach, lambda dispatcher: dispatcher
-    load("cpu").relu_forward(np.ones(100, np.float32))
+    load("cpu").activation_forward(np.ones(100, np.float32), "relu")
     load("cpu").global_avgpool_forward(np.ones((2, 100, 5, 5), np.float32))
     jit.cache.attach = attach
     code = [text for body, *_ in jit._addresses for text in body.inspect_asm().values()]
@@ -48,6 +48,8 @@ if __name__ == "__main__":
                 assert_same(ours, theirs)
             else:
                 assert_close(np.float32(ours), np.float32(theirs))
+        for ours, theirs in fused.forms(case, "float32"):
+            assert_same(ours, theirs)
     pairs = cases.conv("pairs", (3, 18, 6, 6), (33, 18, 3, 3), padding=(1, 1, 1, 1))
     with bfloat16_products():
         found = outcome(load("cpu"), pairs, cases.reals, "float32")

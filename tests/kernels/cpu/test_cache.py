@@ -46,21 +46,21 @@ def start(tmp_path, monkeypatch):
         for module, name, value in [
             (jit, "_addresses", {}), (jit, "_attached", set()),
             (jit, "_serial", jit.jit(jit.run_blocks)), (jit, "_start", cache.attach(jit.jit(jit.start))),
-            (activation, "_relu", jit.jit(activation._relu.py_func)), (cache, "_announced", False),
+            (activation, "_copy", jit.jit(activation._copy.py_func)), (cache, "_announced", False),
             (cache, "_warned", False),
         ]:
             monkeypatch.setattr(module, name, value)
         jit._loop.cache_clear()
         listener = Compilations()
         with event.install_listener("numba:compile", listener):
-            np.testing.assert_array_equal(load("cpu").relu_forward(X), Y)
+            np.testing.assert_array_equal(load("cpu").activation_forward(X, "relu"), Y)
         return listener.count
     return call
 
 
 def entries():
     """What is kept of the kernel; the loop that runs it has an entry of its own."""
-    return sorted(path for path in cache.folder().rglob("*_relu*") if path.is_file())
+    return sorted(path for path in cache.folder().rglob("*activation._copy-*") if path.is_file())
 
 
 def test_the_second_start_compiles_nothing(start, capfd):
@@ -137,7 +137,7 @@ def test_a_folder_that_cannot_be_written_costs_one_warning(start, monkeypatch, t
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         assert start() > 0
-        np.testing.assert_array_equal(load("cpu").relu_forward(X.astype(np.float64)), Y)
+        np.testing.assert_array_equal(load("cpu").activation_forward(X.astype(np.float64), "relu"), Y)
         np.testing.assert_array_equal(load("cpu").add(X, X), 2 * X)
     assert [str(warning.message).split(" (")[0] for warning in caught] == ["compiled kernels cannot be kept"]
     assert "set FASTNET_CACHE_DIR to a folder that can be written" in str(caught[0].message)

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[3]
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs mmap and mprotect")
 @pytest.mark.skipif(config.DISABLE_JIT, reason="without the compiler, the primitives themselves refuse such places")
-@pytest.mark.parametrize("side", ["end", "start"])
+@pytest.mark.parametrize("side", ["end", pytest.param("start", marks=pytest.mark.slow)])
 def test_operations_stay_within_their_arrays(side):
     done = subprocess.run([sys.executable, "-m", "tests.kernels.cpu.guard", side], cwd=ROOT, env=os.environ,
                           capture_output=True, text=True)

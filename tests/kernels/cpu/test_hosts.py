@@ -19,8 +19,8 @@ VARIABLES = ("NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES", "NUMBA_DISABLE_JIT")
 
 @pytest.mark.parametrize("host, expected", [
     pytest.param(("haswell", "", "0"), ["avx2", 8, False],
-                 marks=[INTEL, pytest.mark.skipif(not HASWELL, reason="needs AVX2")]),
-    pytest.param(("x86-64", "", "0"), ["plain", 4, False], marks=INTEL),
+                 marks=[INTEL, pytest.mark.slow, pytest.mark.skipif(not HASWELL, reason="needs AVX2")]),
+    pytest.param(("x86-64", "", "0"), ["plain", 4, False], marks=[INTEL, pytest.mark.slow]),
     (None, [simd.HOST, simd.width("float32"), False]),
 ], ids=["haswell", "x86-64", "no-compiler"])
 def test_operations_on_another_host(host, expected):

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import threading
+from typing import NamedTuple
 
 import numba
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from numba import config
 
 from fastnet.kernels.cpu.runtime.atomic import count, look
-from fastnet.kernels.cpu.runtime.jit import SERIAL_WORK, Launch, jit, launch, slots
+from fastnet.kernels.cpu.runtime.jit import SERIAL_WORK, Launch, call, function_address, jit, launch, slots
 
 PARALLEL = SERIAL_WORK + 1
 
@@ -99,6 +100,49 @@ def test_strided_arrays_are_refused(work):
     np.testing.assert_array_equal(y, 2 * x[4:])
 
 
+class Inner(NamedTuple):
+    factor: float
+    wanted: bool
+
+
+class Outer(NamedTuple):
+    x: np.ndarray
+    inner: Inner
+    shift: int
+
+
+@jit
+def unpack(block, slot, y, given, last):
+    y[block] = given.x[block] * given.inner.factor + given.shift + last if given.inner.wanted else -1
+
+
+@pytest.mark.parametrize("work", [1, PARALLEL])
+def test_named_tuples_are_arguments(work):
+    for dtype in ("float32", "float64"):
+        x, y = np.arange(8, dtype=dtype), np.zeros(8, dtype)
+        launch(unpack, 8, y, Outer(x, Inner(0.5, True), 3), 100, work=work)
+        np.testing.assert_array_equal(y, x / 2 + 103)
+        launch(unpack, 8, y, Outer(x, Inner(0.5, False), 3), 100, work=work)
+        assert (y == -1).all()
+
+
+@jit
+def negate(start, stop, x, factor):
+    for i in range(start, stop):
+        x[i] = x[i] * -factor
+
+
+@jit
+def hand_on(block, slot, function, x):
+    call(function, (2 * block, 2 * block + 2, x, 3.0))
+
+
+def test_functions_are_called_by_their_address():
+    x = np.arange(8.0)
+    launch(hand_on, 3, function_address(negate, (x, 3.0)), x, work=1)
+    np.testing.assert_array_equal(x, [0, -3, -6, -9, -12, -15, 6, 7])
+
+
 def run(script, layer="omp", threads=4):
     environment = {**os.environ, "NUMBA_THREADING_LAYER": layer, "NUMBA_NUM_THREADS": str(threads)}
     environment.pop("NUMBA_DISABLE_JIT", None)
@@ -173,18 +217,18 @@ def in_child(work):
     return json.loads(text) if text else "killed by signal %d" % os.waitpid(child, 0)[1]
 
 def child():
-    found = [outcome(lambda: ops.relu_forward(small)), outcome(lambda: ops.relu_forward(large))]
-    found.append(in_child(lambda: outcome(lambda: ops.relu_forward(large))))
+    found = [outcome(lambda: ops.activation_forward(x, 'relu')) for x in (small, large)]
+    found.append(in_child(lambda: outcome(lambda: ops.activation_forward(large, 'relu'))))
     numba.set_num_threads(1)
-    return found + [outcome(lambda: ops.relu_forward(large))]
+    return found + [outcome(lambda: ops.activation_forward(large, 'relu'))]
 
 if sys.argv[1:] == ["counted"]:
     numba.get_num_threads()            # starts Numba's threads, though no kernel of ours has run
 elif sys.argv[1:] == ["held"]:
-    ops.relu_forward(large)
+    ops.activation_forward(large, 'relu')
     array.shared_pool._lock.acquire()        # as a thread that prepares batches may hold it at the wrong moment
 else:
-    ops.relu_forward(large)
+    ops.activation_forward(large, 'relu')
 print(json.dumps(in_child(child)))
 """
 REFUSED = ("this process was forked from one that had already run parallel kernels (threading layer 'omp'), which its "

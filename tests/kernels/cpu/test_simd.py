@@ -5,8 +5,12 @@ import pytest
 from numba import config
 
 from fastnet.kernels.cpu import simd
+from fastnet.kernels.cpu.activations import NO_BEND, RELU
 from fastnet.kernels.cpu.conv import winograd
+from fastnet.kernels.cpu.epilogue import NO_CALL, Epilogue
 from fastnet.kernels.cpu.simd import python as in_python
+
+from .test_bends import BENDS
 
 pytestmark = pytest.mark.skipif(config.DISABLE_JIT, reason="without the compiler, simd.python is what runs")
 in_python.configure(simd.VECTOR_BYTES)
@@ -21,7 +25,7 @@ def both(make, *arguments):
     which start one element behind an aligned address. Returns both lists of arrays."""
     outcomes = []
     for run in (numba.njit(make(simd)), make(in_python)):
-        mine = [argument if np.isscalar(argument) else unaligned(argument) for argument in arguments]
+        mine = [unaligned(argument) if isinstance(argument, np.ndarray) else argument for argument in arguments]
         run(*mine)
         outcomes.append([argument for argument in mine if isinstance(argument, np.ndarray)])
     return outcomes
@@ -214,9 +218,9 @@ def tile_program(tiles):
     def make(s):
         tile = s.make_tile(simd.ROWS, tiles.halves) if s is in_python else tiles.tile
 
-        def program(a, table, zeros, b, bias, c, at, given):
-            a0, t, runs, length, step, b0, bias0, c0, at0, m, n, relu = given
-            tile(a, a0, table, t, zeros, runs, length, step, b, b0, bias, bias0, c, c0, at, at0, m, n, relu)
+        def program(a, table, zeros, b, bias, c, at, given, bend):
+            a0, t, runs, length, step, b0, bias0, c0, at0, m, n, now = given
+            tile(a, a0, table, t, zeros, runs, length, step, b, b0, bias, bias0, c, c0, at, at0, m, n, bend, now)
         return program
     return make
 
@@ -234,7 +238,7 @@ def test_tile(tiles, dtype):
     for trial in range(12 * len(columns)):
         m, n = 1 + trial % rows, columns[trial % len(columns)]
         runs, length, step = rng.integers(0, 4), rng.integers(0, 6), rng.integers(1, 4)
-        a0, t, b0, bias0, c0, at0, relu = *rng.integers(0, 9, 6), trial % 2
+        a0, t, b0, bias0, c0, at0, now = *rng.integers(0, 9, 6), trial % 2
         reach = 1 + max(length - 1, 0) * step
         table = rng.integers(0, 40, t + runs * rows)
         table[rng.random(table.size) < 0.3] = -1
@@ -243,9 +247,10 @@ def test_tile(tiles, dtype):
         arrays = (numbers(a0 + 40 + reach, dtype, trial), table, np.zeros(reach, dtype),
                   numbers(b0 + runs * length * panel, dtype, trial + 1), numbers(bias0 + panel, dtype, trial + 2))
         ours, theirs = np.full((2, c0 + rows * width), CANARY, dtype)
-        given = tuple(map(int, (a0, t, runs, length, step, b0, bias0, c0, at0, m, n, relu)))
-        run(*arrays, ours, at, given)
-        tile_program(tiles)(in_python)(*arrays, theirs, at, given)
+        given = tuple(map(int, (a0, t, runs, length, step, b0, bias0, c0, at0, m, n, now)))
+        bend = BENDS[trial % len(BENDS)]
+        run(*arrays, ours, at, given, bend)
+        tile_program(tiles)(in_python)(*arrays, theirs, at, given, bend)
         np.testing.assert_array_equal(ours, theirs, err_msg=str(given))
 
 
@@ -341,13 +346,13 @@ def transforms(matrix):
         plain, biased = s.make_transform(matrix), s.make_transform_biased(matrix)
         gathered, finished = s.make_transform_gathered(matrix), s.make_transform_finished(matrix)
 
-        def program(x, bias, table, add, mask, y, z, gathered_y, n):
+        def program(x, bias, table, y, z, gathered_y, n, bends, followers):
             plain(x, 2, n * 7, n, y, 3, n * 9, n)
             gathered(x, 2, table, 1, bias, gathered_y, 3, n * 9, n)
-            biased(x, 2, n * 7, n, z, 1, n, n * 8, bias, 2, 0)
-            biased(x, 2, n * 7, n, z, 1 + n * 80, n, n * 8, bias, 2, 1)
-            for k in range(8):
-                finished(x, 2, n * 7, n, z, 1 + n * 80 * (k + 2), n, n * 8, bias, 2, k & 1, add, k & 2, mask, k & 4)
+            for k in range(4):
+                biased(x, 2, n * 7, n, z, 1 + n * 80 * k, n, n * 8, bias, 2, bends[k // 2], k % 2)
+            for k in range(len(followers)):
+                finished(x, 2, n * 7, n, z, 1 + n * 80 * (k + 4), n, n * 8, bias, 2, followers[k])
         return program
     return make
 
@@ -357,13 +362,15 @@ def transforms(matrix):
 def test_transforms(name, dtype):
     """Whole numbers, and matrices of whole numbers and halves: every order of additions gives the same."""
     n = simd.width(dtype)
-    room = np.full(n * 80 * 10, CANARY, dtype)
+    room = np.full(n * 80 * 28, CANARY, dtype)
     add, mask = numbers(room.size, dtype, 3), numbers(room.size, dtype, 4)
+    followers = tuple(Epilogue(2, add, adding, bend, NO_CALL, mask, masking is not None, masking or RELU, NO_CALL)
+                      for adding in (False, True) for bend in BENDS for masking in (None, RELU, BENDS[2]))
     x, bias = numbers(2 + 7 * 7 * n, dtype), numbers(2 + n, dtype, 1)
     size = MATRICES[name].shape[1]
     table = np.append(0, np.random.default_rng(2).integers(-1, 7 * 6, size * size) * n)
     table[table < 0] = -1  # there the vector is the first of another array
-    assert_equal(both(transforms(MATRICES[name]), x, bias, table, add, mask, room, room, room, n))
+    assert_equal(both(transforms(MATRICES[name]), x, bias, table, room, room, room, n, (NO_BEND, RELU), followers))
 
 
 def pairing_transforms(matrix):

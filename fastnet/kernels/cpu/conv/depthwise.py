@@ -50,9 +50,8 @@ class Forward:
         self.shape, self.memory = np.array(windows.shape), windows.memory
         self.launch = Launch(_forward_kernel(*windows.kernel), windows.blocks, windows.work)
 
-    def __call__(self, x, w, b, y, relu=False, mask=None):
-        self.launch(x, w, b, y, y if mask is None else mask, scratch(self.memory, x.dtype, self.launch.work),
-                    self.shape, bool(relu), mask is not None)
+    def __call__(self, x, w, b, y, epilogue):
+        self.launch(x, w, b, y, scratch(self.memory, x.dtype, self.launch.work), self.shape, epilogue)
 
 
 class BackwardInput:
@@ -62,8 +61,8 @@ class BackwardInput:
         self.shape, self.taps = np.array([*target, *source, *stride]), np.array(taps, np.int64).reshape(-1)
         self.launch = Launch(_backward_input, batch * target[0], batch * target[0] * target[1] * target[2] * len(taps))
 
-    def __call__(self, dy, w, dx, mask):
-        self.launch(dy, w, dx, self.taps, self.shape, dx if mask is None else mask, mask is not None)
+    def __call__(self, dy, w, dx, epilogue):
+        self.launch(dy, w, dx, self.taps, self.shape, epilogue)
 
 
 class BackwardWeight:
@@ -113,18 +112,14 @@ def _copy_pixels(x, memory, at, image, top, left, lines, columns, j, shape):
 
 
 @inlined
-def _keep(y, at, v, n, mask, relu, masked):
-    if relu:
-        v = simd.relu(v)
-    if masked:
-        v = simd.positive(v, simd.load_part(mask, at, n))
-    simd.store_part(y, at, v, n)
+def _keep(y, at, v, n, epilogue):
+    simd.store_part(y, at, spans.finished(v, at, n, epilogue, epilogue.more), n)
 
 
 @functools.cache
 def _forward_kernel(r, s, step, dilation):
 
-    def forward(block, slot, x, w, b, y, mask, memory, shape, relu, masked):
+    def forward(block, slot, x, w, b, y, memory, shape, epilogue):
         h, width, c, p, q, step_h, down, top, left, rows, lines, columns, size = shape[:13]
         parts, lanes = (p + rows - 1) // rows, simd.lanes(x)
         image, first = block // parts, block % parts * rows
@@ -153,20 +148,22 @@ def _forward_kernel(r, s, step, dilation):
                             v2 = simd.fma(simd.load(memory, i + 2 * step * lanes), factor, v2)
                             v3 = simd.fma(simd.load(memory, i + 3 * step * lanes), factor, v3)
                     windows = q - column
-                    _keep(y, to + column * c, v0, n, mask, relu, masked)
+                    _keep(y, to + column * c, v0, n, epilogue)
                     if windows > 1:
-                        _keep(y, to + (column + 1) * c, v1, n, mask, relu, masked)
+                        _keep(y, to + (column + 1) * c, v1, n, epilogue)
                     if windows > 2:
-                        _keep(y, to + (column + 2) * c, v2, n, mask, relu, masked)
+                        _keep(y, to + (column + 2) * c, v2, n, epilogue)
                     if windows > 3:
-                        _keep(y, to + (column + 3) * c, v3, n, mask, relu, masked)
+                        _keep(y, to + (column + 3) * c, v3, n, epilogue)
+
+        spans.call(y, (image * p + first) * q * c, (image * p + first + rows) * q * c, epilogue)
 
     forward.__qualname__ = f"forward_{r}_{s}_{step}_{dilation}"
     return jit(forward)
 
 
 @jit
-def _backward_input(block, slot, dy, w, dx, taps, shape, mask, masked):
+def _backward_input(block, slot, dy, w, dx, taps, shape, epilogue):
     h, width, c, p, q, _, step_h, step_w = shape[:8]
     image, row = block // h, block % h
     for column in range(width):
@@ -181,11 +178,7 @@ def _backward_input(block, slot, dy, w, dx, taps, shape, mask, masked):
                     v = simd.load_part(dx, to + j, n)
                     v = simd.fma(simd.load_part(dy, source + j, n), simd.load_part(w, t * c + j, n), v)
                     simd.store_part(dx, to + j, v, n)
-        if masked:
-            for j in range(0, c, simd.lanes(dx)):
-                n = c - j
-                v = simd.positive(simd.load_part(dx, to + j, n), simd.load_part(mask, to + j, n))
-                simd.store_part(dx, to + j, v, n)
+        spans.finish(dx, to, c, epilogue)
 
 
 def _make_add_rows(s, step, dilation):

@@ -63,16 +63,13 @@ class Convolution:
         self.zeros = np.zeros(length, dtype)
         calls = panels // parts * -(-self.writes.size // (simd.ROWS * pieces))
         large = batch * (prod(source) + prod(target)) * dtype.itemsize > _LARGE
-        shape = (images, batch, prod(source), prod(target), length, in_channels, out_channels, groups, pieces, parts,
-                 max(1, calls), large)
-        self.shapes = {flags: np.array([*shape, *flags]) for flags in np.ndindex(2, 2, 2)}
+        self.shape = np.array([images, batch, prod(source), prod(target), length, in_channels, out_channels, groups,
+                               pieces, parts, max(1, calls), large])
         self.grids = np.array([(len(grid.origins), prod(grid.size)) for grid in grids]).reshape(-1)
 
-    def __call__(self, x, w, bias, y, relu=False, mask=None, add=None):
-        """Fill y; x, y, mask and add are flat and channels-last, w and bias packed by `packing`."""
-        adding, masked = add is not None, mask is not None
-        self.launch(x, w, bias, self.zeros, add if adding else y, mask if masked else y, y, self.reads, self.writes,
-                    self.grids, self.shapes[bool(relu), adding, masked])
+    def __call__(self, x, w, bias, y, epilogue):
+        """Fill y; x and y are flat and channels-last, w and bias packed by `packing`."""
+        self.launch(x, w, bias, self.zeros, y, self.reads, self.writes, self.grids, self.shape, epilogue)
 
 
 def _images(points):
@@ -101,10 +98,10 @@ def _table(images, source, target, grid):
 def _kernel(tiles_):
     tile, halves = tiles_.tile, tiles_.halves
 
-    def gather(block, slot, x, w, bias, zeros, add, mask, y, reads, writes, grids, shape):
+    def gather(block, slot, x, w, bias, zeros, y, reads, writes, grids, shape, epilogue):
         """Compute one block: a piece of each grid, for one group of images and some panels of output channels."""
         images, batch, image_x, image_y, length, in_channels, out_channels, groups, pieces, parts = shape[:10]
-        calls, large, relu, adding, masked = shape[10:15]
+        calls, large, later = shape[10], shape[11], epilogue.adding or epilogue.masked
         panel = halves * simd.lanes(w) // 2
         panels = (out_channels + panel - 1) // panel
         part, place = block % parts, block // parts
@@ -134,11 +131,10 @@ def _kernel(tiles_):
                     tile(x, first * image_x + group * in_channels, reads, read + t * own * simd.ROWS, zeros, own,
                          length, 1, w, (number * taps + before) * length * panel, bias, number * panel,
                          y, to, writes, write + t * simd.ROWS, min(last_point - t * simd.ROWS, simd.ROWS), n,
-                         relu and not adding)
-                if adding or masked:
+                         epilogue.bend, not later)
+                if later or spans.calls(epilogue):
                     for point in range(start * simd.ROWS, min(stop * simd.ROWS, last_point)):
-                        spans.finish(y, to + writes[write + point], min(n, panel), add, adding, relu and adding, mask,
-                                     masked)
+                        spans.finish(y, to + writes[write + point], min(n, panel), epilogue)
             read, write, before = read + tiles * own * simd.ROWS, write + tiles * simd.ROWS, before + own
 
     gather.__qualname__ = f"gather_{halves}"

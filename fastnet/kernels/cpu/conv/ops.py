@@ -4,11 +4,12 @@ import functools
 import numpy as np
 
 from fastnet.kernels import checks
-from fastnet.kernels.cpu import simd
+from fastnet.kernels.cpu import epilogue, simd
 from fastnet.kernels.cpu.conv import passes
 from fastnet.kernels.cpu.pool import maxpool2d_forward
 from fastnet.kernels.cpu.runtime.array import empty_images, flat
 from fastnet.kernels.precision import precision
+from fastnet.kernels.shapes import Kind
 
 # Fewer channels than this leave Winograd's transforms dearer than what its products save.
 WINOGRAD_CHANNELS = 16
@@ -28,11 +29,11 @@ _WAYS = {
 }
 
 
-def conv2d_forward(x, w, b=None, stride=(1, 1), padding=(0, 0, 0, 0), dilation=(1, 1), groups=1, relu=False,
-                   add=None):
+def conv2d_forward(x, w, b=None, stride=(1, 1), padding=(0, 0, 0, 0), dilation=(1, 1), groups=1, add=None,
+                   activation=None):
     """y[n, k, p, q] = b[k] + sum over c, r, s of w[k, c, r, s] x[n, c, p stride + r dilation - top, q stride + s
-    dilation - left]; see the naive backend for shapes and errors."""
-    return conv2d_inference(x, conv2d_pack(w, b), stride, padding, dilation, groups, relu, add)
+    dilation - left]."""
+    return conv2d_inference(x, conv2d_pack(w, b), stride, padding, dilation, groups, add, activation)
 
 
 def conv2d_pack(w, b=None):
@@ -41,16 +42,28 @@ def conv2d_pack(w, b=None):
     return Packed(w, checks.operand(b, w.shape[:1], "b", like=w))
 
 
-def conv2d_inference(x, packed, stride=(1, 1), padding=(0, 0, 0, 0), dilation=(1, 1), groups=1, relu=False,
-                     add=None):
+def conv2d_pack_folded(w, gamma, beta, mean, var, eps, b=None):
+    """`conv2d_pack` of a convolution and the batch norm behind it, with its statistics given, as one convolution.
+
+    With scale = gamma / sqrt(var + eps), per output channel: w' = w scale, b' = (b - mean) scale + beta.
+    """
+    w, eps = checks.floating(w, "w"), checks.above_zero(eps, "eps")
+    vectors = {"gamma": gamma, "beta": beta, "mean": mean, "var": var, "b": b}
+    gamma, beta, mean, var, b = (checks.operand(vector, w.shape[:1], name, like=w) for name, vector in vectors.items())
+    scale = gamma / np.sqrt(var + eps)
+    shift = -mean if b is None else b - mean
+    return conv2d_pack(w * scale[:, None, None, None], shift * scale + beta)
+
+
+def conv2d_inference(x, packed, stride=(1, 1), padding=(0, 0, 0, 0), dilation=(1, 1), groups=1, add=None,
+                     activation=None):
     """conv2d_forward with weights from `conv2d_pack`."""
     checks.conv2d_packed(packed, Packed)
     x = checks.floating(x, "x")
     geometry, algorithm = _find("forward", x.shape, packed.w.shape, x.dtype, stride, padding, dilation, groups)
+    add, _ = epilogue.checked(Kind(geometry.y_shape, x.dtype), add, activation)
     y = empty_images(*geometry.y_shape, x.dtype)
-    if add is not None:
-        add = flat(checks.operand(add, geometry.y_shape, "add", like=x))
-    algorithm.run(flat(x), *packed.form(algorithm, x.dtype), flat(y), relu, add)
+    algorithm.run(flat(x), *packed.form(algorithm, x.dtype), flat(y), epilogue.make(flat(y), add, activation))
     return y
 
 
@@ -70,9 +83,10 @@ def _pooled(x, packed, where, relu):
     geometry, algorithm = _find("forward", x.shape, packed.w.shape, x.dtype, *where)
     shape = checks.pool2d_shape(geometry.y_shape, *_HALF)
     if not algorithm.pools:
-        return maxpool2d_forward(conv2d_inference(x, packed, *where), *_HALF, relu)
+        return maxpool2d_forward(conv2d_inference(x, packed, *where), *_HALF, relu=relu)
     y, index = empty_images(*shape, x.dtype), empty_images(*shape, np.uint8)
-    algorithm.run(flat(x), *packed.form(algorithm, x.dtype), flat(y), relu, None, flat(index))
+    form, nothing = packed.form(algorithm, x.dtype), epilogue.make(flat(y))
+    algorithm.run_pooled(flat(x), *form, flat(y), flat(index), relu, nothing)
     return y, index
 
 
@@ -92,16 +106,16 @@ class Packed:
         return form
 
 
-def conv2d_backward_input(dy, w, x_shape, stride, padding, dilation, groups, mask=None, add=None):
+def conv2d_backward_input(dy, w, x_shape, stride, padding, dilation, groups, add=None, mask=None, masking=None):
     """dx: every dy[n, k, p, q] sends dy w[k, :, r, s] back to the pixel that it was computed from."""
     dy = checks.floating(dy, "dy")
     w = checks.floating(w, "w", like=dy)
     geometry, algorithm = _find("backward_input", x_shape, w.shape, dy.dtype, stride, padding, dilation, groups)
     checks.has_shape(dy, geometry.y_shape, "dy")
-    mask, add = (None if array is None else flat(checks.operand(array, geometry.x_shape, what, like=dy))
-                 for array, what in ((mask, "mask"), (add, "add")))
+    kind = Kind(geometry.x_shape, dy.dtype)
+    add, mask = epilogue.checked(kind, add, mask=mask, masking=masking)
     dx = empty_images(*geometry.x_shape, dy.dtype)
-    algorithm.run(flat(dy), np.ascontiguousarray(w), flat(dx), mask, add)
+    algorithm.run(flat(dy), np.ascontiguousarray(w), flat(dx), epilogue.make(flat(dx), add, None, mask, masking))
     return dx
 
 

@@ -8,7 +8,6 @@ from typing import NamedTuple
 import numpy as np
 
 from fastnet.kernels.cpu import simd, spans
-from fastnet.kernels.cpu.activation import sum_into
 from fastnet.kernels.cpu.conv import depthwise, gather, packing, reduce, winograd, winograd_weight
 from fastnet.kernels.cpu.runtime.array import empty
 from fastnet.kernels.cpu.runtime.jit import Launch, jit
@@ -61,8 +60,8 @@ class Geometry(NamedTuple):
         return tuple(taps), tuple(origins)
 
 
-# y from x. `pack` brings weights and bias into the `form` that `run` wants; where `pools` says so, `run` takes an index
-# and does a max-pooling of 2 x 2 pixels as well.
+# y from x. `pack` brings weights and bias into the `form` that `run` wants; where `pools` says so, `run_pooled` does a
+# max-pooling of 2 x 2 pixels as well.
 
 class WinogradForward:
     """Tiles of m x m outputs; see `winograd`. `paired` is for bfloat16, here and below."""
@@ -78,8 +77,11 @@ class WinogradForward:
     def pack(self, w, b):
         return self.turn(w), packing.pack_bias(b, w.shape[0], w.dtype)
 
-    def run(self, x, w, b, y, relu, add, index=None):
-        self.convolve(x, w, b, y, relu, add=add, index=index)
+    def run(self, x, w, b, y, epilogue):
+        self.convolve(x, w, b, y, epilogue)
+
+    def run_pooled(self, x, w, b, y, index, relu, epilogue):
+        self.convolve.pooled(x, w, b, y, index, relu, epilogue)
 
 
 class DirectForward:
@@ -106,8 +108,8 @@ class DirectForward:
     def pack(self, w, b):
         return self.packing(w), packing.pack_bias(b, w.shape[0], w.dtype, self.groups)
 
-    def run(self, x, w, b, y, relu, add):
-        self.convolve(x if self.pad is None else self.pad(x), w, b, y, relu, add=add)
+    def run(self, x, w, b, y, epilogue):
+        self.convolve(x if self.pad is None else self.pad(x), w, b, y, epilogue)
 
 
 class DepthwiseForward:
@@ -123,10 +125,8 @@ class DepthwiseForward:
     def pack(self, w, b):
         return depthwise.pack(w), packing.pack_bias(b, w.shape[0], w.dtype)
 
-    def run(self, x, w, b, y, relu, add):
-        self.convolve(x, w, b, y, relu and add is None)
-        if add is not None:
-            sum_into(y, add, y, relu)
+    def run(self, x, w, b, y, epilogue):
+        self.convolve(x, w, b, y, epilogue)
 
 
 # dx from dy and w
@@ -141,8 +141,8 @@ class WinogradBackwardInput:
         self.convolve = winograd.Convolution(m, r, geometry.batch, geometry.target, geometry.source,
                                              (r - 1 - top, r - 1 - left), dtype, paired)
 
-    def run(self, dy, w, dx, mask, add):
-        self.convolve(dy, self.turn(w), self.bias, dx, mask=mask, add=add)
+    def run(self, dy, w, dx, epilogue):
+        self.convolve(dy, self.turn(w), self.bias, dx, epilogue)
 
 
 class DirectBackwardInput:
@@ -163,8 +163,8 @@ class DirectBackwardInput:
         self.convolve = gather.Convolution(geometry.batch, geometry.target, geometry.source, grids,
                                            geometry.w_shape[0] // groups, groups, dtype)
 
-    def run(self, dy, w, dx, mask, add):
-        self.convolve(dy, self.pack(w), self.bias, dx, mask=mask, add=add)
+    def run(self, dy, w, dx, epilogue):
+        self.convolve(dy, self.pack(w), self.bias, dx, epilogue)
 
 
 class DepthwiseBackwardInput:
@@ -178,15 +178,13 @@ class DepthwiseBackwardInput:
             forward = depthwise.Forward(geometry.batch, geometry.target, geometry.source, kernel, (1, 1), dilation,
                                         before, geometry.dtype)
             zeros = np.zeros(geometry.w_shape[0], geometry.dtype)
-            self.gradient = lambda dy, w, dx, mask: forward(dy, w, zeros, dx, mask=mask)
+            self.gradient = lambda dy, w, dx, epilogue: forward(dy, w, zeros, dx, epilogue)
         else:
             self.gradient = depthwise.BackwardInput(geometry.batch, geometry.target, geometry.source, geometry.stride,
                                                     geometry.taps)
 
-    def run(self, dy, w, dx, mask, add):
-        self.gradient(dy, depthwise.pack(w, self.turned), dx, mask if add is None else None)
-        if add is not None:
-            sum_into(dx, add, dx, mask=mask)
+    def run(self, dy, w, dx, epilogue):
+        self.gradient(dy, depthwise.pack(w, self.turned), dx, epilogue)
 
 
 # dw and db from x and dy

@@ -101,16 +101,20 @@ class Convolution:
         self.zeros = np.zeros(lanes, dtype)
         self.tables = patches.tables(m, n, *padding, *source, channels, -(-p // m), -(-q // m))
         shape = batch, h, w, c, p, q, k, *padding, count, wide, parts
-        self.shapes = {flags: np.array([*shape, *flags]) for flags in np.ndindex(2, 2, 2, 2)}
+        self.shapes = {flags: np.array([*shape, *flags]) for flags in np.ndindex(2, 2)}
 
-    def __call__(self, x, filters, bias, y, relu=False, mask=None, add=None, index=None):
-        """Fill y; x, y, mask and add are flat and channels-last, filters and bias come from `Turn` and `packing`. With
-        `index`, fill y and that with the largest of each 2 x 2 pixels, see `pool`, without mask and add."""
-        adding, masked, pooled = add is not None, mask is not None, index is not None
+    def __call__(self, x, filters, bias, y, epilogue):
+        """Fill y; x and y are flat and channels-last, filters and bias come from `Turn` and `packing`."""
+        self._launch(x, filters, bias, y, _NO_INDEX, self.shapes[False, False], epilogue)
+
+    def pooled(self, x, filters, bias, y, index, relu, epilogue):
+        """Fill y and index with the largest of each 2 x 2 pixels, see `pool`; the epilogue is one that does nothing."""
+        self._launch(x, filters, bias, y, index, self.shapes[True, bool(relu)], epilogue)
+
+    def _launch(self, x, filters, bias, y, index, shape, epilogue):
         work = self.launch.work
-        self.launch(x, filters, bias, y, add if adding else y, mask if masked else y, index if pooled else _NO_INDEX,
-                    self.zeros, scratch(self.memory, x.dtype, work), self.tables, scratch(_STATE, np.int64, work),
-                    self.shapes[bool(relu), adding, masked, pooled])
+        self.launch(x, filters, bias, y, index, self.zeros, scratch(self.memory, x.dtype, work), self.tables,
+                    scratch(_STATE, np.int64, work), shape, epilogue)
 
 
 @functools.cache
@@ -156,13 +160,14 @@ def _convolve_kernel(m, r, tiles):
     multiply = _make_multiply(tiles)
     gather_tile = _make_gather_tile(m, n, at)
 
-    def winograd(block, slot, x, filters, bias, y, add, mask, index, zeros, memory, table, state, shape):
+    def winograd(block, slot, x, filters, bias, y, index, zeros, memory, table, state, shape, epilogue):
         """Take one block's tiles through the transform, the products for some panels and the way back.
 
         Memory holds one part more than there are points: the transformed input of a point is in the part after it, and
         its products are written to the part before, whose input is needed no longer.
         """
-        batch, h, w, c, p, q, k, above, left, count, wide, parts, _, adding, masked = shape[:15]
+        batch, h, w, c, p, q, k, above, left, count, wide, parts = shape[:12]
+        masked = epilogue.masked or epilogue.derivative.address != 0
         lanes, panel = simd.lanes(x), halves * simd.lanes(x) // 2
         panels, channels, words = (k + panel - 1) // panel, (c + lanes - 1) // lanes * lanes, c // word
         down, across = (p + m - 1) // m, (q + m - 1) // m
@@ -188,15 +193,15 @@ def _convolve_kernel(m, r, tiles):
                          point * filters_point + j * words * panel, to + j * count * panel, now)
                 patches.fetch_portion(state, fetch, x, c)
                 patches.fetch_portion(state, fetch + 3, y, k)
-                if adding:
-                    patches.fetch_portion(state, fetch + 6, add, k)
+                if epilogue.adding:
+                    patches.fetch_portion(state, fetch + 6, epilogue.add, k)
                 if masked:
-                    patches.fetch_portion(state, fetch + 9, mask, k)
+                    patches.fetch_portion(state, fetch + 9, epilogue.mask, k)
         spare += n * n * channels
         image, row, column = patches.place(first, down, across)
         for t in range(now):
-            gather_tile(memory, start + t * panel, point_size, spare, bias, y, add, mask, index, image, row * m,
-                        column * m, from_panel * panel, min(to_panel * panel, k), panel, shape)
+            gather_tile(memory, start + t * panel, point_size, spare, bias, y, index, image, row * m, column * m,
+                        from_panel * panel, min(to_panel * panel, k), panel, shape, epilogue)
             image, row, column = patches.following(image, row, column, down, across)
 
     winograd.__qualname__ = f"winograd_{m}_{r}_{halves}_{word}"
@@ -209,7 +214,7 @@ def _start_fetching(state, at, first, now, times, m, n, shape):
     y, add and mask what belongs to this one."""
     batch, h, w, _, p, q, _, above, _, count = shape[:10]
     down, across = (p + m - 1) // m, (q + m - 1) // m
-    last, tiles, side = first + now - 1, batch * down * across, 1 + shape[15]
+    last, tiles, side = first + now - 1, batch * down * across, 1 + shape[12]
     patches.start_fetching(state, at, patches.pixel_after(last, m, above, n, h, w, down, across),
                            patches.pixel_after(min(last + count, tiles - 1), m, above, n, h, w, down, across), times)
     m, p, q = m // side, p // side, q // side
@@ -240,34 +245,39 @@ def _make_gather_tile(m, n, at):
     transform, transform_finished = simd.make_transform_biased(at), simd.make_transform_finished(at)
 
     @inlined
-    def gather_tile(memory, products, point_size, spare, bias, y, add, mask, index, image, top, left, channel, stop,
-                    panel, shape):
+    def gather_tile(memory, products, point_size, spare, bias, y, index, image, top, left, channel, stop, panel, shape,
+                    epilogue):
         """Transform a tile's products back, and write those pixels that exist, or the largest of each four, for
         channels from `channel` to `stop`."""
         lanes, p, q, k, apart = simd.lanes(y), shape[4], shape[5], shape[6], shape[9] * panel
-        relu, adding, masked, pooled = shape[12:16]
+        pooled, relu, bend = shape[12], shape[13], epilogue.bend
         rows, columns, corner = min(m, p - top), min(m, q - left), (image * p + top) * q + left
         for i in range(channel, stop, lanes):
             product = products + i // panel * apart + i % panel
             if pooled:
-                transform(memory, product, n * point_size, point_size, memory, spare, m * lanes, lanes, bias, i, False)
+                transform(memory, product, n * point_size, point_size, memory, spare, m * lanes, lanes, bias, i, bend,
+                          False)
                 _pool_tile(memory, spare, m, rows // 2, columns // 2, y, index,
                            ((image * (p // 2) + top // 2) * (q // 2) + left // 2) * k + i, q // 2 * k, k, i, relu)
             elif rows == m and columns == m and i + lanes <= k:
-                if adding or masked:
+                if epilogue.more:
                     transform_finished(memory, product, n * point_size, point_size, y, corner * k + i, q * k, k,
-                                       bias, i, relu, add, adding, mask, masked)
+                                       bias, i, epilogue)
                 else:
-                    transform(memory, product, n * point_size, point_size, y, corner * k + i, q * k, k, bias, i, relu)
+                    transform(memory, product, n * point_size, point_size, y, corner * k + i, q * k, k, bias, i, bend,
+                              True)
             else:
-                transform(memory, product, n * point_size, point_size, memory, spare, m * lanes, lanes, bias, i,
-                          relu and not adding)
+                transform(memory, product, n * point_size, point_size, memory, spare, m * lanes, lanes, bias, i, bend,
+                          False)
                 for line in range(rows):
                     for j in range(columns):
-                        to = (corner + line * q + j) * k + i
-                        simd.store_part(y, to, simd.load(memory, spare + (line * m + j) * lanes), k - i)
-                        if adding or masked:
-                            spans.finish(y, to, min(lanes, k - i), add, adding, relu and adding, mask, masked)
+                        v, to = simd.load(memory, spare + (line * m + j) * lanes), (corner + line * q + j) * k + i
+                        simd.store_part(y, to, spans.finished(v, to, k - i, epilogue, epilogue.more), k - i)
+        if spans.calls(epilogue):
+            for line in range(rows):
+                for j in range(columns):
+                    pixel = (corner + line * q + j) * k
+                    spans.call(y, pixel + channel, pixel + stop, epilogue)
 
     return gather_tile
 

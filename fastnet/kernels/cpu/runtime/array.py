@@ -36,15 +36,12 @@ class _Buffer:
 
 
 class Pool:
-    """Buffers that are free. A pool with a `parent` takes from it what it lacks, keeps that to itself, and gives all
-    back in the end: the addresses within a recording must stay its own."""
+    """Buffers that are free."""
 
-    def __init__(self, parent=None):
-        self._parent = parent
+    def __init__(self):
         self._lock = threading.Lock()
         self._free = []  # buffers, by capacity
         self._free_bytes = 0
-        self.taken_bytes = 0    # of the parent
         # Leases end wherever the garbage collector happens to run, even while this thread holds the lock: what they
         # give back waits here, appended in one step, until somebody who holds the lock collects it.
         self._returned = collections.deque()
@@ -58,11 +55,7 @@ class Pool:
                 buffer = self._free.pop(place)
                 self._free_bytes -= buffer.capacity
                 return buffer
-        if self._parent is None:
-            return _Buffer(size)
-        buffer = self._parent.take(size)
-        self.taken_bytes += buffer.capacity
-        return buffer
+        return _Buffer(size)
 
     def give(self, buffer):
         self._returned.append(buffer)
@@ -71,12 +64,6 @@ class Pool:
                 self._collect()
             finally:
                 self._lock.release()
-
-    def owns(self, array):
-        """Whether an array lies in a buffer of this pool."""
-        while isinstance(array, np.ndarray):
-            array = array.base
-        return isinstance(array, _Lease) and array.pool is self
 
     def clear(self):
         with self._lock:
@@ -93,13 +80,8 @@ class Pool:
             buffer = self._returned.popleft()
             bisect.insort(self._free, buffer, key=_capacity)
             self._free_bytes += buffer.capacity
-        while self._parent is None and self._free_bytes > _KEPT:
+        while self._free_bytes > _KEPT:
             self._free_bytes -= self._free.pop(0).capacity
-
-    def __del__(self, finalizing=sys.is_finalizing):
-        if self._parent is not None and not finalizing():
-            for buffer in (*self._free, *self._returned):
-                self._parent.give(buffer)
 
 
 class _Scratch(threading.local):
@@ -114,30 +96,47 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=shared_pool.after_fork)
 
 
-class _Lease:
+class Lease:
     """Exposes a buffer of the pool to NumPy; every array and view over it keeps the lease alive."""
 
-    __slots__ = ("__array_interface__", "buffer", "pool")
+    __slots__ = ("__array_interface__", "__weakref__", "buffer")
 
-    def __init__(self, pool, buffer, shape, dtype):
-        self.pool, self.buffer = pool, buffer
+    def __init__(self, buffer, shape, dtype):
+        self.buffer = buffer
         self.__array_interface__ = {"shape": shape, "typestr": dtype.str, "data": (buffer.address, False), "version": 3}
 
     def __del__(self, finalizing=sys.is_finalizing):
-        if not finalizing():  # when Python ends, what the pool is made of may be gone before the last array
-            self.pool.give(self.buffer)
+        # When Python ends, what the pool is made of may be gone before the last array. Small buffers are not kept.
+        if not finalizing() and self.buffer.capacity >= _SMALL:
+            shared_pool.give(self.buffer)
+
+
+def take(size):
+    """A buffer of at least so many bytes."""
+    return shared_pool.take(size) if size >= _SMALL else _Buffer(size)
+
+
+def lend(shape, dtype):
+    """A lease of memory for an array."""
+    return Lease(take(prod(shape) * dtype.itemsize), shape, dtype)
 
 
 def empty(shape, dtype=np.float32):
-    """An uninitialised C-contiguous array, from the pool where it is large, in a recording from the recording's own."""
+    """An uninitialised C-contiguous array, from the pool where it is large, and what the recorder gives where launches
+    are recorded."""
     dtype = np.dtype(dtype)
     shape = tuple(map(int, shape)) if isinstance(shape, (tuple, list)) else (int(shape),)
-    size = prod(shape) * dtype.itemsize
     recorder = jit.recorder()
-    if recorder is None and size < _SMALL:
+    if recorder is not None:
+        return recorder.empty(shape, dtype)
+    if prod(shape) * dtype.itemsize < _SMALL:
         return np.empty(shape, dtype)
-    pool = shared_pool if recorder is None else recorder.pool
-    return np.asarray(_Lease(pool, pool.take(size), shape, dtype))
+    return np.asarray(lend(shape, dtype))
+
+
+def address(x):
+    """Where the first element of an array is."""
+    return x.__array_interface__["data"][0]
 
 
 def _aligned(count, dtype):
@@ -163,7 +162,7 @@ def scratch(size, dtype, work, part=0):
     """Scratch memory for a launch of that much work: `size` numbers, in one flat array, for each slot.
 
     A Python thread keeps one such array for each dtype and `part`, and gets it again and again: it is lent for one
-    launch. A recording has memory of its own, since any thread may run it.
+    launch. Where launches are recorded it is a part of what they need, since any thread may run them again.
     """
     count, recorder = jit.slots(work) * size, jit.recorder()
     arrays = _scratch.arrays if recorder is None else recorder.scratch
@@ -186,6 +185,31 @@ def flat(x):
     copy = empty(x.shape, x.dtype.newbyteorder("="))
     copy[...] = x
     return copy.reshape(-1)
+
+
+class _Alias:
+    """The memory of an array as if it might be written to, for a kernel that only reads: one compiled for read-only
+    arrays would be another one."""
+
+    def __init__(self, x):
+        self.kept = x
+        self.__array_interface__ = {"shape": x.shape, "typestr": x.dtype.str, "data": (x.ctypes.data, False),
+                                    "version": 3}
+
+
+def readable(x, dtype):
+    """(numbers, turned): those of any array as a flat one for a kernel that only reads, in x's own dtype if a machine
+    has it, else in `dtype`. The order is that of `flat`, or, where images are `turned`, (N, C, H, W)."""
+    flags, native = x.flags, x.dtype.kind in "biu" or x.dtype.kind == "f" and x.itemsize in (4, 8)
+    if native and x.dtype.isnative and flags.aligned:
+        last = x.transpose(0, 2, 3, 1) if x.ndim == 4 else x
+        if last.flags.c_contiguous or flags.c_contiguous:
+            x, turned = (last, False) if last.flags.c_contiguous else (x, True)
+            return (x if flags.writeable else np.asarray(_Alias(x))).reshape(-1), turned
+    if jit.recorder() is not None:
+        jit.recorder().complete = False  # this copy is no launch
+    with np.errstate(over="ignore"):
+        return flat(x.astype(dtype)), False
 
 
 def like(x):

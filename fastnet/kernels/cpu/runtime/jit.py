@@ -8,7 +8,6 @@ Two short loops, one serial and one over `prange`, drive every kernel, and are c
 the kernel, of its arguments in memory, and of a function that passes those on. Numba would otherwise compile a kernel's
 code anew into each loop that names it, and the loops anew for each number and kind of arguments.
 """
-import contextlib
 import functools
 import os
 import threading
@@ -32,6 +31,7 @@ _FLAGS = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "nsz"}
 SERIAL_WORK = 20_000
 
 _addresses = {}
+_functions = {}     # what stands for addresses where nothing is compiled
 _attached = set()
 _workqueue_lock = threading.Lock()
 _layer = None
@@ -50,8 +50,15 @@ def inlined(function):
     return numba.njit(**_FLAGS, forceinline=True)(function)
 
 
+def literal(function):
+    """`jit` without any liberty of rounding: a product and a sum are rounded one by one, as NumPy does, unless it is
+    `simd.fma` that is called. So from wherever it is called, the same numbers give the same bits."""
+    return numba.njit(**_FLAGS | {"fastmath": False})(function)
+
+
 def launch(body, blocks, *args, work):
-    """Run ``body(block, slot, *args)`` for every block in range(blocks); `work` counts elementary operations."""
+    """Run ``body(block, slot, *args)`` for every block in range(blocks); `work` counts elementary operations. Arguments
+    are arrays, numbers, and NamedTuples of these, which may be nested."""
     if config.DISABLE_JIT:
         with np.errstate(all="ignore"):  # as in machine code: NaN and Inf come without a word
             for block in range(blocks):
@@ -79,12 +86,25 @@ class Launch:
 def _run(address, blocks, args, work):
     """Run all blocks of a compiled kernel."""
     wanted = min(threads(), blocks) if work > SERIAL_WORK else 1
+    args = _laid_out(args)
     if _here.recorder is not None:
         _here.recorder.launched(address, blocks, wanted, args)
     if wanted > 1:
         in_parallel(_start, _loop(True), address, blocks, wanted, _here.taken, *args)
     elif blocks:
         _start(_loop(False), address, blocks, 1, _here.taken, *args)
+
+
+def _laid_out(args):
+    """The arguments with what NamedTuples hold in their places: in machine code these take the same registers, and
+    Numba is slow to tell the type of such a tuple."""
+    flat = []
+    for arg in args:
+        if isinstance(arg, tuple):
+            flat += _laid_out(arg)
+        else:
+            flat.append(arg)
+    return flat
 
 
 class _Here(threading.local):
@@ -99,16 +119,10 @@ class _Here(threading.local):
 _here = _Here()
 
 
-@contextlib.contextmanager
-def recording(recorder):
-    """Let a recorder, see `replay`, know of all that this thread launches within the `with` block."""
+def set_recorder(recorder):
+    """Let a recorder, see `record`, know of all that this thread launches from now on; returns the one before."""
     before, _here.recorder = _here.recorder, recorder
-    try:
-        yield
-    finally:
-        _here.recorder = before
-        if before is not None:
-            before.complete = False  # it knows nothing of what happened in between
+    return before
 
 
 def recorder():
@@ -131,13 +145,25 @@ def threads():
     return _ask_count()
 
 
+@intrinsic
+def _get_num_threads(typingctx):
+    """What numba.get_num_threads asks its threading layer, by that layer's name: so the code can be kept on disk."""
+
+    def emit(context, builder, signature, args):
+        kind = ir.FunctionType(ir.IntType(32), [])
+        count = builder.call(cgutils.get_or_insert_function(builder.module, kind, "get_num_threads"), [])
+        return builder.sext(count, ir.IntType(64))
+
+    return types.int64(), emit
+
+
 def _ask():
-    return get_num_threads()
+    return _get_num_threads()
 
 
 def address(body, args):
     """Where the machine code of a kernel for arguments of these types starts; it is compiled first where it is new."""
-    key = body, *[(arg.dtype, arg.ndim) if type(arg) is np.ndarray else type(arg) for arg in args]
+    key = body, *map(_kind, args)
     place = _addresses.get(key)
     if place is None:
         if body not in _attached:
@@ -149,15 +175,39 @@ def address(body, args):
     return place
 
 
+def _kind(arg):
+    """What of an argument machine code is compiled for; a NamedTuple may say so itself."""
+    if type(arg) is np.ndarray:
+        return arg.dtype, arg.ndim
+    if isinstance(arg, tuple):
+        return arg.kind if hasattr(arg, "kind") else (type(arg), *map(_kind, arg))
+    return type(arg)
+
+
+def function_address(function, args):
+    """What `call` finds a compiled function (start, stop, *args) by; `args` are examples."""
+    if config.DISABLE_JIT:
+        _functions[id(function)] = function
+        return id(function)
+    return address(function, args)
+
+
 @intrinsic
-def call(typingctx, address, args):
-    """Call the function at an address with these arguments, a tuple."""
+def _call(typingctx, address, args):
 
     def emit(context, builder, signature, values):
         call_function(context, builder, values[0], tuple(args), cgutils.unpack_tuple(builder, values[1]))
         return context.get_dummy_value()
 
     return types.void(types.int64, args), emit
+
+
+if config.DISABLE_JIT:
+    def call(address, args):
+        """Call the function at an address with these arguments, a tuple."""
+        _functions[address](*args)
+else:
+    call = _call
 
 
 def call_function(context, builder, address, kinds, values):

@@ -1,108 +1,37 @@
-"""Recorded launches, run again by one call into machine code.
+"""Launches run again by one call into machine code.
 
 A launch from Python costs some microseconds, a layer some tens of them: much of the time of one image, and still a
-tenth of a training step of a net of many thin layers. `record` runs a function once and notes its launches: which
-kernel, how many blocks, which arguments. What it returns runs all of them within one parallel loop, in which the
+tenth of a training step of a net of many thin layers. A *program* is a list of launches that were recorded, see
+`record`: which kernel, where its arguments are, how many blocks. All of them run within one parallel loop, in which the
 threads share the blocks of a launch as they do in `jit.run_blocks`, and go on to the next launch when every block of
 this one is done. A thread waits only for blocks that another one is computing, so it does not matter how many of the
 threads are running, or when they begin.
-
-Arrays made between the launches come from a pool of the recording's own, and lie where they lay whenever it is run
-again. They are freed and their memory serves anew just as in the run that was recorded: a recording keeps no more
-memory than that run needed at once.
 """
 import functools
 import hashlib
-import threading
 
 import numba
-import numpy as np
 from llvmlite import ir
-from numba import config, prange, types
+from numba import prange, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from fastnet.kernels.cpu.runtime import array, atomic, cache, jit
+from fastnet.kernels.cpu.runtime import atomic, cache, jit
 
 # The numbers of a launch in a program: entrance, kernel, arguments, blocks, units. A unit is what a thread takes: a
 # block, or all blocks where `launch` would not have woken other threads.
-_LAUNCH = 5
+LAUNCH = 5
 # Looks at what others have not done yet before the operating system is asked to let them.
 _PATIENCE = 1000
 
 
-def record(run, x, most_bytes, after=None):
-    """(results, again): `results` is ``run(x)``, and ``again(x)`` does the same for any x of this shape and dtype; see
-    `fastnet.kernels`."""
-    if config.DISABLE_JIT or x.dtype not in (np.float32, np.float64):
-        return run(x), None
-    recorder = _Recorder(array.Pool(array.shared_pool) if after is None else after.pool)
-    with jit.recording(recorder):
-        source = array.like(x)
-        np.copyto(source, x)
-        results = run(source)
-    if not recorder.complete or recorder.pool.taken_bytes > most_bytes:
-        return results, None
-    return _copied(results), _Replay(recorder, source, results)
-
-
-def _copied(results):
-    """Copies of an array, or of a list of arrays and Nones, which the caller may keep."""
-    if isinstance(results, list):
-        return [None if result is None else _copied(result) for result in results]
-    copy = array.empty(results.shape, results.dtype) if results.flags.c_contiguous else array.like(results)
-    np.copyto(copy, results)
-    return copy
-
-
-class _Recorder:
-    """What one thread launches: a program in parts, and all that it has the addresses of."""
-
-    def __init__(self, pool):
-        self.pool = pool        # of the arrays that are made meanwhile
-        self.scratch = {}       # see `array.scratch`
-        self.complete = True    # whether doing these launches again does all of the work again
-        self.parallel = False
-        self.program, self.kept = [], []
-
-    def launched(self, address, blocks, threads, args):
-        frame = _frame(args)
-        self.program.append((tuple(map(numba.typeof, args)), address, frame.ctypes.data, blocks,
-                             blocks if threads > 1 else min(blocks, 1)))
-        self.parallel |= threads > 1
-        # Arrays of the pool live as long as they did; their memory is there as long as the pool.
-        self.kept += [frame, *(arg for arg in args if isinstance(arg, np.ndarray) and not self.pool.owns(arg))]
-
-
-class _Replay:
-    """See `record`. One thread of Python at a time may use the arrays between the launches."""
-
-    def __init__(self, recorder, source, results):
-        self.pool = recorder.pool
-        self._lock = threading.Lock()
-        self._source, self._results, self._kept = source, results, (recorder.kept, recorder.scratch)
-        self._threads, self._parallel = jit.threads(), recorder.parallel
-        self._program = np.array([(_entrance(kinds), *rest) for kinds, *rest in recorder.program], np.int64).reshape(-1)
-        self._counters = np.zeros((self._threads + 1) * atomic.APART * len(recorder.program), np.int64)
-
-    def outdated(self):
-        """Whether it was made for another number of threads than there are now."""
-        return self._threads != jit.threads()
-
-    def __call__(self, x):
-        if x.shape != self._source.shape or x.dtype != self._source.dtype or self.outdated():
-            return None
-        if not self._lock.acquire(blocking=False):
-            return None
-        try:
-            np.copyto(self._source, x)
-            if self._parallel:
-                jit.in_parallel(_replay_parallel, self._program, self._counters, self._threads)
-            else:
-                _replay_serial(self._program, self._counters, 1)
-            return _copied(self._results)
-        finally:
-            self._lock.release()
+def run(program, counters, threads, parallel):
+    """Run all launches of a program, `parallel` on several threads."""
+    counters = counters[:(threads + 1) * atomic.APART * (program.size // LAUNCH)]
+    if parallel:
+        jit.in_parallel(_replay_parallel, program, counters, threads)
+    else:
+        _replay_serial(program, counters, 1)
 
 
 def replay(program, counters, threads):
@@ -111,8 +40,8 @@ def replay(program, counters, threads):
         counters[i] = 0
     for thread in prange(threads):
         own = numba.int64(thread)
-        for launch in range(program.size // _LAUNCH):
-            at, taken = launch * _LAUNCH, launch * (threads + 1) * atomic.APART
+        for launch in range(program.size // LAUNCH):
+            at, taken = launch * LAUNCH, launch * (threads + 1) * atomic.APART
             done = taken + threads * atomic.APART
             blocks, units = program[at + 3], program[at + 4]
             slot = own if units > 1 else 0
@@ -135,21 +64,8 @@ def replay(program, counters, threads):
 _replay_serial, _replay_parallel = map(cache.attach, jit.loops(replay))
 
 
-def _frame(args):
-    """The arguments of a kernel as 64-bit words: an array's address and extents, a number's value."""
-    words = []
-    for arg in args:
-        if isinstance(arg, np.ndarray):
-            words += [arg.ctypes.data, *arg.shape]
-        elif isinstance(arg, (float, np.floating)):
-            words.append(np.float64(arg).view(np.int64))
-        else:
-            words.append(np.array(arg).astype(np.int64))
-    return np.array(words, np.int64)
-
-
 @functools.cache
-def _entrance(kinds):
+def entrance(kinds):
     """The address of a function (block, slot, kernel, frame) that calls a kernel with arguments of these types."""
     call = _make_call(kinds)
 

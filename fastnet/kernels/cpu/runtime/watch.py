@@ -15,7 +15,7 @@ from numba import config, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from fastnet.kernels.cpu.runtime.jit import jit, launch
+from fastnet.kernels.cpu.runtime.jit import Launch, jit
 
 _MULTIPLIER = 0x9E3779B97F4A7C15
 _WORD = 8
@@ -89,7 +89,8 @@ class Watcher:
         self._lock = threading.Lock()
         self._arrays = []  # keeps the memory at the addresses alive
         self._copies = []  # (array, its bytes) where the memory is not one run of whole words
-        self._table = np.empty((2, 0), np.int64), 0, b""
+        self._blocks, self._count, self._hashes = np.empty((2, 0), np.int64), 0, b""
+        self._look = _launch(self._blocks, 0), self._blocks, b""
 
     def add(self, arrays):
         """Watch these arrays too, from their present content on."""
@@ -102,17 +103,24 @@ class Watcher:
             else:
                 copies.append((array, array.tobytes()))
         blocks, count = np.array([starts, stops], np.int64), sum(stops) - sum(starts)
-        hashes = _hash(blocks, count)
+        hashes = _hash(_launch(blocks, count), blocks).tobytes()
         with self._lock:
             self._arrays += arrays
             self._copies += copies
-            before = self._table
-            self._table = np.concatenate([before[0], blocks], axis=1), before[1] + count, before[2] + hashes
+            self._blocks = np.concatenate([self._blocks, blocks], axis=1)
+            self._count, self._hashes = self._count + count, self._hashes + hashes
+            self._look = _launch(self._blocks, self._count), self._blocks, self._hashes
+
+    def hashes(self):
+        """The hashes of all arrays as one array; None where some are not watched by hashes."""
+        launch, blocks, _ = self._look
+        return None if self._copies else _hash(launch, blocks)
 
     def changed(self):
         """Whether any of the arrays is not what it was when it was added."""
-        blocks, count, hashes = self._table
-        return _hash(blocks, count) != hashes or any(array.tobytes() != content for array, content in self._copies)
+        launch, blocks, hashes = self._look
+        return _hash(launch, blocks).tobytes() != hashes or any(
+            array.tobytes() != content for array, content in self._copies)
 
 
 def watcher():
@@ -120,12 +128,15 @@ def watcher():
     return Watcher()
 
 
-def _hash(blocks, count):
-    """The hashes, as bytes, of blocks that hold `count` bytes."""
-    starts, stops = blocks
-    hashes = np.empty(starts.size, np.uint64)
-    launch(_hash_block, starts.size, starts, stops, hashes, work=count // _PER_OPERATION)
-    return hashes.tobytes()
+def _launch(blocks, count):
+    """What computes the hashes of blocks that hold `count` bytes."""
+    return Launch(_hash_block, blocks.shape[1], count // _PER_OPERATION)
+
+
+def _hash(launch, blocks):
+    hashes = np.empty(blocks.shape[1], np.uint64)
+    launch(blocks[0], blocks[1], hashes)
+    return hashes
 
 
 @jit

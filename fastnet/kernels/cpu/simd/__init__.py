@@ -3,8 +3,8 @@
 A vector holds as many numbers as one register of the host does: ``lanes(x)`` of them for the dtype of array ``x``. All
 primitives name memory as (array, index of the first element), so the same kernel source runs compiled, and step by step
 as plain Python with ``NUMBA_DISABLE_JIT=1``. `simd.python` says in NumPy what each primitive does; `simd.llvm`,
-`simd.exponential`, `simd.bfloat16`, `simd.tiles` and `simd.transforms` emit the same as LLVM vector instructions.
-Arrays are one-dimensional and C-contiguous.
+`simd.bends`, `simd.exponential`, `simd.bfloat16`, `simd.tiles` and `simd.transforms` emit the same as LLVM vector
+instructions. Arrays are one-dimensional and C-contiguous.
 
 Register tiles do all the multiplying (Goto and van de Geijn, "Anatomy of High-Performance Matrix
 Multiplication", 2008; for the table of row offsets see Dukhan, "The Indirect Convolution Algorithm", 2019):
@@ -74,8 +74,9 @@ VECTOR_BYTES, ROWS, NARROW_ROWS, DEPTH_ROWS, VECTORS = {
 
 if config.DISABLE_JIT:
     from fastnet.kernels.cpu.simd import python as _implementation
-    _exponential = _pairing = _tiles = _transforms = _implementation
+    _bends = _exponential = _pairing = _tiles = _transforms = _implementation
 else:
+    from fastnet.kernels.cpu.simd import bends as _bends
     from fastnet.kernels.cpu.simd import bfloat16 as _pairing
     from fastnet.kernels.cpu.simd import exponential as _exponential
     from fastnet.kernels.cpu.simd import llvm as _implementation
@@ -96,6 +97,7 @@ full = _implementation.full
 fma = _implementation.fma
 relu = _implementation.relu
 positive = _implementation.positive
+clip = _implementation.clip
 pick = _implementation.pick
 matching = _implementation.matching
 load_index = _implementation.load_index
@@ -103,7 +105,12 @@ store_index = _implementation.store_index
 turn = _implementation.turn
 total = _implementation.total
 largest = _implementation.largest
+bound = _bends.bound
+finish = _bends.finish
+unbend = _bends.unbend
+through = _bends.through
 exp = _exponential.exp
+expm1 = _exponential.expm1
 pair = _pairing.pair
 low = _pairing.low
 high = _pairing.high

@@ -114,16 +114,6 @@ def _fma(builder, vector, a, b, c):
     return _call(builder, f"llvm.fmuladd.{vector.suffix}", vector.llvm, [a, b, c])
 
 
-def _lower_bound(builder, vector, relu_):
-    """0 for a ReLU, -inf for none."""
-    return builder.select(builder.icmp_signed("!=", relu_, I64(0)), vector.constant(0), vector.constant("-inf"))
-
-
-def _at_least(builder, lower, value):
-    """max(value, lower), with NaN kept: in this form one instruction on x86, which takes the second operand then."""
-    return builder.select(builder.fcmp_ordered(">", lower, value), lower, value)
-
-
 def _wins(builder, v, w):
     """Whether v > w, or v is NaN and w is not."""
     return builder.and_(builder.fcmp_unordered(">", v, w), builder.fcmp_ordered("ord", w, w))
@@ -241,6 +231,17 @@ def positive(typingctx, v, m):
 
     if isinstance(v, Vector) and v == m:
         return v(v, m), emit
+
+
+@intrinsic
+def clip(typingctx, v, low, high):
+    def emit(context, builder, signature, args):
+        v, low, high = args
+        v = builder.select(builder.fcmp_ordered("<", v, low), low, v)
+        return builder.select(builder.fcmp_ordered(">", v, high), high, v)
+
+    if isinstance(v, Vector) and v == low == high:
+        return v(v, v, v), emit
 
 
 @intrinsic
@@ -366,7 +367,8 @@ def _operator(symbol, instruction):
     @intrinsic
     def combine(typingctx, a, b):
         def emit(context, builder, signature, args):
-            return getattr(builder, instruction)(args[0], args[1], flags=("contract",))
+            # A product and a sum may become one `fma` in kernels, and in none of what `jit.literal` compiles.
+            return getattr(builder, instruction)(args[0], args[1], flags=("contract",) if context.fastmath else ())
 
         if isinstance(a, Vector) and a == b:
             return a(a, b), emit

@@ -70,6 +70,53 @@ def positive(v, m):
     return np.where(m > 0, v, v.dtype.type(0))
 
 
+def bound(v, how):
+    """`how.least` where v is not above it, else v; NaN stays NaN, and a bound that is NaN is none."""
+    return np.where(v <= how.least, v.dtype.type(how.least), v)
+
+
+def _bend(v, how):
+    """The piecewise linear activation that `how` is, see `activations.Bend`."""
+    v = bound(v, how)
+    if how.bent:
+        v = np.where(v > 0, v, v * v.dtype.type(how.factor))
+        v = np.where(v >= how.largest, v.dtype.type(how.largest), v)
+    return v
+
+
+def finish(v, more, kept, how, bent):
+    """What an Epilogue does in registers to v: plus `more` where `how.adding`, the activation `how.bend`, times the
+    derivative of `how.masking` where `how.masked`, the output of that having been `kept`. bent = 0 says that neither
+    of these is bent."""
+    if not bent and (how.bend.bent or how.masking.bent):
+        raise ValueError(f"{how} is bent")
+    v = _bend(v + more if how.adding else v, how.bend)
+    return unbend(v, kept, how.masking) if how.masked else v
+
+
+def unbend(g, y, how):
+    """g times the derivative of a Bend where its result was y: 0 where y is not above `how.least`, and not is NaN too;
+    and if `how.bent`, 0 where y is not between the bounds, else g `how.factor` where y > 0 is not so. A bound that is
+    NaN is none."""
+    zero = g.dtype.type(0)
+    if how.bent:
+        inside = ((y > how.least) | np.isnan(how.least)) & ((y < how.largest) | np.isnan(how.largest))
+        return np.where(inside, np.where(y > 0, g, g * g.dtype.type(how.factor)), zero)
+    return np.where(y > how.least, g, zero)
+
+
+def through(g, v, how, bent):
+    """`unbend` where the activation's input was v. bent = 0 says that it is not bent."""
+    if how.bent and not bent:
+        raise ValueError(f"{how} is bent")
+    return unbend(g, _bend(v, how), how)
+
+
+def clip(v, low, high):
+    """v, or whichever of the bounds it is beyond; NaN stays NaN."""
+    return np.where(v > high, high, np.where(v < low, low, v))
+
+
 def pick(v, w, a, b):
     """a where v > w, or v is NaN and w is not, else b."""
     return np.where((v > w) | (np.isnan(v) & ~np.isnan(w)), a, b)
@@ -124,6 +171,11 @@ def exp(v):
     return np.exp(v)
 
 
+def expm1(v):
+    """exp(v) - 1 within 3 units in the last place, near 0 too."""
+    return np.expm1(v)
+
+
 def pair(v, w):
     """Words that hold two bfloat16 numbers each, v rounded to nearest in the lower half and w in the upper one."""
     return ((_bfloat16(v) >> 16) | _bfloat16(w)).view(np.float32)
@@ -157,9 +209,10 @@ def _apart(words, axis):
 def make_tile(rows, halves):
     """The tile with that many rows, and half vectors to a row."""
 
-    def tile(a, a0, table, t, zeros, runs, length, step, b, b0, bias, bias0, c, c0, at, at0, m, n, relu_):
+    def tile(a, a0, table, t, zeros, runs, length, step, b, b0, bias, bias0, c, c0, at, at0, m, n, how, now):
         """c[c0 + at[at0 + i] + j] = bias[bias0 + j] + sum over r < runs and l < length of
-        row_ri[l * step] * b[b0 + (r * length + l) * panel + j], for i < m and j < n, max(., 0) of it with relu_ != 0.
+        row_ri[l * step] * b[b0 + (r * length + l) * panel + j], for i < m and j < n, and with now != 0 the activation
+        `how` of it.
 
         row_ri starts at a[a0 + table[t + r * rows + i]], or at zeros[0] where that entry is negative. Of a only rows
         i < m are read, of c only m x n numbers written; m is at least 1.
@@ -173,8 +226,8 @@ def make_tile(rows, halves):
                 source, start = (zeros, 0) if start < 0 else (a, a0 + start)
                 left[i] = _slice(source, start, (length - 1) * step + 1)[::step] if length else 0
             acc += left @ _slice(b, b0 + r * length * panel, length * panel).reshape(length, panel)
-        if relu_:
-            acc = relu(acc)
+        if now:
+            acc = _bend(acc, how)
         n = min(n, panel)
         for i in range(min(m, rows)):
             _slice(c, c0 + at[at0 + i], n)[:] = acc[i, :n]
@@ -278,29 +331,27 @@ def make_transform_paired(matrix):
 
 
 def make_transform_biased(matrix):
-    """The transform with a bias added to every vector of the result, and max(., 0) where asked for."""
+    """The transform with a bias added to every vector of the result, and its activation."""
 
-    def transform(x, x0, x_row, x_column, y, y0, y_row, y_column, bias, bias0, relu_):
-        """y_ij of `make_transform` plus the vector at bias[bias0], max(., 0) of it with relu_ != 0."""
+    def transform(x, x0, x_row, x_column, y, y0, y_row, y_column, bias, bias0, how, now):
+        """y_ij of `make_transform` plus the vector at bias[bias0], and with now != 0 `bound` of it."""
         result = _transformed(matrix, _strided(matrix, x, x0, x_row, x_column)) + load(bias, bias0)
-        _store_patch(relu(result) if relu_ else result, y, y0, y_row, y_column)
+        _store_patch(bound(result, how) if now else result, y, y0, y_row, y_column)
 
     return transform
 
 
 def make_transform_finished(matrix):
-    """The transform with a bias and another array added, max(., 0), and 0 where a mask is not positive."""
+    """The transform with a bias added, and an epilogue."""
 
-    def transform(x, x0, x_row, x_column, y, y0, y_row, y_column, bias, bias0, relu_, add, adding, mask, masked):
-        """y_ij of `make_transform` plus the vector at bias[bias0], with adding != 0 plus that of `add` at y_ij's place;
-        max(., 0) of it with relu_ != 0; with masked != 0 zero where the number of `mask` at that place is not above 0.
-        """
+    def transform(x, x0, x_row, x_column, y, y0, y_row, y_column, bias, bias0, how):
+        """y_ij of `make_transform` plus the vector at bias[bias0], and `finish` of it with the numbers of `how.add` and
+        `how.mask` at y_ij's place."""
         result = _transformed(matrix, _strided(matrix, x, x0, x_row, x_column)) + load(bias, bias0)
         places = [[y0 + i * y_row + j * y_column for j in range(len(result))] for i in range(len(result))]
-        more, kept = (np.array([[load(array, place) for place in row] for row in places]) for array in (add, mask))
-        result = result + more if adding else result
-        result = relu(result) if relu_ else result
-        _store_patch(positive(result, kept) if masked else result, y, y0, y_row, y_column)
+        more, kept = (np.array([[load(array, place) for place in row] for row in places])
+                      for array in (how.add, how.mask))
+        _store_patch(finish(result, more, kept, how, True), y, y0, y_row, y_column)
 
     return transform
 

@@ -2,16 +2,15 @@
 from numba import types
 from numba.extending import intrinsic
 
+from fastnet.kernels.cpu.simd.bends import _Bend
 from fastnet.kernels.cpu.simd.bfloat16 import _dot
 from fastnet.kernels.cpu.simd.llvm import (
     I64,
     Vector,
-    _at_least,
     _data,
     _flat,
     _fma,
     _load,
-    _lower_bound,
     _splat,
     _store,
     _store_part,
@@ -78,13 +77,14 @@ def make_tile(rows, halves):
     """The tile with that many rows, and half vectors to a row."""
 
     @intrinsic
-    def tile(typingctx, a, a0, table, t, zeros, runs, length, step, b, b0, bias, bias0, c, c0, at, at0, m, n, relu_):
+    def tile(typingctx, a, a0, table, t, zeros, runs, length, step, b, b0, bias, bias0, c, c0, at, at0, m, n, bend,
+             now):
         (vector, vectors), i8 = _row(a, halves), types.int64
 
         def emit(context, builder, signature, args):
             arrays = (0, 2, 4, 8, 10, 12, 14)
             a, table, zeros, b, bias, c, at = (_data(context, builder, signature.args[k], args[k]) for k in arrays)
-            a0, t, runs, length, step, b0, bias0, c0, at0, m, n, relu_ = (
+            a0, t, runs, length, step, b0, bias0, c0, at0, m, n, bend_, now = (
                 arg for k, arg in enumerate(args) if k not in arrays)
             part = _Tile(builder, vector, rows, vectors)
             start = builder.gep(bias, [bias0])
@@ -105,8 +105,7 @@ def make_tile(rows, halves):
                 return part.product(acc, left, step, right, length)
 
             acc = part.loop(runs, acc, run)
-            lower = _lower_bound(builder, vector, relu_)
-            acc = [_at_least(builder, lower, v) for v in acc]
+            acc = _Bend(context, builder, vector, bend, bend_).only_if(now).all(acc)
 
             def row_at(i):
                 return builder.gep(c, [builder.load(builder.gep(at, [builder.add(at0, I64(i))]))])
@@ -130,7 +129,7 @@ def make_tile(rows, halves):
             return context.get_dummy_value()
 
         if vector:
-            kinds = (a, i8, table, i8, zeros, i8, i8, i8, b, i8, bias, i8, c, i8, at, i8, i8, i8, i8)
+            kinds = (a, i8, table, i8, zeros, i8, i8, i8, b, i8, bias, i8, c, i8, at, i8, i8, i8, bend, i8)
             return types.void(*kinds), emit
 
     return tile

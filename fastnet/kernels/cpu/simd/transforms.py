@@ -3,8 +3,9 @@ import numpy as np
 from numba import types
 from numba.extending import intrinsic
 
+from fastnet.kernels.cpu.simd.bends import _Bend, _field, _Finish
 from fastnet.kernels.cpu.simd.bfloat16 import _paired, _store_half
-from fastnet.kernels.cpu.simd.llvm import I64, _at_least, _data, _flat, _fma, _load, _lower_bound, _store
+from fastnet.kernels.cpu.simd.llvm import I64, _data, _flat, _fma, _load, _store
 
 
 def _apply(builder, vector, matrix, values):
@@ -153,55 +154,52 @@ def make_transform_paired(matrix):
 
 
 def make_transform_biased(matrix):
-    """The transform with a bias added to every vector of the result, and max(., 0) where asked for."""
+    """The transform with a bias added to every vector of the result, and its activation."""
 
     @intrinsic
-    def transform(typingctx, x, x0, x_row, x_column, y, y0, y_row, y_column, bias, bias0, relu_):
+    def transform(typingctx, x, x0, x_row, x_column, y, y0, y_row, y_column, bias, bias0, bend, now):
         vector, i8 = _flat(x), types.int64
 
         def emit(context, builder, signature, args):
             x = builder.gep(_data(context, builder, signature.args[0], args[0]), [args[1]])
             y = builder.gep(_data(context, builder, signature.args[4], args[4]), [args[5]])
             shift = _load(builder, vector, builder.gep(_data(context, builder, signature.args[8], args[8]), [args[9]]))
-            lower = _lower_bound(builder, vector, args[10])
+            activation = _Bend(context, builder, vector, signature.args[10], args[10]).only_if(args[11])
             _transform(builder, vector, matrix, _strided(builder, x, *args[2:4]),
                        _into(builder, vector, _strided(builder, y, *args[6:8]),
-                             lambda value, i, j: _at_least(builder, lower, builder.fadd(value, shift))))
+                             lambda value, i, j: activation.bound(builder.fadd(value, shift))))
             return context.get_dummy_value()
 
         if vector:
-            return types.void(x, i8, i8, i8, y, i8, i8, i8, bias, i8, i8), emit
+            return types.void(x, i8, i8, i8, y, i8, i8, i8, bias, i8, bend, i8), emit
 
     return transform
 
 
 def make_transform_finished(matrix):
-    """The transform with a bias and another array added, max(., 0), and 0 where a mask is not positive."""
+    """The transform with a bias added, and an epilogue."""
 
     @intrinsic
-    def transform(typingctx, x, x0, x_row, x_column, y, y0, y_row, y_column, bias, bias0, relu_, add, adding, mask,
-                  masked):
+    def transform(typingctx, x, x0, x_row, x_column, y, y0, y_row, y_column, bias, bias0, epilogue):
         vector, i8 = _flat(x), types.int64
 
         def emit(context, builder, signature, args):
-            x, y, bias, add, mask = (_data(context, builder, signature.args[k], args[k]) for k in (0, 4, 8, 11, 13))
+            x, y, bias = (_data(context, builder, signature.args[k], args[k]) for k in (0, 4, 8))
+            add, mask = (_data(context, builder, *_field(builder, epilogue, args[10], name))
+                         for name in ("add", "mask"))
             x, (y, add, mask) = builder.gep(x, [args[1]]), (builder.gep(array, [args[5]]) for array in (y, add, mask))
             shift = _load(builder, vector, builder.gep(bias, [args[9]]))
-            lower = _lower_bound(builder, vector, args[10])
-            adding, masked = (builder.icmp_signed("!=", args[k], I64(0)) for k in (12, 14))
+            follow = _Finish(context, builder, vector, epilogue, args[10])
             y, add, mask = (_strided(builder, array, *args[6:8]) for array in (y, add, mask))
-            zero, one = vector.constant(0), vector.constant(1)
 
             def finish(value, i, j):
-                more = builder.select(adding, _load(builder, vector, add(i, j)), zero)
-                value = _at_least(builder, lower, builder.fadd(builder.fadd(value, shift), more))
-                kept = builder.select(masked, _load(builder, vector, mask(i, j)), one)
-                return builder.select(builder.fcmp_ordered(">", kept, zero), value, zero)
+                more, kept = (_load(builder, vector, array(i, j)) for array in (add, mask))
+                return follow.apply(builder.fadd(value, shift), more, kept)
 
             _transform(builder, vector, matrix, _strided(builder, x, *args[2:4]), _into(builder, vector, y, finish))
             return context.get_dummy_value()
 
         if vector:
-            return types.void(x, i8, i8, i8, y, i8, i8, i8, bias, i8, i8, add, i8, mask, i8), emit
+            return types.void(x, i8, i8, i8, y, i8, i8, i8, bias, i8, epilogue), emit
 
     return transform

@@ -1,11 +1,11 @@
-"""Checkpoint: the same numbers to the last bit, with less kept between forward and backward."""
+"""Recompute: the same numbers to the last bit, with less kept between forward and backward."""
 import copy
 
 import numpy as np
 import pytest
 
 from fastnet import init
-from fastnet.layers import BatchNorm2d, Checkpoint, Conv2d, Dropout, Layer, Linear, ReLU, Sequential
+from fastnet.layers import BatchNorm2d, Conv2d, Dropout, Layer, Linear, Recompute, ReLU, Sequential
 
 X = np.random.default_rng(0).standard_normal((4, 3, 6, 6), np.float32)
 
@@ -20,7 +20,7 @@ def state_of(layer):
 
 
 def test_same_as_without_to_the_last_bit():
-    plain, wrapped = Sequential(make_block()), Sequential(Checkpoint(make_block()))
+    plain, wrapped = Sequential(make_block()), Sequential(Recompute(make_block()))
     for _ in range(3):
         y = plain.forward(X, training=True)
         np.testing.assert_array_equal(wrapped.forward(X, training=True), y)
@@ -37,18 +37,30 @@ def test_same_as_without_to_the_last_bit():
 
 
 def test_only_the_input_is_kept():
-    checkpoint = Checkpoint(make_block())
-    checkpoint.forward(X, training=True)
-    assert checkpoint.saved[0] is X
-    assert all(part.saved is None for _, part in checkpoint.layer.named_layers())
+    recompute, x = Recompute(make_block()), X.transpose(0, 2, 3, 1).copy().transpose(0, 3, 1, 2)
+    recompute.forward(x, training=True)
+    assert recompute.saved[0] is x and sum(isinstance(one, np.ndarray) for one in recompute.saved) == 1
+    assert all(part.saved is None for _, part in recompute.layer.named_layers())
+
+
+def test_a_program_computes_twice():
+    """Forward once more, marked, as far as the backward pass needs it; of the first time it reads x and the keys."""
+    traced = Sequential(Conv2d(3, 3, 1), Recompute(make_block())).program(X.shape, training=True).before
+    first = [node for node in traced.nodes if not node.backward]
+    again = [node for node in traced.nodes if node.again]
+    assert [node.op for node in again] == ["conv2d_forward", "batchnorm_forward", "activation_forward", "dropout"]
+    assert again[0].inputs["x"] is first[0].results[0] and again[-1].inputs["key"] in traced.draws
+    made = {value for node in first[1:] for value in node.results}
+    assert not any(value in made for node in traced.nodes if node.backward for value in node.values())
+    assert len(traced.draws) == 2
 
 
 def test_passes_in_between_do_not_disturb():
     """Other batches are computed, with other masks, between a forward and its backward."""
     block = make_block()
-    checkpoint, twin = Checkpoint(block), Checkpoint(copy.deepcopy(block))
-    y = checkpoint.forward(X, training=True)
-    expected = checkpoint.backward(np.ones_like(y))
+    recompute, twin = Recompute(block), Recompute(copy.deepcopy(block))
+    y = recompute.forward(X, training=True)
+    expected = recompute.backward(np.ones_like(y))
     mask = twin.forward(X, training=True)
     kept = twin.saved
     after = twin.forward(X[::-1], training=True)
@@ -56,7 +68,7 @@ def test_passes_in_between_do_not_disturb():
     twin.saved = kept
     np.testing.assert_array_equal(twin.backward(np.ones_like(y)), expected)
     np.testing.assert_array_equal(mask, y)
-    np.testing.assert_array_equal(checkpoint.forward(X[::-1], training=True), after)
+    np.testing.assert_array_equal(recompute.forward(X[::-1], training=True), after)
 
 
 class Noise(Layer):
@@ -79,8 +91,8 @@ class Noise(Layer):
         return tuple(input_shape)
 
 
-@pytest.mark.parametrize("wrap", [Checkpoint, lambda layer: Checkpoint(Checkpoint(layer)),
-                                  lambda layer: Checkpoint(Sequential(Checkpoint(layer)))])
+@pytest.mark.parametrize("wrap", [Recompute, lambda layer: Recompute(Recompute(layer)),
+                                  lambda layer: Recompute(Sequential(Recompute(layer)))])
 def test_random_layers_of_ones_own(wrap):
     layer, plain = wrap(Noise()), Noise()
     for _ in range(2):
@@ -90,7 +102,7 @@ def test_random_layers_of_ones_own(wrap):
 
 
 def test_refused():
-    with pytest.raises(TypeError, match="^Checkpoint: the argument must be a layer, got <class .*Linear.>; write Name"):
-        Checkpoint(Linear)
-    with pytest.raises(RuntimeError, match="^Checkpoint: backward without a training forward"):
-        Checkpoint(Linear(2, 2)).backward(np.ones((1, 2), np.float32))
+    with pytest.raises(TypeError, match="^Recompute: the argument must be a layer, got <class .*Linear.>; write Name"):
+        Recompute(Linear)
+    with pytest.raises(RuntimeError, match="^Recompute: backward without a training forward"):
+        Recompute(Linear(2, 2)).backward(np.ones((1, 2), np.float32))

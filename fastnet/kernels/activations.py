@@ -1,0 +1,102 @@
+"""What each activation is, a row each, in plain NumPy: the definition, for all backends.
+
+    relu        max(x, 0)
+    leaky_relu  x where x > 0, else alpha x, with a slope alpha of at least 0
+    hardtanh    min(max(x, alpha), beta), alpha <= beta; ReLU6 is that between 0 and 6
+    sigmoid     1 / (1 + exp(-x))
+    tanh        tanh(x)
+    elu         x where x > 0, else alpha (exp(x) - 1), with an alpha of at least 0 (Clevert et al., 2016)
+    silu        x / (1 + exp(-x)) (Elfwing et al., Sigmoid-weighted linear units, 2018)
+    gelu        x Phi(x) with Phi(x) = (1 + erf(x / sqrt(2))) / 2 (Hendrycks and Gimpel, 2016)
+    gelu_tanh   x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2
+    hardswish   x min(max(x + 3, 0), 6) / 6 (Howard et al., Searching for MobileNetV3, 2019)
+
+At a kink as in PyTorch: relu and hardtanh have slope 0 there, leaky_relu and elu alpha, hardswish 0 and 1. Where relu,
+hardtanh and hardswish are constant dx is 0 whatever dy is, NaN and infinity too.
+"""
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Activation(NamedTuple):
+    """A row of the table: what y is of (x, alpha, beta), and dx of (dy, x or y, alpha, beta), whichever it `reads`;
+    `refuses` says, for (alpha, beta), what is wrong with them, or None."""
+
+    reads: str
+    forward: object
+    backward: object
+    refuses: object = lambda alpha, beta: None
+
+
+def _sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def _share(x):
+    """Phi(x) of the normal distribution. As erfc, because 1 + erf leaves no digit of what is small."""
+    return (_erfc(np.asarray(x, np.float64) / -math.sqrt(2)) / 2).astype(x.dtype)
+
+
+_erfc = np.vectorize(math.erfc, otypes=[np.float64])
+
+
+def _density(x):
+    return np.exp(x * x / -2) / math.sqrt(2 * math.pi)
+
+
+def _silu_slope(x):
+    share = _sigmoid(x)
+    return share * (1 + x * (1 - share))
+
+
+def _bent(x):
+    """(1 + tanh u) / 2 for gelu_tanh's u, as the sigmoid of 2 u: 1 + tanh would leave no digit of what is small."""
+    return _sigmoid(math.sqrt(8 / math.pi) * (x + 0.044715 * x**3))
+
+
+def _gelu_tanh_slope(x):
+    share, small = _bent(x), np.clip(x, -30, 30)  # beyond, share is 0 or 1 to the last bit, and x^2 might be infinite
+    return share + small * share * (1 - share) * (math.sqrt(8 / math.pi) * (1 + 3 * 0.044715 * small**2))
+
+
+def _hardswish_backward(dy, x):
+    return np.where(x <= -3, 0, np.where(x >= 3, dy, dy * (x / 3 + 0.5)))
+
+
+def _refuses_slope(alpha, beta):
+    return None if 0 <= alpha < math.inf else f"alpha must be a finite number of at least 0, got {alpha!r}"
+
+
+def _refuses_bounds(alpha, beta):
+    return None if alpha <= beta else f"the least number, alpha, must not be above beta, got {alpha!r} and {beta!r}"
+
+
+ACTIVATIONS = {
+    "relu": Activation("y", lambda x, alpha, beta: np.maximum(x, 0),
+                       lambda dy, y, alpha, beta: np.where(y > 0, dy, 0)),
+    "leaky_relu": Activation("y", lambda x, alpha, beta: np.where(x > 0, x, alpha * x),
+                             lambda dy, y, alpha, beta: np.where(y > 0, dy, alpha * dy), _refuses_slope),
+    "hardtanh": Activation("y", lambda x, alpha, beta: np.clip(x, alpha, beta),
+                           lambda dy, y, alpha, beta: np.where((y > alpha) & (y < beta), dy, 0), _refuses_bounds),
+    "sigmoid": Activation("y", lambda x, alpha, beta: _sigmoid(x),
+                          lambda dy, y, alpha, beta: dy * (y * (1 - y))),
+    "tanh": Activation("y", lambda x, alpha, beta: np.tanh(x),
+                       lambda dy, y, alpha, beta: dy * (1 - y * y)),
+    "elu": Activation("y", lambda x, alpha, beta: np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0))),
+                      lambda dy, y, alpha, beta: np.where(y > 0, dy, dy * (y + alpha)), _refuses_slope),
+    "silu": Activation("x", lambda x, alpha, beta: x * _sigmoid(x),
+                       lambda dy, x, alpha, beta: dy * _silu_slope(x)),
+    "gelu": Activation("x", lambda x, alpha, beta: x * _share(x),
+                       lambda dy, x, alpha, beta: dy * (_share(x) + x * _density(x))),
+    "gelu_tanh": Activation("x", lambda x, alpha, beta: x * _bent(x),
+                            lambda dy, x, alpha, beta: dy * _gelu_tanh_slope(x)),
+    "hardswish": Activation("x", lambda x, alpha, beta: x * (np.clip(x + 3, 0, 6) / 6),
+                            lambda dy, x, alpha, beta: _hardswish_backward(dy, x)),
+}
+
+
+def reads(function):
+    """What the derivative of a function is worked out from, "x" or "y"; "kept" for one that is none."""
+    return ACTIVATIONS[function].reads if function in ACTIVATIONS else "kept"

@@ -1,0 +1,255 @@
+"""The activations, one row each: what three numbers say in registers, and what is a compiled function.
+
+A function works on a run of numbers in place, and is compiled once, as it is written: see `jit.literal`. Kernels get
+its address.
+"""
+import math
+from typing import NamedTuple
+
+from fastnet.kernels.cpu import simd
+from fastnet.kernels.cpu.runtime.jit import literal
+
+_NONE = math.nan    # as a bound
+_FAR = 1000.0       # where a square that makes no difference any more is still finite
+
+
+class Bend(NamedTuple):
+    """A piecewise linear activation: v, or `least` where v is not above that; and if `bent`, v `factor` where v is not
+    above 0, and `largest` where v is not below that. NaN is no bound. See `simd.bend`."""
+
+    bent: bool
+    factor: float
+    least: float
+    largest: float
+
+
+class Activation(NamedTuple):
+    """A row of the table: how many operations of `jit.launch` a number takes, and how it is computed: either `bend`,
+    which gives a Bend for (alpha, beta), or the function (start, stop, y, alpha, beta), and for the derivative (start,
+    stop, g, kept, at, alpha, beta), see `epilogue.Call`."""
+
+    cost: int
+    bend: object = None
+    forward: object = None
+    backward: object = None
+
+
+NO_BEND, RELU = Bend(False, 1.0, _NONE, _NONE), Bend(False, 1.0, 0.0, _NONE)
+
+
+def _smooth(cost, formula, gradient):
+    """The row of an activation that is formula(v, like, alpha, beta) of a vector, where `like` is an array of such
+    numbers, and by whose derivative gradient(g, v, like, alpha, beta) multiplies g, v being the x or the y that
+    `fastnet.kernels.activations` says it reads."""
+
+    def forward(start, stop, y, alpha, beta):
+        for i in range(start, stop, simd.lanes(y)):
+            simd.store_part(y, i, formula(simd.load_part(y, i, stop - i), y, alpha, beta), stop - i)
+
+    def backward(start, stop, g, kept, at, alpha, beta):
+        for i in range(start, stop, simd.lanes(g)):
+            n = stop - i
+            v = simd.load_part(kept, at + i - start, n)
+            simd.store_part(g, i, gradient(simd.load_part(g, i, n), v, g, alpha, beta), n)
+
+    forward.__qualname__, backward.__qualname__ = formula.__name__, gradient.__name__
+    return Activation(cost, None, literal(forward), literal(backward))
+
+
+def _piecewise(bend):
+    """The row of an activation of which bend(alpha, beta) is the Bend."""
+    compiled = literal(bend)
+
+    def backward(start, stop, g, kept, at, alpha, beta):
+        how = compiled(alpha, beta)
+        for i in range(start, stop, simd.lanes(g)):
+            v = simd.unbend(simd.load_part(g, i, stop - i), simd.load_part(kept, at + i - start, stop - i), how)
+            simd.store_part(g, i, v, stop - i)
+
+    backward.__qualname__ = f"{bend.__name__}_gradient"
+    return Activation(1, bend, None, literal(backward))
+
+
+def _relu(alpha, beta):
+    """max(x, 0)."""
+    return Bend(False, 1.0, 0.0, _NONE)
+
+
+def _leaky_relu(alpha, beta):
+    """x where x > 0, else alpha x."""
+    return Bend(True, alpha, _NONE, _NONE)
+
+
+def _hardtanh(alpha, beta):
+    """min(max(x, alpha), beta)."""
+    return Bend(True, 1.0, alpha, beta)
+
+
+def _polynomial(*coefficients):
+    """The function that evaluates it at a vector, the highest power first."""
+    first, rest = coefficients[0], coefficients[1:]
+
+    @literal
+    def polynomial(v, like):
+        result = simd.full(like, first)
+        for coefficient in rest:
+            result = simd.fma(result, v, simd.full(like, coefficient))
+        return result
+
+    return polynomial
+
+
+@literal
+def _exp_of_minus(v, like):
+    return simd.exp(simd.full(like, 0) - v)
+
+
+@literal
+def _sigmoid(v, like, alpha, beta):
+    """1 / (1 + exp(-x))."""
+    one = simd.full(like, 1)
+    return one / (one + _exp_of_minus(v, like))
+
+
+@literal
+def _sigmoid_gradient(g, y, like, alpha, beta):
+    """g y (1 - y)."""
+    return g * (y * (simd.full(like, 1) - y))
+
+
+@literal
+def _tanh(v, like, alpha, beta):
+    """-e / (e + 2) for e = exp(-2 |x|) - 1, with the sign of x: nothing is lost near 0, nothing overflows.
+    Source: Sun Microsystems, fdlibm, s_tanh.c, 1993."""
+    zero, two = simd.full(like, 0), simd.full(like, 2)
+    minus = zero - v
+    less = simd.expm1(simd.pick(v, minus, minus, v) * two)
+    result = (zero - less) / (less + two)
+    return simd.pick(v, zero, result, zero - result)
+
+
+@literal
+def _tanh_gradient(g, y, like, alpha, beta):
+    """g (1 - y^2)."""
+    return g * simd.fma(simd.full(like, 0) - y, y, simd.full(like, 1))
+
+
+@literal
+def _elu(v, like, alpha, beta):
+    """x where x > 0, else alpha (exp(x) - 1). Source: Clevert et al., Exponential linear units, 2016."""
+    return simd.pick(v, simd.full(like, 0), v, simd.full(like, alpha) * simd.expm1(v))
+
+
+@literal
+def _elu_gradient(g, y, like, alpha, beta):
+    """g where y > 0, else g (y + alpha)."""
+    low = simd.clip(y, simd.full(like, -math.inf), simd.full(like, 0))     # y itself where it is not above 0, or NaN
+    return simd.pick(y, low, g, g * (y + simd.full(like, alpha)))
+
+
+@literal
+def _silu(v, like, alpha, beta):
+    """x / (1 + exp(-x)). Source: Elfwing et al., Sigmoid-weighted linear units, 2018."""
+    return v / (simd.full(like, 1) + _exp_of_minus(v, like))
+
+
+@literal
+def _silu_gradient(g, v, like, alpha, beta):
+    """g s (1 + x (1 - s)) with s = 1 / (1 + exp(-x))."""
+    one = simd.full(like, 1)
+    share = one / (one + _exp_of_minus(v, like))
+    return g * (share * simd.fma(v, one - share, one))
+
+
+_erf_above = _polynomial(1.85777706184603153e-1, 3.16112374387056560, 1.13864154151050156e2, 3.77485237685302021e2,
+                         3.20937758913846947e3)
+_erf_below = _polynomial(1.0, 2.36012909523441209e1, 2.44024637934444173e2, 1.28261652607737228e3,
+                         2.84423683343917062e3)
+_rest_above = _polynomial(2.15311535474403846e-8, 5.64188496988670089e-1, 8.88314979438837594, 6.61191906371416295e1,
+                          2.98635138197400131e2, 8.81952221241769090e2, 1.71204761263407058e3, 2.05107837782607147e3,
+                          1.23033935479799725e3)
+_rest_below = _polynomial(1.0, 1.57449261107098347e1, 1.17693950891312499e2, 5.37181101862009858e2,
+                          1.62138957456669019e3, 3.29079923573345963e3, 4.36261909014324716e3, 3.43936767414372164e3,
+                          1.23033935480374942e3)
+
+
+@literal
+def _normal(v, like):
+    """(Phi(x), exp(-x^2 / 2)) of the normal distribution: with z = |x| / sqrt(2), 1/2 + z R(z^2) / 2 with the sign of x
+    up to z = 0.46875, then exp(-z^2) S(z) / 2, or 1 minus that. Source: Cody, "Rational Chebyshev approximations for
+    the error function", 1969; his second formula serves beyond 4 too, where Phi is 0 or 1 to eight digits."""
+    zero, half = simd.full(like, 0), simd.full(like, 0.5)
+    scaled = v * simd.full(like, math.sqrt(0.5))
+    away = simd.clip(simd.pick(scaled, zero - scaled, scaled, zero - scaled), zero, simd.full(like, 30))
+    square = away * away
+    tail = simd.exp(zero - square)
+    near = half + half * scaled * _erf_above(square, like) / _erf_below(square, like)
+    far = half * tail * _rest_above(away, like) / _rest_below(away, like)
+    far = simd.pick(v, zero, simd.full(like, 1) - far, far)
+    return simd.pick(away, simd.full(like, 0.46875), far, near), tail
+
+
+@literal
+def _gelu(v, like, alpha, beta):
+    """x Phi(x). Source: Hendrycks and Gimpel, Gaussian error linear units, 2016."""
+    share, _ = _normal(v, like)
+    return v * share
+
+
+@literal
+def _gelu_gradient(g, v, like, alpha, beta):
+    """g (Phi(x) + x exp(-x^2 / 2) / sqrt(2 pi))."""
+    share, tail = _normal(v, like)
+    return g * simd.fma(v * simd.full(like, 1 / math.sqrt(2 * math.pi)), tail, share)
+
+
+_INNER, _CUBE = math.sqrt(2 / math.pi), 0.044715
+
+
+@literal
+def _gelu_tanh(v, like, alpha, beta):
+    """x (1 + tanh(u)) / 2 = x / (1 + exp(-2 u)) with u = sqrt(2 / pi) (x + 0.044715 x^3). Source: as `_gelu`."""
+    inner = v * simd.fma(v * v, simd.full(like, 2 * _INNER * _CUBE), simd.full(like, 2 * _INNER))
+    return v / (simd.full(like, 1) + _exp_of_minus(inner, like))
+
+
+@literal
+def _gelu_tanh_gradient(g, v, like, alpha, beta):
+    """g (s + x s (1 - s) 2 u') with s = 1 / (1 + exp(-2 u)), u' = sqrt(2 / pi) (1 + 3 0.044715 x^2)."""
+    one = simd.full(like, 1)
+    v = simd.clip(v, simd.full(like, -_FAR), simd.full(like, _FAR))
+    square = v * v
+    inner = v * simd.fma(square, simd.full(like, 2 * _INNER * _CUBE), simd.full(like, 2 * _INNER))
+    share = one / (one + _exp_of_minus(inner, like))
+    steep = v * simd.fma(square, simd.full(like, 6 * _INNER * _CUBE), simd.full(like, 2 * _INNER))
+    return g * (share * simd.fma(steep, one - share, one))
+
+
+@literal
+def _hardswish(v, like, alpha, beta):
+    """x min(max(x + 3, 0), 6) / 6. Source: Howard et al., Searching for MobileNetV3, 2019."""
+    three, six = simd.full(like, 3), simd.full(like, 6)
+    return v * (simd.clip(v + three, simd.full(like, 0), six) / six)
+
+
+@literal
+def _hardswish_gradient(g, v, like, alpha, beta):
+    """0 up to -3, whatever g is, g from 3 on, g (x / 3 + 1 / 2) between."""
+    three, half = simd.full(like, 3), simd.full(like, 0.5)
+    inside = simd.clip(v, simd.full(like, -3), three)
+    slope = inside / three + half - simd.matching(half, inside, three)
+    return simd.pick(v, simd.full(like, -3), g * slope, simd.full(like, 0))
+
+
+COMPILED = {
+    "relu": _piecewise(_relu),
+    "leaky_relu": _piecewise(_leaky_relu),
+    "hardtanh": _piecewise(_hardtanh),
+    "sigmoid": _smooth(4, _sigmoid, _sigmoid_gradient),
+    "tanh": _smooth(5, _tanh, _tanh_gradient),
+    "elu": _smooth(4, _elu, _elu_gradient),
+    "silu": _smooth(4, _silu, _silu_gradient),
+    "gelu": _smooth(10, _gelu, _gelu_gradient),
+    "gelu_tanh": _smooth(5, _gelu_tanh, _gelu_tanh_gradient),
+    "hardswish": _smooth(2, _hardswish, _hardswish_gradient),
+}

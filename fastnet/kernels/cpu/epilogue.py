@@ -1,0 +1,117 @@
+"""What is done to a result as it is written: something is added, an activation applied, or the derivative of one.
+
+A kernel gets one `Epilogue`, of one type whatever is absent, so none is compiled anew for an activation. In registers,
+`spans.finished` does what three numbers can say (`Bend`). What they cannot say is a compiled function, and `spans.call`
+has it work on what was just written, while that lies in cache. The operations for an activation alone are kernels that
+copy and have an epilogue: the same code, and so the same bits.
+"""
+import functools
+from typing import NamedTuple
+
+import numpy as np
+
+from fastnet.kernels import checks, shapes
+from fastnet.kernels.activations import reads
+from fastnet.kernels.cpu import spans
+from fastnet.kernels.cpu.activations import COMPILED, NO_BEND, RELU, Bend
+from fastnet.kernels.cpu.runtime.array import flat
+from fastnet.kernels.cpu.runtime.jit import function_address
+
+
+class Call(NamedTuple):
+    """A compiled function (start, stop, y, alpha, beta) to call on y[start : stop], or (start, stop, g, y, at, alpha,
+    beta) that multiplies g[start : stop] by a derivative where the activation read or gave y[at : ...]; none where the
+    address is 0."""
+
+    address: int
+    alpha: float
+    beta: float
+
+
+class Epilogue(NamedTuple):
+    """First `add`; then the activation, `bend` or else `function`; then, times the derivative of another one whose
+    result was `mask`, `masking` or else `derivative`. All of one shape, flat; where there is no `add` or no `mask`,
+    the result itself stands in, and means nothing."""
+
+    more: int           # how much there is to do in registers: spans.BOUND, MORE or BENT
+    add: np.ndarray
+    adding: bool
+    bend: Bend
+    function: Call
+    mask: np.ndarray
+    masked: bool        # by `masking`
+    masking: Bend
+    derivative: Call
+
+    @property
+    def kind(self):
+        """What machine code is compiled for, see `jit.address`: the numbers have one type each."""
+        return Epilogue, self.add.dtype
+
+
+NO_CALL = Call(0, 0.0, 0.0)
+
+
+def checked(kind, add=None, activation=None, mask=None, masking=None):
+    """(add, mask), flat and in the dtype of the result, a `shapes.Kind`, whose epilogue they are to be.
+
+    ValueError where something does not fit: a shape, a mask without `masking` or the other way round, an activation
+    that is none or, for `masking`, whose derivative does not follow from its output."""
+    if activation is not None:
+        shapes.activation_forward(kind, *activation)
+    if (mask is None) != (masking is None):
+        raise ValueError(f"mask and masking come together, got {'masking' if mask is None else 'mask'} alone")
+    if masking is not None:
+        shapes.activation_forward(kind, *masking)
+        if reads(masking[0]) != "y":
+            raise ValueError(f"the derivative of {masking[0]} does not follow from its output, which a mask is")
+    return [None if array is None else flat(checks.operand(array, kind.shape, name, like=kind))
+            for name, array in (("add", add), ("mask", mask))]
+
+
+def cost(activation):
+    """How many operations of `jit.launch` an activation, or None, is for each number."""
+    return 0 if activation is None else COMPILED[activation[0]].cost
+
+
+def make(y, add=None, activation=None, mask=None, masking=None):
+    """The Epilogue of a result y, all arrays flat; `activation` and `masking` are (name, alpha, beta) or None."""
+    bend, function = (NO_BEND, NO_CALL) if activation is None else forward(y.dtype, *activation)
+    late = function.address != 0    # what comes after a function cannot come before it, in registers
+    back, derivative = (RELU, NO_CALL) if masking is None else backward(y.dtype, late, *masking)
+    masked = masking is not None and derivative.address == 0
+    more = spans.BENT if bend.bent or back.bent else spans.MORE if masked or add is not None else spans.BOUND
+    return Epilogue(more, y if add is None else add, add is not None, bend, function,
+                    y if mask is None else mask, masked, back, derivative)
+
+
+@functools.lru_cache(maxsize=256)
+def forward(dtype, name, alpha=0.0, beta=0.0):
+    """(Bend, Call) of an activation, one of them the one that does nothing."""
+    row, alpha, beta = COMPILED[name], float(alpha), float(beta)
+    if row.bend is not None:
+        return row.bend(alpha, beta), NO_CALL
+    return NO_BEND, Call(function_address(row.forward, (np.empty(0, dtype), alpha, beta)), alpha, beta)
+
+
+@functools.lru_cache(maxsize=256)
+def backward(dtype, late, name, alpha=0.0, beta=0.0):
+    """(Bend, Call) of an activation's derivative, one of them of no effect: the Bend, unless it comes too late."""
+    row, alpha, beta = COMPILED[name], float(alpha), float(beta)
+    if row.bend is not None and not late:
+        return row.bend(alpha, beta), NO_CALL
+    example = np.empty(0, dtype)
+    return RELU, Call(function_address(row.backward, (example, example, 0, alpha, beta)), alpha, beta)
+
+
+def behind(dy, activation):
+    """What a gradient dy arrives through before anything else: an activation whose input is known. As an Epilogue in
+    which `masking` or `derivative` is that activation's, `bend` or `function` what makes its output of its input where
+    the derivative follows from that."""
+    if activation is None:
+        return make(dy)
+    bend, function = forward(dy.dtype, *activation)
+    back, derivative = backward(dy.dtype, False, *activation)
+    piecewise, reads_y = derivative.address == 0, reads(activation[0]) == "y"
+    more = spans.BENT if back.bent else spans.MORE if piecewise else spans.BOUND
+    return Epilogue(more, dy, False, bend, function if reads_y else NO_CALL, dy, piecewise, back, derivative)

@@ -1,0 +1,230 @@
+"""The rules by which a list of operations becomes one with fewer passes over memory.
+
+A rule is handed a `fastnet.program` trace and one of its nodes, looks at who makes what the node reads and who reads
+what it makes, and joins the two where one kernel does both. What comes out is the same to the last bit, but for batch
+norms that are folded into the weights before them. The fused forms are keyword arguments behind the contract's:
+
+    add=a            a is added to the result
+    activation=      (function, alpha, beta), as `activation_forward` takes them, applied to the result, last
+    mask=y, masking= the result times the derivative of that activation where it gave y: the way back through it
+    relu=            of max-pooling, which then passes no gradient where the largest number is not above zero
+
+Each rule tells what it gains: the time of a net without the rule over that with it, medians of pairs in turns, on two
+virtual cores of an AMD EPYC with AVX2 and a batch of 128. They move by 0.03 from run to run; what gains no time saves
+an array that need not be kept.
+"""
+from fastnet.kernels.activations import reads
+
+RULES = []
+
+# What can add an array to its result, apply an activation to it, or take it back through one.
+_ADDS = ("conv2d_forward", "conv2d_inference", "batchnorm_forward", "batchnorm_inference", "conv2d_backward_input")
+_ACTIVATES = ("conv2d_forward", "conv2d_inference", "linear_forward", "batchnorm_forward", "batchnorm_inference", "add")
+_MASKS = ("conv2d_backward_input", "linear_backward_input", "add")
+_CONVOLVES = ("conv2d_forward", "conv2d_inference")
+
+_HALVES = {"kernel_size": (2, 2), "stride": (2, 2), "padding": (0, 0, 0, 0)}
+
+
+def rule(*ops):
+    """Register a rule for nodes of these operations; rules are applied in the order of this file."""
+    def register(function):
+        RULES.append((ops, function))
+        return function
+    return register
+
+
+@rule("concat")
+def concat_of_concat(trace, node):
+    """concat(concat(a, b), c) = concat(a, b, c). With `split_of_split` 1.06 in training of four nested ones."""
+    parts = []
+    for value in node.inputs["arrays"]:
+        inner = trace.source(value, "concat")
+        parts += inner.inputs["arrays"] if inner else [value]
+    if len(parts) > len(node.inputs["arrays"]):
+        node.give("arrays", parts)
+
+
+@rule("split")
+def split_of_split(trace, node):
+    """The way back through `concat_of_concat`."""
+    results, sizes, waiting = [], [], list(zip(node.results, node.options["sizes"], strict=True))
+    while waiting:
+        value, size = waiting.pop(0)
+        inner = next(iter(value.uses)) if len(value.uses) == 1 else None
+        if inner is not None and inner.op == "split":
+            waiting = [*zip(inner.results, inner.options["sizes"], strict=True), *waiting]
+            trace.remove(inner)
+            for part in inner.results:
+                part.node = node
+        else:
+            results.append(value)
+            sizes.append(size)
+    node.results, node.options = tuple(results), {"sizes": sizes}
+
+
+@rule("batchnorm_inference")
+def norm_within_weights(trace, node):
+    """At inference a convolution and the batch norm after it are one convolution, with other weights and bias: 1.05 for
+    resnet20, with `packed_weights` 1.55 for one image."""
+    conv = trace.source(node.inputs["x"], "conv2d_forward")
+    scales = {name: node.inputs[name] for name in ("gamma", "beta", "mean", "var")}
+    if conv and _plain(conv) and _constant(trace, conv, scales):
+        _pack(trace, conv, "conv2d_pack_folded", scales, {"eps": node.options["eps"]}, node.layers)
+        trace.absorb(node, conv)
+
+
+@rule("conv2d_forward")
+def packed_weights(trace, node):
+    """At inference weights are kept in the form in which kernels read them: 1.45 for one image of small_convnet."""
+    if _constant(trace, node, {}):
+        _pack(trace, node, "conv2d_pack", {}, {}, ())
+
+
+@rule("add")
+def sum_at_the_end(trace, node):
+    """The sum at the end of a block, forward, or at its beginning, backward: what was made last adds the other. 0.97 to
+    1.03 in training of resnet20, 1.01 at inference."""
+    pairs = [(node.inputs["a"], node.inputs["b"]), (node.inputs["b"], node.inputs["a"])]
+    found = [(maker.place, maker, other) for mine, other in pairs
+             if (maker := trace.source(mine, *_ADDS)) and _plain(maker) and other is not mine]
+    if found:
+        _, maker, other = max(found, key=lambda one: one[0])
+        maker.give("add", other)
+        trace.absorb(node, maker)
+
+
+@rule("maxpool2d_forward")
+def relu_within_pooling(trace, node):
+    """max(max(x, 0)) = max(max(x), 0), a quarter of the work; and no gradient passes where that is not above 0. 1.07 in
+    training of small_convnet."""
+    relu = node.inputs["x"].node
+    if relu is None or relu.op != "activation_forward" or relu.options["function"] != "relu":
+        return
+    others = [use for use in relu.results[0].uses if use is not node]
+    masks = [use for use in others if use.op == "activation_backward" and use.inputs["kept"] is relu.results[0]
+             and (pool := trace.source(use.inputs["dy"], "maxpool2d_backward"))
+             and pool.inputs["index"] is node.results[1]]
+    if others == masks:
+        node.options = node.options | {"relu": True}
+        node.layers = (*relu.layers, *node.layers)
+        node.give("x", relu.inputs["x"])
+        for mask in masks:
+            trace.absorb(mask, mask.inputs["dy"].node)
+        trace.remove(relu)
+
+
+@rule("activation_forward")
+def activation_at_the_end(trace, node):
+    """What makes an array applies the activation to it. One whose derivative reads x stays after a convolution in
+    training: x has two readers then. 1.05 in training of resnet20, 1.06 at inference of small_convnet."""
+    maker = trace.source(node.inputs["x"], *_ACTIVATES)
+    if maker and _activation(maker) is None:
+        maker.options = maker.options | {"activation": _function(node)}
+        trace.absorb(node, maker)
+
+
+@rule("activation_forward")
+def activation_within_norm(trace, node):
+    """An activation whose derivative reads x, after a batch norm: its x is worked out again on the way back, so that
+    it need not be written. 1.05 in training of three convolutions with batch norm and SiLU."""
+    norm = node.inputs["x"].node
+    if norm is None or norm.op != "batchnorm_forward" or not _plain(norm):
+        return
+    others = [use for use in norm.results[0].uses if use is not node]
+    if others and all(use.op == "activation_backward" and _norm_backward(use, norm) for use in others):
+        for use in others:
+            _undo_within(trace, use, norm)
+        norm.options = norm.options | {"activation": _function(node)}
+        trace.absorb(node, norm)
+
+
+@rule("activation_backward")
+def activation_within_norm_backward(trace, node):
+    """One whose derivative reads y, likewise, where the batch norm added nothing to it: 0.99 to 1.02 in training of
+    resnet20."""
+    norm = node.inputs["kept"].node
+    if norm is not None and norm.op == "batchnorm_forward" and "add" not in norm.inputs and _reads_y(node) \
+            and _activation(norm) == _function(node) and _norm_backward(node, norm):
+        _undo_within(trace, node, norm)
+
+
+@rule("activation_backward")
+def derivative_at_the_end(trace, node):
+    """What makes a gradient takes it back through the activation before, where y tells how: 0.99 in training of
+    small_convnet."""
+    maker = trace.source(node.inputs["dy"], *_MASKS)
+    if maker and "mask" not in maker.inputs and _activation(maker) is None and _reads_y(node):
+        maker.give("mask", node.inputs["kept"])
+        maker.options = maker.options | {"masking": _function(node)}
+        trace.absorb(node, maker)
+
+
+@rule("maxpool2d_forward")
+def pooling_within_convolution(trace, node):
+    """Only the largest of each 2 x 2 pixels is ever written: 1.01 in training of small_convnet, 1.09 at inference."""
+    conv = trace.source(node.inputs["x"], *_CONVOLVES)
+    if conv and _plain(conv) and all(node.options[name] == wanted for name, wanted in _HALVES.items()):
+        relu = {"relu": True} if node.options.get("relu") else {}
+        node.op, node.options = conv.op.replace("conv2d", "conv2d_maxpool"), conv.options | relu
+        node.layers = (*conv.layers, *node.layers)
+        inputs = dict(conv.inputs)
+        node.take("x")
+        for name, given in inputs.items():
+            node.give(name, given)
+        trace.remove(conv)
+        if node.op == "conv2d_maxpool_inference":
+            node.results = node.results[:1]
+
+
+def _plain(node):
+    """Whether it does what its operation says and no more."""
+    return "add" not in node.inputs and "mask" not in node.inputs and _activation(node) is None
+
+
+def _activation(node):
+    return node.options.get("activation")
+
+
+def _function(node):
+    """(function, alpha, beta) of an activation's operation."""
+    options = node.options
+    return options["function"], options.get("alpha", 0.0), options.get("beta", 0.0)
+
+
+def _reads_y(node):
+    """Whether the derivative of an activation's operation follows from what the activation gave."""
+    return reads(node.options["function"]) == "y"
+
+
+def _constant(trace, conv, more):
+    """Whether a convolution's weights, and these other Values, stay the same from pass to pass."""
+    weights = [conv.inputs[name] for name in ("w", "b") if name in conv.inputs]
+    return not trace.training and trace.are_leaves(*weights, *more.values())
+
+
+def _pack(trace, conv, op, more, options, layers):
+    """Let a convolution read weights that are computed once."""
+    weights = {name: conv.inputs[name] for name in ("w", "b") if name in conv.inputs}
+    packed = trace.constant(op, weights | more, options, (*conv.layers, *layers))
+    for name in weights:
+        conv.take(name)
+    conv.op = "conv2d_inference"
+    conv.give("packed", packed)
+
+
+def _norm_backward(node, norm):
+    """The way back through that batch norm, where it alone reads what `node` gives."""
+    readers = list(node.results[0].uses)
+    fits = len(readers) == 1 and readers[0].op == "batchnorm_backward" and readers[0].inputs["x"] is norm.inputs["x"]
+    return readers[0] if fits and readers[0].inputs["dy"] is node.results[0] else None
+
+
+def _undo_within(trace, node, norm):
+    """Let the way back through a batch norm begin with that through its activation."""
+    backward = _norm_backward(node, norm)
+    backward.options = backward.options | {"activation": _function(node)}
+    backward.give("beta", norm.inputs["beta"])
+    backward.give("dy", node.inputs["dy"])
+    backward.layers = (*node.layers, *backward.layers)
+    trace.remove(node)

@@ -1,0 +1,119 @@
+"""What moves numbers and changes none: joining and cutting along the channels, other shapes, other dtypes."""
+from math import prod
+
+import numpy as np
+
+from fastnet.kernels import checks, shapes
+from fastnet.kernels.cpu import simd
+from fastnet.kernels.cpu.runtime.array import empty, empty_images, flat, like, readable
+from fastnet.kernels.cpu.runtime.jit import jit, launch
+
+# Numbers of a block, and pixels of an image that are turned together.
+_BLOCK, _PIXELS = 16_384, 64
+
+
+def concat(arrays):
+    """The arrays joined along axis 1; all other axes agree."""
+    arrays = [np.asarray(array) for array in arrays]
+    shape, dtype = shapes.concat(arrays)
+    first = checks.floating(arrays[0], "arrays[0]")
+    y = empty_images(*shape, dtype=dtype) if len(shape) == 4 else empty(shape, dtype)
+    start = 0
+    for i, array in enumerate(arrays):
+        array = checks.floating(array, f"arrays[{i}]", like=first)
+        _move_columns(array, 0, y, start, array.shape[1])
+        start += array.shape[1]
+    return y
+
+
+def split(x, sizes):
+    """x cut along axis 1 into arrays of the given sizes, which add up to its length: the backward pass of concat."""
+    x = checks.floating(x, "x")
+    parts, start = [], 0
+    for _, size, *_ in [kind.shape for kind in shapes.split(x, sizes)]:
+        parts.append(like(x[:, start: start + size]))
+        _move_columns(x, start, parts[-1], 0, size)
+        start += size
+    return parts
+
+
+def _move_columns(x, x_start, y, y_start, count):
+    """y[:, y_start: y_start + count] = x[:, x_start: x_start + count], columns being what lies along axis 1."""
+    inner = prod(x.shape[2:]) if x.ndim != 4 else 1  # numbers of a column that lie side by side
+    x_row, y_row = x.shape[1] * inner, y.shape[1] * inner
+    rows = x.size // x_row
+    lines = max(1, _BLOCK // (count * inner))
+    launch(_copy_columns, -(-rows // lines), flat(x), x_start * inner, x_row, flat(y), y_start * inner, y_row,
+           count * inner, rows, lines, work=rows * count * inner)
+
+
+def flatten(x):
+    """x (N, C, H, W) as rows (N, C H W), each in that order."""
+    x = checks.floating(x, "x")
+    y = empty(*shapes.flatten(x))
+    n, c, h, w = x.shape
+    launch(_turn_images, n, flat(x), y.reshape(-1), h * w, c, work=x.size)
+    return y
+
+
+def unflatten(y, shape):
+    """Images of that shape (N, C, H, W) from rows (N, C H W): the way back from `flatten`."""
+    y = checks.floating(y, "y")
+    n, c, h, w = shapes.unflatten(y, shape).shape
+    x = empty_images(n, c, h, w, y.dtype)
+    launch(_turn_images, n, flat(y), flat(x), c, h * w, work=y.size)
+    return x
+
+
+def convert(x, dtype):
+    """The numbers of x, of any real dtype, shape and layout, as a new array of float32 or float64."""
+    x = np.asarray(x)
+    shape, dtype = shapes.convert(x, dtype)
+    y = empty_images(*shape, dtype) if x.ndim == 4 else empty(shape, dtype)
+    source, turned = readable(x, dtype)
+    if turned:
+        n, c, h, w = shape
+        launch(_convert_images, n * -(-h * w // _PIXELS), source, flat(y), c, h * w, work=x.size)
+    else:
+        launch(_convert, -(-x.size // _BLOCK), source, flat(y), work=x.size)
+    return y
+
+
+@jit
+def _convert(block, slot, x, y):
+    for i in range(block * _BLOCK, min((block + 1) * _BLOCK, x.size)):
+        y[i] = x[i]
+
+
+@jit
+def _convert_images(block, slot, x, y, c, pixels):
+    """Some pixels of an image whose channels lie one behind the other."""
+    tiles = (pixels + _PIXELS - 1) // _PIXELS
+    image, first = block // tiles, block % tiles * _PIXELS
+    start, count = image * c * pixels, min(_PIXELS, pixels - first)
+    for channel in range(c):
+        source, target = start + channel * pixels + first, start + first * c + channel
+        for i in range(count):
+            y[target + i * c] = x[source + i]
+
+
+@jit
+def _copy_columns(block, slot, x, x_start, x_row, y, y_start, y_row, count, rows, lines):
+    for row in range(block * lines, min((block + 1) * lines, rows)):
+        source, target = x_start + row * x_row, y_start + row * y_row
+        for i in range(0, count, simd.lanes(x)):
+            simd.store_part(y, target + i, simd.load_part(x, source + i, count - i), count - i)
+
+
+@jit
+def _turn_images(block, slot, x, y, rows, columns):
+    """y = x^T for the matrix (rows, columns) that image `block` is."""
+    start, lanes = block * rows * columns, simd.lanes(x)
+    for i in range(0, rows, lanes):
+        for j in range(0, columns, lanes):
+            if i + lanes <= rows and j + lanes <= columns:
+                simd.turn(x, start + i * columns + j, columns, lanes, lanes, y, start + j * rows + i, rows)
+            else:
+                for row in range(i, min(i + lanes, rows)):
+                    for column in range(j, min(j + lanes, columns)):
+                        y[start + column * rows + row] = x[start + row * columns + column]

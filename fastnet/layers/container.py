@@ -1,0 +1,66 @@
+"""What all layers made of layers share: they compose, and everything else follows from that."""
+from fastnet import changes
+from fastnet.layers.base import Layer
+from fastnet.layers.formula import composing
+from fastnet.program import trees
+from fastnet.program.calls import opaque
+from fastnet.program.passes import Pass
+from fastnet.program.run import entering
+from fastnet.program.tape import Tape
+from fastnet.program.trace import here
+
+
+class Container(Layer):
+    """A net, or a part of one, that does nothing but call layers: define ``compose(x, training)``.
+
+        class Block(Container):
+            def __init__(self, channels):
+                self.first, self.second = Conv2d(channels, channels, 3, padding=1), ReLU()
+
+            def compose(self, x, training):
+                return self.second(self.first(x))
+
+    Layers are called as ``layer(x)``, with a tuple where they take several arrays; sums and concatenations are layers
+    too, `Add` and `Concat`. The backward pass is derived from the calls. It does not matter for speed how a net is
+    divided into containers.
+    """
+
+    traceable = composed = True
+
+    def compose(self, x, training):
+        """y of x, an array or a tuple or dictionary of arrays, by calls of layers and nothing else."""
+        raise NotImplementedError(f"{self.label} defines no compose(x, training)")
+
+    def forward(self, x, training=False):
+        x = tuple(x) if isinstance(x, list) else x
+        if not composing() and not opaque(self, self.backend):     # a forward around this one runs plainly
+            if not training:
+                return self.runner.inference(self, x)
+            y, done = self.runner.forward(self, x)
+            self.saved = (done,)
+            return y
+        if here.tracer is None:
+            x = trees.map(lambda one: entering(self, self.ops, one, "x", self.dtype), x)
+        tape = Tape(self, x, training)
+        y = tape.compose()
+        if training:
+            self.saved = (tape,)
+        return y
+
+    def backward(self, dy, need_dx=True):
+        done, = self.take_saved()
+        dy = tuple(dy) if isinstance(dy, list) else dy
+        if isinstance(done, Pass):
+            return done.backward(self, dy, need_dx)
+        with changes.gradients() as found:
+            dx = done.backward(dy, need_dx)
+        for parameter, gradient in found.items():
+            parameter.grad = gradient
+        return dx
+
+
+def check_layer(owner, layer, what):
+    """TypeError unless `layer` is a Layer."""
+    if not isinstance(layer, Layer):
+        hint = "; write Name() to make one" if isinstance(layer, type) else ""
+        raise TypeError(f"{owner.label}: {what} must be a layer, got {layer!r}{hint}")

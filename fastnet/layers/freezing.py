@@ -1,0 +1,53 @@
+"""Layers that are left as they are while others train."""
+import fnmatch
+
+from fastnet.layers.base import Layer
+from fastnet.program.trace import here
+
+
+class Freezable(Layer):
+    """A layer that does something else in training than at inference, unless it is `frozen`: then it behaves in
+    training as at inference, but saves what backward needs. See `fastnet.freeze`."""
+
+    frozen = False
+
+    @property
+    def is_frozen(self):
+        """Whether it is, or all such layers are in the pass under way, as in `input_gradient`."""
+        return self.frozen or here.frozen
+
+
+def freeze(net, pattern="*"):
+    """Leave those layers of a net as they are in the training to come whose path, as in "features.3", fits the pattern
+    (as for files: ``"features.*"``), and all inside them: their parameters take no gradient (requires_grad = False),
+    norms use their running statistics and no longer move them, dropouts pass everything on. Returns the net.
+
+    `unfreeze` is the way back. ValueError where no layer fits.
+    """
+    return _set_frozen(net, pattern, True)
+
+
+def unfreeze(net, pattern="*"):
+    """Let those layers of a net learn again that `freeze` stopped. Returns the net."""
+    return _set_frozen(net, pattern, False)
+
+
+def _set_frozen(net, pattern, frozen):
+    found = [layer for path, layer in net.named_layers() if fnmatch.fnmatchcase(path, pattern)]
+    if not found:
+        paths = ", ".join(path for path, _ in net.named_layers()[1:6])
+        raise ValueError(f"{net.label}: no layer's path fits {pattern!r}; there are {paths} ...")
+    for layer in found:
+        for _, part in layer.named_layers():
+            if isinstance(part, Freezable):
+                part.frozen = frozen
+        for parameter in layer.parameters():
+            parameter.requires_grad = not frozen
+    return net
+
+
+def input_gradient(net, x, dy):
+    """dx of ``y = net(x)`` for the gradient dy, as at inference: norms use their running statistics, dropouts pass
+    everything on, and the net is left as it was, gradients of its parameters included."""
+    x, dy = (tuple(one) if isinstance(one, list) else one for one in (x, dy))
+    return net.runner.input_gradient(net, x, dy)

@@ -1,0 +1,102 @@
+"""How layers are called: on Values while a net is traced, on numbers one by one; with their names in errors."""
+import contextlib
+
+import numpy as np
+
+from fastnet.program import trees
+from fastnet.program.trace import here
+
+
+def opaque(layer, backend):
+    """Whether tracing, for a net on that backend, cannot see what a layer does. It can where the class that defines
+    forward and backward, or one derived from it, says traceable = True, where no pass was assigned to the object, and
+    where it computes with the backend of the net."""
+    cls = type(layer)
+    known = _TRACEABLE.get(cls)
+    if known is None:
+        place = {name: i for i, base in reversed(list(enumerate(cls.__mro__))) for name in vars(base)}
+        says = place["traceable"] <= min(place["forward"], place["backward"])
+        known = _TRACEABLE[cls] = cls.traceable and says
+    own = vars(layer)
+    return not known or "forward" in own or "backward" in own or layer.backend != backend
+
+
+_TRACEABLE = {}
+
+
+def name_layer(error, layer):
+    """Put the layer in front of what an error has to say, `Conv2d "3": expected 64 input channels, ...`, once."""
+    if not hasattr(error, "layer"):
+        error.layer = layer.label
+        if not str(error).startswith(f"{layer.label}: "):
+            error.args = (f"{layer.label}: {error}",)
+
+
+def call(layer, x, training):
+    """``layer.forward(x, training)`` on Values or, one layer after the other, on numbers."""
+    before, here.layer, calls, here.calls = here.layer, layer.label, here.calls, None
+    try:
+        if here.tracer is None:
+            return layer.forward(x, training)
+        start = len(here.tracer.trace.nodes)
+        if opaque(layer, here.tracer.backend):
+            y = here.tracer.opaque(layer, x, training)
+        else:
+            y = layer.forward(x, training)
+            if any(one is given for one in trees.flat(y) for given in trees.flat(x)):
+                y = trees.map(lambda value: here.tracer.reshape(value, value.shape), y)  # another reader of its own
+        if not here.tracer.goes_back and not layer.composed:
+            here.tracer.trace.calls.append((layer, layer.name, y, here.tracer.trace.nodes[start:]))
+        return y
+    except (TypeError, ValueError) as error:
+        name_layer(error, layer)
+        raise
+    finally:
+        here.layer, here.calls = before, calls
+
+
+@contextlib.contextmanager
+def doing_again():
+    """What is traced within the `with` block is a forward pass that is done again."""
+    tracer = here.tracer
+    if tracer is None:
+        yield
+        return
+    before, tracer.again = tracer.again, True
+    try:
+        yield
+    finally:
+        tracer.again = before
+
+
+def generator_states(layer):
+    """Where the random generators of a layer, and of all inside it, stand: a list of (generator, its state)."""
+    return [(value, value.bit_generator.state) for _, part in layer.named_layers() for value in vars(part).values()
+            if isinstance(value, np.random.Generator)]
+
+
+@contextlib.contextmanager
+def rewound(states):
+    """Within the `with` block these generators go on from where they stood then, after it from where they stand."""
+    now = [(generator, generator.bit_generator.state) for generator, _ in states]
+    for generator, state in states:
+        generator.bit_generator.state = state
+    try:
+        yield
+    finally:
+        for generator, state in now:
+            generator.bit_generator.state = state
+
+
+def call_backward(layer, dy, need_dx):
+    """``layer.backward(dy, need_dx)``, likewise."""
+    before, here.layer = here.layer, layer.label
+    try:
+        if here.tracer is not None and opaque(layer, here.tracer.backend):
+            return here.tracer.opaque_backward(layer, dy)
+        return layer.backward(dy, need_dx)
+    except (TypeError, ValueError) as error:
+        name_layer(error, layer)
+        raise
+    finally:
+        here.layer = before

@@ -1,0 +1,152 @@
+"""A trace that is ready to run: steps with what each makes superfluous, in parts between opaque layers."""
+from fastnet.program import trees
+from fastnet.program.tracer import trace
+
+
+class Program:
+    """The passes of a net on x of one shape, as lists of `Part`s: one for forward, one for backward. It holds no
+    arrays, so that threads may share it.
+
+    `trace` is the list of operations as the rules of the backend have left it. `kept` are the Values whose arrays come
+    from outside or go there, at another address in every pass.
+    """
+
+    def __init__(self, traced, ops):
+        self.trace, self.ops = traced, ops
+        outputs = traced.end.values()
+        self.wanted = set(outputs)
+        self.draws = list(traced.draws.items())
+        constant = {node.results[0] for node in traced.constants}
+        used = {value for node in (*traced.constants, *traced.nodes) for value in node.values()} | self.wanted
+        self.leaves = [(leaf, read) for leaf, read in traced.leaves.items() if leaf in used]
+        self.sources = bool(constant)
+        ready = constant.union(leaf for leaf, _ in self.leaves).union(traced.draws)
+        self.steps = [Step(node, ops) for node in traced.nodes]
+        self._note_last_uses(ready)
+        self.parts = _parts(self.steps, False), _parts(self.steps, True)
+        self.kept = self._kept(ready - constant)
+        self._note_borders()
+        self.recordable = ops.recorder is not None      # and see `passes`:
+        self.recorded, self.passes = None, 0
+        self.arrays = self.seen = None      # the leaves' arrays, and what had been assigned when they were read
+        self.flat = False                   # whether recordings can read these
+
+    @property
+    def nbytes(self):
+        """Of what a recording keeps, its arena apart."""
+        return self.recorded.nbytes if self.recorded else 0
+
+    def read_leaves(self):
+        """Read weights and statistics anew; False where they are of another shape, dtype or, where parts of them are
+        read, layout than those that were traced."""
+        arrays = [read() for _, read in self.leaves]
+        if not all(array is not None and array.shape == leaf.shape and array.dtype == leaf.dtype
+                   for array, (leaf, _) in zip(arrays, self.leaves, strict=True)):
+            return False
+        self.flat = all(array.flags.c_contiguous and array.flags.aligned and array.dtype.isnative for array in arrays)
+        self.arrays = arrays
+        return True
+
+    def _note_last_uses(self, ready):
+        last = {value: step for step in self.steps for value in step.node.values()}
+        for value, step in last.items():
+            if value not in ready and value not in self.wanted:
+                step.dead.append(value)
+        for step in self.steps:
+            step.dead += [value for value in step.results if value not in last and value not in self.wanted]
+
+    def _kept(self, ready):
+        """The Values that have an address of their own in every pass; a reshaped one has that of what it was."""
+        traced = self.trace
+        kept = {*trees.flat(traced.x), *ready, *self.wanted}
+        if traced.training:
+            kept.update(trees.flat(traced.dy))
+        for step in self.steps:
+            if step.opaque:
+                kept.update(step.node.values(), step.results)
+        return {root(value) for value in kept}
+
+    def _note_borders(self):
+        """What of the kept Values each part reads or makes, and after which part nobody needs them."""
+        leaves, last = {leaf for leaf, _ in self.leaves}, {}
+        for part in (*self.parts[0], *self.parts[1]):
+            made = {value for step in part.steps for value in step.results}
+            touched = dict.fromkeys(root(value) for step in part.steps
+                                    for value in (*step.node.values(), *step.results))
+            part.keys = tuple(value for value in touched if value in self.kept and value not in leaves)
+            part.makes = tuple(value for value in part.keys if value in made and not part.opaque)
+            last.update(dict.fromkeys(part.keys, part))
+        wanted = {root(value) for value in self.wanted}
+        for value, part in last.items():
+            if value not in wanted:
+                part.dead.append(value)
+
+
+class Part:
+    """Steps in a row: all operations, or one opaque layer."""
+
+    def __init__(self, steps):
+        self.steps, self.opaque = steps, steps[0].opaque
+        self.keys = self.makes = ()     # Values that it touches at addresses from outside, and those that it makes
+        self.dead = []                  # those that are needed no longer after it
+
+
+class Step:
+    """A node, ready to be called; `dead` are the Values that are needed no longer after it."""
+
+    __slots__ = ("node", "function", "inputs", "options", "results", "dead", "opaque")
+
+    def __init__(self, node, ops):
+        self.node, self.dead, self.opaque = node, [], node.op.startswith("opaque")
+        self.function = None if self.opaque else _reshape if node.op == "reshape" else getattr(ops, node.op)
+        self.inputs, self.options, self.results = list(node.inputs.items()), node.options, node.results
+
+    def __call__(self, values):
+        """Compute, with arrays for the Values that it reads; leaves arrays for those that it makes."""
+        given = {name: [values[one] for one in value] if isinstance(value, list) else values[value]
+                 for name, value in self.inputs}
+        made = self.function(**given, **self.options)
+        if isinstance(made, (tuple, list)):
+            values.update(zip(self.results, [one for one in made if one is not None], strict=True))
+        else:
+            values[self.results[0]] = made
+        for value in self.dead:
+            del values[value]
+
+
+def _reshape(x, shape):
+    return x.reshape(shape)
+
+
+def _parts(steps, backward):
+    parts = []
+    for step in steps:
+        if step.node.backward == backward:
+            if not parts or parts[-1].opaque or step.opaque:
+                parts.append(Part([step]))
+            else:
+                parts[-1].steps.append(step)
+    return parts
+
+
+def root(value):
+    """The Value whose memory a reshaped one is."""
+    while value.node is not None and value.node.op == "reshape":
+        value = value.node.inputs["x"]
+    return value
+
+
+def rewrite(traced, rules):
+    """Apply the rules of a backend, one after the other, each to all nodes of its operations."""
+    for ops, rule in rules:
+        for node in list(traced.nodes):
+            if node is not None and node.place is not None and node.op in ops:
+                rule(traced, node)
+    return traced.sweep()
+
+
+def make(net, x, ops, training, need_dx=True):
+    """The Program of a net for x, a Kind or a tree of them."""
+    traced = rewrite(trace(net, x, training, need_dx), ops.rules)
+    traced.calls.clear()    # they hold the layers, and the net its programs
+    return Program(traced, ops)

@@ -1,0 +1,234 @@
+"""Running nets: which program for which input.
+
+The outermost layer that is called has a `Runner`. It keeps the net's programs, as long as nothing in the net changes
+but the numbers in its arrays; these are read anew in each pass, or watched where something was computed from them.
+
+A pass runs node by node at first. The second one is recorded where the backend can do that, and from the third on it is
+run by the recording, with no Python between the kernels, see `passes`.
+"""
+import collections
+from operator import is_
+
+import numpy as np
+
+from fastnet import changes
+from fastnet.kernels import shapes
+from fastnet.kernels.precision import precision
+from fastnet.program import trees
+from fastnet.program.calls import opaque
+from fastnet.program.passes import Pass
+from fastnet.program.program import Program, make
+from fastnet.program.quick import Quick
+from fastnet.program.trace import here
+from fastnet.program.tracer import trace
+
+# Programs that a net keeps, the latest ones, and bytes that their recordings may hold.
+_MOST_PROGRAMS, _MOST_BYTES = 64, 64 << 20
+# Attributes that come and go with passes.
+_PASSING = ("saved", "_runner")
+
+
+class Runner:
+    """The programs of one net, what was computed from its weights, and the memory between its kernels."""
+
+    def __init__(self):
+        self._programs = collections.OrderedDict()
+        self._arenas = {}
+        self._state = self._seen = None
+        self.ops = self.dtype = self.constants = None
+        self.need_dx = True     # what the last backward pass was asked for
+        self.latest = lambda: None      # the training pass that writes into the arena, a weak reference
+        self.keys = ()          # what was drawn for the last pass
+        self._quick = None      # for more inferences like the last one
+
+    def inference(self, net, x):
+        """y of a net for the array x, or a tree of arrays."""
+        quick = self._quick
+        if quick is not None and type(x) is np.ndarray:
+            y = quick.run(x)
+            if y is not None:
+                return y
+        x = self._enter(net, x)
+        current = Pass(self, self.program(net, x, False), x)
+        y = current.forward()
+        self._quick = Quick(current) if current.replays and Quick.fits(current) else None
+        return y
+
+    def forward(self, net, x):
+        """(y, the `Pass` whose backward may follow) of a training pass."""
+        x = self._enter(net, x)
+        current = Pass(self, self.program(net, x, True, self.need_dx), x, self.need_dx)
+        return current.forward(), current
+
+    def input_gradient(self, net, x, dy):
+        """dx of a training pass with norms and dropouts frozen, which leaves no trace."""
+        before, here.frozen = here.frozen, True
+        try:
+            x = self._enter(net, x)
+            current = Pass(self, self.program(net, x, True, True), x, True)
+            under_way = self.latest()
+            if under_way is not None and under_way.x is not None:
+                current.seen = lambda step, values: None    # a training pass is under way, and has the arena
+            with changes.quiet(), changes.gradients():
+                current.forward()
+                wanted = self.need_dx
+                dx = current.backward(net, dy, True)
+                self.need_dx = wanted
+                return dx
+        finally:
+            here.frozen = before
+
+    def step_through(self, net, x, gradient, seen):
+        """See `Layer.step_through`."""
+        x = self._enter(net, x)
+        program = Program(trace(net, trees.map(lambda one: shapes.Kind(one.shape, one.dtype), x), True), self.ops)
+        program.read_leaves()
+        names = {value: name for _, layer in net.named_layers() for name, parameter in layer.own_parameters()
+                 if (value := program.trace.gradients.get(parameter)) is not None}
+        current = Pass(self, program, x, need_dx=True)
+
+        def tell(step, values):
+            if step.node.op == "opaque_backward":
+                for name, parameter in step.node.options["layer"]().named_parameters():
+                    if changes.here.gradients.get(parameter) is not None:
+                        seen(step.node.layers[-1], name, changes.here.gradients[parameter])
+            for value in step.results:
+                if value in values:
+                    what = names.get(value, "dx") if step.node.backward else "y"
+                    seen(step.node.layers[-1], what, values[value])
+
+        current.seen = tell
+        with changes.quiet(), changes.gradients():
+            y = current.forward(self.keys if len(self.keys) == len(program.draws) else None)
+            dy = gradient(y)
+            if dy is not None:
+                current.backward(net, dy, self.need_dx)
+
+    def program(self, net, x, training, need_dx=False):
+        """The program for an x of these shapes, made on first use; x is a tree of arrays or Kinds."""
+        kinds = trees.map(lambda one: shapes.Kind(one.shape, one.dtype), x)
+        leaves = trees.flat(kinds)
+        key = (*leaves, *(kinds if isinstance(kinds, dict) else ()), training, need_dx, here.frozen, precision.get())
+        latest, found = changes.latest(), self._programs.get(key)
+        if found is not None and found.seen is not latest:
+            found = found if found.read_leaves() else None
+        if found is None:
+            found = self._programs[key] = make(net, kinds, self.ops, training, need_dx)
+            found.read_leaves()
+            self._drop()
+        else:
+            self._programs.move_to_end(key)
+        found.seen = latest
+        return found
+
+    def arena(self, training):
+        """The memory that the recordings of these passes share."""
+        found = self._arenas.get(training)
+        if found is None:
+            found = self._arenas[training] = self.ops.Arena()
+        return found
+
+    def current_constants(self, program):
+        """The `Constants` for a program, new ones where the weights have changed; None where it has no use for any."""
+        if not program.sources:
+            return None
+        constants = self.constants
+        if constants is None or constants.changed():
+            constants = self.constants = Constants(self.ops)
+        return constants
+
+    def array(self, layer, x, name, dtype=None):
+        """See `entering`."""
+        return entering(layer, self.ops, x, name, dtype)
+
+    def _enter(self, net, x):
+        """x as it can be computed with."""
+        if self._seen is not changes.latest(False):
+            self._look(net)
+        return trees.map(lambda one: self.array(net, one, "x", self.dtype), x)
+
+    def _look(self, net):
+        """Begin anew where anything was assigned in the net but running statistics and weights of the same kind."""
+        seen, state, dtypes = changes.latest(False), [net.backend], {}
+        for path, layer in net.named_layers():
+            state.append(layer if path else None)   # no circle of references
+            if not opaque(layer, net.backend):
+                state += [value for name, value in vars(layer).items()
+                          if name not in _PASSING and name not in layer.buffer_names]
+            for name, parameter in layer.own_parameters():
+                state.append(parameter.requires_grad)
+                dtypes.setdefault(parameter.value.dtype, f"{path}.{name}".lstrip("."))
+        if len(dtypes) > 1:
+            (one, place), (other, other_place) = list(dtypes.items())[:2]
+            raise TypeError(f"{net.label}: {place} is {one} and {other_place} is {other}; all parameters of a net have "
+                            "one dtype: net.astype(dtype) converts them")
+        if self._state is None or len(state) != len(self._state) or not all(map(is_, state, self._state)):
+            self._programs.clear()
+            self._arenas.clear()
+            self.ops, self.constants = net.ops, None
+        self.dtype = next(iter(dtypes), None)
+        self._state, self._seen = state, seen
+
+    def _drop(self):
+        """Let go of the oldest programs, where there are too many."""
+        held = [program.nbytes for program in self._programs.values()]
+        while len(held) > 1 and (len(held) > _MOST_PROGRAMS or sum(held) > _MOST_BYTES):
+            self._programs.popitem(last=False)
+            held.pop(0)
+
+
+def entering(layer, ops, x, name, dtype=None):
+    """An array that a layer was given, as it can be computed with: x itself where it has that dtype and lies in memory
+    as kernels read it, else converted. Without a dtype float64 stays, and all others become float32."""
+    if not isinstance(x, np.ndarray):
+        raise TypeError(f"{layer.label}: expected a NumPy array as {name}, got {type(x).__name__}")
+    if x.dtype.kind not in "fiub":
+        raise TypeError(f"{layer.label}: {name} must hold real numbers, got an array of dtype {x.dtype}")
+    if dtype is None:
+        dtype = np.dtype(np.float64 if x.dtype.kind == "f" and x.dtype.itemsize == 8 else np.float32)
+    if type(x) is np.ndarray and x.dtype == dtype and x.dtype.isnative:
+        flags = (x.transpose(0, 2, 3, 1) if x.ndim == 4 else x).flags
+        if flags.c_contiguous and flags.aligned:
+            return x
+    return ops.convert(np.asarray(x), dtype)
+
+
+class Constants:
+    """What was computed from weights and statistics alone, for all programs of a net, until one of them changes."""
+
+    def __init__(self, ops):
+        self._ops, self._watcher, self._made = ops, ops.watcher(), {}
+        self._sources = {}      # name of a leaf -> (array, how to read it)
+        self._seen = changes.latest()
+
+    def changed(self):
+        """Whether any array that something was computed from holds other numbers, or is another one."""
+        latest = changes.latest()
+        if self._seen is not latest:
+            if any(read() is not array for array, read in list(self._sources.values())):
+                return True
+            self._seen = latest
+        return self._watcher.changed()
+
+    def hashes(self):
+        """The hashes of those arrays, computed by a launch; None where that does not tell of all of them."""
+        return self._watcher.hashes()
+
+    def get(self, program):
+        """{Value: object} for the constants of a program."""
+        found = {}
+        for node in program.trace.constants:
+            key = node.op, tuple((name, value.name) for name, value in node.inputs.items()), tuple(node.options.items())
+            if key not in self._made:
+                given = {name: self._source(value, program) for name, value in node.inputs.items()}
+                self._made[key] = getattr(self._ops, node.op)(**given, **node.options)
+            found[node.results[0]] = self._made[key]
+        return found
+
+    def _source(self, leaf, program):
+        if leaf.name not in self._sources:
+            read = program.trace.leaves[leaf]
+            array = read()
+            self._watcher.add([array])
+            self._sources[leaf.name] = array, read
+        return self._sources[leaf.name][0]

@@ -1,0 +1,208 @@
+"""What a net does, to read: its list of operations, what each layer gives and holds, by what algorithms it computes."""
+import weakref
+from math import prod
+
+import numpy as np
+
+from fastnet.kernels import shapes
+from fastnet.program import trees
+from fastnet.program.program import rewrite
+from fastnet.program.tracer import trace
+
+_HEAD = ("name", "layer", "output shape", "parameters", "multiply-adds")
+_STEPS = ("step", "output shape", "computed by")
+_DIRECTIONS = {"forward": "", "backward_input": "input gradient: ", "backward_weight": "weight gradient: "}
+
+
+class Listing:
+    """What a net does with an x of one shape: `before` and `after` are its `Trace` as the layers are written and as the
+    rules of the backend have left it. It prints as both lists."""
+
+    def __init__(self, net, kinds, training):
+        self.before = trace(net, kinds, training)
+        self.after = rewrite(trace(net, kinds, training), net.ops.rules)
+
+    def __str__(self):
+        parts = [("as the layers are written", self.before), ("as it is computed", self.after)]
+        return "\n\n".join(f"{title}: {len(traced.constants) + len(traced.nodes)} operations\n{text(traced)}"
+                           for title, traced in parts)
+
+    __repr__ = __str__
+
+
+def text(traced, labels=True):
+    """The operations of a trace, a line each: what it gives, from what, and for which layers. Without labels, the
+    same for all nets that do the same."""
+    names, lines = {}, []
+    for value, name in zip(trees.flat(traced.x), _numbered("x", trees.flat(traced.x)), strict=True):
+        names[value] = name
+    if traced.training:
+        names.update(zip(trees.flat(traced.dy), _numbered("dy", trees.flat(traced.dy)), strict=True))
+
+    def name(value):
+        if value not in names:
+            kind = "w" if value in traced.leaves else "key" if value in traced.draws else "v"
+            plain = labels and value in traced.leaves
+            names[value] = value.name if plain else f"{kind}{sum(n.startswith(kind) for n in names.values())}"
+        return names[value]
+
+    for node in [*traced.constants, *traced.nodes]:
+        given = [f"{key}={_show(value, name)}" for key, value in node.inputs.items()]
+        given += [f"{key}={_plain(value)}" for key, value in node.options.items()
+                  if not _is_default(node.op, key, value)]
+        made = ", ".join(map(name, node.results))
+        shape = ", ".join(str(value.shape) for value in node.results)
+        line = f"{made} = {node.op}({', '.join(given)})"
+        where = " + ".join(filter(None, node.layers)) + " again" * node.again
+        lines.append(f"{line}  -> {shape}" + (f"  # {where}" if labels else ""))
+    for what, tree in (("y", traced.y), ("dx", traced.dx)):
+        if tree is not None:
+            lines.append(f"{what}: {', '.join(map(name, trees.flat(tree)))}")
+    if traced.gradients:
+        lines.append("gradients: " + ", ".join(map(name, traced.gradients.values())))
+    return "\n".join(lines)
+
+
+def _numbered(name, values):
+    return [name] if len(values) == 1 else [f"{name}[{i}]" for i in range(len(values))]
+
+
+def _show(value, name):
+    return f"[{', '.join(map(name, value))}]" if isinstance(value, list) else name(value)
+
+
+def _is_default(op, name, value):
+    """Whether an option need not be shown."""
+    function = shapes.OPS.get(op, shapes.conv2d_forward if op.startswith("conv2d") else None)
+    if function is None:
+        return name in ("like", "form", "unused")
+    names = function.__code__.co_varnames[:function.__code__.co_argcount]
+    defaults = dict(zip(reversed(names), reversed(function.__defaults__ or ()), strict=False))
+    return name in defaults and defaults[name] == value
+
+
+def _plain(value):
+    if isinstance(value, weakref.ref):
+        return value().label
+    if isinstance(value, tuple) and value and isinstance(value[0], str):    # an activation
+        return f"{value[0]}({', '.join(f'{number:g}' for number in value[1:])})" if any(value[1:]) else value[0]
+    return value
+
+
+def final_gradients(traced):
+    """In which order the gradients become final: a list of (how many operations have run by then, parameter)."""
+    places = {value: node.place + 1 for node in traced.nodes for value in node.results}
+    return sorted(((places.get(value, 0), parameter) for parameter, value in traced.gradients.items()),
+                  key=lambda one: one[0])
+
+
+def multiply_adds(traced):
+    """How many multiplications followed by an addition a forward pass makes."""
+    return sum(map(_node_multiply_adds, traced.nodes))
+
+
+def _node_multiply_adds(node):
+    if node.backward:
+        return 0
+    if node.op in ("conv2d_forward", "linear_forward"):
+        return prod(node.results[0].shape) * prod(node.inputs["w"].shape[1:])
+    if node.op == "opaque":
+        shape = trees.build(node.options["like"], [value.shape for value in node.inputs["x"]])
+        return node.options["layer"]().multiply_adds(shape)
+    return 0
+
+
+def summary(net, input_shape):
+    """The `Summary` of `net` for an x of `input_shape`, batch included, as in ``print(summary(net, (1, 3, 32, 32)))``.
+
+    ValueError, as from the layer itself, where the shape does not fit.
+    """
+    traced = net.program(input_shape).before
+    rows = []
+    for layer, path, y, nodes in traced.calls:
+        if path or layer is net:
+            found = [value.shape for value in trees.flat(y)]
+            rows.append((path, f"{type(layer).__name__}({layer.arguments()})", found[0] if len(found) == 1 else found,
+                         sum(parameter.size for parameter in layer.parameters()), sum(map(_node_multiply_adds, nodes))))
+    return Summary(rows, input_shape, trees.map(lambda value: value.shape, traced.y))
+
+
+class Summary:
+    """`rows`, one for each layer that holds no others: (name, layer, output shape, parameters, multiply-adds);
+    `parameters` and `multiply_adds`, the totals. It prints as a table."""
+
+    def __init__(self, rows, input_shape, output_shape):
+        self.rows, self.input_shape, self.output_shape = rows, input_shape, output_shape
+        self.parameters = sum(row[3] for row in rows)
+        self.multiply_adds = sum(row[4] for row in rows)
+
+    def __str__(self):
+        body = [(name, layer, str(shape), f"{count:,}", f"{work:,}") for name, layer, shape, count, work in self.rows]
+        total = ("total", "", str(self.output_shape), f"{self.parameters:,}", f"{self.multiply_adds:,}")
+        widths = [max(map(len, column)) for column in zip(_HEAD, *body, total, strict=True)]
+        rule = "  ".join("-" * width for width in widths)
+        lines = [_line(_HEAD, widths), rule, *(_line(row, widths) for row in body), rule, _line(total, widths)]
+        return f"input shape {self.input_shape}\n" + "\n".join(lines)
+
+    __repr__ = __str__
+
+
+def _line(cells, widths):
+    """Words to the left, numbers to the right."""
+    words = [cell.ljust(width) for cell, width in zip(cells[:3], widths[:3], strict=True)]
+    numbers = [cell.rjust(width) for cell, width in zip(cells[3:], widths[3:], strict=True)]
+    return "  ".join(words + numbers)
+
+
+def explain(net, input_shape, dtype="float32"):
+    """The `Explanation` of what runs for an x of `input_shape`, batch included, as in ``print(explain(net, (128, 3, 32,
+    32)))``: the operations of inference with the layers joined in each, and for each convolution the algorithm of each
+    pass and why it was chosen. A batch norm in one operation with a convolution is folded into its weights.
+
+    ValueError, as from the layer itself, where the shape does not fit.
+    """
+    rows = []
+    for node in net.program(input_shape, dtype=dtype).after.nodes:
+        shapes_ = [value.shape for value in node.results]
+        several = node.op == "opaque" and len(shapes_) > 1      # of an operation the others are its own affair
+        rows.append((" + ".join(node.layers), shapes_ if several else shapes_[0], _algorithms(net.ops, node, dtype)))
+    return Explanation(rows, input_shape, dtype, net.backend)
+
+
+def _algorithms(ops, node, dtype):
+    """How the passes of a convolution are computed: lines; those of a gradient only where they differ from forward."""
+    if not node.op.startswith("conv2d"):
+        return []
+    maker = node.inputs["packed"].node if "packed" in node.inputs else node
+    names = ("stride", "padding", "dilation", "groups")
+    where = [node.options.get(name, default) for name, default in zip(names, _WHERE, strict=True)]
+    lines = []
+    for direction, title in _DIRECTIONS.items():
+        name, reason = ops.conv2d_algorithm(direction, np.dtype(dtype), node.inputs["x"].shape, maker.inputs["w"].shape,
+                                            *where)
+        if f"{name}: {reason}" not in lines[:1]:
+            lines.append(f"{title}{name}: {reason}")
+    return lines
+
+
+_WHERE = shapes.conv2d_forward.__defaults__[1:]
+
+
+class Explanation:
+    """`rows`, one for each operation: (the layers it computes, output shape, lines that tell how). It prints as a
+    table."""
+
+    def __init__(self, rows, input_shape, dtype, backend):
+        self.rows, self.input_shape, self.dtype, self.backend = rows, input_shape, dtype, backend
+
+    def __str__(self):
+        body = []
+        for step, shape, how in self.rows:
+            body.append((step, str(shape), how[0] if how else ""))
+            body += [("", "", line) for line in how[1:]]
+        widths = [max(map(len, column)) for column in zip(_STEPS, *body, strict=True)]
+        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+                 for row in (_STEPS, tuple("-" * width for width in widths), *body)]
+        return f"input shape {self.input_shape}, {self.dtype}, backend {self.backend!r}\n" + "\n".join(lines)
+
+    __repr__ = __str__

@@ -1,0 +1,89 @@
+"""The calls of layers that a container makes, noted so that its backward pass can be derived from them."""
+from fastnet.program import trees
+from fastnet.program.calls import call, call_backward, name_layer, opaque
+from fastnet.program.run import entering
+from fastnet.program.trace import here
+
+
+class Tape:
+    """Calls layers for the container that composes, on Values or on numbers.
+
+    The backward pass is the calls in reverse. Gradients of a value that several calls read are added up as they come:
+    that of the last reader first.
+    """
+
+    def __init__(self, container, x, training):
+        self.container, self.x, self.training = container, x, training
+        self.calls = []     # (layer, given, made)
+        self._known = {id(value) for value in trees.flat(x)}
+
+    def compose(self):
+        """What the container's compose gives."""
+        before, here.calls = here.calls, self
+        try:
+            self.y = self.container.compose(self.x, self.training)
+            self._check(self.y, "what it returned")
+        except (TypeError, ValueError) as error:
+            name_layer(error, self.container)
+            raise
+        finally:
+            here.calls = before
+        return self.y
+
+    def call(self, layer, x):
+        """y of a layer, which is noted."""
+        if isinstance(x, list):
+            x = tuple(x)
+        self._check(x, f"what it gave to {layer.label}")
+        y = self._from(layer, call(layer, x, self.training), "y")
+        if here.tracer is None:     # a result is another object than what it was made from, so that both can be told
+            given = trees.flat(x)
+            y = trees.map(lambda one: one.view() if any(one is other for other in given) else one, y)
+        self._known.update(map(id, trees.flat(y)))
+        self.calls.append((layer, x, y))
+        return y
+
+    def _check(self, tree, what):
+        for value in trees.flat(tree):
+            if id(value) not in self._known:
+                raise TypeError(f"compose(x, training) must be made of calls of layers, as in "
+                                f"`return self.second(self.first(x))`, but {what} is neither x nor the result of "
+                                "such a call; write a Layer with forward and backward for anything else")
+
+    def backward(self, dy, need_dx):
+        """dx, a tree like x, or None where it is not needed."""
+        self._gradients = {}
+        self._add(self.y, self._entering(self.container, dy, "dy"))
+        first = next((i for i, (layer, _, _) in enumerate(self.calls) if layer.trains()), len(self.calls))
+        for i in range(len(self.calls) - 1, -1, -1):
+            layer, given, made = self.calls.pop()
+            gradient = self._take(made)
+            needed = need_dx or i > first
+            if i < first and not need_dx or all(one is None for one in trees.flat(gradient)):
+                for _, part in layer.named_layers():
+                    part.saved = None
+            else:
+                dx = call_backward(layer, gradient, needed)
+                if needed:
+                    self._add(given, self._from(layer, dx, "dx"))
+        return self._take(self.x) if need_dx else None
+
+    def _from(self, layer, made, name):
+        """What a layer made; where it is opaque, brought into the net's dtype and layout."""
+        return self._entering(layer, made, name) if opaque(layer, self.container.backend) else made
+
+    def _entering(self, layer, tree, name):
+        if here.tracer is not None:
+            return tree
+        dtype, tree = trees.flat(self.x)[0].dtype, tuple(tree) if isinstance(tree, list) else tree
+        return trees.map(lambda one: None if one is None else entering(layer, self.container.ops, one, name, dtype),
+                         tree)
+
+    def _add(self, values, gradients):
+        for value, gradient in zip(trees.flat(values), trees.flat(gradients), strict=True):
+            if gradient is not None:
+                before = self._gradients.get(id(value))
+                self._gradients[id(value)] = gradient if before is None else self.container.ops.add(before, gradient)
+
+    def _take(self, values):
+        return trees.map(lambda value: self._gradients.pop(id(value), None), values)
