@@ -10,6 +10,7 @@
     gelu        x Phi(x) with Phi(x) = (1 + erf(x / sqrt(2))) / 2 (Hendrycks and Gimpel, 2016)
     gelu_tanh   x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2
     hardswish   x min(max(x + 3, 0), 6) / 6 (Howard et al., Searching for MobileNetV3, 2019)
+    mish        x tanh(log(1 + exp(x))) (Misra, Mish: a self regularized non-monotonic activation function, 2019)
 
 At a kink as in PyTorch: relu and hardtanh have slope 0 there, leaky_relu and elu alpha, hardswish 0 and 1. Where relu,
 hardtanh and hardswish are constant dx is 0 whatever dy is, NaN and infinity too.
@@ -65,6 +66,11 @@ def _hardswish_backward(dy, x):
     return np.where(x <= -3, 0, np.where(x >= 3, dy, dy * (x / 3 + 0.5)))
 
 
+def _mish_slope(x):
+    soft = np.logaddexp(0, x)
+    return np.tanh(soft) + x * _sigmoid(x) / np.square(np.cosh(soft))     # 1 - tanh^2 would leave no digit at the end
+
+
 def _refuses_slope(alpha, beta):
     return None if 0 <= alpha < math.inf else f"alpha must be a finite number of at least 0, got {alpha!r}"
 
@@ -94,6 +100,8 @@ ACTIVATIONS = {
                             lambda dy, x, alpha, beta: dy * _gelu_tanh_slope(x)),
     "hardswish": Activation("x", lambda x, alpha, beta: x * (np.clip(x + 3, 0, 6) / 6),
                             lambda dy, x, alpha, beta: _hardswish_backward(dy, x)),
+    "mish": Activation("x", lambda x, alpha, beta: x * np.tanh(np.logaddexp(0, x)),
+                       lambda dy, x, alpha, beta: dy * _mish_slope(x)),
 }
 
 

@@ -8,6 +8,7 @@ from fastnet.layers.activation import (
     Identity,
     LeakyReLU,
     LogSoftmax,
+    Mish,
     ReLU,
     ReLU6,
     Sigmoid,
@@ -32,6 +33,6 @@ from fastnet.layers.shape import Flatten
 __all__ = [
     "Activation", "AdaptiveAvgPool2d", "AdaptiveMaxPool2d", "Add", "AvgPool2d", "BatchNorm1d", "BatchNorm2d", "Concat",
     "Container", "Conv2d", "Dropout", "ELU", "Flatten", "GELU", "Graph", "Hardswish", "Hardtanh", "Identity", "Layer",
-    "LeakyReLU", "Linear", "LogSoftmax", "MaxPool2d", "Merge", "Parallel", "ReLU", "ReLU6", "Recompute", "Residual",
-    "Sequential", "SiLU", "Sigmoid", "Softmax", "Tanh", "freeze", "input_gradient", "plainly", "unfreeze",
+    "LeakyReLU", "Linear", "LogSoftmax", "MaxPool2d", "Merge", "Mish", "Parallel", "ReLU", "ReLU6", "Recompute",
+    "Residual", "Sequential", "SiLU", "Sigmoid", "Softmax", "Tanh", "freeze", "input_gradient", "plainly", "unfreeze",
 ]

@@ -179,6 +179,12 @@ class Hardswish(Activation):
     function, reads = "hardswish", "x"
 
 
+class Mish(Activation):
+    """y = x tanh(log(1 + exp(x))). Misra, Mish: a self regularized non-monotonic activation function (2019)."""
+
+    function, reads = "mish", "x"
+
+
 class _Scores(Layer):
     """Softmax and its logarithm share everything but the operations."""
 

@@ -52,6 +52,7 @@ FUNCTIONS = {
     "gelu": lambda x, alpha, beta: F.gelu(x),
     "gelu_tanh": lambda x, alpha, beta: F.gelu(x, approximate="tanh"),
     "hardswish": lambda x, alpha, beta: F.hardswish(x),
+    "mish": lambda x, alpha, beta: F.mish(x),
 }
 
 

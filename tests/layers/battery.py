@@ -52,6 +52,7 @@ CASES = [
     ("SiLU()", IMAGES),
     ("SiLU()", ROWS),
     ("GELU()", IMAGES),
+    ("Mish()", IMAGES),
     ("GELU(approximate='tanh')", IMAGES),
     ("GELU()", ROWS),
     ("Hardswish()", IMAGES),

@@ -23,7 +23,7 @@ from fastnet.layers import (
     Sequential,
 )
 
-ACTIVATIONS = ("ReLU", "LeakyReLU", "Hardtanh", "ReLU6", "Sigmoid", "Tanh", "ELU", "SiLU", "GELU", "Hardswish")
+ACTIVATIONS = ("ReLU", "LeakyReLU", "Hardtanh", "ReLU6", "Sigmoid", "Tanh", "ELU", "SiLU", "GELU", "Hardswish", "Mish")
 
 
 # Layers of a user's own

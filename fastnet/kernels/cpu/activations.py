@@ -241,6 +241,30 @@ def _hardswish_gradient(g, v, like, alpha, beta):
     return simd.pick(v, simd.full(like, -3), g * slope, simd.full(like, 0))
 
 
+@literal
+def _mish_terms(v, like):
+    """(exp(x), n) with tanh(log(1 + exp(x))) = n / (n + 2) for n = exp(x) (exp(x) + 2); beyond 20 that is 1 to the last
+    bit of float32 and float64."""
+    power = simd.exp(simd.clip(v, simd.full(like, -_FAR), simd.full(like, 20)))
+    return power, power * (power + simd.full(like, 2))
+
+
+@literal
+def _mish(v, like, alpha, beta):
+    """x tanh(log(1 + exp(x))). Source: Misra, Mish, 2019."""
+    _, n = _mish_terms(v, like)
+    return v * (n / (n + simd.full(like, 2)))
+
+
+@literal
+def _mish_gradient(g, v, like, alpha, beta):
+    """g (t + x (1 - t^2) s) with t = n / (n + 2), 1 - t^2 = 4 (n + 1) / (n + 2)^2 and s = exp(x) / (1 + exp(x))."""
+    power, n = _mish_terms(v, like)
+    v, below = simd.clip(v, simd.full(like, -_FAR), simd.full(like, _FAR)), n + simd.full(like, 2)
+    steep = simd.full(like, 4) * (n + simd.full(like, 1)) / (below * below) * (power / (power + simd.full(like, 1)))
+    return g * simd.fma(v, steep, n / below)
+
+
 COMPILED = {
     "relu": _piecewise(_relu),
     "leaky_relu": _piecewise(_leaky_relu),
@@ -252,4 +276,5 @@ COMPILED = {
     "gelu": _smooth(10, _gelu, _gelu_gradient),
     "gelu_tanh": _smooth(5, _gelu_tanh, _gelu_tanh_gradient),
     "hardswish": _smooth(2, _hardswish, _hardswish_gradient),
+    "mish": _smooth(5, _mish, _mish_gradient),
 }

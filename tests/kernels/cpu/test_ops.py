@@ -52,7 +52,7 @@ def test_derivatives_are_accurate(activation, dtype):
 
 LIMITS = {"relu": (0, np.inf), "leaky_relu": (-np.inf, np.inf), "sigmoid": (0, 1), "tanh": (-1, 1),
           "elu": (-0.7, np.inf), "silu": (0, np.inf), "gelu": (0, np.inf), "gelu_tanh": (0, np.inf),
-          "hardswish": (0, np.inf)}
+          "hardswish": (0, np.inf), "mish": (0, np.inf)}
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
