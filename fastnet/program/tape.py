@@ -35,6 +35,9 @@ class Tape:
         if isinstance(x, list):
             x = tuple(x)
         self._check(x, f"what it gave to {layer.label}")
+        if self.training and any(called is layer for called, _, _ in self.calls):
+            raise ValueError(f"compose(x, training) calls {layer.label} twice, but a layer saves for one backward at a "
+                             "time; make one object for each call")
         y = self._from(layer, call(layer, x, self.training), "y")
         if here.tracer is None:     # a result is another object than what it was made from, so that both can be told
             given = trees.flat(x)

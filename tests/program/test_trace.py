@@ -374,3 +374,21 @@ def test_every_operation_is_one_of_the_contract():
     net = fastnet.models.resnet20()
     ops = {node.op for node in traced(net, (2, 3, 32, 32)).nodes}
     assert ops <= {*shapes.OPS, "reshape"} and len(ops) > 10
+
+
+class Twice(Container):
+    """A net that uses one object in two places."""
+
+    def __init__(self):
+        self.linear, self.relu = Linear(3, 3), ReLU()
+
+    def compose(self, x, training):
+        return self.relu(self.linear(self.relu(x)))
+
+
+def test_a_layer_called_twice_is_refused_in_training():
+    x = np.ones((2, 3), np.float32)
+    assert Twice()(x).shape == (2, 3)   # at inference nothing is saved
+    for _ in range(2):
+        with pytest.raises(ValueError, match='Twice: .*calls ReLU "relu" twice.*one object for each call'):
+            Twice().forward(x, training=True)
