@@ -38,7 +38,8 @@ class Pass:
         self.precision, self.recorder, self.recorded, self.replays = precision.get(), None, None, False
         self.constants = runner.current_constants(program)
         self.opaque, self.states, self.known = [], {}, None     # of opaque layers: results, generators, known results
-        self.seen = None    # function (step, values), called after each step
+        self.plain = False  # whether it runs node by node, whatever was recorded
+        self.seen = None    # function (step, values), called after each step of a plain pass
         self.hashes = None  # of the arrays that the constants were computed from, by the first launch
         self.given = dict(zip(trees.flat(program.trace.x), trees.flat(x), strict=True))
         self.keys = None
@@ -71,7 +72,7 @@ class Pass:
     def _choose(self):
         """Choose how to run. A pass that replays has the lock of the arena."""
         program = self.program
-        if sys.gettrace() is not None or not program.recordable or self.known is not None or self.seen is not None:
+        if self.plain or not program.recordable or sys.gettrace() is not None:
             return
         self.recorded = program.recorded
         if self.recorded is not None and not self.recorded.fits(self.constants):
@@ -168,6 +169,7 @@ class Pass:
         """The same forward pass, as one that can tell dx: same draws, no effects, opaque layers not run again."""
         other = Pass(self.runner, self.runner.program(net, self.x, True, need_dx=True), self.x, need_dx=True)
         other.known, other.states = self.opaque, self.states
+        other.plain = True
         with changes.quiet():
             other.forward(self.keys)
         return other

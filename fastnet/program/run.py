@@ -68,7 +68,7 @@ class Runner:
             current = Pass(self, self.program(net, x, True, True), x, True)
             under_way = self.latest()
             if under_way is not None and under_way.x is not None:
-                current.seen = lambda step, values: None    # a training pass is under way, and has the arena
+                current.plain = True    # a training pass is under way, and has the arena
             with changes.quiet(), changes.gradients():
                 current.forward()
                 wanted = self.need_dx
@@ -97,7 +97,7 @@ class Runner:
                     what = names.get(value, "dx") if step.node.backward else "y"
                     seen(step.node.layers[-1], what, values[value])
 
-        current.seen = tell
+        current.seen, current.plain = tell, True
         with changes.quiet(), changes.gradients():
             y = current.forward(self.keys if len(self.keys) == len(program.draws) else None)
             dy = gradient(y)

@@ -121,8 +121,6 @@ class Recorder:
             if isinstance(arg, np.ndarray):
                 self._note_array(arg)
                 self._words += arg.shape
-            elif isinstance(arg, tuple):
-                self._note(arg)
             elif isinstance(arg, (float, np.floating)):
                 self._words.append(int(np.float64(arg).view(np.int64)))
             else:
