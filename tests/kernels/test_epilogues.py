@@ -130,6 +130,19 @@ def test_add(shape, dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(1,), (7, 5), (3, 37, 17, 31)])
+def test_dropout(shape, dtype):
+    x = numbers(shape, dtype)
+    plain = cpu.dropout(x, 0.3, 2**40 + 5)
+    for add in (None, numbers(shape, dtype, 1)):
+        for activation in (None, *ACTIVATIONS):
+            for masking in (None, *MASKINGS):
+                mask = None if masking is None else outputs(shape, dtype, masking)
+                got = cpu.dropout(x, 0.3, 2**40 + 5, add=add, activation=activation, mask=mask, masking=masking)
+                assert_bits(got, followed(plain, add, activation, mask, masking))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shape", NORMS)
 def test_batch_norm_forward(shape, dtype):
     x = 3 + numbers(shape, dtype, special=False)
@@ -189,6 +202,7 @@ def test_no_kernel_is_compiled_for_an_activation():
     def everything(activation, masking, add):
         mask = None if masking is None else images
         cpu.add(images, images, activation=activation, mask=mask, masking=masking)
+        cpu.dropout(images, 0.5, 1, add=add, activation=activation, mask=mask, masking=masking)
         cpu.linear_forward(x, w, activation=activation)
         cpu.linear_backward_input(x, w, mask=None if masking is None else x, masking=masking)
         cpu.conv2d_backward_input(images, filters, images.shape, *where, 1, add=add, mask=mask, masking=masking)

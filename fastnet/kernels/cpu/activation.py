@@ -12,8 +12,8 @@ from fastnet.kernels.cpu.runtime.jit import inlined, jit, launch
 _BLOCK = 16_384
 # Elements that are gone through together.
 _CHUNK = 2048
-_FIRST, _SECOND = map(np.uint64, counter.MULTIPLIERS)
-_WORD = np.uint64(0xFFFFFFFF)
+_FIRST, _SECOND = map(np.uint32, counter.MULTIPLIERS)
+_EIGHT, _FIFTEEN, _SIXTEEN = np.uint32(8), np.uint32(15), np.uint32(16)
 
 
 def activation_forward(x, function, alpha=0.0, beta=0.0):
@@ -37,17 +37,21 @@ def activation_backward(dy, kept, function, alpha=0.0, beta=0.0):
     return dx
 
 
-def dropout(x, p, key):
-    """y = x / (1 - p) where the random number of that element, see `counter`, is at least p, else 0.
+def dropout(x, p, key, add=None, activation=None, mask=None, masking=None):
+    """y = x / (1 - p) where the random number of that element, see `counter`, is at least p, else 0; then `add` is
+    added, `activation` applied, and the result multiplied by the derivative of `masking` where the output of that was
+    `mask`.
 
     The kernel reads the two words of `key` from an array, which may hold others when it is run again.
     """
     x = checks.floating(x, "x")
-    shapes.dropout(x, p, key)
+    add, mask = epilogue.checked(shapes.dropout(x, p, key), add, activation, mask, masking)
     words = np.array(counter.key_words(key), np.uint64) if np.ndim(key) == 0 else flat(key)
     y, p = like(x), float(p)
     scale = x.dtype.type(1 / (1 - p) if p < 1 else 0)
-    launch(_dropout, _blocks(x), flat(x), flat(y), words, np.uint64(counter.threshold(p)), scale, work=8 * x.size)
+    work = x.size * (8 + epilogue.cost(activation) + epilogue.cost(masking))
+    launch(_dropout, _blocks(x), flat(x), flat(y), words, np.uint32(counter.threshold(p)), scale,
+           epilogue.make(flat(y), add, activation, mask, masking), work=work)
     return y
 
 
@@ -72,14 +76,18 @@ def _copy(block, slot, x, y, epilogue):
     """y = x with what follows, so few numbers at a time that the first cache holds them until a function is called."""
     last = min((block + 1) * _BLOCK, x.size)
     for start in range(block * _BLOCK, last, _CHUNK):
-        stop = min(start + _CHUNK, last)
-        if epilogue.more == spans.BENT:
-            _copy_some(x, y, start, stop, epilogue, spans.BENT)
-        elif epilogue.more == spans.MORE:
-            _copy_some(x, y, start, stop, epilogue, spans.MORE)
-        else:
-            _copy_some(x, y, start, stop, epilogue, spans.BOUND)
-        spans.call(y, start, stop, epilogue)
+        _copy_chunk(x, y, start, min(start + _CHUNK, last), epilogue)
+
+
+@jit
+def _copy_chunk(x, y, start, stop, epilogue):
+    if epilogue.more == spans.BENT:
+        _copy_some(x, y, start, stop, epilogue, spans.BENT)
+    elif epilogue.more == spans.MORE:
+        _copy_some(x, y, start, stop, epilogue, spans.MORE)
+    else:
+        _copy_some(x, y, start, stop, epilogue, spans.BOUND)
+    spans.call(y, start, stop, epilogue)
 
 
 @inlined
@@ -91,20 +99,33 @@ def _copy_some(x, y, start, stop, epilogue, more):
 
 @jit
 def _mix(h):
-    """The permutation of 32-bit words that `counter` describes, in 64-bit arithmetic that never wraps around."""
-    h = ((h ^ (h >> np.uint64(16))) * _FIRST) & _WORD
-    h = ((h ^ (h >> np.uint64(15))) * _SECOND) & _WORD
-    return h ^ (h >> np.uint64(16))
+    """The permutation of 32-bit words that `counter` describes. Numba's products of such words are 64 bits long; each
+    is cut at once, so that a vector holds as many words as float32 numbers."""
+    h = np.uint32((h ^ (h >> _SIXTEEN)) * _FIRST)
+    h = np.uint32((h ^ (h >> _FIFTEEN)) * _SECOND)
+    return np.uint32(h ^ (h >> _SIXTEEN))
 
 
 @jit
-def _dropout(block, slot, x, y, key, threshold, scale):
-    low, high = key[0], key[1]
-    for i in range(block * _BLOCK, min((block + 1) * _BLOCK, x.size)):
-        place = np.uint64(i)
-        h = _mix((place & _WORD) ^ low)
-        h = _mix(h ^ (place >> np.uint64(32)) ^ high)
-        y[i] = (x[i] if (h >> np.uint64(8)) >= threshold else 0) * scale
+def _dropout(block, slot, x, y, key, threshold, scale, epilogue):
+    """A chunk is written, and gone through once more while the first cache holds it: so what follows is not compiled
+    into a loop that the compiler makes vectors of by itself."""
+    last = min((block + 1) * _BLOCK, x.size)
+    for start in range(block * _BLOCK, last, _CHUNK):
+        stop = min(start + _CHUNK, last)
+        _drop(x, y, start, stop, key, threshold, scale)
+        _copy_chunk(y, y, start, stop, epilogue)
+
+
+@jit
+def _drop(x, y, start, stop, key, threshold, scale):
+    """A chunk lies within 2^32 elements, whose places have one high word."""
+    low, high = np.uint32(key[0]), np.uint32(key[1] ^ np.uint64(start >> 32))
+    first = np.uint32(start)
+    for i in range(stop - start):
+        h = _mix(np.uint32(_mix(np.uint32(np.uint32(first + np.uint32(i)) ^ low)) ^ high))
+        v = x[start + i] * scale
+        y[start + i] = v if (h >> _EIGHT) >= threshold else 0
 
 
 @jit

@@ -18,9 +18,11 @@ from fastnet.kernels.activations import reads
 RULES = []
 
 # What can add an array to its result, apply an activation to it, or take it back through one.
-_ADDS = ("conv2d_forward", "conv2d_inference", "batchnorm_forward", "batchnorm_inference", "conv2d_backward_input")
-_ACTIVATES = ("conv2d_forward", "conv2d_inference", "linear_forward", "batchnorm_forward", "batchnorm_inference", "add")
-_MASKS = ("conv2d_backward_input", "linear_backward_input", "add")
+_ADDS = ("conv2d_forward", "conv2d_inference", "batchnorm_forward", "batchnorm_inference", "conv2d_backward_input",
+         "dropout")
+_ACTIVATES = ("conv2d_forward", "conv2d_inference", "linear_forward", "batchnorm_forward", "batchnorm_inference", "add",
+              "dropout")
+_MASKS = ("conv2d_backward_input", "linear_backward_input", "add", "dropout")
 _CONVOLVES = ("conv2d_forward", "conv2d_inference")
 
 _HALVES = {"kernel_size": (2, 2), "stride": (2, 2), "padding": (0, 0, 0, 0)}
