@@ -6,14 +6,20 @@
     sigmoid     1 / (1 + exp(-x))
     tanh        tanh(x)
     elu         x where x > 0, else alpha (exp(x) - 1), with an alpha of at least 0 (Clevert et al., 2016)
+    selu        scale x where x > 0, else scale alpha (exp(x) - 1), with the two numbers that keep mean 0 and variance 1
+                from layer to layer (Klambauer et al., Self-normalizing neural networks, 2017)
     silu        x / (1 + exp(-x)) (Elfwing et al., Sigmoid-weighted linear units, 2018)
     gelu        x Phi(x) with Phi(x) = (1 + erf(x / sqrt(2))) / 2 (Hendrycks and Gimpel, 2016)
     gelu_tanh   x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2
+    hardsigmoid min(max(x + 3, 0), 6) / 6 (Courbariaux et al., BinaryConnect, 2015, with the slope of MobileNetV3)
     hardswish   x min(max(x + 3, 0), 6) / 6 (Howard et al., Searching for MobileNetV3, 2019)
     mish        x tanh(log(1 + exp(x))) (Misra, Mish: a self regularized non-monotonic activation function, 2019)
+    softplus    log(1 + exp(alpha x)) / alpha, but x where alpha x > beta (Dugas et al., 2001)
+    softsign    x / (1 + |x|) (Bergstra et al., Quadratic polynomials learn better image features, 2009)
 
-At a kink as in PyTorch: relu and hardtanh have slope 0 there, leaky_relu and elu alpha, hardswish 0 and 1. Where relu,
-hardtanh and hardswish are constant dx is 0 whatever dy is, NaN and infinity too.
+At a kink as in PyTorch: relu and hardtanh have slope 0 there, leaky_relu and elu alpha, hardsigmoid 0,
+hardswish 0 and 1. Where relu, hardtanh, hardsigmoid and hardswish are constant dx is 0 whatever dy is, NaN and infinity
+too.
 """
 import math
 from typing import NamedTuple
@@ -62,6 +68,17 @@ def _gelu_tanh_slope(x):
     return share + small * share * (1 - share) * (math.sqrt(8 / math.pi) * (1 + 3 * 0.044715 * small**2))
 
 
+SELU_ALPHA, SELU_SCALE = 1.6732632423543772, 1.0507009873554805     # solve the equations (4) and (5) of that paper
+
+
+def _softplus(x, alpha, beta):
+    return np.where(alpha * x > beta, x, np.logaddexp(0, alpha * x) / alpha)
+
+
+def _softplus_backward(dy, x, alpha, beta):
+    return np.where(alpha * x > beta, dy, dy * _sigmoid(alpha * x))
+
+
 def _hardswish_backward(dy, x):
     return np.where(x <= -3, 0, np.where(x >= 3, dy, dy * (x / 3 + 0.5)))
 
@@ -73,6 +90,12 @@ def _mish_slope(x):
 
 def _refuses_slope(alpha, beta):
     return None if 0 <= alpha < math.inf else f"alpha must be a finite number of at least 0, got {alpha!r}"
+
+
+def _refuses_softness(alpha, beta):
+    if not 0 < alpha < math.inf:
+        return f"alpha must be a finite number above zero, got {alpha!r}"
+    return None if abs(beta) < math.inf else f"beta must be a finite number, got {beta!r}"
 
 
 def _refuses_bounds(alpha, beta):
@@ -92,16 +115,24 @@ ACTIVATIONS = {
                        lambda dy, y, alpha, beta: dy * (1 - y * y)),
     "elu": Activation("y", lambda x, alpha, beta: np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0))),
                       lambda dy, y, alpha, beta: np.where(y > 0, dy, dy * (y + alpha)), _refuses_slope),
+    "selu": Activation("y", lambda x, alpha, beta: np.where(x > 0, SELU_SCALE * x,
+                                                            SELU_SCALE * SELU_ALPHA * np.expm1(np.minimum(x, 0))),
+                       lambda dy, y, alpha, beta: dy * np.where(y > 0, SELU_SCALE, y + SELU_SCALE * SELU_ALPHA)),
     "silu": Activation("x", lambda x, alpha, beta: x * _sigmoid(x),
                        lambda dy, x, alpha, beta: dy * _silu_slope(x)),
     "gelu": Activation("x", lambda x, alpha, beta: x * _share(x),
                        lambda dy, x, alpha, beta: dy * (_share(x) + x * _density(x))),
     "gelu_tanh": Activation("x", lambda x, alpha, beta: x * _bent(x),
                             lambda dy, x, alpha, beta: dy * _gelu_tanh_slope(x)),
+    "hardsigmoid": Activation("y", lambda x, alpha, beta: np.clip(x + 3, 0, 6) / 6,
+                              lambda dy, y, alpha, beta: np.where((y > 0) & (y < 1), dy / 6, 0)),
     "hardswish": Activation("x", lambda x, alpha, beta: x * (np.clip(x + 3, 0, 6) / 6),
                             lambda dy, x, alpha, beta: _hardswish_backward(dy, x)),
     "mish": Activation("x", lambda x, alpha, beta: x * np.tanh(np.logaddexp(0, x)),
                        lambda dy, x, alpha, beta: dy * _mish_slope(x)),
+    "softplus": Activation("x", _softplus, _softplus_backward, _refuses_softness),
+    "softsign": Activation("x", lambda x, alpha, beta: x / (1 + np.abs(x)),
+                           lambda dy, x, alpha, beta: dy / np.square(1 + np.abs(x))),
 }
 
 

@@ -2,7 +2,9 @@
 from fastnet.layers.activation import (
     ELU,
     GELU,
+    SELU,
     Activation,
+    Hardsigmoid,
     Hardswish,
     Hardtanh,
     Identity,
@@ -14,6 +16,8 @@ from fastnet.layers.activation import (
     Sigmoid,
     SiLU,
     Softmax,
+    Softplus,
+    Softsign,
     Tanh,
 )
 from fastnet.layers.base import Layer
@@ -32,7 +36,8 @@ from fastnet.layers.shape import Flatten
 
 __all__ = [
     "Activation", "AdaptiveAvgPool2d", "AdaptiveMaxPool2d", "Add", "AvgPool2d", "BatchNorm1d", "BatchNorm2d", "Concat",
-    "Container", "Conv2d", "Dropout", "ELU", "Flatten", "GELU", "Graph", "Hardswish", "Hardtanh", "Identity", "Layer",
-    "LeakyReLU", "Linear", "LogSoftmax", "MaxPool2d", "Merge", "Mish", "Parallel", "ReLU", "ReLU6", "Recompute",
-    "Residual", "Sequential", "SiLU", "Sigmoid", "Softmax", "Tanh", "freeze", "input_gradient", "plainly", "unfreeze",
+    "Container", "Conv2d", "Dropout", "ELU", "Flatten", "GELU", "Graph", "Hardsigmoid", "Hardswish", "Hardtanh",
+    "Identity", "Layer", "LeakyReLU", "Linear", "LogSoftmax", "MaxPool2d", "Merge", "Mish", "Parallel", "ReLU", "ReLU6",
+    "Recompute", "Residual", "SELU", "Sequential", "SiLU", "Sigmoid", "Softmax", "Softplus", "Softsign", "Tanh",
+    "freeze", "input_gradient", "plainly", "unfreeze",
 ]

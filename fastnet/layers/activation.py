@@ -137,6 +137,16 @@ class ELU(Activation):
         return keywords(alpha=(self.alpha, 1.0))[2:]
 
 
+class SELU(Activation):
+    """y = scale x where x > 0, else scale alpha (exp(x) - 1), scale = 1.0507 and alpha = 1.6733: where weights have the
+    variance 1 / fan-in, what has mean 0 and variance 1 keeps them from layer to layer.
+
+    Klambauer et al., Self-normalizing neural networks (2017), equation 2.
+    """
+
+    function, reads = "selu", "y"
+
+
 class SiLU(Activation):
     """y = x / (1 + exp(-x)): x times its sigmoid, a smooth ReLU that lets some of what is negative pass.
 
@@ -173,6 +183,12 @@ class GELU(Activation):
         return keywords(approximate=(self.approximate, "none"))[2:]
 
 
+class Hardsigmoid(Activation):
+    """y = min(max(x + 3, 0), 6) / 6. No gradient passes where y is 0 or 1. Courbariaux et al., BinaryConnect (2015)."""
+
+    function, reads = "hardsigmoid", "y"
+
+
 class Hardswish(Activation):
     """y = x min(max(x + 3, 0), 6) / 6. Howard et al., Searching for MobileNetV3 (2019), section 5.2."""
 
@@ -183,6 +199,36 @@ class Mish(Activation):
     """y = x tanh(log(1 + exp(x))). Misra, Mish: a self regularized non-monotonic activation function (2019)."""
 
     function, reads = "mish", "x"
+
+
+class Softplus(Activation):
+    """y = log(1 + exp(beta x)) / beta, a ReLU without the kink; x itself where beta x > threshold.
+
+    ValueError unless beta is above zero and both are finite. Dugas et al., Incorporating second-order functional
+    knowledge for better option pricing (2001).
+    """
+
+    function, reads, options = "softplus", "x", ("beta", "threshold")
+
+    @named_errors
+    def __init__(self, beta=1.0, threshold=20.0):
+        self.set_options(beta=beta, threshold=threshold)
+
+    def check(self, beta, threshold):
+        return {"beta": checks.above_zero(beta, "beta"), "threshold": checks.finite(threshold, "threshold")}
+
+    @property
+    def numbers(self):
+        return self.beta, self.threshold
+
+    def arguments(self):
+        return keywords(beta=(self.beta, 1.0), threshold=(self.threshold, 20.0))[2:]
+
+
+class Softsign(Activation):
+    """y = x / (1 + |x|). Bergstra et al., Quadratic polynomials learn better image features (2009)."""
+
+    function, reads = "softsign", "x"
 
 
 class _Scores(Layer):

@@ -135,7 +135,8 @@ ACTIVATIONS = [activation(f"{len(shape)}d{suffix}", function, shape, **numbers) 
     ("sigmoid", "", {}), ("tanh", "", {}),
     ("elu", "", {"alpha": 1.0}), ("elu", "-kink", {"alpha": 0.5}),
     ("silu", "", {}), ("gelu", "", {}), ("gelu_tanh", "", {}), ("hardswish", "", {}),
-    ("mish", "", {}),
+    ("mish", "", {}), ("selu", "", {}), ("hardsigmoid", "", {}), ("softsign", "", {}),
+    ("softplus", "", {"alpha": 1.0, "beta": 20.0}), ("softplus", "-jump", {"alpha": 2.0, "beta": 0.5}),
 ) for shape in ((7,), (5, 33), (3, 4, 5), (2, 17, 3, 5))]
 
 ELEMENTWISE = [

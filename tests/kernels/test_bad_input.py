@@ -25,8 +25,8 @@ PADDING = "padding must be 4 integers of at least 0, got {}"
 IMAGES = "expected {0} of shape (N, C, H, W), got {0} of shape {1}"
 SCORES = "expected {0} of shape (N, C), got {0} of shape {1}"
 SHAPE = "expected {0} of shape {1}, got {0} of shape {2}"
-FUNCTION = ("unknown activation {}: choose one of 'relu', 'leaky_relu', 'hardtanh', 'sigmoid', 'tanh', 'elu', 'silu', "
-            "'gelu', 'gelu_tanh', 'hardswish', 'mish'")
+FUNCTION = ("unknown activation {}: choose one of 'relu', 'leaky_relu', 'hardtanh', 'sigmoid', 'tanh', 'elu', 'selu', "
+            "'silu', 'gelu', 'gelu_tanh', 'hardsigmoid', 'hardswish', 'mish', 'softplus', 'softsign'")
 SLOPE = "{}: alpha must be a finite number of at least 0, got {}"
 KEY = "key must be an integer or the uint64 array of two words that draw returned, got {}"
 COVERS = ("a kernel that covers {} pixels does not fit into the padded input of {}: use a smaller kernel, more padding "

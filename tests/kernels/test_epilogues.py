@@ -15,7 +15,8 @@ cpu = kernels.load("cpu")
 DTYPES = ("float32", "float64")
 ACTIVATIONS = [("relu", 0.0, 0.0), ("leaky_relu", 0.1, 0.0), ("hardtanh", -0.5, 0.75), ("hardtanh", 0.0, 6.0),
                ("sigmoid", 0.0, 0.0), ("tanh", 0.0, 0.0), ("elu", 0.7, 0.0), ("silu", 0.0, 0.0), ("gelu", 0.0, 0.0),
-               ("gelu_tanh", 0.0, 0.0), ("hardswish", 0.0, 0.0), ("mish", 0.0, 0.0)]
+               ("gelu_tanh", 0.0, 0.0), ("hardswish", 0.0, 0.0), ("mish", 0.0, 0.0), ("selu", 0.0, 0.0),
+               ("hardsigmoid", 0.0, 0.0), ("softplus", 1.5, 3.0), ("softsign", 0.0, 0.0)]
 MASKINGS = [activation for activation in ACTIVATIONS if DEFINED[activation[0]].reads == "y"]
 CONVOLUTIONS = [case for case in cases.CONVOLUTIONS if case.name in (
     "3x3", "3x3-odd-channels", "3x3-wide", "first-layer", "1x1", "1x1-stride-2", "stride-2", "stride-3-1-skips-pixels",
@@ -252,8 +253,8 @@ RELU = "relu", 0.0, 0.0
     (lambda: cpu.batchnorm_forward(X, VECTOR, VECTOR, 1e-5, add=X[:, :2]),
      "expected add of shape (1, 3, 4, 4), got add of shape (1, 2, 4, 4)"),
     (lambda: cpu.batchnorm_inference(X, VECTOR, VECTOR, VECTOR, VECTOR, 1e-5, activation=("swish", 0.0, 0.0)),
-     "unknown activation 'swish': choose one of 'relu', 'leaky_relu', 'hardtanh', 'sigmoid', 'tanh', 'elu', 'silu', "
-     "'gelu', 'gelu_tanh', 'hardswish', 'mish'"),
+     "unknown activation 'swish': choose one of 'relu', 'leaky_relu', 'hardtanh', 'sigmoid', 'tanh', 'elu', 'selu', "
+     "'silu', 'gelu', 'gelu_tanh', 'hardsigmoid', 'hardswish', 'mish', 'softplus', 'softsign'"),
     (lambda: cpu.batchnorm_backward(X, X, VECTOR, VECTOR, VECTOR, 1e-5, activation=RELU),
      "an activation's input is worked out again with beta, got None"),
     (lambda: cpu.linear_forward(np.ones((2, 3), "f4"), np.ones((4, 3), "f4"), activation=("elu", -1.0, 0.0)),

@@ -53,6 +53,10 @@ FUNCTIONS = {
     "gelu_tanh": lambda x, alpha, beta: F.gelu(x, approximate="tanh"),
     "hardswish": lambda x, alpha, beta: F.hardswish(x),
     "mish": lambda x, alpha, beta: F.mish(x),
+    "selu": lambda x, alpha, beta: F.selu(x),
+    "hardsigmoid": lambda x, alpha, beta: F.relu6(x + 3) / 6,    # F.hardsigmoid divides by a float32 number
+    "softplus": lambda x, alpha, beta: F.softplus(x, alpha, beta),
+    "softsign": lambda x, alpha, beta: F.softsign(x),
 }
 
 

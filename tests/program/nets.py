@@ -23,7 +23,8 @@ from fastnet.layers import (
     Sequential,
 )
 
-ACTIVATIONS = ("ReLU", "LeakyReLU", "Hardtanh", "ReLU6", "Sigmoid", "Tanh", "ELU", "SiLU", "GELU", "Hardswish", "Mish")
+ACTIVATIONS = ("ReLU", "LeakyReLU", "Hardtanh", "ReLU6", "Sigmoid", "Tanh", "ELU", "SiLU", "GELU", "Hardswish", "Mish",
+               "SELU", "Hardsigmoid", "Softplus", "Softsign")
 
 
 # Layers of a user's own

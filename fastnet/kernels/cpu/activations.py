@@ -6,6 +6,7 @@ its address.
 import math
 from typing import NamedTuple
 
+from fastnet.kernels.activations import SELU_ALPHA, SELU_SCALE
 from fastnet.kernels.cpu import simd
 from fastnet.kernels.cpu.runtime.jit import literal
 
@@ -148,6 +149,20 @@ def _elu_gradient(g, y, like, alpha, beta):
 
 
 @literal
+def _selu(v, like, alpha, beta):
+    """scale x where x > 0, else scale alpha (exp(x) - 1). Source: Klambauer et al., Self-normalizing nets, 2017."""
+    low = simd.full(like, SELU_SCALE * SELU_ALPHA) * simd.expm1(v)
+    return simd.pick(v, simd.full(like, 0), simd.full(like, SELU_SCALE) * v, low)
+
+
+@literal
+def _selu_gradient(g, y, like, alpha, beta):
+    """g scale where y > 0, else g (y + scale alpha)."""
+    low = simd.clip(y, simd.full(like, -math.inf), simd.full(like, 0))     # as in `_elu_gradient`
+    return g * simd.pick(y, low, simd.full(like, SELU_SCALE), y + simd.full(like, SELU_SCALE * SELU_ALPHA))
+
+
+@literal
 def _silu(v, like, alpha, beta):
     """x / (1 + exp(-x)). Source: Elfwing et al., Sigmoid-weighted linear units, 2018."""
     return v / (simd.full(like, 1) + _exp_of_minus(v, like))
@@ -226,6 +241,21 @@ def _gelu_tanh_gradient(g, v, like, alpha, beta):
 
 
 @literal
+def _hardsigmoid(v, like, alpha, beta):
+    """min(max(x + 3, 0), 6) / 6. Source: Courbariaux et al., BinaryConnect, 2015."""
+    six = simd.full(like, 6)
+    return simd.clip(v + simd.full(like, 3), simd.full(like, 0), six) / six
+
+
+@literal
+def _hardsigmoid_gradient(g, y, like, alpha, beta):
+    """g / 6 where y lies between 0 and 1, else 0, whatever g is."""
+    zero = simd.full(like, 0)
+    below = simd.pick(simd.full(like, 1), y, g / simd.full(like, 6), zero)
+    return simd.pick(y, zero, below, zero)
+
+
+@literal
 def _hardswish(v, like, alpha, beta):
     """x min(max(x + 3, 0), 6) / 6. Source: Howard et al., Searching for MobileNetV3, 2019."""
     three, six = simd.full(like, 3), simd.full(like, 6)
@@ -265,6 +295,49 @@ def _mish_gradient(g, v, like, alpha, beta):
     return g * simd.fma(v, steep, n / below)
 
 
+_atanh_over_s = _polynomial(*(1 / k for k in range(33, 0, -2)))     # of s^2: up to 1/9 that is exact to the last bit
+
+
+@literal
+def _size(v, like):
+    """|x|."""
+    minus = simd.full(like, 0) - v
+    return simd.pick(v, minus, v, minus)
+
+
+@literal
+def _softplus(v, like, alpha, beta):
+    """log(1 + exp(alpha x)) / alpha, x where alpha x > beta. With t = alpha x and e = exp(-|t|) the logarithm is
+    max(t, 0) + log(1 + e), and log(1 + e) = 2 atanh(s) with s = e / (e + 2), at most 1/3."""
+    slope, two = simd.full(like, alpha), simd.full(like, 2)
+    t = v * slope
+    e = _exp_of_minus(_size(t, like), like)
+    s = e / (e + two)
+    rest = two * s * _atanh_over_s(s * s, like)
+    above = simd.clip(t, simd.full(like, 0), simd.full(like, math.inf))
+    return simd.pick(t, simd.full(like, beta), v, (above + rest) / slope)
+
+
+@literal
+def _softplus_gradient(g, v, like, alpha, beta):
+    """g / (1 + exp(-alpha x)), g where alpha x > beta."""
+    one, t = simd.full(like, 1), v * simd.full(like, alpha)
+    return simd.pick(t, simd.full(like, beta), g, g * (one / (one + _exp_of_minus(t, like))))
+
+
+@literal
+def _softsign(v, like, alpha, beta):
+    """x / (1 + |x|). Source: Bergstra et al., Quadratic polynomials learn better image features, 2009."""
+    return v / (simd.full(like, 1) + _size(v, like))
+
+
+@literal
+def _softsign_gradient(g, v, like, alpha, beta):
+    """g / (1 + |x|)^2."""
+    below = simd.full(like, 1) + _size(v, like)
+    return g / (below * below)
+
+
 COMPILED = {
     "relu": _piecewise(_relu),
     "leaky_relu": _piecewise(_leaky_relu),
@@ -272,9 +345,13 @@ COMPILED = {
     "sigmoid": _smooth(4, _sigmoid, _sigmoid_gradient),
     "tanh": _smooth(5, _tanh, _tanh_gradient),
     "elu": _smooth(4, _elu, _elu_gradient),
+    "selu": _smooth(4, _selu, _selu_gradient),
     "silu": _smooth(4, _silu, _silu_gradient),
     "gelu": _smooth(10, _gelu, _gelu_gradient),
     "gelu_tanh": _smooth(5, _gelu_tanh, _gelu_tanh_gradient),
+    "hardsigmoid": _smooth(2, _hardsigmoid, _hardsigmoid_gradient),
     "hardswish": _smooth(2, _hardswish, _hardswish_gradient),
     "mish": _smooth(5, _mish, _mish_gradient),
+    "softplus": _smooth(9, _softplus, _softplus_gradient),
+    "softsign": _smooth(2, _softsign, _softsign_gradient),
 }
