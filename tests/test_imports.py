@@ -24,6 +24,7 @@ INSIDE = {
     "schedules": {"arguments", "kernels", "parameter"},
     "data": {"arguments", "kernels", "data"},
     "models": {"arguments", "layers", "init", "models"},
+    "files": {"arguments", "files"},
     "training": {"arguments", "training"},
     "plot": {"arguments"},
     "warmup": {"kernels", "models", "losses", "optim"},

@@ -1,0 +1,1 @@
+"""Files of other libraries, as arrays: nothing that a file may ask for is run."""
