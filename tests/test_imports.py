@@ -31,6 +31,7 @@ INSIDE = {
     "__main__": {"__version__", "models", "kernels", "warmup"},
 }
 OUTSIDE = {
+    "files": {"numpy", "safetensors"},
     "kernels": {"numpy", "numba", "llvmlite"},
     "data": {"numpy", "tqdm"},
     "training": {"numpy", "tqdm"},
