@@ -8,9 +8,8 @@ import functools
 import numpy as np
 
 from fastnet.kernels import checks, shapes
-from fastnet.kernels.cpu import epilogue, simd, spans
+from fastnet.kernels.cpu import epilogue, simd, spans, sums
 from fastnet.kernels.cpu.conv.packing import pack_bias
-from fastnet.kernels.cpu.rows import sum_rows
 from fastnet.kernels.cpu.runtime.array import empty, flat, scratch
 from fastnet.kernels.cpu.runtime.jit import Launch, jit
 
@@ -58,7 +57,7 @@ def linear_backward_weight(dy, x, bias=True):
     shapes.linear_backward_weight(dy, x, bias)
     n, k = dy.shape
     dw = _product(k, n, x.shape[1], 1, k, False, dy.dtype)(dy, x)
-    return dw, sum_rows(flat(dy), n, k, k) if bias else None
+    return dw, sums.column_sums(n, k, k, dy.dtype, dy.dtype)(flat(dy)) if bias else None
 
 
 class _Product:

@@ -193,6 +193,23 @@ def test_parts(dtype):
     assert_equal(both(parts, numbers(lanes + 3, dtype), room, room, room))
 
 
+def accumulated(s):
+    def program(x, sums):
+        lanes = s.lanes(x)
+        for count in range(-1, lanes + 3):
+            at = (count + 1) * (lanes + 3)
+            s.accumulate(sums, at + 1, s.load(x, 2), count)
+            s.accumulate(sums, at + 1, s.full(x, 2**-24), count)
+    return program
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_accumulate(dtype):
+    """Sums are float64, whatever is added; and no other number than the first ones changes."""
+    lanes = simd.width(dtype)
+    assert_equal(both(accumulated, numbers(lanes + 2, dtype), np.full((lanes + 4) * (lanes + 3), CANARY)))
+
+
 def index_parts(s):
     def program(index, x, loaded, stored):
         lanes = s.lanes(x)

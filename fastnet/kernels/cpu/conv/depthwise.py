@@ -9,15 +9,17 @@ import functools
 
 import numpy as np
 
-from fastnet.kernels.cpu import simd, spans
-from fastnet.kernels.cpu.rows import sum_rows
+from fastnet.kernels.cpu import simd, spans, sums
 from fastnet.kernels.cpu.runtime.array import empty, scratch
 from fastnet.kernels.cpu.runtime.jit import Launch, inlined, jit, launch
 
 # Numbers of the output that a block takes, where that makes so many blocks.
 _BLOCK, _BLOCKS = 16_384, 4
-# Partial weight gradients: each block sums its share of the images, and the shares are added in order.
+# Partial weight gradients: each is the sum over a share of the forward pass's blocks, and they are added in order.
 _PARTS = 16
+# Windows whose products are added up in registers, in each lane two sums of half as many, before they go to a partial
+# gradient; and how often that is added to before it is moved to one in float64.
+_CHAIN, _CHAINS_OF_SUM = 2 * sums.PAIR, 64
 
 
 def pack(w, backward=False):
@@ -70,18 +72,26 @@ class BackwardWeight:
 
     def __init__(self, batch, source, target, kernel, stride, dilation, before, dtype):
         windows = _Windows(batch, source, target, kernel, stride, dilation, before, dtype)
-        self.parts, self.count, self.channels = min(_PARTS, batch), kernel[0] * kernel[1], source[2]
-        self.shape, self.memory = np.array([*windows.shape, batch, self.parts]), windows.memory
+        self.parts, self.count, self.channels = min(_PARTS, windows.blocks), kernel[0] * kernel[1], source[2]
+        q, size = target[1], self.count * self.channels
+        group = max(1, _CHAIN // q)
+        together = max(1, _CHAINS_OF_SUM // (-(-windows.rows // group) * -(-q // _CHAIN)))
+        self.totals = self.parts * size if windows.blocks > self.parts * together else 0
+        self.shape = np.array([*windows.shape, windows.blocks, self.parts, group, together])
+        self.memory = windows.memory
         self.launch = Launch(_weight_kernel(*windows.kernel), self.parts, windows.work)
+        self.add_up = sums.ColumnSums(self.parts, size, size, dtype, np.float64 if self.totals else dtype)
+        self.add_up_bias = sums.ColumnSums(self.parts, self.channels, self.channels, dtype, np.float64)
 
     def __call__(self, x, dy, bias):
         """(dw, db): both flat, dw in the order of (C, 1, R, S), db None without `bias`."""
-        size = self.count * self.channels
-        sums, db = empty(self.parts * size, x.dtype), empty(self.parts * self.channels, x.dtype)
-        self.launch(x, dy, sums, db, scratch(self.memory, x.dtype, self.launch.work), self.shape, bool(bias))
-        dw = empty(size, x.dtype)
-        launch(_turn, 1, sum_rows(sums, self.parts, size, size), dw, self.count, False, work=0)
-        return dw, sum_rows(db, self.parts, self.channels, self.channels) if bias else None
+        dtype, size = x.dtype, self.count * self.channels
+        partial, totals = empty(self.parts * size, dtype), sums.room(self.totals)
+        db = empty(self.parts * self.channels, np.float64)
+        self.launch(x, dy, partial, totals, db, scratch(self.memory, dtype, self.launch.work), self.shape, bool(bias))
+        dw = empty(size, dtype)
+        launch(_turn, 1, self.add_up(totals if self.totals else partial), dw, self.count, False, work=0)
+        return dw, self.add_up_bias(db) if bias else None
 
 
 @jit
@@ -193,32 +203,31 @@ def _make_add_rows(s, step, dilation):
         return even, simd.fma(simd.load(memory, i + 3 * apart), g3, odd)
 
     @inlined
-    def add_rows(memory, at, dy, source, dw, to, c, j, k, rows, line, q):
-        """Add the products of some rows with up to three elements of a row of the kernel, from element k on."""
+    def add_rows(memory, at, dy, source, dw, to, c, j, k, rows, group, line, q):
+        """Add the products of some rows with up to three elements of a row of the kernel, from element k on, to dw: a
+        group of rows at a time, or a piece of one, is added up in registers."""
         lanes, n, zero = simd.lanes(memory), c - j, simd.full(memory, 0)
-        e0, e1, e2, o0, o1, o2 = simd.load_part(dw, to, n), zero, zero, zero, zero, zero
-        if k + 1 < s:
-            e1 = simd.load_part(dw, to + c, n)
-        if k + 2 < s:
-            e2 = simd.load_part(dw, to + 2 * c, n)
-        for row in range(rows):
-            for column in range(0, q, 4):
-                i, g = at + (row * line + column * step + k * dilation) * lanes, source + (row * q + column) * c
-                windows = q - column
-                g0 = simd.load_part(dy, g, n)
-                g1 = simd.load_part(dy, g + c, n) if windows > 1 else zero
-                g2 = simd.load_part(dy, g + 2 * c, n) if windows > 2 else zero
-                g3 = simd.load_part(dy, g + 3 * c, n) if windows > 3 else zero
-                e0, o0 = tap(memory, i, g0, g1, g2, g3, e0, o0)
+        for top in range(0, rows, group):
+            for left in range(0, q, _CHAIN):
+                e0 = e1 = e2 = o0 = o1 = o2 = zero
+                for row in range(top, min(top + group, rows)):
+                    for column in range(left, min(left + _CHAIN, q), 4):
+                        i, g = at + (row * line + column * step + k * dilation) * lanes, source + (row * q + column) * c
+                        windows = q - column
+                        g0 = simd.load_part(dy, g, n)
+                        g1 = simd.load_part(dy, g + c, n) if windows > 1 else zero
+                        g2 = simd.load_part(dy, g + 2 * c, n) if windows > 2 else zero
+                        g3 = simd.load_part(dy, g + 3 * c, n) if windows > 3 else zero
+                        e0, o0 = tap(memory, i, g0, g1, g2, g3, e0, o0)
+                        if k + 1 < s:
+                            e1, o1 = tap(memory, i + dilation * lanes, g0, g1, g2, g3, e1, o1)
+                        if k + 2 < s:
+                            e2, o2 = tap(memory, i + 2 * dilation * lanes, g0, g1, g2, g3, e2, o2)
+                simd.store_part(dw, to, simd.load_part(dw, to, n) + (e0 + o0), n)
                 if k + 1 < s:
-                    e1, o1 = tap(memory, i + dilation * lanes, g0, g1, g2, g3, e1, o1)
+                    simd.store_part(dw, to + c, simd.load_part(dw, to + c, n) + (e1 + o1), n)
                 if k + 2 < s:
-                    e2, o2 = tap(memory, i + 2 * dilation * lanes, g0, g1, g2, g3, e2, o2)
-        simd.store_part(dw, to, e0 + o0, n)
-        if k + 1 < s:
-            simd.store_part(dw, to + c, e1 + o1, n)
-        if k + 2 < s:
-            simd.store_part(dw, to + 2 * c, e2 + o2, n)
+                    simd.store_part(dw, to + 2 * c, simd.load_part(dw, to + 2 * c, n) + (e2 + o2), n)
 
     return add_rows
 
@@ -227,32 +236,36 @@ def _make_add_rows(s, step, dilation):
 def _weight_kernel(r, s, step, dilation):
     add_rows = _make_add_rows(s, step, dilation)
 
-    def backward(block, slot, x, dy, dw, db, memory, shape, biased):
-        """One share of the images."""
-        h, width, c, p, q, step_h, down, top, left, most_rows, lines, columns, size, batch, parts = shape[:15]
-        start, to = slot * size, block * r * s * c
+    def backward(block, slot, x, dy, dw, totals, db, memory, shape, biased):
+        """One share of the blocks that the forward pass has. Where there is room in `totals`, dw is moved there every
+        so often."""
+        h, width, c, p, q, step_h, down, top, left, most_rows, lines, columns, size = shape[:13]
+        blocks, parts, group, together = shape[13:17]
+        start, to, per_image = slot * size, block * r * s * c, (p + most_rows - 1) // most_rows
+        stop = (block + 1) * blocks // parts
         spans.clear(dw, to, to + r * s * c)
+        if totals.size:
+            spans.clear(totals, to, to + r * s * c)
         spans.clear(db, block * c, (block + 1) * c)
-        for image in range(block * batch // parts, (block + 1) * batch // parts):
-            for first in range(0, p, most_rows):
-                rows, source = min(most_rows, p - first), (image * p + first) * q * c
-                # What comes next is fetched meanwhile, bit by bit.
-                ahead_x, ahead_y = (image * h + (first + rows) * step_h) * width * c, source + rows * q * c
-                share_x, share_y = rows * step_h * width * simd.lanes(x) // r, rows * q * simd.lanes(x) // r
-                for j in range(0, c, simd.lanes(x)):
-                    _copy_pixels(x, memory, start, image, first * step_h - top, -left, lines, columns, j, shape)
-                    for a in range(r):
-                        spans.fetch(x, ahead_x, ahead_x + share_x)
-                        spans.fetch(dy, ahead_y, ahead_y + share_y)
-                        ahead_x, ahead_y = ahead_x + share_x, ahead_y + share_y
-                        for k in range(0, s, 3):
-                            add_rows(memory, start + a * down * columns * simd.lanes(x), dy, source + j, dw,
-                                     to + (a * s + k) * c + j, c, j, k, rows, step_h * columns, q)
-                    if biased:
-                        v = simd.load_part(db, block * c + j, c - j)
-                        for i in range(rows * q):
-                            v = v + simd.load_part(dy, source + i * c + j, c - j)
-                        simd.store_part(db, block * c + j, v, c - j)
+        for number in range(block * blocks // parts, stop):
+            image, first = number // per_image, number % per_image * most_rows
+            rows, source = min(most_rows, p - first), (image * p + first) * q * c
+            # What comes next is fetched meanwhile, bit by bit.
+            ahead_x, ahead_y = (image * h + (first + rows) * step_h) * width * c, source + rows * q * c
+            share_x, share_y = rows * step_h * width * simd.lanes(x) // r, rows * q * simd.lanes(x) // r
+            for j in range(0, c, simd.lanes(x)):
+                _copy_pixels(x, memory, start, image, first * step_h - top, -left, lines, columns, j, shape)
+                for a in range(r):
+                    spans.fetch(x, ahead_x, ahead_x + share_x)
+                    spans.fetch(dy, ahead_y, ahead_y + share_y)
+                    ahead_x, ahead_y = ahead_x + share_x, ahead_y + share_y
+                    for k in range(0, s, 3):
+                        add_rows(memory, start + a * down * columns * simd.lanes(x), dy, source + j, dw,
+                                 to + (a * s + k) * c + j, c, j, k, rows, group, step_h * columns, q)
+                if biased:
+                    sums.add_rows(db, block * c + j, dy, source + j, rows * q, c, min(c - j, simd.lanes(x)))
+            if totals.size and (stop - number - 1) % together == 0:
+                sums.spill(dw, totals, to, to + r * s * c)
 
     backward.__qualname__ = f"backward_{r}_{s}_{step}_{dilation}"
     return jit(backward)

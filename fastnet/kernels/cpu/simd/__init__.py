@@ -92,6 +92,7 @@ load_part = _implementation.load_part
 load_filled = _implementation.load_filled
 store = _implementation.store
 store_part = _implementation.store_part
+accumulate = _implementation.accumulate
 prefetch = _implementation.prefetch
 full = _implementation.full
 fma = _implementation.fma

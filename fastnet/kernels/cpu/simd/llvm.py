@@ -189,6 +189,20 @@ def store_part(typingctx, x, i, v, n):
 
 
 @intrinsic
+def accumulate(typingctx, sums, i, v, n):
+    def emit(context, builder, signature, args):
+        wide, value = Vector(types.float64, v.count), args[2]
+        pointer = builder.gep(_data(context, builder, sums, args[0]), [args[1]])
+        if v != wide:
+            value = builder.fpext(value, wide.llvm)
+        _store_part(builder, wide, builder.fadd(_load_part(builder, wide, pointer, args[3]), value), pointer, args[3])
+        return context.get_dummy_value()
+
+    if _flat(sums) and sums.dtype == types.float64 and isinstance(v, Vector):
+        return types.void(sums, types.int64, v, types.int64), emit
+
+
+@intrinsic
 def prefetch(typingctx, x, i):
     def emit(context, builder, signature, args):
         pointer = builder.gep(_data(context, builder, x, args[0]), [args[1]])

@@ -46,6 +46,13 @@ def store_part(x, i, v, n):
         _slice(x, i, n)[:] = v[:n]
 
 
+def accumulate(sums, i, v, n):
+    """Add the first min(n, lanes) numbers of v to sums[i : i + n], which are float64; nothing where n <= 0."""
+    n = min(max(n, 0), len(v))
+    if n:
+        _slice(sums, i, n)[:] += v[:n]
+
+
 def prefetch(x, i):
     """Ask for x[i] to be brought into the second cache, and do not wait for it."""
 

@@ -188,7 +188,7 @@ def make_tile_runs(rows, halves, adjacent, paired=False):
                 builder.gep(a, [builder.load(builder.gep(offsets, [builder.add(o, I64(i))]))]) for i in range(1, rows)]
             b = builder.gep(b, [b0])
             target = [builder.gep(c, [builder.add(c0, builder.mul(ldc, I64(i)))]) for i in range(rows)]
-            acc = [part.vector_at(target[i], j) for i in range(rows) for j in range(vectors)]
+            acc = [vector.constant(0)] * (rows * vectors)
 
             def run(r, acc):
                 entry = builder.gep(table, [builder.add(t, builder.mul(r, I64(3)))])
@@ -199,7 +199,8 @@ def make_tile_runs(rows, halves, adjacent, paired=False):
             acc = part.loop(runs, acc, run)
             for i in range(rows):
                 for j in range(vectors):
-                    _store(builder, vector, acc[i * vectors + j], builder.gep(target[i], [I64(j * vector.count)]))
+                    total = builder.fadd(part.vector_at(target[i], j), acc[i * vectors + j])
+                    _store(builder, vector, total, builder.gep(target[i], [I64(j * vector.count)]))
             return context.get_dummy_value()
 
         if vector:

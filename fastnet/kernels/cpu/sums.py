@@ -1,0 +1,91 @@
+"""Sums that keep float32's accuracy, however many numbers they run over.
+
+Adding n numbers one by one in float32 gives a sum that may be wrong by n / 4 roundings, 1.5e-8 n of itself, even where
+all of them are equal. So kernels add up short chains only, in registers: `CHAIN` numbers at most in each lane. What a
+chain gives goes to a sum in float64 (`simd.accumulate`), or some of that to one in float32 first, which is then moved
+to float64 (`spill`). All is rounded once, at the end. Where a chain ends depends on the shapes alone, so the bits are
+the same for any number of threads.
+"""
+import functools
+
+import numpy as np
+
+from fastnet.kernels.cpu import simd, spans
+from fastnet.kernels.cpu.runtime.array import empty, scratch
+from fastnet.kernels.cpu.runtime.jit import Launch, inlined, jit
+
+# The most numbers that are added one by one in a lane, which is wrong by 1e-6 at worst; and the rows of a matrix that
+# are added up in two such chains, the even and the odd ones, which do not wait for each other.
+CHAIN = 64
+PAIR = 2 * CHAIN
+
+# Rows and columns of a block.
+_ROWS, _COLUMNS = 1024, 256
+_NO_ROOM = np.zeros(0)
+
+
+@inlined
+def add_rows(sums, to, x, start, rows, apart, columns):
+    """sums[to + j] += the sum over i < rows of x[start + i apart + j], for j < columns; sums are float64."""
+    for top in range(0, rows, PAIR):
+        bottom = min(top + PAIR, rows)
+        for j in range(0, columns, simd.lanes(x)):
+            n, even, odd = columns - j, simd.full(x, 0), simd.full(x, 0)
+            for i in range(top, bottom - 1, 2):
+                even = even + simd.load_part(x, start + i * apart + j, n)
+                odd = odd + simd.load_part(x, start + (i + 1) * apart + j, n)
+            if (bottom - top) % 2:
+                even = even + simd.load_part(x, start + (bottom - 1) * apart + j, n)
+            simd.accumulate(sums, to + j, even + odd, n)
+
+
+@jit
+def spill(x, sums, start, stop):
+    """Move x[start : stop] to the float64 sums in the same places: they are added there, and x starts anew from 0."""
+    for i in range(start, stop, simd.lanes(x)):
+        simd.accumulate(sums, i, simd.load_part(x, i, stop - i), stop - i)
+        simd.store_part(x, i, simd.full(x, 0), stop - i)
+
+
+def room(size):
+    """Uninitialised room for so many sums in float64, which may be none."""
+    return empty(size, np.float64) if size else _NO_ROOM
+
+
+class ColumnSums:
+    """The sums, as `columns` numbers of a dtype, of so many rows that start `apart` numbers from each other in a flat
+    array of the dtype `source`, all worked out but the numbers."""
+
+    def __init__(self, rows, apart, columns, dtype, source):
+        self.steps = []
+        while rows > _ROWS:  # the sums of some rows each, and then of these
+            parts = -(-rows // _ROWS)
+            self.steps.append(self._step(rows, apart, columns, parts, np.dtype(np.float64)))
+            rows, apart = parts, columns
+        self.steps.append(self._step(rows, apart, columns, 1, np.dtype(dtype)))
+
+    def _step(self, rows, apart, columns, parts, dtype):
+        run = Launch(_sum_part, parts * -(-columns // _COLUMNS), rows * columns)
+        return run, (rows, apart, columns), parts * columns, dtype
+
+    def __call__(self, x):
+        for run, shape, size, dtype in self.steps:
+            y = empty(size, dtype)
+            run(x, y, scratch(_COLUMNS, np.float64, run.work), *shape)
+            x = y
+        return x
+
+
+column_sums = functools.lru_cache(maxsize=256)(ColumnSums)
+
+
+@jit
+def _sum_part(block, slot, x, y, memory, rows, apart, columns):
+    """Some columns of one part of the rows."""
+    across = (columns + _COLUMNS - 1) // _COLUMNS
+    part, left, sums = block // across, block % across * _COLUMNS, slot * _COLUMNS
+    top, count = part * _ROWS, min(_COLUMNS, columns - left)
+    spans.clear(memory, sums, sums + count)
+    add_rows(memory, sums, x, top * apart + left, min(_ROWS, rows - top), apart, count)
+    for j in range(count):
+        y[part * columns + left + j] = memory[sums + j]
