@@ -6,12 +6,15 @@ not fit raises TypeError (another kind of thing) or ValueError (the right kind, 
 loss, is put before it by the caller.
 """
 import os
+from collections.abc import Mapping
 from numbers import Real
 from operator import index
 
 import numpy as np
 
 LONGEST = 80    # characters of a value that an error shows
+LARGEST = 2**31 - 1     # what a size may be at most; a weight of so many float32 numbers takes 8 GB
+_DTYPES = np.dtype(np.float32), np.dtype(np.float64)
 
 
 def shown(value):
@@ -40,11 +43,52 @@ def integer(value, name, least=None, most=None):
         raise TypeError(expected.format(shown(value)))
     try:
         result = index(value)
-    except TypeError:
+    except Exception:   # of a user's own __index__ too
         raise TypeError(expected.format(shown(value))) from None
     if (least is not None and result < least) or (most is not None and result > most):
-        raise ValueError(expected.format(result))
+        raise ValueError(expected.format(shown(result)))
     return result
+
+
+def size(value, name, least=1, what=None, whole=None):
+    """`value`, a length or a number of channels, as an int, at most `LARGEST`. `what` says it in words where there are
+    more ways to write it, `whole` is what came, where that holds several."""
+    whole = value if whole is None else whole
+    try:
+        result = integer(value, name, least)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{name} must be {what or f'an integer of at least {least}'}, got {shown(whole)}") from None
+    if result > LARGEST:
+        raise ValueError(f"{name} must be at most {LARGEST}, got {shown(whole)}")
+    return result
+
+
+def integers(value, name, count=None, least=0, what=None):
+    """`value`, a tuple or list of `count` integers of at least `least` (of any number without a count), as a tuple of
+    ints. `what` says it in words, where there are more ways to write it."""
+    what = what or f"{count} integers of at least {least}"
+    if not isinstance(value, (tuple, list)):
+        raise TypeError(f"{name} must be {what}, got {shown(value)}")
+    result = tuple([size(one, name, least, what, value) for one in value])
+    if count is not None and len(result) != count:
+        raise ValueError(f"{name} must be {what}, got {shown(value)}")
+    return result
+
+
+def pair(value, name, least=1):
+    """Two integers (vertical, horizontal) from one integer or two: kernel sizes, strides, dilations."""
+    what = f"one or two integers of at least {least}"
+    if isinstance(value, (tuple, list)):
+        return integers(value, name, 2, least, what)
+    return (size(value, name, least, what),) * 2
+
+
+def shape(value, name="shape"):
+    """`value`, a tuple or list of integers that are lengths of axes, as a tuple of ints."""
+    what = "a shape, a tuple of integers of at least 0"
+    if hasattr(value, "shape") and not isinstance(value, (tuple, list)):
+        raise TypeError(f"{name} must be {what}, got {shown(value)}: give {name.rpartition(': ')[2]}=x.shape")
+    return integers(value, name, what=what)
 
 
 def number(value, name, least=None, most=None, above=None, below=None):
@@ -54,7 +98,7 @@ def number(value, name, least=None, most=None, above=None, below=None):
         raise TypeError(expected.format(shown(value)))
     try:
         result = float(value)
-    except OverflowError:
+    except Exception:   # an integer beyond all floats, or a user's own number
         result = float("inf")
     if not (abs(result) < float("inf") and (least is None or result >= least) and (most is None or result <= most)
             and (above is None or result > above) and (below is None or result < below)):
@@ -83,7 +127,7 @@ def choice(value, options, name):
     """`value`, which is one of `options`."""
     try:
         known = value in options
-    except (TypeError, ValueError):     # no comparison, or that of an array
+    except Exception:   # no comparison, that of an array, or a user's own
         known = False
     if not known or isinstance(value, np.ndarray):
         words = [repr(option) for option in options]
@@ -116,6 +160,68 @@ def function(value, name, what="a function"):
     return value
 
 
+def dtype(value, name="dtype"):
+    """`value`, however NumPy lets it be written, as the native float32 or float64 that it is."""
+    try:
+        result = None if value is None else np.dtype(value)
+    except Exception:
+        result = None
+    if result is None:
+        raise (ValueError if isinstance(value, str) else TypeError)(
+            f"{name} must be float32 or float64, got {shown(value)}")
+    for known in _DTYPES:
+        if result == known:
+            return known
+    raise ValueError(f"{name} must be float32 or float64, got {result}")
+
+
+def net(value, name="net"):
+    """`value`, a layer: whatever has the methods that all layers have, as an object and not as a class."""
+    if isinstance(value, type) and hasattr(value, "named_layers"):
+        raise TypeError(f"{name} must be a layer, got {shown(value)}: make an object of it, {value.__name__}(...)")
+    if not hasattr(value, "named_layers"):
+        raise TypeError(f"{name} must be a layer, got {shown(value)}")
+    return value
+
+
+def having(value, methods, name, what):
+    """`value`, an object that has all these methods: not a class, and nothing else. `what` says it in words."""
+    if isinstance(value, type):
+        raise TypeError(f"{name} must be {what}, got {shown(value)}: make an object of it, {value.__name__}(...)")
+    for method in methods:
+        if not callable(getattr(value, method, None)):
+            raise TypeError(f"{name} must be {what}, got {shown(value)}, which has no {method}")
+    return value
+
+
+def listed(value, name, what):
+    """`value`, a list, tuple or other collection that can be gone through once, as a list. `what` says of what it is a
+    collection. Strings, arrays and dictionaries are none."""
+    if isinstance(value, (str, bytes, dict, np.ndarray, type)) or not hasattr(value, "__iter__"):
+        raise TypeError(f"{name} must be a list of {what}, got {shown(value)}")
+    try:
+        return list(value)
+    except Exception as error:
+        raise TypeError(f"{name} must be a list of {what}, got {shown(value)}, which cannot be iterated") from error
+
+
+def mapping(value, name, what):
+    """`value`, a dictionary, with strings as keys, as a new one."""
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{name} must be {what}, got {shown(value)}")
+    for key in value:
+        if not isinstance(key, str):
+            raise TypeError(f"{name} must be {what}, with strings as keys, got the key {shown(key)}")
+    return dict(value)
+
+
+def text(value, name):
+    """`value`, a string."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a string, got {shown(value)}")
+    return value
+
+
 def path(value, name="path"):
     """`value`, a string, bytes or path object, as a string without a null character."""
     if not isinstance(value, (str, bytes, os.PathLike)):
@@ -141,6 +247,56 @@ def array(value, name):
     return value
 
 
+def values(value, name):
+    """`array` that takes numbers, and lists of numbers, as well: they become an array."""
+    if isinstance(value, (list, tuple, Real)) and not isinstance(value, (bool, np.generic)):
+        value = _of_list(value, name, "numbers")
+    return array(value, name)
+
+
+def labels(value, name, count=None, classes=None):
+    """`value`, class numbers from 0, as an int64 array (N,); a list of integers becomes one. With `count` there are so
+    many of them, with `classes` they lie below it."""
+    if isinstance(value, (list, tuple)):
+        value = _of_list(value, name, "class numbers")
+    elif type(value) is not np.ndarray:
+        value = _as_array(value, name)
+    if value.dtype.kind not in "iu" or value.ndim != 1:
+        remedy = ""
+        if value.ndim == 2 and value.shape[1] > 1 and value.dtype.kind in "fiub":
+            remedy = f": of one row a sample, one-hot or probabilities, give {name}.argmax(axis=1)"
+        elif value.ndim > 1 and value.size == len(value):
+            remedy = f": give {name}.ravel()"
+        elif value.dtype.kind in "USO":
+            remedy = f": number the classes, np.unique({name}, return_inverse=True)[1]"
+        elif value.dtype.kind in "fb":
+            remedy = f": give {name}.astype('int64')"
+        remedy = remedy.replace(name, name.rpartition(": ")[2])
+        kind = ValueError if value.dtype.kind in "iu" else TypeError
+        raise kind(f"{name} must be integers, one class number for each sample, got {shown(value)}{remedy}")
+    if count is not None and len(value) != count:
+        raise ValueError(f"{name} must be {count} class numbers, one for each sample, got {shown(value)}")
+    result = value.astype(np.int64, copy=False)
+    # A negative number seen as unsigned is huge, as is one beyond int64: one comparison finds every error.
+    most = 2**63 if classes is None else classes
+    if len(value) and int(result.view(np.uint64).max()) >= most:
+        place = int(np.argmax((value < 0) | (value >= most)))
+        above = "" if classes is None else f" to {classes - 1}"
+        raise ValueError(f"{name} must be class numbers from 0{above}, got {value[place]} at position {place}")
+    return result
+
+
+def _of_list(value, name, what):
+    """An array of a number or of a list of them."""
+    try:
+        result = np.asarray(value)
+    except (ValueError, OverflowError):     # rows of different lengths
+        result = None
+    if result is None or result.dtype.kind == "O":
+        raise TypeError(f"{name} must be an array of {what}, got {shown(value)}, of which none can be made")
+    return result
+
+
 def _as_array(value, name):
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(f"{name} is a masked array, and its mask would be lost: give {name}.filled(value), or choose "
@@ -153,7 +309,7 @@ def _as_array(value, name):
             raise TypeError(f"{name} is a tensor on {value.device}: give {name}.cpu()")
         try:
             return value.numpy()
-        except TypeError:   # bfloat16 and others that NumPy does not know
+        except (TypeError, RuntimeError):   # bfloat16 and others that NumPy does not know
             raise TypeError(f"{name} is a tensor of {value.dtype}, which NumPy does not know: give {name}.float()"
                             ) from None
     remedy = ""

@@ -1,4 +1,5 @@
 """What an argument may be, and the words that say so."""
+import io
 from fractions import Fraction
 from pathlib import Path
 
@@ -110,3 +111,64 @@ def test_what_came_is_shown_in_few_words():
     assert arguments.shown("x" * 1000) == "an object of class str"
     assert arguments.shown(Loud()) == "an object of class Loud"
     assert arguments.shown(-0.5) == "-0.5"
+
+
+def test_objects_that_have_methods():
+    file = io.StringIO()
+    assert arguments.having(file, ("write",), "file", "a stream") is file
+    refused(TypeError, "file must be a stream, got the class StringIO: make an object of it, StringIO(...)",
+            arguments.having, io.StringIO, ("write",), "file", "a stream")
+    refused(TypeError, "file must be a stream, got 3, which has no write", arguments.having, 3, ("write",), "file",
+            "a stream")
+
+
+def test_lists_dictionaries_and_strings():
+    assert arguments.listed(iter((1, 2)), "params", "numbers") == [1, 2] and arguments.listed((), "params", "x") == []
+    for value in ("ab", b"ab", {}, np.zeros(2), 3, None, list):
+        with pytest.raises(TypeError, match="^params must be a list of numbers, got "):
+            arguments.listed(value, "params", "numbers")
+    given = {"a": 1}
+    assert arguments.mapping(given, "state", "a state") == given is not arguments.mapping(given, "state", "a state")
+    for value in ([("a", 1)], None, {3: 1}):
+        with pytest.raises(TypeError, match="^state must be a state, "):
+            arguments.mapping(value, "state", "a state")
+    assert arguments.text("a", "source") == "a"
+    refused(TypeError, "source must be a string, got b'a'", arguments.text, b"a", "source")
+
+
+def test_numbers_and_lists_become_arrays():
+    for value, shape in ((1.5, ()), ([1, 2], (2,)), (((1, 2), (3, 4)), (2, 2)), (np.zeros(3), (3,)), ([], (0,))):
+        assert arguments.values(value, "mean").shape == shape
+    for value in ([[1], [2, 3]], [1, None], True, "1", ["1"], np.ma.zeros(2), [1j]):
+        with pytest.raises(TypeError, match="^mean (must|is)"):
+            arguments.values(value, "mean")
+
+
+def test_labels():
+    for value in ([0, 2, 1], (0, 2, 1), np.array([0, 2, 1], np.uint8), np.array([0, 2, 1], ">i4")):
+        result = arguments.labels(value, "labels", 3, 3)
+        assert result.dtype == np.int64 and result.tolist() == [0, 2, 1]
+    same = np.array([0, 2, 1])
+    assert arguments.labels(same, "labels") is same
+    for value, text in [
+        (np.array([0, 3]), "CE: labels must be class numbers from 0 to 2, got 3 at position 1"),
+        (np.array([-1, 3]), "CE: labels must be class numbers from 0 to 2, got -1 at position 0"),
+        (np.array([2**63], np.uint64), "CE: labels must be class numbers from 0 to 2, got 9223372036854775808 at "
+                                       "position 0"),
+    ]:
+        refused(ValueError, text, arguments.labels, value, "CE: labels", classes=3)
+    refused(ValueError, "labels must be 3 class numbers, one for each sample, got an array of shape (2,) and dtype "
+            "int64", arguments.labels, np.array([0, 1]), "labels", 3)
+    for value, kind, remedy in [
+        (np.eye(3), TypeError, r"give labels.argmax\(axis=1\)"),
+        (np.eye(3, dtype=int), ValueError, r"give labels.argmax\(axis=1\)"),
+        (np.zeros((3, 1), int), ValueError, r"give labels.ravel\(\)"),
+        (np.array(["a"]), TypeError, r"number the classes, np.unique\(labels, return_inverse=True\)\[1\]"),
+        (np.zeros(3), TypeError, r"give labels.astype\('int64'\)"),
+        (np.zeros(3, bool), TypeError, r"give labels.astype\('int64'\)"),
+    ]:
+        with pytest.raises(kind, match=f"^CE: labels must be integers, one class number for each .*: .*{remedy}"):
+            arguments.labels(value, "CE: labels")
+    for value in (None, 3, [[0], [1, 2]], [None], [2**70], np.ma.zeros(3, int)):
+        with pytest.raises(TypeError, match="^labels (must be an array of class|must be a NumPy array|is a mask)"):
+            arguments.labels(value, "labels")

@@ -13,6 +13,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # What each part of the package may import: of the package itself, and of what is installed beside it.
 INSIDE = {
     "arguments": set(),
+    "writing": set(),
     "kernels": {"arguments", "kernels"},
     "parameter": {"arguments", "changes"},
     "init": {"arguments"},
@@ -20,14 +21,14 @@ INSIDE = {
     "program": {"arguments", "kernels", "changes", "program"},
     "layers": {"arguments", "changes", "kernels", "parameter", "init", "program", "layers"},
     "losses": {"arguments", "kernels", "parameter"},
-    "optim": {"arguments", "kernels", "parameter"},
+    "optim": {"arguments", "kernels", "parameter", "optim"},
     "schedules": {"arguments", "kernels", "parameter"},
-    "data": {"arguments", "kernels", "data"},
+    "data": {"arguments", "writing", "kernels", "data"},
     "models": {"arguments", "layers", "init", "models"},
     "files": {"arguments", "files"},
-    "training": {"arguments", "training"},
+    "training": {"arguments", "writing", "training"},
     "plot": {"arguments"},
-    "warmup": {"kernels", "models", "losses", "optim"},
+    "warmup": {"arguments", "kernels", "models", "losses", "optim"},
     "__main__": {"__version__", "models", "kernels", "warmup"},
 }
 OUTSIDE = {
