@@ -1,24 +1,27 @@
 """A parameter: an array that training changes, and its gradient."""
 import numpy as np
 
-from fastnet import changes
+from fastnet import arguments, changes
+
+_KEPT = np.dtype(np.float32), np.dtype(np.float64)
 
 
 class Parameter:
     """`value`, a contiguous float32 or float64 array of its own, and `grad`, which each backward pass assigns.
 
-    The array given is copied, because optimisers write into `value`. `grad` is None until the first backward pass.
+    The numbers given, an array or a list, are copied, because optimisers write into `value`. An array that is assigned
+    to `value` later stays as it is where it can be written to and its numbers lie in order; any other is copied, other
+    kinds of numbers than float32 and float64 become what the parameter holds. `grad` is None until the first backward
+    pass; optimisers check it before they use it.
     With `requires_grad` False the parameter is frozen: `grad` is None and stays it whatever is assigned, layers leave
     out the work for it, and optimisers pass it by.
-    TypeError for values that are not real numbers.
+    TypeError for values that are not real numbers; then nothing is changed.
     """
 
     __slots__ = ("_value", "_grad", "_requires_grad")
 
     def __init__(self, value, requires_grad=True):
-        value = np.asarray(value)
-        if value.dtype.kind not in "fiub":
-            raise TypeError(f"a parameter must hold real numbers, got an array of dtype {value.dtype}")
+        value = arguments.values(value, "Parameter: value")
         wanted = np.float64 if value.dtype == np.float64 else np.float32
         self.value = np.array(value, dtype=wanted, order="C")
         self.requires_grad = requires_grad
@@ -30,6 +33,10 @@ class Parameter:
 
     @value.setter
     def value(self, value):
+        if type(value) is not np.ndarray or value.dtype not in _KEPT or not value.flags.carray:
+            value = arguments.array(value, "Parameter: value")
+            kept = [dtype for dtype in _KEPT if dtype == value.dtype]   # in native order of bytes, too
+            value = np.array(value, kept[0] if kept else self._value.dtype, order="C")
         self._value = value
         changes.note()
 
@@ -40,7 +47,7 @@ class Parameter:
 
     @requires_grad.setter
     def requires_grad(self, value):
-        self._requires_grad = bool(value)
+        self._requires_grad = arguments.flag(value, "Parameter: requires_grad")
         self._grad = None
         changes.note()
 
@@ -64,6 +71,10 @@ class Parameter:
     @property
     def size(self):
         return self.value.size
+
+    def __array__(self, dtype=None, copy=None):
+        """``np.asarray(parameter)`` is its numbers."""
+        return np.array(self._value, dtype=dtype, copy=copy)
 
     def __repr__(self):
         frozen = "" if self.requires_grad else ", requires_grad=False"

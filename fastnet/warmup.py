@@ -4,7 +4,7 @@ import time
 
 import numpy as np
 
-from fastnet import kernels, models
+from fastnet import arguments, kernels, models
 from fastnet.losses import CrossEntropyLoss
 from fastnet.optim import SGD, Adam
 
@@ -18,6 +18,11 @@ def warmup(names, batch_size=128, processes=2, report=print):
     in each. Then a training step of each model compiles what is left. `report` gets a line for all that took its time.
     ValueError for unknown names.
     """
+    if not isinstance(names, (tuple, list)):
+        raise TypeError(f"warmup: names must be a list of models' names, got {arguments.shown(names)}")
+    batch_size = arguments.integer(batch_size, "warmup: batch_size", 1)
+    processes = arguments.integer(processes, "warmup: processes", 1)
+    arguments.function(report, "warmup: report", "a function of a line of text")
     nets = {name: _model(name) for name in names}
     tasks = {}
     for net in nets.values():
@@ -34,9 +39,7 @@ def warmup(names, batch_size=128, processes=2, report=print):
 
 
 def _model(name):
-    if name not in models.__all__:
-        raise ValueError(f"unknown model {name!r}: choose from {', '.join(models.__all__)}")
-    return getattr(models, name)()
+    return getattr(models, arguments.choice(name, models.__all__, "warmup: the name of a model"))()
 
 
 def _collect(net, shape, training, tasks):

@@ -59,18 +59,23 @@ def test_apply():
     assert not net[0].bias.value.any() and (net[1].weight.value == 1).all()
     assert init.apply(Linear(2, 3), init.ones, init.ones).bias.value.sum() == 3
     state = net.state_dict()
-    with pytest.raises(ValueError, match=r"0.weight: expected an initial value of shape \(4, 3, 3, 3\), got \(2,\)"):
+    with pytest.raises(ValueError, match=r"apply: the initial value of 0.weight must have shape \(4, 3, 3, 3\), got"):
         init.apply(net, lambda shape: np.zeros(2))
     assert all((net.state_dict()[name] == state[name]).all() for name in before)
 
 
 def test_errors():
-    with pytest.raises(ValueError, match="unknown nonlinearity 'swish': choose one of 'linear', 'sigmoid', "):
-        init.calculate_gain("swish")
-    with pytest.raises(ValueError, match='mode must be "fan_in" or "fan_out", got \'fan\''):
-        init.kaiming_normal((2, 2), mode="fan")
-    with pytest.raises(ValueError, match=r"expected the shape of a weight, .*, got \(4,\)"):
-        init.xavier_normal((4,))
+    for call, message in [
+        (lambda: init.calculate_gain("swish"), "calculate_gain: nonlinearity must be 'linear', 'sigmoid', .* got 'swi"),
+        (lambda: init.kaiming_normal((2, 2), mode="fan"), "kaiming_normal: mode must be 'fan_in' or 'fan_out', got 'f"),
+        (lambda: init.xavier_normal((4,)), r"xavier_normal: shape must be that of a weight, .*, got \(4,\)"),
+        (lambda: init.uniform((2,), 1, 0), "uniform: b must be at least a = 1, got 0"),
+        (lambda: init.normal(np.zeros((2, 3))), "normal: shape must be a shape, .*: give shape=x.shape"),
+        (lambda: manual_seed("five"), "manual_seed: seed must be an integer of at least 0, got 'five'"),
+        (lambda: init.apply(Linear, init.ones), "apply: net must be a layer, got the class Linear: make an object"),
+    ]:
+        with pytest.raises((TypeError, ValueError), match=message):
+            call()
 
 
 @pytest.mark.parametrize("shape", [(6, 4, 3, 3), (4, 6, 3, 3), (2, 2, 1, 5)], ids=str)
@@ -83,5 +88,17 @@ def test_partial_dirac_passes_channels_on(shape):
         expected[i, i, shape[2] // 2, shape[3] // 2] = 1
     np.testing.assert_array_equal(value[:same], expected)
     assert value.dtype == np.float32 and (value[same:] != 0).all()
-    with pytest.raises(ValueError, match=r"partial_dirac: expected \(K, C, R, S\), .* got \(4, 3\)"):
+    with pytest.raises(ValueError, match=r"partial_dirac: shape must be \(K, C, R, S\), .* got \(4, 3\)"):
         init.partial_dirac((4, 3))
+
+
+def test_seeds():
+    for seed in (0, 3, np.int64(3), 2**70):
+        first = init.manual_seed(seed).random()
+        assert init.manual_seed(seed).random() == first
+    assert init.manual_seed(None).random() != init.manual_seed(None).random()
+    before = init.manual_seed(0).bit_generator.state
+    for seed, error in [(-1, ValueError), (1.0, TypeError), (True, TypeError), ("1", TypeError), ([1], TypeError)]:
+        with pytest.raises(error, match="^manual_seed: seed must be an integer of at least 0, got "):
+            init.manual_seed(seed)
+    assert init.generator().bit_generator.state == before

@@ -84,5 +84,19 @@ def test_refused(arguments, message, capsys):
 
 
 def test_unknown_model():
-    with pytest.raises(ValueError, match="^unknown model 'lenet6': choose from lenet5, "):
+    with pytest.raises(ValueError, match="^warmup: the name of a model must be 'lenet5', .* got 'lenet6'"):
         warmup.warmup(["lenet6"])
+
+
+def test_bad_arguments():
+    for given, error, text in [
+        ({"names": "lenet5"}, TypeError, "names must be a list of models' names, got 'lenet5'"),
+        ({"names": None}, TypeError, "names must be a list"),
+        ({"names": [3]}, TypeError, "the name of a model must be"),
+        ({"batch_size": 0}, ValueError, "batch_size must be an integer of at least 1, got 0"),
+        ({"batch_size": True}, TypeError, "batch_size must be an integer"),
+        ({"processes": 1.5}, TypeError, "processes must be an integer"),
+        ({"report": None}, TypeError, "report must be a function"),
+    ]:
+        with pytest.raises(error, match=f"^warmup: {text}"):
+            warmup.warmup(**{"names": ["lenet5"], "report": print} | given)

@@ -1,5 +1,5 @@
 """A net that learns quickly: most is decided on small images, where arithmetic is cheap."""
-from fastnet import init
+from fastnet import arguments, init
 from fastnet.layers import AdaptiveAvgPool2d, BatchNorm2d, Conv2d, Flatten, Linear, MaxPool2d, ReLU, Sequential
 
 
@@ -10,6 +10,7 @@ def quick_convnet(num_classes=10):
     In the manner of Page, How to Train Your ResNet (2018), and of Jordan, "94% on CIFAR-10 in 3.29 seconds on a single
     GPU" (2024), where the pooling comes before batch norm and ReLU.
     """
+    num_classes = arguments.integer(num_classes, "quick_convnet: num_classes", 1)
     blocks = []
     before = 16
     for channels in (48, 96, 192):

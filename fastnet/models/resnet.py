@@ -1,5 +1,5 @@
 """Residual nets for CIFAR-10."""
-from fastnet import init
+from fastnet import arguments, init
 from fastnet.layers import AdaptiveAvgPool2d, BatchNorm2d, Conv2d, Flatten, Linear, ReLU, Residual, Sequential
 
 
@@ -7,6 +7,7 @@ def resnet20(num_classes=10):
     """A 3x3 convolution, nine residual blocks at 16, 32 and 64 channels, global average pooling and a linear layer:
     272 thousand parameters, x (N, 3, 32, 32), any other size too. Convolutions start as He et al. (2015) advise.
     He et al., Deep Residual Learning for Image Recognition (2016), section 4.2, with projection shortcuts."""
+    num_classes = arguments.integer(num_classes, "resnet20: num_classes", 1)
     layers = [Conv2d(3, 16, 3, padding=1, bias=False), BatchNorm2d(16), ReLU()]
     before = 16
     for channels, first_stride in ((16, 1), (32, 2), (64, 2)):

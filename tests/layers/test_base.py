@@ -32,7 +32,7 @@ def test_parameter_is_a_copy_of_real_numbers():
     assert given[1, 1] == 4 and parameter.value.flags.c_contiguous and parameter.grad is None
     assert repr(parameter) == "Parameter(shape=(3, 2), dtype=float32)" and parameter.size == 6
     assert Parameter([1, 2]).value.dtype == np.float32 and Parameter(np.zeros(2)).value.dtype == np.float64
-    with pytest.raises(TypeError, match="a parameter must hold real numbers, got an array of dtype complex128"):
+    with pytest.raises(TypeError, match="Parameter: value must hold real numbers, got an array of dtype complex128"):
         Parameter([1j])
 
 

@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 
-from fastnet import CrossEntropyLoss, manual_seed, models, summary
+from fastnet import CrossEntropyLoss, init, manual_seed, models, summary
 
 SIZES = {"small_convnet": (2_168_362, 26_579_968), "lenet5": (62_006, 651_720), "vgg_small": (1_187_274, 152_805_376),
          "resnet20": (272_474, 40_813_184), "quick_convnet": (653_466, 44_681_088)}
@@ -42,3 +42,14 @@ def test_quick_convnet_starts_by_passing_channels_on():
         if parameter.value.ndim == 4 and parameter.shape[1] > 3:
             passed = parameter.value[:parameter.shape[1], :, 1, 1]
             np.testing.assert_array_equal(passed, np.eye(*passed.shape), err_msg=path)
+
+
+@pytest.mark.parametrize("name", models.__all__)
+def test_num_classes(name):
+    """Refused before anything is drawn."""
+    make, state = getattr(models, name), init.generator().bit_generator.state
+    for value, error in [(0, ValueError), (-1, ValueError), (2.0, TypeError), (True, TypeError), ("10", TypeError),
+                         (None, TypeError), (np.ones(3), TypeError)]:
+        with pytest.raises(error, match=f"^{name}: num_classes must be an integer of at least 1, got "):
+            make(value)
+    assert init.generator().bit_generator.state == state
