@@ -2,11 +2,12 @@
 
 A loss is called as ``value, dlogits = loss(logits, labels)``: value is a Python float, the mean over the batch, and
 dlogits is the gradient of that mean, of the shape of logits, ready for ``net.backward``. Any function of that form
-serves a `Trainer`.
+serves a `Trainer`. Where the targets of a loss are no classes it says ``classifies = False``: then nobody counts how
+many are met.
 """
 import numpy as np
 
-from fastnet import kernels
+from fastnet import arguments, kernels
 from fastnet.kernels import checks
 
 
@@ -20,11 +21,33 @@ class CrossEntropyLoss:
     Smoothing: Szegedy et al., Rethinking the Inception Architecture (2016), section 7.
     """
 
+    classifies = True
+
     def __init__(self, label_smoothing=0.0, backend="cpu"):
-        self.label_smoothing = checks.probability(label_smoothing, "CrossEntropyLoss: label_smoothing")
-        self.ops = kernels.load(backend)
+        self.label_smoothing = label_smoothing
+        self.backend = arguments.choice(backend, kernels.BACKENDS, "CrossEntropyLoss: backend")
+
+    @property
+    def label_smoothing(self):
+        """The share of the target that all classes have in equal parts."""
+        return self._label_smoothing
+
+    @label_smoothing.setter
+    def label_smoothing(self, value):
+        self._label_smoothing = arguments.number(value, "CrossEntropyLoss: label_smoothing", 0, 1)
+
+    @property
+    def ops(self):
+        """The module of operations that `backend` names."""
+        return kernels.load(self.backend)
 
     def __call__(self, logits, labels):
+        logits = arguments.array(logits, "CrossEntropyLoss: logits")
+        if logits.ndim != 2:
+            raise ValueError(f"CrossEntropyLoss: logits must have shape (N, C), one row of scores a sample, got "
+                             f"{logits.shape}")
+        checks.not_empty(logits.shape, "CrossEntropyLoss: logits")
+        labels = arguments.labels(labels, "CrossEntropyLoss: labels", *logits.shape)
         return self.ops.softmax_cross_entropy(logits, labels, self.label_smoothing)
 
     def __repr__(self):
@@ -39,11 +62,18 @@ class MSELoss:
     always a mistake. The value is summed in float64.
     """
 
+    classifies = False
+
     def __call__(self, prediction, target):
-        prediction = checks.floating(prediction, "MSELoss: prediction")
-        target = checks.floating(target, "MSELoss: target", like=prediction)
-        checks.same_shape(prediction, target, "MSELoss: prediction", "target")
-        checks.not_empty(prediction.shape, "prediction")
+        prediction = checks.floating(arguments.array(prediction, "MSELoss: prediction"), "MSELoss: prediction")
+        target = checks.floating(arguments.values(target, "MSELoss: target"), "MSELoss: target", like=prediction)
+        if prediction.shape != target.shape:
+            remedy = ""
+            if prediction.size == target.size and target.ndim == 1:
+                remedy = ": give target[:, None]"
+            raise ValueError(f"MSELoss: prediction and target must have the same shape, got {prediction.shape} and "
+                             f"{target.shape}{remedy}")
+        checks.not_empty(prediction.shape, "MSELoss: prediction")
         with np.errstate(over="ignore", invalid="ignore"):  # a loss may overflow; whoever trains looks at its value
             error = prediction - target
             value = float(np.mean(np.square(error), dtype=np.float64))

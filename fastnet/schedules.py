@@ -1,67 +1,144 @@
-"""Learning-rate schedules: plain functions from the number of updates made so far to the rate of the next one.
+"""Learning-rate schedules: functions from the number of updates made so far to the rate of the next one.
 
-``rate = one_cycle(0.1, total_steps=epochs * len(loader))`` gives a callable with rate(0) for the first update and
-rate(total_steps - 1) for the last; `LearningRateSchedule` puts it into an optimiser. Any function of one integer will
-do as well. After its last step a schedule stays where it is. Every maker raises ValueError naming the argument that is
-out of range.
+``rate = one_cycle(0.1, total_steps=epochs * len(loader))`` gives an object with rate(0) for the first update and
+rate(total_steps - 1) for the last; `LearningRateSchedule` puts it into an optimiser. Two of the same arguments are
+equal, and they print, copy and pickle as what they were made by. Any function of one integer will do as well. After its
+last step a schedule stays where it is. TypeError or ValueError names the argument that does not fit.
 """
-from math import cos, inf, isfinite, pi
+from dataclasses import dataclass, fields
+from math import cos, inf, pi
 
-from fastnet.kernels.checks import positive
+from fastnet import arguments
+
+_MOST = 2**63 - 1   # updates
 
 
-def constant(lr):
+class Schedule:
+    """What all schedules share. A schedule of one's own needs none of it: any function of the step will do."""
+
+    def __call__(self, step):
+        """The rate of the update before which `step` others were made."""
+        return self.rate(arguments.integer(step, self.said("step"), 0, _MOST))
+
+    def said(self, name):
+        """An argument as errors call it: "cosine: lr"."""
+        return f"{type(self).__name__}: {name}"
+
+    def keep(self, **checked):
+        """Make these the arguments, which are then never assigned again."""
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
+
+    def keep_numbers(self):
+        """Check the arguments that are annotated as float, and those that are as int, which count from 1."""
+        for field in fields(self):
+            value, name = getattr(self, field.name), self.said(field.name)
+            if field.type is float:
+                self.keep(**{field.name: arguments.number(value, name, 0)})
+            elif field.type is int:
+                self.keep(**{field.name: arguments.integer(value, name, 1, _MOST)})
+
+
+@dataclass(frozen=True)
+class constant(Schedule):
     """rate(t) = lr."""
-    lr = _number("lr", lr)
-    return lambda step: lr
+
+    lr: float
+
+    def __post_init__(self):
+        self.keep_numbers()
+
+    def rate(self, step):
+        return self.lr
 
 
-def step(lr, step_size, gamma=0.1):
+@dataclass(frozen=True)
+class step(Schedule):
     """rate(t) = lr * gamma^floor(t / step_size): a staircase, as PyTorch's StepLR. `step_size` counts updates."""
-    lr, gamma, step_size = _number("lr", lr), _number("gamma", gamma), positive(step_size, "step_size")
-    return lambda step: lr * gamma ** (step // step_size)
+
+    lr: float
+    step_size: int
+    gamma: float = 0.1
+
+    def __post_init__(self):
+        self.keep_numbers()
+
+    def rate(self, step):
+        try:
+            return self.lr * self.gamma ** (step // self.step_size)
+        except OverflowError:   # of a gamma above 1
+            return inf
 
 
-def cosine(lr, total_steps, eta_min=0.0):
+@dataclass(frozen=True)
+class cosine(Schedule):
     """rate(t) = eta_min + (lr - eta_min) (1 + cos(pi t / total_steps)) / 2: from lr down to eta_min, half a wave.
 
     Loshchilov and Hutter, SGDR (2017), formula 5, without restarts.
     """
-    lr, eta_min, total_steps = _number("lr", lr), _number("eta_min", eta_min), positive(total_steps, "total_steps")
-    return lambda step: _cosine(lr, eta_min, min(step / total_steps, 1.0))
+
+    lr: float
+    total_steps: int
+    eta_min: float = 0.0
+
+    def __post_init__(self):
+        self.keep_numbers()
+
+    def rate(self, step):
+        return _cosine(self.lr, self.eta_min, min(step / self.total_steps, 1.0))
 
 
-def one_cycle(max_lr, total_steps, pct_start=0.3, div_factor=25.0, final_div_factor=1e4, anneal_strategy="cos"):
+@dataclass(frozen=True)
+class one_cycle(Schedule):
     """Up from max_lr / div_factor to max_lr, then down to max_lr / div_factor / final_div_factor.
 
     The top is at t = pct_start * total_steps - 1, the end at t = total_steps - 1; between them the rate follows half a
     cosine wave ("cos") or a straight line ("linear"). Smith and Topin, Super-Convergence (2018), in the form of
     PyTorch's OneCycleLR.
     """
-    max_lr, total_steps = _number("max_lr", max_lr), positive(total_steps, "total_steps")
-    pct_start = _number("pct_start", pct_start, most=1.0)
-    start = max_lr / _number("div_factor", div_factor, least=1.0)
-    end = start / _number("final_div_factor", final_div_factor, least=1.0)
-    if anneal_strategy not in _CURVES:
-        raise ValueError(f'anneal_strategy must be "cos" or "linear", got {anneal_strategy!r}')
-    curve = _CURVES[anneal_strategy]
-    top, last = max(pct_start * total_steps - 1, 0.0), total_steps - 1
 
-    def rate(step):
+    max_lr: float
+    total_steps: int
+    pct_start: float = 0.3
+    div_factor: float = 25.0
+    final_div_factor: float = 1e4
+    anneal_strategy: str = "cos"
+
+    def __post_init__(self):
+        self.keep_numbers()
+        self.keep(
+            pct_start=arguments.number(self.pct_start, self.said("pct_start"), 0, 1),
+            div_factor=arguments.number(self.div_factor, self.said("div_factor"), 1),
+            final_div_factor=arguments.number(self.final_div_factor, self.said("final_div_factor"), 1),
+            anneal_strategy=arguments.choice(self.anneal_strategy, tuple(_CURVES), self.said("anneal_strategy")))
+
+    def rate(self, step):
+        curve = _CURVES[self.anneal_strategy]
+        start = self.max_lr / self.div_factor
+        top, last = max(self.pct_start * self.total_steps - 1, 0.0), self.total_steps - 1
         step = min(step, last)
         if step < top:
-            return curve(start, max_lr, step / top)
-        return curve(max_lr, end, (step - top) / (last - top)) if last > top else max_lr
-    return rate
+            return curve(start, self.max_lr, step / top)
+        end = start / self.final_div_factor
+        return curve(self.max_lr, end, (step - top) / (last - top)) if last > top else self.max_lr
 
 
-def warmup(schedule, steps):
+@dataclass(frozen=True)
+class warmup(Schedule):
     """rate(t) = schedule(t) * min(1, (t + 1) / steps): any schedule, its first `steps` updates on a rising line.
 
     Goyal et al., Accurate, Large Minibatch SGD (2017), section 2.2.
     """
-    steps = positive(steps, "steps")
-    return lambda step: schedule(step) * min(1.0, (step + 1) / steps)
+
+    schedule: object
+    steps: int
+
+    def __post_init__(self):
+        self.keep_numbers()
+        arguments.function(self.schedule, self.said("schedule"), "a function of the step, such as cosine(0.1, 100)")
+
+    def rate(self, step):
+        return self.schedule(step) * min(1.0, (step + 1) / self.steps)
 
 
 def _cosine(start, end, done):
@@ -73,10 +150,3 @@ def _line(start, end, done):
 
 
 _CURVES = {"cos": _cosine, "linear": _line}
-
-
-def _number(name, value, least=0.0, most=inf):
-    if not (isfinite(value) and least <= value <= most):
-        limit = f"at least {least:g}" if most == inf else f"between {least:g} and {most:g}"
-        raise ValueError(f"{name} must be a finite number, {limit}, got {value!r}")
-    return float(value)

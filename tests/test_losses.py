@@ -76,16 +76,53 @@ def test_a_loss_may_overflow_without_a_warning():
 
 
 @pytest.mark.parametrize("call, error, message", [
-    (lambda: CrossEntropyLoss(1.5), ValueError, "CrossEntropyLoss: label_smoothing must be a probability"),
-    (lambda: CrossEntropyLoss()(LOGITS, [0, 1, 2, 3, 4]), ValueError, "label 4 at position 4 is out of range"),
-    (lambda: CrossEntropyLoss()(LOGITS, [0, 1, 2, -1, 0]), ValueError, "label -1 at position 3 is out of range"),
-    (lambda: CrossEntropyLoss()(LOGITS, [0, 1]), ValueError, "expected 5 labels"),
-    (lambda: CrossEntropyLoss()(LOGITS, LABELS / 1), TypeError, "labels must be integers"),
+    (lambda: CrossEntropyLoss(1.5), ValueError, "CrossEntropyLoss: label_smoothing must be .* at most 1, got 1.5"),
+    (lambda: CrossEntropyLoss(backend="gpu"), ValueError, "CrossEntropyLoss: backend must be 'naive' or 'cpu', got 'g"),
+    (lambda: CrossEntropyLoss()(LOGITS, [0, 1, 2, 3, 4]), ValueError,
+     "CrossEntropyLoss: labels must be class numbers from 0 to 3, got 4 at position 4"),
+    (lambda: CrossEntropyLoss()(LOGITS, [0, 1, 2, -1, 0]), ValueError, "from 0 to 3, got -1 at position 3"),
+    (lambda: CrossEntropyLoss()(LOGITS, LABELS.astype(np.uint64) + np.uint64(2**63)), ValueError,
+     "from 0 to 3, got 9223372036854775808 at position 0"),
+    (lambda: CrossEntropyLoss()(LOGITS, [0, 1]), ValueError, "CrossEntropyLoss: labels must be 5 class numbers"),
+    (lambda: CrossEntropyLoss()(LOGITS, LABELS / 1), TypeError, r"labels must be .*: give labels.astype\('int64'\)"),
+    (lambda: CrossEntropyLoss()(LOGITS, np.eye(4)[LABELS]), TypeError, r"one-hot .*, give labels.argmax\(axis=1\)"),
+    (lambda: CrossEntropyLoss()(LOGITS, np.eye(4, dtype=int)[LABELS]), ValueError, r"give labels.argmax\(axis=1\)"),
+    (lambda: CrossEntropyLoss()(LOGITS, LABELS[:, None]), ValueError, r"labels must be .*: give labels.ravel\(\)"),
+    (lambda: CrossEntropyLoss()(LOGITS, np.array(list("abcde"))), TypeError, r"np.unique\(labels, return_inverse=True"),
+    (lambda: CrossEntropyLoss()(LOGITS, list("abcde")), TypeError, "labels must be .*: number the classes"),
+    (lambda: CrossEntropyLoss()(LOGITS, [(0, 1), (2,)]), TypeError, "labels must be an array of class numbers, got"),
+    (lambda: CrossEntropyLoss()(LOGITS, np.ma.array(LABELS)), TypeError, "labels is a masked array"),
+    (lambda: CrossEntropyLoss()(LOGITS, None), TypeError, "CrossEntropyLoss: labels must be a NumPy array, got None"),
+    (lambda: CrossEntropyLoss()(LOGITS[0], LABELS), ValueError, r"CrossEntropyLoss: logits must have shape \(N, C\)"),
     (lambda: CrossEntropyLoss()(LOGITS[:0], LABELS[:0]), ValueError, "empty batch"),
-    (lambda: MSELoss()(np.zeros((3, 1)), np.zeros(3)), ValueError, r"MSELoss.*same shape, got \(3, 1\) and \(3,\)"),
+    (lambda: MSELoss()(np.zeros((3, 1)), np.zeros(3)), ValueError,
+     r"MSELoss.*same shape, got \(3, 1\) and \(3,\): give target\[:, None\]"),
     (lambda: MSELoss()(np.zeros((0, 1)), np.zeros((0, 1))), ValueError, "empty batch"),
     (lambda: MSELoss()(np.zeros(2, complex), np.zeros(2)), TypeError, "MSELoss: prediction must hold real numbers"),
+    (lambda: MSELoss()(np.zeros(2), np.ma.zeros(2)), TypeError, "MSELoss: target is a masked array"),
 ])
 def test_bad_input(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+def test_a_refused_smoothing_leaves_the_old_one():
+    loss = CrossEntropyLoss(0.1)
+    with pytest.raises(TypeError):
+        loss.label_smoothing = None
+    assert loss.label_smoothing == 0.1
+
+
+def test_tensors_of_pytorch_are_taken(backend):
+    torch = pytest.importorskip("torch")
+    for ours, theirs in zip(CrossEntropyLoss(backend=backend)(torch.tensor(LOGITS), torch.tensor(LABELS)),
+                            CrossEntropyLoss(backend=backend)(LOGITS, LABELS), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("loss, target", [(CrossEntropyLoss(), np.zeros(300_000, int)),
+                                          (MSELoss(), np.zeros((300_000, 4), np.float32))], ids=repr)
+def test_the_mean_over_many_rows_keeps_single_precision(loss, target):
+    logits = np.tile(np.array([0.1, 0.2, 0.3, 0.4], np.float32), (300_000, 1))
+    one, _ = loss(logits[:1].astype(np.float64), target[:1].astype(np.float64 if target.ndim == 2 else int))
+    assert loss(logits, target)[0] == pytest.approx(one, rel=1e-6)

@@ -1,9 +1,11 @@
 """Muon: its step by hand, the polynomial that makes it orthogonal, and PyTorch as outside judge."""
+import numba
 import numpy as np
 import pytest
 
 from fastnet import kernels
 from fastnet.optim import SGD, Muon, orthogonalize
+from fastnet.optim.muon import norm
 
 from .test_optim import parameters
 
@@ -94,3 +96,27 @@ def test_muon_leaves_other_groups_to_sgd(backend):
         optimizer.step()
         sgd.step()
     np.testing.assert_array_equal(bias.value, judge.value)
+
+
+@pytest.mark.parametrize("max_norm", [None, 1.0])
+def test_the_same_bits_for_any_number_of_threads(max_norm):
+    """Of a weight large enough that NumPy's own product would share it out among threads."""
+    results = []
+    for threads in (1, numba.config.NUMBA_NUM_THREADS):
+        numba.set_num_threads(threads)
+        try:
+            weight = parameters(np.float32, ((96, 3000),))
+            optimizer = Muon(weight, lr=0.1, normalize=True, max_norm=max_norm)
+            for _ in range(2):
+                optimizer.step()
+        finally:
+            numba.set_num_threads(numba.config.NUMBA_NUM_THREADS)
+        results.append((weight[0].value, optimizer.grad_norm))
+    np.testing.assert_array_equal(results[0][0], results[1][0])
+    assert results[0][1] == results[1][1]
+
+
+def test_norms_are_added_up_in_float64():
+    """Whatever the number of threads that NumPy's own product would take."""
+    array = np.full((2048, 1024), 0.1, np.float32)
+    assert norm(array, kernels.load("cpu")) == pytest.approx(np.float64(np.float32(0.1)) * 2**10.5, rel=1e-12)

@@ -1,0 +1,213 @@
+"""What all optimisers share: groups, checks, clipping, state."""
+from math import sqrt
+
+import numpy as np
+
+from fastnet import arguments, kernels
+from fastnet.parameter import Parameter
+
+
+class Optimizer:
+    """Changes `params`, Parameters or groups of them, by their gradients; the module's text tells of groups.
+
+    A subclass has `state_names`, hands its options to ``super().__init__(params, lr, max_norm, backend, **options)``,
+    and defines `check`, which judges the options of a group, and `update`, which moves one parameter.
+    `param_groups` are the groups, dictionaries whose options may be assigned later, "params" apart. TypeError or
+    ValueError for what does not fit.
+    """
+
+    state_names = ()  # what it keeps for each parameter: "step" is a count, all else arrays of the parameter's shape
+
+    def __init__(self, params, lr, max_norm=None, backend="cpu", **options):
+        self.backend = arguments.choice(backend, kernels.BACKENDS, self.said("backend"))
+        self.lr, self.max_norm = lr, max_norm
+        self.grad_norm = None
+        self.param_groups = self._groups(params, {**options, "lr_scale": 1.0})
+        entries = self._entries()
+        self._state = [{} for _ in entries]
+        if not entries:
+            raise ValueError(f"{self.said('params')} must hold parameters, got none; give the parameters() of a net "
+                             "that has some")
+        if len({id(parameter) for parameter, _ in entries}) < len(entries):
+            raise ValueError(f"{self.said('params')} must hold each parameter once: a parameter was given twice, and "
+                             "each step would update it twice")
+
+    @property
+    def ops(self):
+        """The module of operations that `backend` names."""
+        return kernels.load(self.backend)
+
+    @property
+    def lr(self):
+        """The learning rate."""
+        return self._lr
+
+    @lr.setter
+    def lr(self, value):
+        self._lr = self.number("lr", value)
+
+    @property
+    def max_norm(self):
+        """The norm that gradients are clipped to, or None for no clipping."""
+        return self._max_norm
+
+    @max_norm.setter
+    def max_norm(self, value):
+        self._max_norm = None if value is None else arguments.number(value, self.said("max_norm"), above=0)
+
+    def check(self, options):
+        """The options of a group as `update` gets them, a dictionary; TypeError or ValueError where one does not
+        fit. "params" is the tuple of its parameters."""
+        return options
+
+    def update(self, value, grad, options, state, lr, scale):
+        """Move `value` in place; `grad` times `scale` is the gradient, both arrays are checked, `options` are those
+        of the group, `state` is what is kept for this parameter, at first an empty dictionary."""
+        raise NotImplementedError(f"{type(self).__name__} defines no update")
+
+    def step(self):
+        """Update in place every parameter that has a gradient; one whose grad is None (frozen, unused) stays.
+
+        TypeError or ValueError where a gradient does not fit its parameter, or an option that was assigned is none;
+        then nothing is updated.
+        """
+        groups = [self._checked(group) for group in self.param_groups]
+        entries = [(parameter, group) for group in groups for parameter in group["params"]]
+        if len(entries) != len(self._state):
+            raise ValueError(f"{self.said('param_groups')} must keep its parameters; make a new optimiser for others")
+        todo = []
+        for i, ((parameter, group), state) in enumerate(zip(entries, self._state, strict=True)):
+            if parameter.grad is not None:
+                grad, fresh = self._ready(i, parameter, state)
+                todo.append((parameter.value, grad, group, state, fresh))
+        scale = self._clip([grad for _, grad, _, _, _ in todo])
+        for value, grad, group, state, fresh in todo:
+            state.update(fresh)
+            self.update(value, grad, group, state, self._lr * group["lr_scale"], scale)
+
+    def _ready(self, i, parameter, state):
+        """(gradient, changes of the state): those that the parameter's present dtype asks for."""
+        value, who = parameter.value, self.said(f"parameter {i}")
+        if not isinstance(value, np.ndarray) or value.dtype not in (np.float32, np.float64):
+            raise TypeError(f"{who} must be a float32 or float64 array, got {arguments.shown(value)}")
+        if not value.flags.writeable:
+            raise ValueError(f"{who} is read-only, of shape {value.shape}; give it an array that can be updated")
+        grad = arguments.array(parameter.grad, f"{who}'s grad")
+        if grad.shape != value.shape:
+            raise ValueError(f"{type(self).__name__}: got a gradient of shape {grad.shape} for a parameter of shape "
+                             f"{value.shape}; nothing was updated")
+        fresh = {}
+        for name, array in state.items():
+            if name == "step":
+                continue
+            if np.shape(array) != value.shape:
+                raise ValueError(f"{who} has shape {value.shape}, and its {name} is of shape {np.shape(array)}; "
+                                 "make a new optimiser for a parameter of another shape")
+            if array.dtype != value.dtype:
+                fresh[name] = array.astype(value.dtype)
+        return grad, fresh
+
+    def _clip(self, grads):
+        """What all gradients are to be multiplied by, so that their norm is at most max_norm."""
+        if self.max_norm is None:
+            self.grad_norm = None
+            return 1.0
+        self.grad_norm = sqrt(self.ops.sum_of_squares(grads))
+        return min(self.max_norm / (self.grad_norm + 1e-6), 1.0)  # of a NaN and 1, the first, which is the NaN
+
+    def state_dict(self):
+        """What resuming a training needs, as copied arrays: "lr" and for the i-th parameter "i.name"."""
+        state = {f"{i}.{name}": np.array(value) for i, entry in enumerate(self._state) for name, value in entry.items()}
+        return {"lr": np.array(self.lr), **state}
+
+    def load_state_dict(self, state_dict):
+        """Take over what `state_dict` of a like optimiser gave. Where it does not fit: TypeError or ValueError, nothing
+        changes."""
+        given = arguments.mapping(state_dict, self.said("state_dict"), "what state_dict() gave")
+        given = {key: arguments.values(value, self.said(f"state_dict[{key!r}]")) for key, value in given.items()}
+        if "lr" not in given:
+            raise ValueError(f"{self.said('state_dict')} must hold 'lr'; it has none")
+        lr = self.number("state_dict['lr']", self._scalar("lr", given.pop("lr")))
+        state = [{} for _ in self._state]
+        for i, (parameter, _) in enumerate(self._entries()):
+            keys = {name: f"{i}.{name}" for name in self.state_names}
+            if not any(key in given for key in keys.values()):
+                continue  # a parameter that had no step yet
+            for name, key in keys.items():
+                if key not in given:
+                    raise ValueError(f"{self.said('state_dict')} must hold {key!r}; it has none")
+                state[i][name] = self._taken(name, key, given.pop(key), parameter.value)
+        if given:
+            raise ValueError(f"{self.said('state_dict')} holds what is unexpected: "
+                             f"{', '.join(map(repr, sorted(given)[:5]))}; it is of another optimiser, or of other "
+                             "parameters")
+        self._lr, self._state = lr, state
+
+    def _taken(self, name, key, given, value):
+        """A copy of one entry of a state, as it is kept."""
+        if name == "step":
+            step = self._scalar(key, given)
+            return np.array(arguments.integer(int(step) if step == step // 1 else step,
+                                              self.said(f"state_dict[{key!r}]"), 0))
+        if given.shape != value.shape:
+            raise ValueError(f"{self.said(f'state_dict[{key!r}]')} must have shape {value.shape}, got {given.shape}")
+        return np.array(given, value.dtype, order="C")
+
+    def _scalar(self, key, given):
+        if given.shape != ():
+            raise ValueError(f"{self.said(f'state_dict[{key!r}]')} must be one number, got {arguments.shown(given)}")
+        return given.item()
+
+    def number(self, name, value, below=None, most=None):
+        """`value` as a finite float of at least 0; TypeError or ValueError with the name where it is none."""
+        return arguments.number(value, self.said(name), least=0, below=below, most=most)
+
+    def said(self, name):
+        """An argument as errors call it: "SGD: momentum"."""
+        return f"{type(self).__name__}: {name}"
+
+    def _entries(self):
+        """(parameter, group) for each parameter."""
+        return [(parameter, group) for group in self.param_groups for parameter in group["params"]]
+
+    def _groups(self, params, defaults):
+        """The groups as a tuple of dictionaries, each with "params" and every option, all checked."""
+        given = arguments.listed(params, self.said("params"), "Parameters, such as net.parameters(), or of groups")
+        groups = given if given and all(isinstance(group, dict) for group in given) else [{"params": given}]
+        self._known = {"params", *defaults}
+        return tuple(self._checked({**defaults, **group}) for group in groups)
+
+    def _checked(self, group):
+        """A group as it is kept."""
+        if "params" not in group or not set(group) <= self._known:
+            known, got = (", ".join(sorted(map(str, names))) for names in (self._known - {"params"}, group))
+            raise ValueError(f"{self.said('params')}: a group has 'params' and may set {known}; got {got}")
+        parameters = group["params"]
+        if type(parameters) is not tuple:
+            name = self.said("params")
+            parameters = tuple(arguments.instance(one, Parameter, name, "Parameters, such as net.parameters()")
+                               for one in arguments.listed(parameters, name, "Parameters"))
+        lr_scale = self.number("lr_scale", group["lr_scale"])
+        return self.check({**group, "params": parameters, "lr_scale": lr_scale})
+
+    def __repr__(self):
+        entries = self._entries()
+        size = sum(parameter.value.size for parameter, _ in entries)
+        options = {"lr": self.lr, **self.param_groups[0], "max_norm": self.max_norm}
+        del options["params"], options["lr_scale"]
+        text = ", ".join(f"{name}={value}" for name, value in options.items())
+        return f"{type(self).__name__}({len(entries)} parameters of {size:,} numbers, {text})"
+
+
+def decay_groups(params):
+    """Two groups: weights (two axes and more), which decay as the optimiser is told, and the rest, which do not.
+
+    The rest are biases and the scales and shifts of normalisation, where decay does no good: He et al., Bag of Tricks
+    for Image Classification with Convolutional Neural Networks (2019), section 3.1. TypeError for anything but
+    Parameters.
+    """
+    params = arguments.listed(params, "decay_groups: params", "Parameters, such as net.parameters()")
+    for parameter in params:
+        arguments.instance(parameter, Parameter, "decay_groups: params", "Parameters, such as net.parameters()")
+    return [{"params": [parameter for parameter in params if parameter.value.ndim > 1]},
+            {"params": [parameter for parameter in params if parameter.value.ndim <= 1], "weight_decay": 0.0}]

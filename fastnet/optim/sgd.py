@@ -1,0 +1,43 @@
+"""Stochastic gradient descent."""
+import numpy as np
+
+from fastnet import arguments
+from fastnet.optim.base import Optimizer
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent, with momentum v where momentum > 0.
+
+    g = grad + weight_decay * value;  v = momentum * v + (1 - dampening) * g, at the first step v = g;
+    value -= lr * v, with nesterov=True value -= lr * (g + momentum * v).
+    Momentum: Sutskever et al., On the importance of initialization and momentum in deep learning (2013), in PyTorch's
+    form, where lr stands outside of v. ValueError names the argument that is out of range.
+    """
+
+    state_names = ("momentum_buffer",)
+
+    def __init__(self, params, lr, momentum=0.0, dampening=0.0, weight_decay=0.0, nesterov=False,
+                 max_norm=None, backend="cpu"):
+        super().__init__(params, lr, max_norm, backend, momentum=momentum, dampening=dampening,
+                         weight_decay=weight_decay, nesterov=nesterov)
+
+    def check(self, options):
+        momentum = self.number("momentum", options["momentum"], below=1)
+        dampening = self.number("dampening", options["dampening"], most=1)
+        nesterov = arguments.flag(options["nesterov"], self.said("nesterov"))
+        if nesterov and (momentum == 0 or dampening != 0):
+            raise ValueError(f"{self.said('nesterov')} needs a momentum above 0 and dampening 0, got momentum "
+                             f"{momentum:g} and dampening {dampening:g}")
+        return {**options, "momentum": momentum, "dampening": dampening, "nesterov": nesterov,
+                "weight_decay": self.number("weight_decay", options["weight_decay"])}
+
+    def update(self, value, grad, options, state, lr, scale):
+        momentum = options["momentum"]
+        velocity = state.get("momentum_buffer")
+        first = velocity is None
+        if first and momentum:
+            velocity = np.zeros_like(value)
+        self.ops.sgd_update(value, grad, velocity, lr, momentum, options["dampening"], options["weight_decay"],
+                            options["nesterov"], first, scale)
+        if momentum:
+            state["momentum_buffer"] = velocity
