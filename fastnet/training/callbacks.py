@@ -1,21 +1,30 @@
 """What may be hooked into a training. A callback of one's own derives from `Callback` and overrides some hooks."""
 import json
-import os
 import sys
+from copy import deepcopy
 from math import isfinite
+from numbers import Real
 from time import perf_counter
 
+import numpy as np
 from tqdm import tqdm
 
+from fastnet import arguments, writing
 from fastnet.training.history import describe
-from fastnet.training.weights import save_weights
+from fastnet.training.weights import save_state
 
 HOOKS = ("on_train_begin", "on_epoch_begin", "on_step_begin", "on_gradients", "on_step_end", "on_epoch_end",
          "on_train_end")
 
 
 class Callback:
-    """Seven hooks that do nothing. Each gets the `Trainer`, whose docstring tells what can be read there."""
+    """Seven hooks that do nothing. Each gets the `Trainer`, whose docstring tells what can be read there.
+
+    A callback that keeps weights by what was measured says ``wants_weights = True``: in on_epoch_end it finds them as
+    ``trainer.measured``, also where another callback has changed the net since.
+    """
+
+    wants_weights = False
 
     def on_train_begin(self, trainer):
         """Before the first epoch."""
@@ -36,37 +45,39 @@ class Callback:
         """After validation; ``trainer.history.rows[-1]`` is the row of this epoch."""
 
     def on_train_end(self, trainer):
-        """At the end, also one that Ctrl-C or an error brought about."""
+        """At the end, also one that Ctrl-C or an error brought about, where on_train_begin has come off."""
 
 
 class LearningRateSchedule(Callback):
     """Sets the optimiser's learning rate to schedule(updates made so far) before each step; see fastnet.schedules."""
 
     def __init__(self, schedule):
-        if not callable(schedule):
-            raise TypeError(f"LearningRateSchedule: expected a function of the step, got {schedule!r}")
-        self.schedule = schedule
+        self.schedule = arguments.function(schedule, "LearningRateSchedule: schedule",
+                                           "a function of the step, such as schedules.cosine(0.1, 1000)")
 
     def on_step_begin(self, trainer):
-        trainer.optimizer.lr = self.schedule(trainer.step)
+        rate = self.schedule(trainer.step)
+        trainer.optimizer.lr = arguments.number(rate, f"LearningRateSchedule: the rate of step {trainer.step}", 0)
+
+    def __repr__(self):
+        return f"LearningRateSchedule({arguments.shown(self.schedule)})"
 
 
 class WeightAverage(Callback):
     """When training ends, puts a running mean of the weights into the net: often a little better than the last ones.
 
     After every `every`-th update, mean = d mean + (1 - d) weights with d = min(decay, t / (t + 1)) the t-th time, t
-    from 0: at first the plain mean of all so far, later one that forgets. Running statistics are averaged alike.
+    from 0: at first the plain mean of all so far, later one that forgets. Running statistics are averaged alike. The
+    mean is kept in float64: thousands of small changes add up to it.
     Validation meets the weights of the moment. ``net.load_state_dict(average.last)`` brings back the last ones.
     Polyak and Juditsky, Acceleration of stochastic approximation by averaging (1992).
     """
 
     def __init__(self, decay=0.999, every=1):
-        if not 0 <= decay <= 1:
-            raise ValueError(f"WeightAverage: decay must be from 0 to 1, got {decay!r}")
-        if not isinstance(every, int) or every < 1:
-            raise ValueError(f"WeightAverage: every must be an integer of at least 1, got {every!r}")
-        self.decay, self.every = decay, every
-        self.last = None
+        self.decay = arguments.number(decay, "WeightAverage: decay", 0, 1)
+        self.every = arguments.integer(every, "WeightAverage: every", 1)
+        self.last = self._mean = None
+        self._times = 0
 
     def on_train_begin(self, trainer):
         self.last = None
@@ -78,26 +89,34 @@ class WeightAverage(Callback):
         state = trainer.net.state_dict()
         decay = min(self.decay, self._times / (self._times + 1))
         for name, value in state.items():
-            if value.dtype.kind == "f" and self._mean is not None:
-                value *= 1 - decay
-                value += decay * self._mean[name]
+            if value.dtype.kind == "f":
+                state[name] = value = value.astype(np.float64)
+                if self._mean is not None:
+                    value *= 1 - decay
+                    value += decay * self._mean[name]
         self._mean, self._times = state, self._times + 1
 
     def on_train_end(self, trainer):
         if self._mean is not None:
-            self.last = trainer.net.state_dict()
-            trainer.net.load_state_dict(self._mean)
-            self._mean = None
+            last = trainer.net.state_dict()
+            trainer.net.load_state_dict({name: value.astype(last[name].dtype) for name, value in self._mean.items()})
+            self.last, self._mean = last, None
+
+    def __repr__(self):
+        return f"WeightAverage(decay={self.decay:g}, every={self.every})"
 
 
 class Progress(Callback):
     """Tells how training goes: mean loss and accuracy of the epoch so far, images per second, time left.
 
     In a terminal a bar moves while an epoch runs; a line an epoch stays, and is all that a log file gets. `file` is the
-    stream to write to, sys.stderr where it is None.
+    stream to write to, sys.stderr where it is None; where there is none either, as in a program without a console,
+    nothing is told. A copy writes to the same stream.
     """
 
     def __init__(self, file=None):
+        if file is not None:
+            arguments.having(file, ("write",), "Progress: file", "a stream to write to, such as sys.stdout")
         self.file = file
         self._bar = None
 
@@ -106,8 +125,8 @@ class Progress(Callback):
 
     def on_epoch_begin(self, trainer):
         self._epoch_started = perf_counter()
-        file = self.file or sys.stderr
-        if file.isatty():
+        file = self._stream()
+        if file is not None and hasattr(file, "isatty") and file.isatty():
             self._bar = tqdm(total=len(trainer.train_batches), desc=f"epoch {trainer.epoch}/{trainer.epochs}",
                              file=file, leave=False, dynamic_ncols=True,
                              bar_format="{desc} {bar} {n_fmt}/{total_fmt}{postfix}")
@@ -150,37 +169,77 @@ class Progress(Callback):
             self._bar.close()
             self._bar = None
 
+    def _stream(self):
+        return sys.stderr if self.file is None else self.file
+
     def _print(self, text):
-        print(text, file=self.file or sys.stderr, flush=True)
+        if self._stream() is not None:  # print would take that for sys.stdout
+            print(text, file=self._stream(), flush=hasattr(self._stream(), "flush"))
+
+    def __getstate__(self):
+        """The bar belongs to the training under way; the program's own streams are known by name."""
+        state = {**vars(self), "_bar": None}
+        for name in ("stdout", "stderr"):
+            if self.file is not None and self.file is getattr(sys, name):
+                state["file"] = _Standard(name)
+        return state
+
+    def __setstate__(self, state):
+        vars(self).update(state)
+        if isinstance(self.file, _Standard):
+            self.file = getattr(sys, self.file)
+
+    def __deepcopy__(self, memo):
+        memo[id(self)] = other = type(self).__new__(type(self))
+        memo[id(self.file)] = self.file
+        other.__setstate__(deepcopy(self.__getstate__(), memo))
+        return other
+
+    def __repr__(self):
+        return "Progress()" if self.file is None else f"Progress({arguments.shown(self.file)})"
+
+
+class _Standard(str):
+    """The name of a stream of the program, "stdout" or "stderr", in a pickle."""
 
 
 class JsonLines(Callback):
     """Writes each row of the history to the file `path` as it is made: one JSON object a line.
 
-    A file of that name is emptied when training begins. JSON knows no NaN and no infinity: they become null.
+    A file of that name is emptied when training begins; a line that cannot be written whole is not there at all. JSON
+    knows no NaN and no infinity: they become null. OSError where the file cannot be written.
     """
 
     def __init__(self, path):
-        self.path = os.fspath(path)
+        self.path = arguments.path(path, "JsonLines: path")
 
     def on_train_begin(self, trainer):
-        open(self.path, "w", encoding="utf-8").close()
+        with writing.whole(self.path, "JsonLines"):
+            pass
 
     def on_epoch_end(self, trainer):
-        row = {name: value if value is not None and isfinite(value) else None
+        row = {name: None if isinstance(value, Real) and not isfinite(value) else value
                for name, value in trainer.history.rows[-1].items()}
-        with open(self.path, "a", encoding="utf-8") as file:
-            file.write(json.dumps(row, allow_nan=False) + "\n")
+        writing.append(self.path, (json.dumps(row, allow_nan=False, default=_for_json) + "\n").encode(), "JsonLines")
+
+    def __repr__(self):
+        return f"JsonLines({self.path!r})"
+
+
+def _for_json(value):
+    """NumPy's numbers and arrays as Python's, anything else in a few words."""
+    return value.tolist() if hasattr(value, "tolist") else arguments.shown(value)
 
 
 class _Best(Callback):
     """Knows after each epoch whether a column of the history, `monitor`, has become better than ever before."""
 
+    wants_weights = True
+
     def __init__(self, monitor, min_delta=0.0):
-        if monitor not in ("loss", "accuracy", "val_loss", "val_accuracy"):
-            raise ValueError(f"{type(self).__name__}: monitor must be 'loss', 'accuracy', 'val_loss' or "
-                             f"'val_accuracy', got {monitor!r}")
-        self.monitor, self.min_delta = monitor, min_delta
+        who = type(self).__name__
+        self.monitor = arguments.choice(monitor, ("loss", "accuracy", "val_loss", "val_accuracy"), f"{who}: monitor")
+        self.min_delta = arguments.number(min_delta, f"{who}: min_delta", 0)
         self.best = self.best_epoch = None
 
     def on_train_begin(self, trainer):
@@ -214,16 +273,16 @@ class EarlyStopping(_Best):
 
     def __init__(self, patience, monitor="val_loss", min_delta=0.0):
         super().__init__(monitor, min_delta)
-        if not isinstance(patience, int) or patience < 1:
-            raise ValueError(f"EarlyStopping: patience must be an integer of at least 1, got {patience!r}")
-        if not min_delta >= 0:
-            raise ValueError(f"EarlyStopping: min_delta must be at least 0, got {min_delta!r}")
-        self.patience = patience
+        self.patience = arguments.integer(patience, "EarlyStopping: patience", 1)
+        self._weights = None
+
+    def on_train_begin(self, trainer):
+        super().on_train_begin(trainer)
         self._weights = None
 
     def on_epoch_end(self, trainer):
         if self.improved(trainer):
-            self._weights = trainer.net.state_dict()
+            self._weights = trainer.measured
         elif trainer.epoch - (self.best_epoch or 0) >= self.patience:
             trainer.stop = True
 
@@ -232,20 +291,24 @@ class EarlyStopping(_Best):
             trainer.net.load_state_dict(self._weights)
             self._weights = None
 
+    def __repr__(self):
+        return f"EarlyStopping({self.patience}, monitor={self.monitor!r}, min_delta={self.min_delta:g})"
+
 
 class SaveBest(_Best):
-    """Saves the weights to `path` (`save_weights`: .npz, all or nothing) after each epoch with a better `monitor`."""
+    """Saves the weights to `path` as `save_weights` does, all or nothing, after each epoch with a better `monitor`."""
 
     def __init__(self, path, monitor="val_loss"):
         super().__init__(monitor)
-        self.path = os.fspath(path)
+        self.path = arguments.path(path, "SaveBest: path")
 
     def on_train_begin(self, trainer):
         super().on_train_begin(trainer)
-        folder = os.path.dirname(self.path) or "."
-        if not os.path.isdir(folder):
-            raise FileNotFoundError(f"SaveBest: {folder} is no folder; make it before training for {self.path}")
+        writing.folder(self.path, "SaveBest")
 
     def on_epoch_end(self, trainer):
         if self.improved(trainer):
-            save_weights(trainer.net, self.path)
+            save_state(trainer.measured, self.path, "SaveBest")
+
+    def __repr__(self):
+        return f"SaveBest({self.path!r}, monitor={self.monitor!r})"

@@ -35,9 +35,10 @@ def find_cause(net, loss_function, x, labels):
     the gradients of each layer as the backward pass meets them. The pass is run once more for that, with the same
     random numbers, and leaves no trace.
     """
-    for what, array in (("images", x), ("labels", labels)):
-        if not finite(np.asarray(array)):
-            return f"the {what} of this batch hold {count(array)}, look at the data"
+    for what, given in (("images", x), ("labels", labels)):
+        for array in leaves(given):
+            if not finite(array):
+                return f"the {what} of this batch hold {count(array)}, look at the data"
     for name, parameter in net.named_parameters():
         if not finite(parameter.value):
             return f'the weights were bad before this step, "{name}" holds {count(parameter.value)}'
@@ -56,13 +57,23 @@ def find_cause(net, loss_function, x, labels):
     def gradient(logits):
         value, dlogits = loss_function(logits, labels)
         if not found and not np.isfinite(value):
-            found.append(f"all layers gave finite outputs, the last up to {np.abs(logits).max():.3g}, the loss did not")
+            most = max(np.abs(array).max() for array in leaves(logits))
+            found.append(f"all layers gave finite outputs, the last up to {most:.3g}, the loss did not")
         return None if found else dlogits
 
     net.step_through(x, gradient, seen)
     if not found:
         return "running the step again gave finite numbers"
     return f"{found[0]}, try a lower learning rate"
+
+
+def leaves(given):
+    """The arrays of numbers in a batch's part, which may be a tuple, list or dictionary of them."""
+    if isinstance(given, (tuple, list, dict)):
+        parts = given.values() if isinstance(given, dict) else given
+        return [array for part in parts for array in leaves(part)]
+    array = np.asarray(given)
+    return [array] if array.dtype.kind in "fiub" else []
 
 
 def count(array):

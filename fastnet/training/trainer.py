@@ -2,17 +2,19 @@
 import os
 import signal
 import threading
-from collections.abc import Iterator
 from contextlib import contextmanager
 from math import isfinite
 from time import perf_counter
 
 import numpy as np
 
+from fastnet import arguments
+from fastnet.training.batches import batches as checked_batches
+from fastnet.training.batches import judged, loss_function, pair, size
 from fastnet.training.callbacks import HOOKS
 from fastnet.training.diagnosis import NonFiniteError, bad_gradients, find_cause
 from fastnet.training.history import History
-from fastnet.training.metrics import Totals, count_correct
+from fastnet.training.metrics import Totals
 
 
 class Trainer:
@@ -29,44 +31,61 @@ class Trainer:
     totals           `images`, mean `loss` and `accuracy` of the epoch so far
     lr               the optimiser's learning rate
     history          the rows so far; in on_epoch_end the last is that of this epoch
+    measured         in on_epoch_end a copy of ``net.state_dict()`` as it was when that row was made, where a callback
+                     wants it; else None
     stop             set it to True to end training after the present step
     """
 
     def __init__(self, net, loss, optimizer, callbacks=()):
-        self.net, self.loss_function, self.optimizer = net, loss, optimizer
-        self.callbacks = list(callbacks)
-        for callback in self.callbacks:
-            missing = [hook for hook in HOOKS if not hasattr(callback, hook)]
-            if missing:
-                raise TypeError(f"Trainer: callback {callback!r} has no {missing[0]}; derive its class from Callback")
+        self.net, self.loss_function, self.optimizer, self.callbacks = net, loss, optimizer, callbacks
+        self._check()
 
     def fit(self, train_batches, epochs, validation=None):
         """Train for `epochs` passes over `train_batches` and return the `History`.
 
-        `train_batches` is anything that has a length and can be iterated again and again over pairs (x, labels); where
-        it has ``set_epoch(epoch)``, that is called before each pass, counting from 0, so that shuffling can follow it.
+        `train_batches` is anything that has a length and can be iterated again and again over pairs (x, labels): x is
+        an array, or a tuple or dictionary of arrays, labels are whatever the loss takes. Where it has
+        ``set_epoch(epoch)``, that is called before each pass, counting from 0, so that shuffling can follow it.
         After each epoch the net is evaluated on `validation`, batches of the same form. Each call is a training of its
         own, starting at epoch 1, with the weights that the net has.
 
         Ctrl-C ends training after the step that is running: history.interrupted becomes True, the hooks of the end
         run, and fit returns. A second Ctrl-C raises KeyboardInterrupt at once. Where the loss or a gradient is not
         finite, `NonFiniteError` names epoch, step and cause before the update is made.
+
+        However training ends, on_train_end is called for each callback whose on_train_begin has come off, and for no
+        other, whatever the others raise. The first error is the one that is raised; it has a note of each later one.
+        TypeError or ValueError for arguments that do not fit, before anything is changed.
         """
-        self._check(train_batches, epochs, validation)
+        self._check()
+        epochs = self._check_batches(train_batches, epochs, validation)
         self.train_batches, self.epochs, self.validation = train_batches, epochs, validation
         self.epoch, self.step, self.batch_size = 0, 0, None
-        self.loss = self.accuracy = None
+        self.loss = self.accuracy = self.measured = None
         self.history, self.totals, self.stop = History(), Totals(), False
         self._parameters = self.net.named_parameters()
+        begun, first = [], None
         with _ctrl_c(self.interrupt):
             try:
                 with self._polite():
-                    self._call("on_train_begin")
+                    for callback in tuple(self.callbacks):
+                        callback.on_train_begin(self)
+                        begun.append(callback)
                     while self.epoch < epochs and not self.stop:
                         self.epoch += 1
                         self._run_epoch()
+            except BaseException as error:
+                first = error
+            for callback in begun:
+                try:
+                    callback.on_train_end(self)
+                except BaseException as error:
+                    first = _joined_errors(first, error, callback)
+        if first is not None:
+            try:
+                raise first
             finally:
-                self._call("on_train_end")
+                del first   # its traceback holds this frame
         return self.history
 
     def interrupt(self):
@@ -94,8 +113,8 @@ class Trainer:
         self._call("on_epoch_begin")
         started = perf_counter()
         with self._polite():
-            for x, labels in self.train_batches:
-                self._run_step(x, labels)
+            for batch in self.train_batches:
+                self._run_step(*pair(batch, "fit: train_batches"))
                 if self.stop:
                     break
         seconds = perf_counter() - started
@@ -104,29 +123,32 @@ class Trainer:
         val_loss = val_accuracy = None
         with self._polite():
             if self.validation is not None and not self.history.interrupted:
-                val_loss, val_accuracy = evaluate(self.net, self.validation, self.loss_function)
+                val_loss, val_accuracy = _means(self.net, self.validation, self.loss_function, "fit: validation")
         self.history.rows.append({
             "epoch": self.epoch, "steps": self.step, "lr": self.lr,
             "loss": self.totals.loss, "accuracy": self.totals.accuracy,
             "val_loss": val_loss, "val_accuracy": val_accuracy,
             "seconds": seconds, "images_per_second": self.totals.images / seconds})
+        if any(getattr(callback, "wants_weights", False) for callback in self.callbacks):
+            self.measured = self.net.state_dict()
         self._call("on_epoch_end")
+        self.measured = None
 
     def _run_step(self, x, labels):
-        self.batch_size = len(x)
+        self.batch_size = size(x, "fit: train_batches")
         self._call("on_step_begin")
         logits = self.net.forward(x, training=True)
-        self.loss, dlogits = self.loss_function(logits, labels)
+        self.loss, dlogits, correct = judged(self.loss_function, logits, labels, "Trainer")
         if not isfinite(self.loss):
             self._refuse(f"the loss is {self.loss}", x, labels)
         self.net.backward(dlogits, need_dx=False)
         self._call("on_gradients")
         bad = bad_gradients(self._parameters)
         if bad:
-            self._refuse("the gradient is not finite for " + ", ".join(bad), x, labels)
+            more = f" and {len(bad) - 5} more" if len(bad) > 5 else ""
+            self._refuse(f"the gradient is not finite for {', '.join(bad[:5])}{more}", x, labels)
         self.optimizer.step()
         self.step += 1
-        correct = count_correct(logits, labels)
         self.accuracy = None if correct is None else correct / self.batch_size
         self.totals.add(self.loss, correct, self.batch_size)
         self._call("on_step_end")
@@ -137,46 +159,116 @@ class Trainer:
                              "to the weights")
 
     def _call(self, hook):
-        for callback in self.callbacks:
+        for callback in tuple(self.callbacks):  # one may add or remove some
             getattr(callback, hook)(self)
 
+    def _check(self):
+        """Refuse what cannot be trained with."""
+        arguments.having(self.net, ("forward", "backward", "named_parameters"), "Trainer: net", "a net")
+        loss_function(self.loss_function, "Trainer: loss")
+        arguments.having(self.optimizer, ("step",), "Trainer: optimizer", "an optimiser, such as SGD(net.parameters(), "
+                         "lr=0.1)")
+        self.callbacks = arguments.listed(self.callbacks, "Trainer: callbacks", "callbacks, such as [Progress()]")
+        for callback in self.callbacks:
+            arguments.having(callback, HOOKS, "Trainer: callbacks", "a list of callbacks, objects of classes that "
+                             "derive from Callback")
+        groups = getattr(self.optimizer, "param_groups", ())     # an optimiser of one's own may have none
+        if groups:
+            held = {id(parameter) for group in groups for parameter in group["params"]}
+            if held.isdisjoint(id(parameter) for _, parameter in self.net.named_parameters()):
+                raise ValueError("Trainer: optimizer must hold parameters of net, got one of other parameters, which "
+                                 f"would train nothing: make it anew, {type(self.optimizer).__name__}(net.parameters()"
+                                 ", ...)")
+
     @staticmethod
-    def _check(train_batches, epochs, validation):
-        for name, batches in (("train_batches", train_batches), ("validation", validation)):
-            if isinstance(batches, Iterator):
-                raise TypeError(f"fit: {name} can be iterated only once ({type(batches).__name__}); give a DataLoader "
-                                "or a list of (x, labels)")
-            if batches is not None and len(batches) == 0:
-                raise ValueError(f"fit: {name} holds no batch")
-        if not isinstance(epochs, int) or epochs < 1:
-            raise ValueError(f"fit: epochs must be an integer of at least 1, got {epochs!r}")
+    def _check_batches(train_batches, epochs, validation):
+        """Refuse what is no batches; the number of epochs."""
+        checked_batches(train_batches, "fit: train_batches")
+        if validation is not None:
+            checked_batches(validation, "fit: validation")
+        return arguments.integer(epochs, "fit: epochs", 1, 2**63 - 1)
 
 
 def evaluate(net, batches, loss):
     """(mean loss, accuracy) of `net` over pairs (x, labels), in inference. Means are over images, so that a smaller
-    last batch counts for what it is; accuracy is None where the labels are not class numbers."""
+    last batch counts for what it is.
+
+    Accuracy is the share of rows of logits (N, C) that are largest at their label. With one column or none, (N, 1) or
+    (N,), the labels are 0 or 1 and the sign of the logit decides. It is None where the labels are not class numbers, or
+    the loss says that they are none. TypeError or ValueError for what are no batches.
+    """
+    arguments.function(net, "evaluate: net", "a net")
+    checked_batches(batches, "evaluate: batches", again=False)
+    return _means(net, batches, loss_function(loss, "evaluate: loss"), "evaluate: batches")
+
+
+def _means(net, batches, loss, name):
     totals = Totals()
-    for x, labels in batches:
-        logits = net(x)
-        value, _ = loss(logits, labels)
-        totals.add(value, count_correct(logits, labels), len(x))
+    for batch in batches:
+        x, labels = pair(batch, name)
+        images = size(x, name)
+        value, _, correct = judged(loss, net(x), labels, name.partition(":")[0])
+        totals.add(value, correct, images)
     if not totals.images:
-        raise ValueError("evaluate: got no batches")
+        raise ValueError(f"{name} must hold batches, got no batch")
     return totals.loss, totals.accuracy
 
 
 def predict(net, batches, flip=False):
     """The outputs of `net` for all batches, joined: (number of images, ...). A batch is x or a pair (x, labels).
 
+    They come in the order of the data, and all of them, also where `batches` is a `DataLoader` that shuffles or leaves
+    out the last batch: anything with a method ``in_order()`` is asked for its batches in that order.
     With flip=True, for images, the mean of the outputs for x and for its mirror image, left and right exchanged.
+    A net whose output is a tuple or dictionary of arrays gives such a one. TypeError or ValueError for what are no
+    batches.
     """
+    arguments.function(net, "predict: net", "a net")
+    checked_batches(batches, "predict: batches", pairs=False, again=False)
+    flip = arguments.flag(flip, "predict: flip")
+    if callable(getattr(batches, "in_order", None)):
+        batches = batches.in_order()
     outputs = []
     for batch in batches:
-        x = batch[0] if isinstance(batch, (tuple, list)) else batch
+        x = pair(batch, "predict: batches")[0] if isinstance(batch, (tuple, list)) else batch
+        size(x, "predict: batches")
+        if flip and np.ndim(x) != 4:
+            raise ValueError("predict: flip=True needs batches of images, x of shape (N, C, H, W), got "
+                             f"{arguments.shown(x)}")
         outputs.append((net(x) + net(x[..., ::-1])) / 2 if flip else net(x))
     if not outputs:
-        raise ValueError("predict: got no batches")
+        raise ValueError("predict: batches must hold batches, got no batch")
+    return _joined(outputs)
+
+
+def _joined(outputs):
+    """What the batches gave, one after the other."""
+    first = outputs[0]
+    if isinstance(first, dict):
+        return {name: _joined([output[name] for output in outputs]) for name in first}
+    if isinstance(first, tuple):
+        return tuple(_joined(list(parts)) for parts in zip(*outputs, strict=True))
+    if not all(np.ndim(output) for output in outputs):
+        raise ValueError("predict: net must give arrays of one row for each sample, got a single number")
+    shapes = {np.shape(output)[1:] for output in outputs}
+    if len(shapes) > 1:
+        raise ValueError(f"predict: batches must give outputs of one shape, apart from the first axis, got "
+                         f"{' and '.join(map(str, sorted(shapes)[:3]))}")
     return np.concatenate(outputs)
+
+
+def _joined_errors(first, error, callback):
+    """The error to raise when the hook of the end of a callback has raised one more."""
+    if first is None:
+        return error
+    if hasattr(first, "add_note"):
+        first.add_note(f"{type(callback).__name__}.on_train_end then raised {type(error).__name__}: {error}")
+    else:   # Python 3.10
+        last = first
+        while last.__context__ is not None and last.__context__ is not error:
+            last = last.__context__
+        last.__context__ = None if last is error else error
+    return first
 
 
 @contextmanager

@@ -87,6 +87,19 @@ def test_a_bad_weight_of_the_first_layer_is_named(make, name):
         small.trainer(make(Trap("weight", at=1))).fit(small.batches(), 1)
 
 
+def test_few_of_very_many_bad_gradients_are_named():
+    net = fastnet.Sequential(*[fastnet.Linear(3, 3) for _ in range(20)])
+
+    def spoil(trainer):
+        for parameter in trainer.net.parameters():
+            parameter.grad[...] = np.nan
+
+    trainer = fastnet.Trainer(net, fastnet.CrossEntropyLoss(), fastnet.SGD(net.parameters(), 0.1),
+                              [small.At("on_gradients", 0, spoil)])
+    with pytest.raises(NonFiniteError, match="not finite for 0.weight, 0.bias, 1.weight, 1.bias, 2.weight and 35 more"):
+        trainer.fit([(np.ones((2, 3), np.float32), np.zeros(2, int))], 1)
+
+
 def test_a_bad_gradient_of_the_librarys_layers_is_named():
     """The weight's gradient overflows, everything else is finite: it is named as the layer knows it."""
     net = fastnet.Sequential(fastnet.Flatten(), fastnet.Linear(192, 4, bias=False))

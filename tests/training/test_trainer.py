@@ -273,23 +273,128 @@ def test_predict_averages_over_mirror_images():
 
 # What is refused
 
+X, Y = small.batches(8, 8)[0]
+
+
 @pytest.mark.parametrize("call, error, message", [
-    (lambda t: t.fit(iter(small.batches()), 1), TypeError, "fit: train_batches can be iterated only once"),
-    (lambda t: t.fit(small.batches(), 1, validation=iter([])), TypeError, "fit: validation can be iterated only once"),
-    (lambda t: t.fit([], 1), ValueError, "fit: train_batches holds no batch"),
-    (lambda t: t.fit(small.batches(), 1, validation=[]), ValueError, "fit: validation holds no batch"),
-    (lambda t: t.fit(small.batches(), 0), ValueError, "fit: epochs must be an integer of at least 1, got 0"),
-    (lambda t: t.fit(small.batches(), 1.5), ValueError, "fit: epochs must be an integer of at least 1, got 1.5"),
-    (lambda t: evaluate(t.net, [], t.loss_function), ValueError, "evaluate: got no batches"),
-    (lambda t: predict(t.net, []), ValueError, "predict: got no batches"),
-    (lambda t: small.trainer(t.net, [print]), TypeError, "has no on_train_begin; derive its class from Callback"),
+    (lambda t: t.fit(iter(small.batches()), 1), TypeError, "fit: train_batches .* what can be iterated only once"),
+    (lambda t: t.fit(small.batches(), 1, validation=iter([])), TypeError, "fit: validation .* iterated only once"),
+    (lambda t: t.fit([], 1), ValueError, "fit: train_batches must hold batches, got no batch"),
+    (lambda t: t.fit(small.batches(), 1, validation=[]), ValueError, "fit: validation must hold batches, got no batch"),
+    (lambda t: t.fit(small.batches(), 0), ValueError, "fit: epochs must be an integer of at least 1 and .*, got 0"),
+    (lambda t: t.fit(small.batches(), 1.5), TypeError, "fit: epochs must be an integer of at least 1 and .*, got 1.5"),
+    (lambda t: t.fit(small.batches(), Y), TypeError, r"fit: epochs must be an integer .* array of shape \(8,\)"),
+    (lambda t: t.fit(X, Y), TypeError, r"fit: train_batches must be batches, .*: give \[\(x, labels\)\]"),
+    (lambda t: t.fit((X, Y), 1), TypeError, r"train_batches must be .*, got x and labels themselves: give \[\(x, lab"),
+    (lambda t: t.fit([X], 1), TypeError, "fit: train_batches must be batches, pairs .* as a batch"),
+    (lambda t: t.fit([(X, Y, Y)], 1), TypeError, "fit: train_batches must be batches, .*, got a tuple of 3 as a batch"),
+    (lambda t: t.fit([(X.tolist(), Y)], 1), TypeError, "fit: train_batches: the x of a batch must be a NumPy array"),
+    (lambda t: t.fit([(X[:0], Y[:0])], 1), ValueError, "fit: train_batches: the x of a batch must hold one sample"),
+    (lambda t: t.fit({"x": X}, 1), TypeError, "fit: train_batches must be batches"),
+    (lambda t: t.fit(fastnet.data.DataLoader, 1), TypeError, "train_batches must .*, got the class DataLoader"),
+    (lambda t: t.fit([(X, Y)], 1, validation=(X, Y)), TypeError, "fit: validation must .*, got x and labels themselve"),
+    (lambda t: t.fit([(X, Y)], 1, validation=[X]), TypeError, "fit: validation must be batches"),
+    (lambda t: evaluate(t.net, [], t.loss_function), ValueError, "evaluate: batches must hold batches, got no batch"),
+    (lambda t: evaluate(t.net, (X, Y), t.loss_function), TypeError, "evaluate: batches must .*, got x and labels"),
+    (lambda t: evaluate(t.net, [(X, Y)], fastnet.CrossEntropyLoss), TypeError, "evaluate: loss must be a loss, .*Cro"),
+    (lambda t: predict(t.net, []), ValueError, "predict: batches must hold batches, got no batch"),
+    (lambda t: predict(t.net, X), TypeError, r"predict: batches must .*: give \[x\] for a single batch"),
+    (lambda t: predict(t.net, [(X, Y, Y)]), TypeError, "predict: batches must be batches, .*, got a tuple of 3"),
+    (lambda t: predict(t.net, [X], flip=1), TypeError, "predict: flip must be True or False, got 1"),
+    (lambda t: predict(fastnet.Flatten(), [X[0, 0]], flip=True), ValueError, "predict: flip=True needs batches of im"),
+    (lambda t: predict(fastnet.Identity(), [X, X[:, :2]]), ValueError, "predict: batches must give outputs of one sha"),
+    (lambda t: small.trainer(t.net, [print]), TypeError, "Trainer: callbacks must be .*, which has no on_train_begin"),
+    (lambda t: small.trainer(t.net, [Callback]), TypeError, r"Trainer: callbacks must be .*of it, Callback\(...\)"),
+    (lambda t: small.trainer(t.net, Callback()), TypeError, r"Trainer: callbacks must be a list of callbacks, such as"),
+    (lambda t: small.trainer(t.net, [[Callback()]]), TypeError, "Trainer: callbacks must be a list of callbacks, obj"),
+    (lambda t: Trainer(fastnet.Linear, t.loss_function, t.optimizer), TypeError, "Trainer: net must .* class Linear"),
+    (lambda t: Trainer(t.net, fastnet.MSELoss, t.optimizer), TypeError, "Trainer: loss must .* class MSELoss: make"),
+    (lambda t: Trainer(t.net, None, t.optimizer), TypeError, "Trainer: loss must be a loss, such as .*, got None"),
+    (lambda t: Trainer(t.net, t.loss_function, fastnet.SGD), TypeError, "Trainer: optimizer must .* class SGD: make"),
+    (lambda t: Trainer(t.net, t.loss_function, 0.1), TypeError, "Trainer: optimizer must be an optimiser, .*got 0.1"),
+    (lambda t: Trainer(small.net(), t.loss_function, t.optimizer), ValueError,
+     r"Trainer: optimizer must hold parameters of net, .* make it anew, SGD\(net.parameters\(\), ...\)"),
 ])
 def test_bad_input(call, error, message):
     trainer = small.trainer(small.net())
     before = trainer.net.state_dict()
-    with pytest.raises(error, match=message):
+    with pytest.raises(error, match=message) as caught:
         call(trainer)
+    assert len(str(caught.value)) < 400
     assert_same(trainer.net.state_dict(), before)
+
+
+@pytest.mark.parametrize("labels, error, message", [
+    (np.eye(4)[Y], TypeError, r"give labels.argmax\(axis=1\)"), (Y / 1.0, TypeError, "give labels.astype"),
+    (Y.astype(str), TypeError, "number the classes"), ((Y, Y), ValueError, "labels must be"),
+    ((Y, Y[:3]), TypeError, "labels must be"), (np.ma.array(Y), TypeError, "masked"), (Y[:3], ValueError, "must be 8 "),
+    (Y + 9, ValueError, "from 0 to 3"), (None, TypeError, "labels must be"),
+], ids=lambda value: value if isinstance(value, str) else "")
+def test_labels_that_do_not_fit_are_refused_before_the_update(labels, error, message):
+    trainer = small.trainer(small.net())
+    before = dict((name, p.value.copy()) for name, p in trainer.net.named_parameters())
+    with pytest.raises(error, match=message) as caught:
+        trainer.fit([(X, labels)], 1)
+    assert str(caught.value).startswith("CrossEntropyLoss: labels ")
+    assert_same(dict((name, p.value) for name, p in trainer.net.named_parameters()), before)
+
+
+@pytest.mark.parametrize("answer, message", [
+    (1.0, "loss must give .value, gradient"), (None, "loss must give"), ((1.0, 2.0, 3.0), "got a tuple of 3"),
+    ((None, X), "with a number as value, got None"), ((np.ones(3), X), "with a number as value, got an array"),
+])
+def test_a_loss_that_does_not_answer_as_one_is_refused(answer, message):
+    net = small.net()
+    trainer = Trainer(net, lambda logits, labels: answer, fastnet.SGD(net.parameters(), 0.1))
+    with pytest.raises(TypeError, match=f"Trainer: .*{message}"):
+        trainer.fit([(X, Y)], 1)
+
+
+def test_a_part_of_the_net_may_be_trained():
+    model = small.net()
+    optimizer = fastnet.SGD(model[0].parameters(), 0.1)
+    before = model[3].weight.value.copy()
+    Trainer(model, fastnet.CrossEntropyLoss(), optimizer).fit([(X, Y)], np.int64(1))
+    np.testing.assert_array_equal(model[3].weight.value, before)
+
+
+def test_what_is_assigned_later_is_looked_at_before_training():
+    trainer = small.trainer(small.net())
+    trainer.net = small.net()
+    with pytest.raises(ValueError, match="Trainer: optimizer must hold parameters of net"):
+        trainer.fit(small.batches(), 1)
+    trainer = small.trainer(small.net())
+    trainer.callbacks = Callback()
+    with pytest.raises(TypeError, match="Trainer: callbacks must be a list of callbacks, such as"):
+        trainer.fit(small.batches(), 1)
+
+
+def test_targets_may_be_whatever_the_loss_takes():
+    """Weights beside labels, a dictionary, a list: nobody else looks at them."""
+    model = small.net()
+
+    class Weighted(fastnet.CrossEntropyLoss):
+        def __call__(self, logits, labels):
+            return super().__call__(logits, labels["y"] if isinstance(labels, dict) else labels[0])
+
+    trainer = Trainer(model, Weighted(), fastnet.SGD(model.parameters(), 0.1))
+    history = trainer.fit([(X, (Y, Y / 1.0)), (X, {"y": Y}), (X, [Y, None])], 1)
+    assert history[0]["steps"] == 3 and history[0]["accuracy"] is None
+
+
+def test_nets_of_several_inputs_and_outputs():
+    x = np.ones((6, 3), np.float32)
+    net = fastnet.Graph({"a": (fastnet.Linear(3, 2), "left"), "b": (fastnet.Linear(3, 1), "right")},
+                        inputs=("left", "right"), outputs=("a", "b"))
+
+    def loss(logits, labels):
+        return 1.0, type(logits)(logits.values()) if isinstance(logits, tuple) else logits
+
+    batches = [({"left": x, "right": x}, None), ({"left": x[:2], "right": x[:2]}, None)]
+    history = Trainer(net, loss, fastnet.SGD(net.parameters(), 0.1)).fit(batches, 1)
+    assert history[0]["accuracy"] is None
+    outputs = predict(net, [x for x, _ in batches])
+    assert {name: output.shape for name, output in outputs.items()} == {"a": (8, 2), "b": (8, 1)}
 
 
 def assert_same(a, b):

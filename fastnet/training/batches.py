@@ -1,0 +1,87 @@
+"""What a batch is, and what the loop needs of the batches, the loss and the net that it is given."""
+from collections.abc import Iterator
+from numbers import Real
+
+import numpy as np
+
+from fastnet import arguments
+from fastnet.training.metrics import count_correct
+
+_PAIRS = "batches, pairs (x, labels): a DataLoader or a list of such pairs"
+_BATCHES = "batches, arrays x or pairs (x, labels): a DataLoader or a list of them"
+
+
+def batches(value, name, pairs=True, again=True):
+    """`value`, what can be iterated over batches, `again` and again; TypeError or ValueError for anything else, and
+    for arrays in place of batches of them."""
+    what = _PAIRS if pairs else _BATCHES
+    one = "[(x, labels)]" if pairs else "[x]"
+    if _is_array(value):
+        raise TypeError(f"{name} must be {what}, got {arguments.shown(value)}: give {one} for a single batch")
+    if again and isinstance(value, Iterator):
+        raise TypeError(f"{name} must be {what}, got what can be iterated only once ({type(value).__name__})")
+    needed = ("__iter__", "__len__") if again else ("__iter__",)
+    if isinstance(value, (str, bytes, dict, type)) or not all(hasattr(value, method) for method in needed):
+        raise TypeError(f"{name} must be {what}, got {arguments.shown(value)}")
+    if pairs and isinstance(value, (list, tuple)) and value:
+        if len(value) == 2 and all(map(_is_array, value)):
+            raise TypeError(f"{name} must be {what}, got x and labels themselves: give {one}")
+        pair(value[0], name)
+    try:
+        empty = hasattr(value, "__len__") and len(value) == 0
+    except Exception as error:
+        raise TypeError(f"{name} must be {what}, got {arguments.shown(value)}, whose length is not known") from error
+    if empty:
+        raise ValueError(f"{name} must hold batches, got no batch")
+    return value
+
+
+def pair(batch, name):
+    """(x, labels) of a batch."""
+    if not isinstance(batch, (tuple, list)) or len(batch) != 2:
+        raise TypeError(f"{name} must be {_PAIRS}, got {_described(batch)} as a batch")
+    return batch
+
+
+def size(x, name):
+    """How many samples the x of a batch holds: an array, or a tuple or dictionary of arrays."""
+    first = x
+    while isinstance(first, (tuple, list, dict)) and len(first):
+        first = next(iter(first.values() if isinstance(first, dict) else first))
+    if not _is_array(first):
+        raise TypeError(f"{name}: the x of a batch must be a NumPy array, or a tuple or dictionary of them, got "
+                        f"{_described(x)}")
+    if np.ndim(first) == 0 or len(first) == 0:
+        raise ValueError(f"{name}: the x of a batch must hold one sample at least, got {arguments.shown(first)}")
+    return len(first)
+
+
+def judged(loss, logits, labels, name):
+    """(value, dlogits, how many are right or None) of a loss; TypeError where it does not answer as a loss does."""
+    answer = loss(logits, labels)
+    if not isinstance(answer, (tuple, list)) or len(answer) != 2:
+        raise TypeError(f"{name}: loss must give (value, gradient of the logits), got {_described(answer)}")
+    value, dlogits = answer
+    if isinstance(value, np.ndarray) and value.shape == () and value.dtype.kind in "fiu":
+        value = value.item()
+    if not isinstance(value, Real):
+        raise TypeError(f"{name}: loss must give (value, gradient of the logits) with a number as value, got "
+                        f"{arguments.shown(value)}")
+    correct = count_correct(logits, labels) if getattr(loss, "classifies", True) else None
+    return float(value), dlogits, correct
+
+
+def loss_function(loss, name):
+    """`loss`, a function or an object that can be called; no class."""
+    return arguments.function(loss, name, "a loss, such as CrossEntropyLoss()")
+
+
+def _is_array(value):
+    return hasattr(value, "dtype") and hasattr(value, "shape")
+
+
+def _described(batch):
+    """What came in place of a pair, in few words."""
+    if isinstance(batch, (tuple, list)):
+        return f"a {type(batch).__name__} of {len(batch)}"
+    return arguments.shown(batch)
