@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 
-from fastnet import plot
+from fastnet import History, plot
 
 matplotlib = pytest.importorskip("matplotlib")
 matplotlib.use("Agg")
@@ -35,6 +35,12 @@ def test_curves_draw_each_column_against_its_epochs(ax):
     assert validation.get_label() == "val loss"
 
 
+def test_a_history_is_drawn_as_its_rows():
+    (line,) = plot.curves(History(ROWS), "loss").get_lines()
+    np.testing.assert_array_equal(line.get_ydata(), [2.0, 1.5])
+    pyplot.close("all")
+
+
 def test_filters_are_stretched_and_set_side_by_side(ax):
     weight = np.zeros((3, 3, 2, 2), np.float32)
     weight[0, 0], weight[1, :, 0, 1], weight[2] = 4, -3, 7
@@ -60,16 +66,21 @@ def test_confusion_matrix_counts_and_names(ax):
 
 
 @pytest.mark.parametrize(("call", "message"), [
-    (lambda: plot.curves(ROWS, "accuracy"), "no epoch has a value 'accuracy': the history holds epoch, loss, val"),
-    (lambda: plot.curves([], "loss"), "the history holds no row"),
-    (lambda: plot.filters(np.zeros((8, 16, 3, 3))), r"expected filters of shape .*, got \(8, 16, 3, 3\)"),
+    (lambda: plot.curves(ROWS, "accuracy"), "curves: keys .* no epoch has a value 'accuracy': rows hold epoch, loss, "),
+    (lambda: plot.curves([], "loss"), "curves: keys .* rows hold no row"),
+    (lambda: plot.filters(np.zeros((8, 16, 3, 3))), r"filters: weight must have shape .*, got \(8, 16, 3, 3\)"),
     (lambda: plot.filters(np.zeros((8, 3))), r"got \(8, 3\)"),
-    (lambda: plot.confusion([0, 1], [0], 2), "as many predictions as labels"),
-    (lambda: plot.confusion([0, 2], [0, 1], 2), "expected labels to be integers from 0 to 1"),
-    (lambda: plot.confusion([0, 1], [0.0, 1.0], 2), "expected predictions to be integers from 0 to 1"),
+    (lambda: plot.confusion([0, 1], [0], 2), "confusion: predictions must be 2 class numbers, one for each sample"),
+    (lambda: plot.confusion([0, 2], [0, 1], 2), "confusion: labels must be class numbers from 0 to 1, got 2 at positi"),
+    (lambda: plot.confusion([0, 1], [0.0, 1.0], 2), r"confusion: predictions must be .*: give predictions.astype"),
+    (lambda: plot.filters(np.full((1, 1, 2, 2), np.nan)), "filters: weight must be finite"),
+    (lambda: plot.filters(np.zeros((1, 1, 2, 2)), ax=3), "filters: ax must be axes of matplotlib, or None, got 3"),
+    (lambda: plot.curves([1, 2], "loss"), "curves: rows must be dictionaries with the key 'epoch', got 1"),
+    (lambda: plot.curves(ROWS), "curves: keys must name one column at least"),
+    (lambda: plot.confusion_matrix([0], [0], "ab"), "confusion_matrix: classes must be a list of names, got 'ab'"),
 ])
 def test_what_does_not_fit_is_refused(call, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((TypeError, ValueError), match=message):
         call()
 
 

@@ -78,25 +78,26 @@ def random_light(seed, epoch, index, brightness=0.0, contrast=0.0):
     return light
 
 
-def fill_batch(out, images, index, moves, scale, shift, reflect=False, light=None):
+def fill_batch(out, images, index, moves, terms, reflect=False, light=None):
     """Writes the images that `index` selects into `out`: moved as `moves` tells, normalised, and outside the image zero
     or, with `reflect`, the mirror image of what is inside.
 
-    out : float32 (N, C, H, W), channels-last in memory;  images : uint8 or float32 (count, C, H, W), contiguous
-    index : int64 (N,), each below count;  moves : int64 (N, 7), as `random_moves` gives them
-    scale : float32 (C,) and shift : float32 (C, H, W), as `Normalize.scale_shift` gives them; y = x * scale + shift.
+    out : float32 (N, C, H, W), channels-last in memory;  images : uint8, float32 or float64 (count, C, H, W),
+    contiguous;  index : int64 (N,), each below count;  moves : int64 (N, 7), as `random_moves` gives them
+    terms : as `Normalize.terms` gives them; y = (x - center) * scale + shift.
     light : float32 (N, 2), as `random_light` gives it: y becomes y * gain + offset.
     Zeros are zeros after normalisation; to reflect, no move may exceed what the image holds beside its border row: 2
     abs(top) < H and 2 abs(left) < W. The arguments come from the loader, which checked them.
     """
     # No work to speak of, so that it stays in this one thread: the others are busy training.
     light = random_light(0, 0, index) if light is None else light
-    launch(_fill, len(index), out.transpose(0, 2, 3, 1), images, index, moves, scale, shift, reflect, light, work=0)
+    launch(_fill, len(index), out.transpose(0, 2, 3, 1), images, index, moves, terms, reflect, light, work=0)
 
 
 @jit
-def _fill(i, slot, out, images, index, moves, scale, shift, reflect, light):
-    # out (N, H, W, C); images (count, C, H, W); index (N,); moves (N, 7); scale (C,); shift (C, H, W); light (N, 2)
+def _fill(i, slot, out, images, index, moves, terms, reflect, light):
+    # out (N, H, W, C); images (count, C, H, W); index (N,); moves (N, 7); light (N, 2)
+    center, scale, shift = terms.center, terms.scale, terms.shift   # (C, H, W), (C,), (C, H, W)
     _, height, width, channels = out.shape
     image, gain, offset = images[index[i]], light[i, 0], light[i, 1]
     top, left, flip = moves[i, 0], moves[i, 1], moves[i, 2]
@@ -115,7 +116,7 @@ def _fill(i, slot, out, images, index, moves, scale, shift, reflect, light):
         q = width - 1 - (first - left) if flip else first - left
         for x in range(first, last):
             for c in range(channels):
-                row[q, c] = (image[c, y, x] * scale[c] + shift[c, y, x]) * gain + offset
+                row[q, c] = ((image[c, y, x] - center[c, y, x]) * scale[c] + shift[c, y, x]) * gain + offset
             q += step
         if reflect and last - first < width:
             for q in range(width):

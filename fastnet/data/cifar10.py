@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fastnet import arguments
 from fastnet.data.dataset import Dataset
 from fastnet.data.download import cache_folder, download, mirrors
 from fastnet.data.synthetic import synthetic
@@ -48,6 +49,7 @@ def cifar10(root=None, download=True, progress=True):
     FileNotFoundError: nothing there (DownloadError, an OSError: nothing could be downloaded). ValueError: a file is
     damaged; the text names it.
     """
+    root, download, progress = _checked("cifar10", root, download, progress)
     return _read(_find(root) or _fetch(download, progress))
 
 
@@ -57,6 +59,7 @@ def cifar10_or_synthetic(root=None, download=True, progress=True):
     The `source` of the two sets tells which. A `root` or FASTNET_DATA that holds no images raises, as in `cifar10`:
     whoever names a folder does not want other data.
     """
+    root, download, progress = _checked("cifar10_or_synthetic", root, download, progress)
     found = _find(root)
     if found is None:
         try:
@@ -67,6 +70,11 @@ def cifar10_or_synthetic(root=None, download=True, progress=True):
                           stacklevel=2)
             return synthetic()
     return _read(found)
+
+
+def _checked(who, root, download, progress):
+    return (None if root is None else arguments.path(root, f"{who}: root"),
+            arguments.flag(download, f"{who}: download"), arguments.flag(progress, f"{who}: progress"))
 
 
 def _find(root):

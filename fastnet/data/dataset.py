@@ -1,18 +1,25 @@
 """A labelled set of images, and how to divide one: `Dataset`, `train_val_split`, `k_folds`."""
 import numpy as np
 
+from fastnet import arguments
+from fastnet.data.normalize import check_images
+
 
 class Dataset:
     """Images with their labels, and the name of the place they came from.
 
-    images : uint8 (N, C, H, W);  labels : int64 (N,), below ``len(classes)``;  classes : tuple of names
-    source : where the images came from, for people to read (a path, or "generated, seed 0")
+    images : uint8 or float (N, C, H, W);  labels : integers (N,), below ``len(classes)``, kept as int64
+    classes : names, a tuple;  source : where the images came from, for people to read (a path, or "generated, seed 0")
+    TypeError or ValueError for what does not fit. Whether floats are finite is left to the loader.
     """
 
     def __init__(self, images, labels, classes, source):
-        if len(images) != len(labels):
-            raise ValueError(f"{source}: {len(images)} images but {len(labels)} labels; give one label for each image")
-        self.images, self.labels, self.classes, self.source = images, labels, tuple(classes), source
+        self.images = check_images(images, "Dataset: images", finite=False)
+        self.classes = tuple(arguments.listed(classes, "Dataset: classes", "names"))
+        for name in self.classes:
+            arguments.text(name, "Dataset: a name in classes")
+        self.labels = arguments.labels(labels, "Dataset: labels", len(self.images), len(self.classes))
+        self.source = arguments.text(source, "Dataset: source")
 
     def __len__(self):
         return len(self.labels)
@@ -22,43 +29,51 @@ class Dataset:
         return f"Dataset({len(self):,} images of {shape}, {len(self.classes)} classes, from {self.source})"
 
     def __getitem__(self, index):
-        """The images that a slice or an index array selects, as a Dataset."""
-        if not isinstance(index, (slice, np.ndarray, list)):
-            raise TypeError(f"Dataset: select by a slice or an array of indices, got {type(index).__name__}")
+        """The images that a slice, an array of indices or one of truth values selects, as a Dataset."""
+        if not isinstance(index, slice):
+            index = self._places(index)
         return Dataset(self.images[index], self.labels[index], self.classes, self.source)
 
-
-def check_labels(labels, count=None):
-    """`labels` as an int64 array (N,) of class numbers; TypeError or ValueError where they are anything else."""
-    labels = np.asarray(labels)
-    if labels.ndim != 1 or (count is not None and len(labels) != count):
-        expected = "(N,)" if count is None else f"({count},): one for each image"
-        raise ValueError(f"labels have shape {labels.shape}, expected {expected}")
-    if labels.dtype.kind not in "iu":
-        raise TypeError(f"labels have dtype {labels.dtype}, expected integers: use labels.astype('int64')")
-    if len(labels) == 0:
-        raise ValueError("labels are empty: give at least one sample")
-    if labels.min() < 0:
-        raise ValueError(f"labels start at {labels.min()}, expected class numbers from 0")
-    return labels.astype(np.int64)
+    def _places(self, index):
+        name = "Dataset: what is selected by"
+        if not isinstance(index, (np.ndarray, list, tuple)):
+            raise TypeError(f"{name} must be a slice or an array of indices, got {arguments.shown(index)}")
+        index = arguments.values(index, name)
+        if index.dtype == bool:
+            if index.shape != (len(self),):
+                raise ValueError(f"{name}, where it holds truth values, must have shape ({len(self)},), got "
+                                 f"{index.shape}")
+            return index
+        if index.size == 0:
+            index = index.astype(np.int64)
+        if index.dtype.kind not in "iu" or index.ndim != 1:
+            raise TypeError(f"{name} must be a row of integers, got {arguments.shown(index)}")
+        if index.size and not -len(self) <= index.min() <= index.max() < len(self):
+            raise IndexError(f"{name} must be indices of {len(self)} samples, got some from {index.min()} to "
+                             f"{index.max()}")
+        return index
 
 
 def train_val_split(labels, validation=0.1, seed=0):
     """Two sorted index arrays (train, validation) that divide the samples at random, alike in every class.
 
-    validation : a fraction between 0 and 1, or the number of validation samples
+    validation : a fraction between 0 and 1 (a float), or the number of validation samples (an integer)
     Every class gives the same fraction, up to one sample; the same seed gives the same split. Select with them:
     ``train, val = train_val_split(data.labels); x = data.images[train]``. ValueError where either side would be empty.
     """
-    labels = check_labels(labels)
+    labels = arguments.labels(labels, "train_val_split: labels")
     n = len(labels)
-    wanted = round(validation * n) if 0 < validation < 1 else validation
-    if wanted != int(wanted) or not 0 < wanted < n:
-        raise ValueError(f"validation={validation} of {n} samples: give a fraction between 0 and 1 or a number of "
-                         f"samples from 1 to {n - 1}, so that neither side is empty")
-    order = _stratified_order(labels, seed)
+    if isinstance(validation, (int, np.integer)):
+        wanted = arguments.integer(validation, "train_val_split: validation, the number of samples,", 1, n - 1)
+    else:
+        share = arguments.number(validation, "train_val_split: validation, a fraction or the number of samples,",
+                                 above=0, below=1)
+        wanted = round(share * n)
+        if not 0 < wanted < n:
+            raise ValueError(f"train_val_split: validation must leave neither side empty, got {share:g} of {n} samples")
+    order = _stratified_order(labels, arguments.integer(seed, "train_val_split: seed", 0))
     # Every n/wanted-th sample of an order that spreads each class evenly: a fair share of every class.
-    chosen = order[np.arange(int(wanted)) * n // int(wanted)]
+    chosen = order[np.arange(wanted) * n // wanted]
     is_validation = np.zeros(n, bool)
     is_validation[chosen] = True
     return np.flatnonzero(~is_validation), np.flatnonzero(is_validation)
@@ -69,11 +84,10 @@ def k_folds(labels, k=5, seed=0):
 
     The same seed gives the same folds. ValueError unless 2 <= k <= number of samples.
     """
-    labels = check_labels(labels)
-    if not 2 <= k <= len(labels):
-        raise ValueError(f"k={k}: expected 2 to {len(labels)} folds for {len(labels)} samples")
+    labels = arguments.labels(labels, "k_folds: labels")
+    k = arguments.integer(k, f"k_folds: k, the number of folds of {len(labels)} samples,", 2, len(labels))
     fold = np.empty(len(labels), np.int64)
-    fold[_stratified_order(labels, seed)] = np.arange(len(labels)) % k
+    fold[_stratified_order(labels, arguments.integer(seed, "k_folds: seed", 0))] = np.arange(len(labels)) % k
     return [(np.flatnonzero(fold != i), np.flatnonzero(fold == i)) for i in range(k)]
 
 

@@ -2,8 +2,9 @@
 import hashlib
 import os
 import sys
-import tempfile
 from pathlib import Path
+
+from fastnet import writing
 
 CHUNK = 1 << 18
 TIMEOUT = 5.0  # seconds until a server that does not answer, or falls silent, is given up
@@ -44,18 +45,15 @@ def download(name, sha256, sources, folder, timeout=TIMEOUT, progress=True):
     failures = []
     for source in sources:
         url = f"{source.rstrip('/')}/{name}"
-        handle, part = tempfile.mkstemp(prefix=f"{name}.", suffix=".part", dir=folder)
         try:
-            with os.fdopen(handle, "wb") as file:
+            with writing.whole(folder / name, "download") as file:
                 digest = _fetch(url, file, timeout, progress)
-            if digest == sha256:
-                os.replace(part, folder / name)
-                return folder / name
-            failures.append(f"{url}: SHA-256 is {digest}, expected {sha256}: not the same file, or damaged on its way")
+                if digest != sha256:
+                    raise ValueError(f"SHA-256 is {digest}, expected {sha256}: not the same file, or damaged on its "
+                                     "way")
+            return folder / name
         except (OSError, HTTPException, ValueError) as error:  # ValueError: an address that is none
             failures.append(f"{url}: {getattr(error, 'reason', None) or error}")
-        finally:
-            Path(part).unlink(missing_ok=True)
     raise DownloadError("\n  ".join([f"{name} could not be downloaded:", *failures]))
 
 

@@ -1,22 +1,25 @@
 """Mini-batches over images in memory; the next batch is prepared while this one trains."""
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from numbers import Real
-from operator import index as as_integer
+from copy import copy
 
 import numpy as np
 
+from fastnet import arguments
 from fastnet.data.augment import fill_batch, permutation, random_light, random_moves
-from fastnet.data.dataset import check_labels
-from fastnet.data.normalize import check_images
+from fastnet.data.normalize import Normalize, check_images, identity
 from fastnet.kernels.cpu.runtime import array
+
+_OPTIONS = ("batch_size", "shuffle", "seed", "drop_last", "crop", "flip", "cutout", "normalize", "prefetch",
+            "padding_mode", "brightness", "contrast")
 
 
 class DataLoader:
     """Iterates over batches (x, y): x float32 (N, C, H, W), channels-last in memory, and y int64 (N,).
 
     images : uint8 or float (count, C, H, W);  labels : integers (count,).  Neither is changed, nor copied where images
-        are contiguous uint8 or float32. Without `normalize` the values come as they are, uint8 as 0.0 to 255.0.
+        are contiguous uint8, float32 or float64. Without `normalize` the values come as they are, uint8 as 0.0 to
+        255.0.
     shuffle : another order in every epoch;  drop_last : leave out the last batch where it is not full
     crop : a random window of the image padded by this many pixels on each side. They are zero, after normalisation, or
         with padding_mode="reflect" the mirror image of those inside, as in PyTorch's padding.
@@ -31,38 +34,69 @@ class DataLoader:
     Order and augmentation of a sample follow from (seed, epoch, place in the data set) alone, whatever the batch size,
     the threads and the prefetching. Every `iter(loader)` is one epoch: the counter `epoch` tells the next one's number,
     and `set_epoch` sets it (to resume, or to repeat an epoch). x lives in a buffer that is used again once nobody
-    refers to it: keep a batch as long as you like.
-    TypeError or ValueError for whatever is not as described here, before the first batch.
+    refers to it: keep a batch as long as you like. Options may be assigned later, and count from the next epoch on.
+    TypeError or ValueError for whatever is not as described here, at once; nothing is changed then.
     """
 
     def __init__(self, images, labels, batch_size=128, shuffle=True, seed=0, drop_last=False, crop=0, flip=False,
                  cutout=0, normalize=None, prefetch=1, padding_mode="zeros", brightness=0.0, contrast=0.0):
-        images = np.ascontiguousarray(check_images(images)).view()
+        images = np.ascontiguousarray(check_images(images, "DataLoader: images")).view()
         images.flags.writeable = False  # the kernel compiles once for all images, read-only or not
-        self.images, self.labels = images, check_labels(labels, len(images))
-        self.batch_size = _whole("batch_size", batch_size, 1)
-        self.crop = _whole("crop", crop, 0, min(images.shape[2:]) - 1)
-        self.cutout = _whole("cutout", cutout, 0, 2 * max(images.shape[2:]))
-        self.seed, self.prefetch = _whole("seed", seed, 0, 2**63 - 1), _whole("prefetch", prefetch, 0)
-        self.brightness, self.contrast = _number("brightness", brightness, 1000), _number("contrast", contrast, 1)
-        if flip not in (False, True, "alternating"):
-            raise ValueError(f'DataLoader: flip={flip!r}, expected False, True or "alternating"')
-        if padding_mode not in ("zeros", "reflect"):
-            raise ValueError(f'DataLoader: padding_mode={padding_mode!r}, expected "zeros" or "reflect"')
-        if padding_mode == "reflect" and 2 * self.crop >= min(images.shape[2:]):
-            raise ValueError(f"DataLoader: crop={crop} is too much for padding_mode=\"reflect\" and images of shape "
-                             f"{images.shape[1:]}; it must be below half of their height and width")
-        self.padding_mode = padding_mode
-        self.shuffle, self.drop_last, self.flip, self.normalize = shuffle, drop_last, flip, normalize
+        self.images, self.labels = images, arguments.labels(labels, "DataLoader: labels", len(images))
+        values = (batch_size, shuffle, seed, drop_last, crop, flip, cutout, normalize, prefetch, padding_mode,
+                  brightness, contrast)
+        vars(self).update(self._checked(dict(zip(_OPTIONS, values, strict=True))))
         self.epoch = 0
-        if len(self) == 0:
-            raise ValueError(f"DataLoader: no batch: {len(images)} images are fewer than batch_size={batch_size}, and "
-                             "drop_last=True leaves the rest out; lower batch_size or set drop_last=False")
-        if normalize is None:
-            self._scale = np.ones(images.shape[1], np.float32)
-            self._shift = np.zeros(images.shape[1:], np.float32)
-        else:
-            self._scale, self._shift = normalize.scale_shift(images.shape[1:])
+
+    def _checked(self, given):
+        """All options, as they are kept; TypeError or ValueError where one does not fit."""
+        def integer(name, least, most=None):
+            return arguments.integer(given[name], f"DataLoader: {name}", least, most)
+
+        count, *shape = self.images.shape
+        pixels = shape[1:]
+        flip = arguments.choice(given["flip"], (False, True, "alternating"), "DataLoader: flip")
+        kept = {
+            "batch_size": integer("batch_size", 1), "seed": integer("seed", 0, 2**63 - 1),
+            "prefetch": integer("prefetch", 0), "cutout": integer("cutout", 0, 2 * max(pixels)),
+            "crop": integer("crop", 0, min(pixels) - 1), "flip": flip if isinstance(flip, str) else bool(flip),
+            "shuffle": arguments.flag(given["shuffle"], "DataLoader: shuffle"),
+            "drop_last": arguments.flag(given["drop_last"], "DataLoader: drop_last"),
+            "padding_mode": arguments.choice(given["padding_mode"], ("zeros", "reflect"), "DataLoader: padding_mode"),
+            "brightness": arguments.number(given["brightness"], "DataLoader: brightness", 0, 1000),
+            "contrast": arguments.number(given["contrast"], "DataLoader: contrast", 0, 1),
+            "normalize": given["normalize"],
+        }
+        if kept["padding_mode"] == "reflect" and 2 * kept["crop"] >= min(pixels):
+            raise ValueError(f"DataLoader: crop must be below half of the images' height and width where padding_mode "
+                             f"is 'reflect', got {kept['crop']} for images of shape {tuple(shape)}")
+        if kept["drop_last"] and count < kept["batch_size"]:
+            raise ValueError(f"DataLoader: batch_size must be at most the number of images where drop_last is True, "
+                             f"got {kept['batch_size']} for {count}, so that there is no batch")
+        if kept["normalize"] is not None:
+            arguments.instance(kept["normalize"], Normalize, "DataLoader: normalize", "a Normalize or None")
+            kept["normalize"].terms(shape)
+        return kept
+
+    def __setattr__(self, name, value):
+        own = vars(self)
+        if name == "epoch":
+            value = arguments.integer(value, "DataLoader: epoch", 0, 2**63 - 1)
+        elif name in _OPTIONS:
+            value = self._checked({**{option: own[option] for option in _OPTIONS}, name: value})[name]
+        elif name in ("images", "labels") and name in own:
+            raise AttributeError(f"DataLoader: {name} cannot be assigned; make a new loader for other {name}")
+        object.__setattr__(self, name, value)
+
+    def __setstate__(self, state):
+        vars(self).update(state)
+        self.images.flags.writeable = False     # which copies and pickles forget
+
+    def in_order(self):
+        """A loader of all the same samples in the order of the data, for `predict`; this one stays as it is."""
+        other = copy(self)
+        other.drop_last = other.shuffle = False
+        return other
 
     def __len__(self):
         """Batches in an epoch."""
@@ -71,7 +105,7 @@ class DataLoader:
 
     def set_epoch(self, epoch):
         """The next iteration is that of epoch number `epoch`, counted from 0."""
-        self.epoch = _whole("epoch", epoch, 0, 2**63 - 1)
+        self.epoch = epoch
 
     def __iter__(self):
         epoch, self.epoch = self.epoch, self.epoch + 1
@@ -80,27 +114,29 @@ class DataLoader:
     def _batches(self, epoch):
         n = len(self.labels)
         order = permutation(self.seed, epoch, n) if self.shuffle else np.arange(n)
+        terms = self.normalize.terms(self.images.shape[1:]) if self.normalize else identity(self.images.shape[1:])
         parts = [order[i * self.batch_size:(i + 1) * self.batch_size] for i in range(len(self))]
-        if self.prefetch == 0:
+        prefetch = self.prefetch
+        if prefetch == 0:
             for part in parts:
-                yield self._batch(epoch, part)
+                yield self._batch(epoch, part, terms)
             return
         thread = ThreadPoolExecutor(1, thread_name_prefix="fastnet-loader")
         try:
-            ahead = deque(thread.submit(self._batch, epoch, part) for part in parts[:self.prefetch])
+            ahead = deque(thread.submit(self._batch, epoch, part, terms) for part in parts[:prefetch])
             for i in range(len(parts)):
-                if i + self.prefetch < len(parts):
-                    ahead.append(thread.submit(self._batch, epoch, parts[i + self.prefetch]))
+                if i + prefetch < len(parts):
+                    ahead.append(thread.submit(self._batch, epoch, parts[i + prefetch], terms))
                 yield ahead.popleft().result()
         finally:  # also where the caller stops half-way: a generator that is dropped runs this
             thread.shutdown(cancel_futures=True)
 
-    def _batch(self, epoch, index):
+    def _batch(self, epoch, index, terms):
         _, channels, height, width = self.images.shape
         moves = random_moves(self.seed, epoch, index, height, width, self.crop, self.flip, self.cutout)
         light = random_light(self.seed, epoch, index, self.brightness, self.contrast)
         x = array.empty_images(len(index), channels, height, width, np.dtype(np.float32))
-        fill_batch(x, self.images, index, moves, self._scale, self._shift, self.padding_mode == "reflect", light)
+        fill_batch(x, self.images, index, moves, terms, self.padding_mode == "reflect", light)
         return x, self.labels[index]
 
     def __repr__(self):
@@ -109,24 +145,3 @@ class DataLoader:
         return (f"DataLoader({len(self.labels):,} images of {' x '.join(map(str, self.images.shape[1:]))}, "
                 f"{len(self):,} batches of {self.batch_size}, shuffle={self.shuffle}, seed={self.seed}"
                 f"{''.join(', ' + option for option in options)})")
-
-
-def _whole(name, value, low, high=None):
-    """`value` as an integer from low to high, or an error that names the argument."""
-    try:
-        value = as_integer(value)
-    except TypeError:
-        raise TypeError(f"DataLoader: {name}={value!r} is not an integer") from None
-    if value < low or (high is not None and value > high):
-        limit = f"at least {low}" if high is None else f"from {low} to {high}"
-        raise ValueError(f"DataLoader: {name}={value}, expected {limit}")
-    return value
-
-
-def _number(name, value, high):
-    """`value` as a float from 0 to `high`, or an error that names the argument."""
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"DataLoader: {name}={value!r} is not a number")
-    if not 0 <= value <= high:
-        raise ValueError(f"DataLoader: {name}={value}, expected from 0 to {high}")
-    return float(value)

@@ -1,6 +1,7 @@
 """Generated images with the shape of CIFAR-10, for machines that have neither the data nor a network."""
 import numpy as np
 
+from fastnet import arguments
 from fastnet.data.dataset import Dataset
 
 CLASSES = ("disc", "ring", "square", "frame", "triangle", "cross", "stripes", "checks", "dots", "spokes")
@@ -15,8 +16,9 @@ def synthetic(train=20_000, test=4_000, seed=0):
     background, with a distracting bar and noise. The class is in the shape; the colours give but a hint of it. Classes
     come in equal numbers. The same seed gives the same images.
     """
-    if train < 1 or test < 1:
-        raise ValueError(f"synthetic: train={train} and test={test} images, expected at least one of each")
+    train = arguments.integer(train, "synthetic: train", 1, 10**9)
+    test = arguments.integer(test, "synthetic: test", 1, 10**9)
+    seed = arguments.integer(seed, "synthetic: seed", 0)
     source = f"generated images, seed {seed} (not CIFAR-10)"
     return tuple(Dataset(*_draw_set(n, np.random.default_rng([seed, part])), CLASSES, source)
                  for part, n in enumerate((train, test)))

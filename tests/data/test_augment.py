@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from fastnet.data.augment import _mix, fill_batch, permutation, random_bits, random_light, random_moves
+from fastnet.data.normalize import Terms, identity
 from fastnet.kernels.cpu.runtime import array
 
 
@@ -83,12 +84,13 @@ def test_cut_out_squares_are_clipped_at_the_border(size):
         assert length.max() == min(size, extent) and length.min() > 0
 
 
-def reference(images, index, moves, scale, shift, light=None):
+def reference(images, index, moves, terms, light=None):
     """The same in NumPy, one image at a time: normalise, light, pad with zeros, cut the window, flip, cut out."""
     _, _, height, width = images.shape
     light, result = np.tile((1, 0), (len(index), 1)) if light is None else light, []
     for i, (top, left, flip, *cut), (gain, offset) in zip(index, moves, light, strict=True):
-        image = (images[i].astype(np.float64) * scale[:, None, None] + shift) * gain + offset
+        image = (images[i].astype(np.float64) - terms.center) * terms.scale[:, None, None] + terms.shift
+        image = image * gain + offset
         pad = max(height, width)
         padded = np.pad(image, ((0, 0), (pad, pad), (pad, pad)))
         image = padded[:, pad + top:pad + top + height, pad + left:pad + left + width]
@@ -105,17 +107,17 @@ def test_one_pass_equals_numpy(shape, dtype, options):
     rng = np.random.default_rng(1)
     images = rng.integers(0, 256, shape).astype(dtype)
     images.flags.writeable = False
-    scale = rng.uniform(0.5, 2, shape[1]).astype(np.float32)
-    shift = rng.standard_normal(shape[1:]).astype(np.float32)
+    terms = Terms(rng.standard_normal(shape[1:]).astype(np.float32), rng.uniform(0.5, 2, shape[1]).astype(np.float32),
+                  rng.standard_normal(shape[1:]).astype(np.float32))
     index = rng.permutation(np.repeat(np.arange(7), 3))
     moves = random_moves(2, 1, np.arange(len(index)), *shape[2:], **options)
     out = array.empty_images(len(index), *shape[1:])
     out[...] = np.nan  # whatever is not written stays visible
-    fill_batch(out, images, index, moves, scale, shift)
-    np.testing.assert_allclose(out, reference(images, index, moves, scale, shift), rtol=1e-6, atol=1e-4)
+    fill_batch(out, images, index, moves, terms)
+    np.testing.assert_allclose(out, reference(images, index, moves, terms), rtol=1e-6, atol=1e-4)
     light = random_light(2, 1, index, 0.7, 0.5)
-    fill_batch(out, images, index, moves, scale, shift, light=light)
-    np.testing.assert_allclose(out, reference(images, index, moves, scale, shift, light), rtol=1e-6, atol=1e-4)
+    fill_batch(out, images, index, moves, terms, light=light)
+    np.testing.assert_allclose(out, reference(images, index, moves, terms, light), rtol=1e-6, atol=1e-4)
 
 
 @pytest.mark.parametrize("shape", [(7, 3, 6, 9), (7, 1, 5, 5)], ids=str)
@@ -128,7 +130,7 @@ def test_reflection_equals_numpy(shape, flip):
     moves = random_moves(2, 1, np.arange(len(index)), *shape[2:], crop=2, flip=flip)
     out = array.empty_images(len(index), *shape[1:])
     out[...] = np.nan
-    fill_batch(out, images, index, moves, np.ones(shape[1], np.float32), np.zeros(shape[1:], np.float32), True)
+    fill_batch(out, images, index, moves, identity(shape[1:]), True)
     padded = np.pad(images, ((0, 0), (0, 0), (2, 2), (2, 2)), "reflect")
     for x, i, (top, left, mirrored, *_) in zip(out, index, moves, strict=True):
         window = padded[i, :, 2 + top:2 + top + shape[2], 2 + left:2 + left + shape[3]]
@@ -141,5 +143,6 @@ def test_windows_that_see_nothing_are_zero():
     moves = np.array([[3, 0, 0, 0, 0, 0, 0], [0, -3, 1, 0, 0, 0, 0], [-5, 9, 0, 0, 0, 0, 0]])
     out = array.empty_images(3, 2, 3, 3)
     out[...] = np.nan
-    fill_batch(out, images, np.zeros(3, np.int64), moves, np.ones(2, np.float32), np.ones((2, 3, 3), np.float32))
+    terms = identity((2, 3, 3))._replace(shift=np.ones((2, 3, 3), np.float32))
+    fill_batch(out, images, np.zeros(3, np.int64), moves, terms)
     assert (out == 0).all()

@@ -16,10 +16,28 @@ def test_split_takes_the_same_share_of_every_class(validation, counts):
     assert (train_val_split(LABELS, validation, seed=4)[1] != val).any()
 
 
-@pytest.mark.parametrize("validation", [0, 1.5, 100, -1, 0.001, 0.999])
+@pytest.mark.parametrize("validation", [0, 1.0, 1.5, 100, -1, 0.001, 0.999, 0.0, float("nan"), 50.0])
 def test_split_refuses_an_empty_side(validation):
-    with pytest.raises(ValueError, match=f"validation={validation} of 100 samples: give a fraction"):
+    with pytest.raises(ValueError, match=f"train_val_split: validation.* must .*, got {validation:g}"):
         train_val_split(LABELS, validation)
+
+
+@pytest.mark.parametrize("call, message", [
+    (lambda: train_val_split(LABELS, True), "train_val_split: validation.* must be an integer"),
+    (lambda: train_val_split(LABELS, "0.1"), "train_val_split: validation.* must be a finite number"),
+    (lambda: train_val_split(LABELS / 1), r"train_val_split: labels must be .*: give labels.astype\('int64'\)"),
+    (lambda: train_val_split(LABELS, seed=None), "train_val_split: seed must be an integer of at least 0, got None"),
+    (lambda: k_folds(LABELS, 2.0), "k_folds: k.* must be an integer of at least 2 and at most 100, got 2.0"),
+    (lambda: k_folds(LABELS[:, None]), r"k_folds: labels must be .*: give labels.ravel\(\)"),
+])
+def test_other_kinds_of_things_are_refused(call, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        call()
+
+
+def test_numpys_numbers_are_taken():
+    assert len(train_val_split(LABELS, np.int64(7))[1]) == 7 and len(train_val_split(LABELS, np.float32(0.5))[1]) == 50
+    assert len(k_folds(LABELS.tolist(), np.int8(4))) == 4
 
 
 def test_folds_cover_everything_once_and_keep_the_classes():
@@ -28,7 +46,7 @@ def test_folds_cover_everything_once_and_keep_the_classes():
     for train, val in folds:
         assert np.bincount(LABELS[val]).tolist() == [8, 4, 6, 2]
         assert len(np.intersect1d(train, val)) == 0 and len(train) == 80
-    with pytest.raises(ValueError, match="k=1: expected 2 to 100 folds"):
+    with pytest.raises(ValueError, match="k_folds: k.* must be .* at least 2 and at most 100, got 1"):
         k_folds(LABELS, 1)
 
 
@@ -38,7 +56,35 @@ def test_dataset_selects_and_prints_itself():
     part = data[np.array([4, 0])]
     assert part.labels.tolist() == [1, 0] and (part.images == images[[4, 0]]).all() and len(data[:2]) == 2
     assert repr(data) == "Dataset(5 images of 3 x 2 x 2, 2 classes, from memory)"
-    with pytest.raises(TypeError, match="select by a slice or an array"):
-        data[0]
-    with pytest.raises(ValueError, match="memory: 5 images but 4 labels"):
-        Dataset(images, np.zeros(4), ("cat",), "memory")
+    assert data[np.array([False, True, False, False, True])].labels.tolist() == [1, 1] and len(data[[]]) == 0
+    for index, error, message in [
+        (0, TypeError, "selected by must be a slice or an array of indices, got 0"),
+        (np.array([5]), IndexError, "must be indices of 5 samples, got some from 5 to 5"),
+        ([-6, 0], IndexError, "must be indices of 5 samples, got some from -6 to 0"),
+        ([0.5], TypeError, "must be a row of integers"), ([True, False], ValueError, r"must have shape \(5,\), got \("),
+        ([[0], [1, 2]], TypeError, "must be an array of numbers"),
+    ]:
+        with pytest.raises(error, match=f"^Dataset: what is .*{message}"):
+            data[index]
+
+
+@pytest.mark.parametrize("change, error, message", [
+    ({"labels": np.zeros(4, int)}, ValueError, "Dataset: labels must be 5 class numbers, one for each sample"),
+    ({"labels": np.array([0, 1, 2, 0, 0])}, ValueError, "Dataset: labels must be class numbers from 0 to 1, got 2 at "),
+    ({"labels": np.array([0, 1, -1, 0, 0])}, ValueError, "Dataset: labels must be class numbers from 0 to 1, got -1"),
+    ({"labels": np.zeros(5)}, TypeError, r"Dataset: labels must be .*: give labels.astype\('int64'\)"),
+    ({"labels": np.full(5, 2**64 - 1, np.uint64)}, ValueError, "Dataset: labels must be .* got 18446744073709551615"),
+    ({"images": np.zeros((5, 8, 8, 3), np.uint8)}, ValueError, r"give images.transpose\(0, 3, 1, 2\)"),
+    ({"images": np.zeros((5, 8, 8), np.uint8)}, ValueError, r"Dataset: images must .*: give images\[:, None\]"),
+    ({"images": None}, TypeError, "Dataset: images must be a NumPy array, got None"),
+    ({"classes": "ab"}, TypeError, "Dataset: classes must be a list of names, got 'ab'"),
+    ({"classes": 2}, TypeError, "Dataset: classes must be a list of names, got 2"),
+    ({"classes": (0, 1)}, TypeError, "Dataset: a name in classes must be a string, got 0"),
+    ({"source": None}, TypeError, "Dataset: source must be a string, got None"),
+])
+def test_what_is_no_set_is_refused(change, error, message):
+    images, labels = np.zeros((5, 1, 2, 2), np.uint8), np.zeros(5, int)
+    given = {"images": images, "labels": labels, "classes": ("a", "b"), "source": ""}
+    Dataset(**given)
+    with pytest.raises(error, match=message):
+        Dataset(**given | change)

@@ -41,26 +41,44 @@ def test_a_constant_channel_is_only_centred(fit):
     assert (fit(np.full((4, 1, 2, 2), 7, np.uint8))(np.full((1, 1, 2, 2), 9, np.uint8)) == 2).all()
 
 
+@pytest.mark.parametrize("fit", [Normalize.per_channel, Normalize.mean_image, Normalize.min_max])
+def test_a_channel_whose_mean_is_rounded_is_constant_all_the_same(fit):
+    """A thousand times 0.1 do not add up to a hundred: what is left is no deviation."""
+    images = np.full((1000, 1, 3, 3), 0.1, np.float32)
+    np.testing.assert_allclose(fit(images).std, 1)
+    np.testing.assert_allclose(fit(images)(images), 0, atol=1e-8)
+
+
 @pytest.mark.parametrize(("images", "error", "message"), [
-    (np.zeros((2, 3, 4)), ValueError, "images have shape (2, 3, 4), expected (N, C, H, W)"),
-    (np.zeros((0, 3, 4, 4)), ValueError, "images are empty: shape (0, 3, 4, 4); give at least one sample"),
-    (np.zeros((2, 3, 4, 4), np.int64), TypeError, "images have dtype int64, expected uint8 or float32"),
-    (np.where(np.arange(1030).reshape(-1, 1, 1, 1) == 1027, np.nan, 0), ValueError, "image 1027 holds values that are"),
-    (np.full((1, 1, 1, 1), np.inf), ValueError, "image 0 holds values that are not finite (NaN or infinity)"),
-    (np.full((1, 1, 1, 1), 1e300), ValueError, "image 0 holds values that are not finite"),
+    (np.zeros((2, 3, 4)), ValueError, "images must have shape (N, C, H, W), got (2, 3, 4): give images[:, None], one"),
+    (np.zeros((0, 3, 4, 4)), ValueError, "images must hold one pixel at least, got shape (0, 3, 4, 4)"),
+    (np.zeros((2, 3, 4, 4), np.int64), TypeError, "images must be uint8 or float, got an array of shape (2, 3, 4, 4)"),
+    (np.where(np.arange(1030).reshape(-1, 1, 1, 1) == 1027, np.nan, 0), ValueError, "and image 1027 is not"),
+    (np.full((1, 1, 1, 1), np.inf), ValueError, "and image 0 is not (NaN, infinity or beyond 3.4e38)"),
+    (np.full((1, 1, 1, 1), 1e300), ValueError, "and image 0 is not (NaN, infinity or beyond 3.4e38)"),
+    ([[[[0.0]]]], TypeError, "images must be a NumPy array, got [[[[0.0]]]]: make one"),
+    (np.ma.zeros((1, 1, 1, 1)), TypeError, "images is a masked array"),
+    (np.zeros((2, 32, 32, 3)), ValueError, "which looks like channels-last: give images.transpose(0, 3, 1, 2)"),
 ])
 def test_bad_images(images, error, message):
-    with pytest.raises(error, match=re.escape(message)):
-        Normalize.per_channel(images)
+    for call, name in ((Normalize.per_channel, "Normalize.per_channel"), (Normalize.mean_image, "Normalize.mean_image"),
+                       (Normalize.min_max, "Normalize.min_max"), (Normalize([0], [1]), "Normalize")):
+        with pytest.raises(error, match=re.escape(message)) as caught:
+            call(images)
+        assert str(caught.value).startswith(f"{name}: images ")
 
 
-@pytest.mark.parametrize(("mean", "std", "message"), [
-    ([1, 2], [1, 2, 3], "mean has shape (2,) and std (3,); expected mean (C,) or (C, H, W) and std (C,)"),
-    ([1, np.nan], [1, 1], "mean must be finite, std finite and positive"),
-    ([1, 1], [1, 0], "mean must be finite, std finite and positive"),
+@pytest.mark.parametrize(("mean", "std", "error", "message"), [
+    ([1, 2], [1, 2, 3], ValueError, "mean and std must have shapes (C,) or (C, H, W) and (C,), got (2,) and (3,)"),
+    ([], [], ValueError, "mean and std must have shapes"),
+    ([1, np.nan], [1, 1], ValueError, "mean must be finite"), ([1, 1], [1, 0], ValueError, "std must be finite and po"),
+    ([1e39], [1], ValueError, "mean must be finite, in single"), ([1], [1e-39], ValueError, "std must be finite and p"),
+    (None, [1], TypeError, "mean must be a NumPy array, got None"),
+    (["a"], [1], TypeError, "mean must hold real numbers"), ([1], np.ma.ones(1), TypeError, "std is a masked array"),
+    ([[1], [2, 3]], [1], TypeError, "mean must be an array of numbers"),
 ])
-def test_bad_statistics(mean, std, message):
-    with pytest.raises(ValueError, match=re.escape("Normalize: " + message)):
+def test_bad_statistics(mean, std, error, message):
+    with pytest.raises(error, match=re.escape("Normalize: " + message)):
         Normalize(mean, std)
 
 

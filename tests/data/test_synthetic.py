@@ -39,5 +39,5 @@ def test_a_line_through_the_pixels_learns_something_and_not_much():
 
 @pytest.mark.parametrize("counts", [(0, 10), (10, 0)])
 def test_empty_sets_are_refused(counts):
-    with pytest.raises(ValueError, match="expected at least one of each"):
+    with pytest.raises(ValueError, match="synthetic: (train|test) must be an integer of at least 1 and .*, got 0"):
         synthetic(*counts)
