@@ -1,0 +1,281 @@
+"""Every public function, class and method outside kernels, programs and layers, given wrong things one at a time.
+
+What is refused is refused in the library's own words: a TypeError or ValueError, short, that names who was called and
+which argument. What is taken although it looks odd stands in the table.
+"""
+import inspect
+import io
+import re
+
+import numpy as np
+import pytest
+
+import fastnet
+from fastnet import data, init, losses, models, optim, plot, schedules, training, warmup
+from fastnet.training import Callback
+
+NAN = float("nan")
+
+
+class Hostile:
+    """Whatever is asked of it raises."""
+
+    def _raise(self, *args):
+        raise RuntimeError("asked something")
+
+    __repr__ = __bool__ = __eq__ = __len__ = __iter__ = __float__ = __index__ = _raise
+    __lt__ = __gt__ = __le__ = __ge__ = _raise
+    __hash__ = object.__hash__
+
+
+WRONG = {
+    "None": None, "True": True, "text": "x", "nan": NAN, "inf": float("inf"), "-1": -1, "0.5": 0.5, "1j": 1j,
+    "huge": 10**400, "array": np.zeros((2, 3)), "objects": np.array([None]), "masked": np.ma.ones(3), "list": [1, [2]],
+    "long": list(range(10_000)), "class": fastnet.Linear, "object": object(), "function": len, "dict": {},
+    "hostile": Hostile(),
+}
+X, Y = np.random.default_rng(0).standard_normal((6, 4)).astype(np.float32), np.arange(6) % 3
+IMAGES = np.zeros((6, 1, 4, 4), np.uint8)
+ROWS = [{"epoch": 1, "loss": 1.0}]
+
+
+def parameters():
+    return [fastnet.Parameter(np.ones((3, 2))), fastnet.Parameter(np.ones((2, 2)))]
+
+
+def optimizer(kind=optim.SGD, **options):
+    result = kind(parameters(), lr=0.1, **options)
+    for parameter in result.param_groups[0]["params"]:
+        parameter.grad = np.ones(parameter.shape)
+    result.step()
+    return result
+
+
+def trainer():
+    net = fastnet.Linear(4, 3)
+    return fastnet.Trainer(net, losses.CrossEntropyLoss(), optim.SGD(net.parameters(), 0.1), [])
+
+
+def weights():
+    fastnet.save_weights(fastnet.Linear(4, 3), "weights")
+    return "weights"
+
+
+def with_net(**others):
+    return lambda: {"net": fastnet.Linear(4, 3), **others}
+
+
+GROUP = {"lr": "0.5", "weight_decay": "0.5", "max_norm": "0.5", "eps": "0.5"}
+
+# name: (what is called, its arguments where all is right, {argument: which of WRONG are taken all the same})
+TABLE = {
+    # optim
+    "SGD": (optim.SGD, lambda: {"params": parameters(), "lr": 0.1, "momentum": 0.9},
+            GROUP | {"momentum": "0.5", "dampening": "0.5", "nesterov": "True"}),
+    "Adam": (optim.Adam, lambda: {"params": parameters()}, GROUP | {"decoupled": "True"}),
+    "AdamW": (optim.AdamW, lambda: {"params": parameters()}, GROUP),
+    "Muon": (optim.Muon, lambda: {"params": parameters()},
+             GROUP | {"momentum": "0.5", "nesterov": "True", "normalize": "True", "orthogonal": "True"}),
+    "Optimizer": (lambda **given: optim.Optimizer(**given), lambda: {"params": parameters(), "lr": 0.1}, GROUP),
+    "Optimizer.load_state_dict": (lambda **given: optimizer(optim.Adam).load_state_dict(**given),
+                                  lambda: {"state_dict": optimizer(optim.Adam).state_dict()}, {}),
+    "decay_groups": (optim.decay_groups, lambda: {"params": parameters()}, {}),
+    "orthogonalize": (optim.orthogonalize, lambda: {"matrix": np.ones((2, 3), np.float32)},
+                      {"matrix": "array"}),
+    # losses
+    "CrossEntropyLoss": (losses.CrossEntropyLoss, dict, {"label_smoothing": "0.5"}),
+    "CrossEntropyLoss.__call__": (losses.CrossEntropyLoss(), lambda: {"logits": X, "labels": Y}, {}),
+    "MSELoss": (losses.MSELoss, dict, {}),
+    "MSELoss.__call__": (losses.MSELoss(), lambda: {"prediction": X, "target": X}, {}),
+    # schedules
+    "Schedule": (schedules.Schedule, dict, {}),
+    "Schedule.__call__": (schedules.cosine(0.1, 10), lambda: {"step": 0}, {}),
+    "constant": (schedules.constant, lambda: {"lr": 0.1}, {"lr": "0.5"}),
+    "step": (schedules.step, lambda: {"lr": 0.1, "step_size": 3}, {"lr": "0.5", "gamma": "0.5"}),
+    "cosine": (schedules.cosine, lambda: {"lr": 0.1, "total_steps": 3},
+               {"lr": "0.5", "eta_min": "0.5"}),
+    "one_cycle": (schedules.one_cycle, lambda: {"max_lr": 0.1, "total_steps": 3},
+                  {"max_lr": "0.5", "pct_start": "0.5"}),
+    "warmup": (schedules.warmup, lambda: {"schedule": len, "steps": 3}, {"schedule": "function"}),
+    # init
+    "manual_seed": (init.manual_seed, lambda: {"seed": 0}, {"seed": "None huge"}),
+    "generator": (init.generator, dict, {}),
+    "zeros": (init.zeros, lambda: {"shape": (2, 3)}, {}),
+    "ones": (init.ones, lambda: {"shape": (2, 3)}, {}),
+    "uniform": (init.uniform, lambda: {"shape": (2, 3)}, {"a": "-1 0.5", "b": "0.5"}),
+    "normal": (init.normal, lambda: {"shape": (2, 3)}, {"mean": "-1 0.5", "std": "0.5"}),
+    "uniform_fan_in": (init.uniform_fan_in, lambda: {"shape": (2, 3)}, {}),
+    "partial_dirac": (init.partial_dirac, lambda: {"shape": (2, 3, 1, 1)}, {}),
+    "kaiming_uniform": (init.kaiming_uniform, lambda: {"shape": (2, 3)}, {"a": "-1 0.5"}),
+    "kaiming_normal": (init.kaiming_normal, lambda: {"shape": (2, 3)}, {"a": "-1 0.5"}),
+    "xavier_uniform": (init.xavier_uniform, lambda: {"shape": (2, 3)}, {"gain": "0.5"}),
+    "xavier_normal": (init.xavier_normal, lambda: {"shape": (2, 3)}, {"gain": "0.5"}),
+    "calculate_gain": (init.calculate_gain, lambda: {"nonlinearity": "relu"}, {"a": "-1 0.5"}),
+    "fans": (init.fans, lambda: {"shape": (2, 3)}, {}),
+    "apply": (init.apply, with_net(weight=init.ones), {}),
+    # training
+    "Trainer": (fastnet.Trainer, lambda: dict(zip(("net", "loss", "optimizer"), (
+        (it := trainer()).net, it.loss_function, it.optimizer), strict=True)), {"loss": "function"}),
+    "Trainer.fit": (lambda **given: trainer().fit(**given), lambda: {"train_batches": [(X, Y)], "epochs": 1}, {}),
+    "evaluate": (training.evaluate, with_net(batches=[(X, Y)], loss=losses.CrossEntropyLoss()),
+                 {"net": "function", "loss": "function"}),
+    "predict": (training.predict, with_net(batches=[X]), {"net": "function"}),
+    "save_weights": (training.save_weights, with_net(path="saved"), {"path": "text"}),
+    "load_weights": (training.load_weights, lambda: {"net": fastnet.Linear(4, 3), "path": weights()}, {}),
+    "Callback": (Callback, dict, {}),
+    "EarlyStopping": (training.EarlyStopping, lambda: {"patience": 3}, {"patience": "huge", "min_delta": "0.5"}),
+    "JsonLines": (training.JsonLines, lambda: {"path": "log"}, {"path": "text"}),
+    "LearningRateSchedule": (training.LearningRateSchedule, lambda: {"schedule": len}, {"schedule": "function"}),
+    "Progress": (training.Progress, lambda: {"file": io.StringIO()}, {}),
+    "SaveBest": (training.SaveBest, lambda: {"path": "best"}, {"path": "text"}),
+    "WeightAverage": (training.WeightAverage, dict, {"decay": "0.5", "every": "huge"}),
+    "History": (training.History, dict, {"interrupted": "True"}),
+    "History.__getitem__": (lambda key: training.History(ROWS)[key], lambda: {"key": "loss"}, {"key": "-1"}),
+    "NonFiniteError": (training.NonFiniteError, dict, {}),
+    # data
+    "DataLoader": (data.DataLoader, lambda: {"images": IMAGES, "labels": Y, "batch_size": 3},
+                   {"shuffle": "True", "drop_last": "True", "flip": "True", "brightness": "0.5", "contrast": "0.5",
+                    "batch_size": "huge", "prefetch": "huge"}),
+    "DataLoader.set_epoch": (data.DataLoader(IMAGES, Y).set_epoch, lambda: {"epoch": 1}, {}),
+    "DataLoader.in_order": (data.DataLoader(IMAGES, Y).in_order, dict, {}),
+    "Dataset": (data.Dataset, lambda: {"images": IMAGES, "labels": Y, "classes": ["a", "b", "c"], "source": ""},
+                {"source": "text"}),
+    "Dataset.__getitem__": (lambda index: data.Dataset(IMAGES, Y, ["a", "b", "c"], "")[index],
+                            lambda: {"index": slice(2)}, {}),
+    "Normalize": (data.Normalize, lambda: {"mean": [0.5], "std": [1]}, {"mean": "", "std": ""}),
+    "Normalize.__call__": (data.Normalize([0], [1]), lambda: {"images": IMAGES}, {}),
+    "Normalize.terms": (data.Normalize([0], [1]).terms, lambda: {"shape": (1, 4, 4)}, {}),
+    "Normalize.per_channel": (data.Normalize.per_channel, lambda: {"images": IMAGES}, {}),
+    "Normalize.mean_image": (data.Normalize.mean_image, lambda: {"images": IMAGES}, {}),
+    "Normalize.min_max": (data.Normalize.min_max, lambda: {"images": IMAGES}, {}),
+    "DownloadError": (data.DownloadError, dict, {}),
+    "cifar10": (data.cifar10, lambda: {"root": "nothing", "download": False}, {"progress": "True", "download": "True"}),
+    "cifar10_or_synthetic": (data.cifar10_or_synthetic, lambda: {"root": "nothing", "download": False},
+                             {"progress": "True", "download": "True"}),
+    "synthetic": (data.synthetic, lambda: {"train": 10, "test": 10}, {"seed": "huge"}),
+    "train_val_split": (data.train_val_split, lambda: {"labels": Y},
+                        {"validation": "0.5", "seed": "huge", "labels": "long"}),
+    "k_folds": (data.k_folds, lambda: {"labels": Y}, {"seed": "huge", "labels": "long"}),
+    # plot
+    "curves": (lambda rows, ax=None: plot.curves(rows, "loss", ax=ax), lambda: {"rows": ROWS}, {}),
+    "filters": (plot.filters, lambda: {"weight": np.ones((2, 3, 2, 2))}, {}),
+    "confusion": (plot.confusion, lambda: {"labels": [0, 1], "predictions": [1, 1], "classes": 2}, {}),
+    "confusion_matrix": (plot.confusion_matrix,
+                         lambda: {"labels": [0, 1], "predictions": [1, 1], "classes": ["a", "b"]}, {}),
+    # the rest
+    "Parameter": (fastnet.Parameter, lambda: {"value": np.ones(3)},
+                  {"value": "nan inf -1 0.5 array long", "requires_grad": "True"}),
+    **{name: (getattr(models, name), dict, {"num_classes": "huge"}) for name in models.__all__},
+    "warmup.warmup": (warmup.warmup, lambda: {"names": ["lenet5"]},
+                      {"batch_size": "huge", "processes": "huge", "report": "function"}),
+}
+# What is taken and not tried: it would take long, or is another function than what is wanted.
+NOT_TRIED = {("warmup.warmup", "function"), ("warmup.warmup", "huge"), ("cifar10", "True"),
+             ("cifar10_or_synthetic", "True"), ("evaluate", "function"), ("predict", "function"),
+             *((name, "huge") for name in models.__all__)}
+# Methods that are called by the library itself, or by subclasses with what it has judged.
+INNER = {"check", "update", "number", "said", "rate", "keep", "keep_numbers", "improved", "interrupt",
+         *training.callbacks.HOOKS}
+FOREIGN = re.compile("|".join((
+    "no attribute", "unsupported operand", "not supported between", "ambiguous", "interpreted as", "could not convert",
+    "positional argument", "not iterable", "not subscriptable", "unhashable", "[Nn]umba", "zipfile",
+    "must be real number", "out of bounds", "broadcast", "invalid literal", "asked something",
+    "setting an array element", r"__\w+__")))
+
+
+def public():
+    """Names of all public functions and classes outside kernels, programs and layers, and of the methods of these."""
+    found = {}
+    for module in (fastnet, data, training, optim, models, losses, schedules, init, plot):
+        for name in getattr(module, "__all__", None) or [name for name in vars(module) if not name.startswith("_")]:
+            value = getattr(module, name)
+            home = getattr(value, "__module__", None) or ""
+            inner = ("fastnet.kernels", "fastnet.program", "fastnet.layers")
+            if callable(value) and home.startswith("fastnet") and not home.startswith(inner):
+                found[name] = value
+    found["warmup.warmup"] = warmup.warmup
+    for value in list(found.values()):
+        if inspect.isclass(value):
+            for kind in value.__mro__:
+                methods = vars(kind).items() if kind.__module__.startswith("fastnet") else ()
+                for method, function in methods:
+                    if (inspect.isfunction(function) or isinstance(function, classmethod)) and method not in INNER and (
+                            not method.startswith("_") or method in ("__call__", "__getitem__")):
+                        found[f"{kind.__name__}.{method}"] = function
+    return found
+
+
+def takes(function):
+    """The arguments of a function that can be given by name."""
+    function = getattr(function, "__func__", function)
+    return [parameter for parameter in inspect.signature(function).parameters.values()
+            if parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD) and parameter.name != "self"]
+
+
+def test_nothing_public_is_missing():
+    names = {name for name, value in public().items() if "." not in name or [
+        parameter for parameter in takes(value) if parameter.name not in ("self", "cls")] or name in TABLE}
+    assert names == set(TABLE)
+
+
+@pytest.fixture(autouse=True)
+def apart(tmp_path, monkeypatch):
+    """What is written goes into a folder of the test's own, and nothing is downloaded."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("FASTNET_DATA", "FASTNET_MIRRORS"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def arguments_of(name):
+    """The arguments of a row of the table: all that the public thing has."""
+    function = public()[name]
+    if inspect.isclass(function) and issubclass(function, Exception):
+        return []
+    return [parameter for parameter in takes(function) if parameter.name not in ("self", "cls", "options")]
+
+
+CASES = [(name, parameter.name) for name in TABLE for parameter in arguments_of(name)]
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_what_is_right_is_taken(name):
+    if name.startswith("warmup.") or name.startswith("cifar10"):
+        return  # their own tests
+    if name in ("curves", "filters", "confusion_matrix"):
+        pytest.importorskip("matplotlib").use("Agg")
+    call, right, _ = TABLE[name]
+    call(**right())
+
+
+@pytest.mark.parametrize("name, argument", CASES, ids=map(".".join, CASES))
+def test_what_is_wrong_is_refused(name, argument):
+    if name in ("curves", "filters", "confusion_matrix"):
+        pytest.importorskip("matplotlib").use("Agg")
+    call, right, taken = TABLE[name]
+    taken = set(taken.get(argument, "").split())
+    default = next(parameter.default for parameter in arguments_of(name) if parameter.name == argument)
+    if default is None:
+        taken.add("None")
+    who = name.rpartition(".")[2] if "__" not in name else name.partition(".")[0]
+    for kind, value in WRONG.items():
+        if kind in taken:
+            if (name, kind) not in NOT_TRIED and "None" != kind:
+                call(**right() | {argument: value})
+            continue
+        with pytest.raises((TypeError, ValueError, OSError, LookupError)) as caught:
+            call(**right() | {argument: value})
+        text = str(caught.value)
+        assert not FOREIGN.search(text.replace("__class__", "")) and len(text) < 400, (kind, text)
+        assert isinstance(caught.value, (TypeError, ValueError)) or kind == "text" or "getitem" in name, (kind, text)
+        words = set(re.findall(r"\w+", text))
+        assert {CALLED.get(name, who)} <= words or "CIFAR" in words, (kind, text)
+        # An array of another length may be what makes the argument beside it wrong.
+        expected = {argument, *right()} if kind in ("array", "long") else {argument}
+        assert expected & words or f"the {argument.rstrip('s')}" in text or "getitem" in name, (kind, text)
+
+
+# Who errors say was called, where it is not the last part of the name.
+CALLED = {"Schedule.__call__": "cosine", "Optimizer.load_state_dict": "Adam", "Normalize.terms": "Normalize",
+          "DataLoader.set_epoch": "DataLoader", "warmup.warmup": "warmup"}
+
+
