@@ -148,7 +148,7 @@ def _kernel(tiles):
             for j in range(0, panel, lanes):
                 row = min(left + j, columns - 1)
                 for d in range(0, depth, lanes):
-                    simd.turn(b, row * depth + d, depth, n - j, depth - d, memory, at + d * panel + j, panel)
+                    simd.transpose(b, row * depth + d, depth, n - j, depth - d, memory, at + d * panel + j, panel)
         else:
             for d in range(depth):
                 for j in range(0, panel, lanes):

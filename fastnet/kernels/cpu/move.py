@@ -112,7 +112,7 @@ def _turn_images(block, slot, x, y, rows, columns):
     for i in range(0, rows, lanes):
         for j in range(0, columns, lanes):
             if i + lanes <= rows and j + lanes <= columns:
-                simd.turn(x, start + i * columns + j, columns, lanes, lanes, y, start + j * rows + i, rows)
+                simd.transpose(x, start + i * columns + j, columns, lanes, lanes, y, start + j * rows + i, rows)
             else:
                 for row in range(i, min(i + lanes, rows)):
                     for column in range(j, min(j + lanes, columns)):

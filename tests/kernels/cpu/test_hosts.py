@@ -44,7 +44,7 @@ def test_operations_on_another_host(host, expected):
 def test_width_follows_what_numba_is_told(monkeypatch, name, features, expected):
     monkeypatch.setattr(config, "CPU_NAME", name)
     monkeypatch.setattr(config, "CPU_FEATURES", features)
-    assert simd._host()[0] == expected
+    assert simd.host.instructions()[0] == expected
 
 
 PAIRS = {"avx512f": True, "avx512vl": True, "avx512bf16": True, "avx2": True, "fma": True}
@@ -62,7 +62,7 @@ def test_instructions_for_bfloat16_must_be_there(monkeypatch, name, features, ho
     monkeypatch.setattr(config, "CPU_NAME", name)
     monkeypatch.setattr(config, "CPU_FEATURES", features)
     monkeypatch.setattr(llvmlite.binding, "get_host_cpu_name", lambda: "skylake")
-    assert simd._host()[1] == expected
+    assert simd.host.instructions()[1] == expected
 
 
 @INTEL
@@ -78,7 +78,7 @@ def test_width_follows_the_host(monkeypatch, features, expected):
     found = []
     for given in (None, "-avx512f", "-avx512f,-avx2"):
         monkeypatch.setattr(config, "CPU_FEATURES", given)
-        found.append(simd._host()[0])
+        found.append(simd.host.instructions()[0])
     assert found == expected
 
 
@@ -86,4 +86,4 @@ def test_width_follows_the_host(monkeypatch, features, expected):
                                               ("ppc64le-unknown-linux-gnu", "plain")])
 def test_width_on_other_architectures(monkeypatch, triple, expected):
     monkeypatch.setattr(llvmlite.binding, "get_process_triple", lambda: triple)
-    assert simd._host()[0] == expected
+    assert simd.host.instructions()[0] == expected

@@ -157,21 +157,21 @@ def test_words_of_two_numbers():
     assert (np.abs(rounded - x[finite]) <= np.abs(x[finite]) / 256).all()
 
 
-def turns(s):
+def transposed(s):
     def program(x, y, m, n, row):
-        s.turn(x, 1, row, m, n, y, 2, s.lanes(x) + 1)
-        s.turn(x, 1, row, m, n, y, 2 + s.lanes(x) * (s.lanes(x) + 1), s.lanes(x) // 2)
+        s.transpose(x, 1, row, m, n, y, 2, s.lanes(x) + 1)
+        s.transpose(x, 1, row, m, n, y, 2 + s.lanes(x) * (s.lanes(x) + 1), s.lanes(x) // 2)
     return program
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_turn(dtype):
+def test_transpose(dtype):
     """A whole square and parts of one; rows of y may overlap, and then the later one stands."""
     lanes = simd.width(dtype)
     x, room = numbers(1 + (lanes - 1) * (lanes + 2) + lanes, dtype), np.full(2 * (lanes + 1) ** 2, CANARY, dtype)
     for m, n in ((lanes, lanes), (1, 1), (lanes - 1, lanes + 5), (lanes + 3, lanes // 2), (2, 3)):
         last = 1 + (min(m, lanes) - 1) * (lanes + 2) + min(n, lanes)
-        assert_equal(both(turns, x[:last], room, m, n, lanes + 2))
+        assert_equal(both(transposed, x[:last], room, m, n, lanes + 2))
 
 
 def parts(s):

@@ -80,7 +80,7 @@ def turn_kernels(w, start, apart, count, size, memory, spare):
     """The `size` elements of kernels that are `apart` from each other: one vector of them for each element. Where
     `count` kernels do not fill a vector, the first one is taken again."""
     for i in range(0, size, simd.lanes(w)):
-        simd.turn(w, start + i, apart, count, size - i, memory, spare + i * simd.lanes(w), simd.lanes(w))
+        simd.transpose(w, start + i, apart, count, size - i, memory, spare + i * simd.lanes(w), simd.lanes(w))
 
 
 @jit
@@ -96,7 +96,7 @@ def _pack(block, slot, w, packed, memory, taps, shape):
         start, n = group * group_stride + min(left + j, columns - 1) * column_stride, max(columns - left - j, 1)
         if row_stride == 1:
             for row in range(first, last, lanes):
-                simd.turn(w, start + row, column_stride, n, rows - row, memory, spare, lanes)
+                simd.transpose(w, start + row, column_stride, n, rows - row, memory, spare, lanes)
                 for i in range(min(lanes, last - row)):
                     simd.store_part(packed, to + (row + i) * panel + j, simd.load(memory, spare + i * lanes), panel - j)
         elif column_stride == 1:

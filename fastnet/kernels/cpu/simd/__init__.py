@@ -1,120 +1,95 @@
-"""Explicit vectors and register tiles, the instructions that the compiled kernels are made of.
+"""Explicit vectors and register tiles: the instructions that the compiled kernels are made of.
 
-A vector holds as many numbers as one register of the host does: ``lanes(x)`` of them for the dtype of array ``x``. All
-primitives name memory as (array, index of the first element), so the same kernel source runs compiled, and step by step
-as plain Python with ``NUMBA_DISABLE_JIT=1``. `simd.python` says in NumPy what each primitive does; `simd.llvm`,
-`simd.bends`, `simd.exponential`, `simd.bfloat16`, `simd.tiles` and `simd.transforms` emit the same as LLVM vector
-instructions. Arrays are one-dimensional and C-contiguous.
+A *vector* is one register full of numbers, ``lanes(x)`` of them for the dtype of array ``x`` (16 float32 with AVX-512).
+``simd.load(x, i)`` is the vector of x[i], x[i + 1], ...; ``+ - * /`` and `fma` work lane by lane, like NumPy on short
+arrays; ``simd.store(x, i, v)`` writes it back:
 
-Register tiles do all the multiplying (Goto and van de Geijn, "Anatomy of High-Performance Matrix
-Multiplication", 2008; for the table of row offsets see Dukhan, "The Indirect Convolution Algorithm", 2019):
+    for i in range(0, x.size, simd.lanes(x)):           # y = max(x, 0), a vector at a time
+        n = x.size - i                                  # the last vector may be partial: only n numbers are touched
+        simd.store_part(y, i, simd.relu(simd.load_part(x, i, n)), n)
 
-A tile is some rows of accumulators, a row one *panel* of columns: `WIDE` panels have ``VECTORS`` vectors, `NARROW` ones
-a single vector and more rows, `HALF` ones half of one.
+Memory is always named as (array, index of the first element), and arrays are one-dimensional and C-contiguous. So the
+same kernel runs compiled, and, with ``NUMBA_DISABLE_JIT=1``, step by step as plain Python. What a primitive means is
+written down once, in NumPy, in `simd.python`; the other files emit the same as LLVM instructions: `llvm` vectors,
+`tiles` register tiles, `transforms` Winograd's small matrices, `bends` activations, `exponential` and `bfloat16` what
+they say. None of them checks a bound, unlike `simd.python`.
+
+*Register tiles* do all the multiplying (Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication",
+2008). A tile is a small matrix of sums c that stays in registers while a loop over the products goes on:
+
+                      b: one row of the panel, 2 vectors          for l in range(length):
+                      [ b0 ........ b15 | b16 ....... b31 ]           row = the next 2 vectors of b
+      a: a column of                                                  for i in range(12):
+      12 numbers      c: 12 x 2 vectors, all of them registers            c[i] += a[i, l] * row
+         a0           [ c0,0 ...... c0,15 | c0,16 ... c0,31 ]
+         a1           [ c1,0 ...... c1,15 | c1,16 ... c1,31 ]     12 x 32 products for 2 vectors and 12 numbers read:
+         ...          [ ...                                 ]     this is how the multipliers are kept busy. b is a
+         a11          [ c11,0                        c11,31 ]     *panel*: its rows lie one after the other in memory.
+
+The kinds of tiles, see `Tiles`, differ in how wide a panel is and in how they find the rows of a.
 """
 from typing import NamedTuple
 
-import llvmlite.binding
 import numpy as np
 from numba import config
 
-_AVX512 = ("avx512", "skylake-avx512", "cascadelake", "cooperlake", "icelake", "sapphirerapids", "emeraldrapids",
-           "graniterapids", "znver4", "znver5", "x86-64-v4")
-_BFLOAT16 = ("cooperlake", "sapphirerapids", "emeraldrapids", "graniterapids", "znver4", "znver5")
-_AVX2 = ("haswell", "broadwell", "skylake", "alderlake", "znver1", "znver2", "znver3", "x86-64-v3", "core-avx2")
+from fastnet.kernels.cpu.simd.host import BFLOAT16, HOST, SHAPE
 
+__all__ = ["BFLOAT16", "HOST"]
 
-def _features():
-    """LLVM's names of x86 features, and whether Numba will compile for them.
-
-    Numba compiles for the host unless NUMBA_CPU_NAME and NUMBA_CPU_FEATURES say otherwise, and so does this. A name
-    alone is taken for the whole processor, though Numba then still compiles for the host's features: set
-    NUMBA_CPU_FEATURES to the empty string for those of the named one. Too narrow or too wide a vector costs speed only;
-    the instructions for bfloat16 must be there.
-    """
-    host = dict(llvmlite.binding.get_host_cpu_features())
-    if config.CPU_NAME in (None, llvmlite.binding.get_host_cpu_name()):
-        features = host
-    else:
-        name = config.CPU_NAME.lower()
-        wide, bfloat16 = name in _AVX512, name in _BFLOAT16 and (config.CPU_FEATURES is not None or _pairs(host))
-        features = {"avx512f": wide, "avx2": wide or name in _AVX2, "fma": wide or name in _AVX2,
-                    "avx512bf16": bfloat16, "avx512vl": bfloat16}
-    # "+avx2,-fma": in what it differs from that processor.
-    for change in filter(None, (config.CPU_FEATURES or "").split(",")):
-        features[change[1:]] = change[0] == "+"
-    return features
-
-
-def _pairs(features):
-    return all(features.get(name) for name in ("avx512f", "avx512vl", "avx512bf16"))
-
-
-def _host():
-    """("avx512", "avx2", "neon" or "plain", the widest instruction set that Numba will compile for; whether it
-    multiplies bfloat16 numbers)."""
-    if not llvmlite.binding.get_process_triple().startswith(("x86_64", "amd64", "i686")):
-        arm = llvmlite.binding.get_process_triple().startswith(("aarch64", "arm64"))
-        return "neon" if arm else "plain", False
-    features = _features()
-    if features.get("avx512f"):
-        return "avx512", _pairs(features)
-    return "avx2" if features.get("avx2") and features.get("fma") else "plain", False
-
-
-HOST, BFLOAT16 = _host()
-# Bytes of a vector register, and the tile shapes: accumulators, one row of b and one broadcast must fit the register
-# file (32 registers with AVX-512 and NEON, 16 otherwise).
-VECTOR_BYTES, ROWS, NARROW_ROWS, DEPTH_ROWS, VECTORS = {
-    "avx512": (64, 12, 24, 8, 2),
-    "avx2": (32, 6, 12, 4, 2),
-    "neon": (16, 6, 24, 6, 4),
-    "plain": (16, 4, 8, 4, 2),
-}[HOST]
+VECTOR_BYTES, ROWS = SHAPE.vector_bytes, SHAPE.rows
 
 if config.DISABLE_JIT:
-    from fastnet.kernels.cpu.simd import python as _implementation
-    _bends = _exponential = _pairing = _tiles = _transforms = _implementation
+    from fastnet.kernels.cpu.simd import python as _vectors
+    _bends = _exponential = _bfloat16 = _tiles = _transforms = _vectors
+    _vectors.configure(VECTOR_BYTES)
 else:
     from fastnet.kernels.cpu.simd import bends as _bends
-    from fastnet.kernels.cpu.simd import bfloat16 as _pairing
+    from fastnet.kernels.cpu.simd import bfloat16 as _bfloat16
+    from fastnet.kernels.cpu.simd import code as _code
     from fastnet.kernels.cpu.simd import exponential as _exponential
-    from fastnet.kernels.cpu.simd import llvm as _implementation
     from fastnet.kernels.cpu.simd import tiles as _tiles
     from fastnet.kernels.cpu.simd import transforms as _transforms
+    from fastnet.kernels.cpu.simd import vectors as _vectors
 
-    _pairing.configure(BFLOAT16)
+    _bfloat16.configure(BFLOAT16)
+    _code.configure(VECTOR_BYTES)
 
-_implementation.configure(VECTOR_BYTES)
-lanes = _implementation.lanes
-load = _implementation.load
-load_part = _implementation.load_part
-load_filled = _implementation.load_filled
-store = _implementation.store
-store_part = _implementation.store_part
-accumulate = _implementation.accumulate
-prefetch = _implementation.prefetch
-full = _implementation.full
-fma = _implementation.fma
-relu = _implementation.relu
-positive = _implementation.positive
-clip = _implementation.clip
-pick = _implementation.pick
-matching = _implementation.matching
-load_index = _implementation.load_index
-store_index = _implementation.store_index
-turn = _implementation.turn
-total = _implementation.total
-largest = _implementation.largest
+# Memory
+lanes = _vectors.lanes
+load = _vectors.load
+load_part = _vectors.load_part
+load_filled = _vectors.load_filled
+load_index = _vectors.load_index
+store = _vectors.store
+store_part = _vectors.store_part
+store_index = _vectors.store_index
+accumulate = _vectors.accumulate
+prefetch = _vectors.prefetch
+transpose = _vectors.transpose
+# Lane by lane
+full = _vectors.full
+fma = _vectors.fma
+relu = _vectors.relu
+positive = _vectors.positive
+clip = _vectors.clip
+pick = _vectors.pick
+matching = _vectors.matching
+exp = _exponential.exp
+expm1 = _exponential.expm1
+# All lanes to one number
+total = _vectors.total
+largest = _vectors.largest
+# Epilogues
 bound = _bends.bound
 finish = _bends.finish
 unbend = _bends.unbend
 through = _bends.through
-exp = _exponential.exp
-expm1 = _exponential.expm1
-pair = _pairing.pair
-low = _pairing.low
-high = _pairing.high
+# Words of two bfloat16 numbers
+pair = _bfloat16.pair
+low = _bfloat16.low
+high = _bfloat16.high
+# Winograd's transforms, made for one matrix each
 make_transform = _transforms.make_transform
 make_transform_gathered = _transforms.make_transform_gathered
 make_transform_halved = _transforms.make_transform_halved
@@ -124,9 +99,19 @@ make_transform_finished = _transforms.make_transform_finished
 
 
 class Tiles(NamedTuple):
-    """The register tiles for one width of panels, and that width in half vectors. `tile_short` is `tile_plain` for the
-    few rows that may be left over, `tile_adjacent` is `tile_runs` where the rows of a are adjacent numbers. These three
-    read words of `word` numbers: a float32 number, or two of bfloat16."""
+    """The register tiles for one width of panels; how many rows each has follows from `host.Shape`.
+
+    All compute c = a b for some rows of a and one panel b, `halves` half vectors wide. They differ in how they find
+    their rows of a:
+
+        tile            ROWS rows wherever a table says, -1 for a row of zeros; with bias, edges and activation
+        tile_plain      `rows` rows that lie side by side, vector by vector; nothing else
+        tile_short      the same for `short_rows` rows, for the few that may be left over
+        tile_runs       `depth_rows` columns of a, read through a list of runs, added to what c holds
+        tile_adjacent   the same where these columns are adjacent numbers
+
+    The last but `tile_runs` can also multiply *words*, elements of two bfloat16 numbers each: then `word` is 2.
+    """
 
     halves: int
     rows: int
@@ -141,25 +126,30 @@ class Tiles(NamedTuple):
 
 
 def _tiles_of(halves, rows, depth_rows):
-    """(those for numbers as they are, those for pairs)."""
+    """(those for numbers as they are, those for words)."""
     short = max(1, rows // 3)
     tile, tile_runs = _tiles.make_tile(ROWS, halves), _tiles.make_tile_runs(depth_rows, halves, False)
-    return [Tiles(halves, rows, short, depth_rows, word, tile, _tiles.make_tile_plain(rows, halves, word == 2),
-                  _tiles.make_tile_plain(short, halves, word == 2), tile_runs,
-                  _tiles.make_tile_runs(depth_rows, halves, True, word == 2)) for word in (1, 2)]
+    return [Tiles(halves, rows, short, depth_rows, word, tile,
+                  _tiles.make_tile_plain(rows, halves, word == 2), _tiles.make_tile_plain(short, halves, word == 2),
+                  tile_runs, _tiles.make_tile_runs(depth_rows, halves, True, word == 2)) for word in (1, 2)]
 
 
-# Panels of a half vector, of one and of several: the fewest columns that a tile can be wide and still hold `n` numbers.
-_HALVES = HALF, HALF_PAIRS = _tiles_of(1, NARROW_ROWS, 2 * DEPTH_ROWS)
-_NARROWS = NARROW, NARROW_PAIRS = _tiles_of(2, NARROW_ROWS, 2 * DEPTH_ROWS)
-_WIDES = WIDE, WIDE_PAIRS = _tiles_of(2 * VECTORS, ROWS, DEPTH_ROWS)
+# Panels of half a vector, of one, and of several.
+_HALVES = HALF, HALF_PAIRS = _tiles_of(1, SHAPE.narrow_rows, 2 * SHAPE.depth_rows)
+_NARROWS = NARROW, NARROW_PAIRS = _tiles_of(2, SHAPE.narrow_rows, 2 * SHAPE.depth_rows)
+_WIDES = WIDE, WIDE_PAIRS = _tiles_of(2 * SHAPE.vectors, ROWS, SHAPE.depth_rows)
 
 
 def tiles_for(columns, dtype, paired=False):
-    """The tiles that waste the least on so many columns."""
+    """The tiles that waste the least on so many columns; `paired` those for words."""
     count = width(dtype)
     plain, pairs = _HALVES if 2 * columns <= count else _NARROWS if columns <= count else _WIDES
     return pairs if paired else plain
+
+
+def panel_width(columns, dtype):
+    """How many numbers a row of a panel for so many columns has."""
+    return tiles_for(columns, dtype).halves * width(dtype) // 2
 
 
 def width(dtype):

@@ -1,22 +1,7 @@
 """Piecewise linear activations and their derivatives as LLVM code; `simd.python` says what each primitive means."""
-from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic
 
-from fastnet.kernels.cpu.simd.llvm import I64, Vector, _splat
-
-_BIT = ir.IntType(1)
-
-
-def _field(builder, kind, value, name):
-    """(type, value) of a field of a NamedTuple of that type."""
-    place = kind.fields.index(name)
-    return kind.types[place], builder.extract_value(value, place)
-
-
-def _flag(builder, kind, value, name):
-    """A field that is true or false, as one bit."""
-    return builder.trunc(_field(builder, kind, value, name)[1], _BIT)
+from fastnet.kernels.cpu.simd.code import I64, Vector, primitive
 
 
 def _choose(builder, condition, make, others):
@@ -33,18 +18,18 @@ def _choose(builder, condition, make, others):
     return chosen
 
 
-class _Bend:
-    """Emits the parts of an activation, and of its derivative, for the numbers of one Bend, which are spread once."""
+class BendCode:
+    """Emits the parts of an activation, and of its derivative, for one Bend `how`: its numbers become vectors once."""
 
-    def __init__(self, context, builder, vector, kind, how):
-        self.builder, self.vector, self.bent = builder, vector, _flag(builder, kind, how, "bent")
+    def __init__(self, code, vector, kind, how):
+        self.builder, self.vector, self.bent = code.builder, vector, code.flag(kind, how, "bent")
         self.zero = vector.constant(0)
 
-        def spread(name):
-            number_kind, number = _field(builder, kind, how, name)
-            return _splat(builder, context.cast(builder, number, number_kind, vector.dtype), vector.count)
+        def everywhere(name):
+            number_kind, number = code.field(kind, how, name)
+            return code.splat(code.context.cast(code.builder, number, number_kind, vector.dtype), vector.count)
 
-        self.factor, self.least, self.largest = map(spread, ("factor", "least", "largest"))
+        self.factor, self.least, self.largest = map(everywhere, ("factor", "least", "largest"))
 
     def only_if(self, now):
         """No activation at all where the integer `now` is 0."""
@@ -81,15 +66,14 @@ class _Bend:
         return b.select(b.and_(above, below), share, self.zero)
 
 
-class _Finish:
-    """Emits `finish`, for an Epilogue of that type."""
+class FinishCode:
+    """Emits `finish`, for an Epilogue `how` of that type."""
 
-    def __init__(self, context, builder, vector, kind, how):
-        self.builder, self.vector = builder, vector
-        self.adding, self.masked = (_flag(builder, kind, how, name) for name in ("adding", "masked"))
-        self.bend, self.masking = (_Bend(context, builder, vector, *_field(builder, kind, how, name))
-                                   for name in ("bend", "masking"))
-        self.bent = builder.or_(self.bend.bent, self.masking.bent)
+    def __init__(self, code, vector, kind, how):
+        self.builder, self.vector = code.builder, vector
+        self.adding, self.masked = (code.flag(kind, how, name) for name in ("adding", "masked"))
+        self.bend, self.masking = (BendCode(code, vector, *code.field(kind, how, name)) for name in ("bend", "masking"))
+        self.bent = self.builder.or_(self.bend.bent, self.masking.bent)
 
     def apply(self, v, more, kept):
         """v and more, bent, times the derivative at kept; both are read whether they are wanted or not."""
@@ -105,45 +89,40 @@ class _Finish:
         return _choose(b, self.bent, bent, [self.masking.passes(v, kept)])[0]
 
 
-@intrinsic
-def bound(typingctx, v, how):
-    def emit(context, builder, signature, args):
-        return _Bend(context, builder, v, how, args[1]).bound(args[0])
-
+@primitive
+def bound(v, how):
     if isinstance(v, Vector) and isinstance(how, types.NamedTuple):
-        return v(v, how), emit
+        return v(v, how), lambda code: BendCode(code, v, how, code.how).bound(code.v)
 
 
-@intrinsic
-def finish(typingctx, v, more, kept, how, bent):
-    def emit(context, builder, signature, args):
-        follow = _Finish(context, builder, v, how, args[3])
-        follow.bent = builder.icmp_signed("!=", args[4], I64(0))
-        return follow.apply(*args[:3])
+@primitive
+def finish(v, more, kept, how, bent):
+    def emit(code):
+        follow = FinishCode(code, v, how, code.how)
+        follow.bent = code.builder.icmp_signed("!=", code.bent, I64(0))
+        return follow.apply(code.v, code.more, code.kept)
 
     if isinstance(v, Vector) and v == more == kept and isinstance(how, types.NamedTuple):
         return v(v, v, v, how, types.int64), emit
 
 
-@intrinsic
-def unbend(typingctx, g, y, how):
-    def emit(context, builder, signature, args):
-        made, (g, y, _) = _Bend(context, builder, vector, how, args[2]), args
-        return _choose(builder, made.bent, lambda: [made.share(g, y)], [made.passes(g, y)])[0]
+@primitive
+def unbend(g, y, how):
+    def emit(code):
+        made, passing = BendCode(code, g, how, code.how), (code.g, code.y)
+        return _choose(code.builder, made.bent, lambda: [made.share(*passing)], [made.passes(*passing)])[0]
 
-    vector = g
     if isinstance(g, Vector) and g == y and isinstance(how, types.NamedTuple):
         return g(g, y, how), emit
 
 
-@intrinsic
-def through(typingctx, g, v, how, bent):
-    def emit(context, builder, signature, args):
-        made, (g, v, _, bent) = _Bend(context, builder, vector, how, args[2]), args
-        bent = builder.icmp_signed("!=", bent, I64(0))
+@primitive
+def through(g, v, how, bent):
+    def emit(code):
+        made, bent_now = BendCode(code, g, how, code.how), code.builder.icmp_signed("!=", code.bent, I64(0))
         # Where it is not bent, v is above the bound where the result is.
-        return _choose(builder, bent, lambda: [made.share(g, made.rest(made.bound(v)))], [made.passes(g, v)])[0]
+        return _choose(code.builder, bent_now, lambda: [made.share(code.g, made.rest(made.bound(code.v)))],
+                       [made.passes(code.g, code.v)])[0]
 
-    vector = g
     if isinstance(g, Vector) and g == v and isinstance(how, types.NamedTuple):
         return g(g, v, how, types.int64), emit

@@ -6,9 +6,8 @@ vector of float32. Where the host has no such instruction, shifts and two multip
 """
 from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic
 
-from fastnet.kernels.cpu.simd.llvm import I32, Vector, _call, _fma
+from fastnet.kernels.cpu.simd.code import I32, Vector, primitive
 
 _I16 = ir.IntType(16)
 _SHIFT, _UPPER = 16, 0xFFFF0000
@@ -34,72 +33,75 @@ def configure(native):
     _native = native
 
 
-def _integers(builder, vector, value):
-    return builder.bitcast(value, ir.VectorType(I32, vector.count))
+def _integers(code, vector, value):
+    return code.builder.bitcast(value, ir.VectorType(I32, vector.count))
 
 
 def _constant(vector, number):
     return ir.Constant(ir.VectorType(I32, vector.count), [number] * vector.count)
 
 
-def _rounded(builder, vector, value):
+def _rounded(code, vector, value):
     """The numbers of a float32 vector as bfloat16, to nearest and ties to even: integers of 32 bits, the lower 0."""
-    count = vector.count
+    b, count = code.builder, vector.count
     if _native:
-        bits = builder.bitcast(builder.fptrunc(value, ir.VectorType(_BFloat(), count)), ir.VectorType(_I16, count))
-        return builder.shl(builder.zext(bits, ir.VectorType(I32, count)), _constant(vector, _SHIFT))
-    bits = _integers(builder, vector, value)
-    odd = builder.and_(builder.lshr(bits, _constant(vector, _SHIFT)), _constant(vector, 1))
-    nearest = builder.add(bits, builder.add(odd, _constant(vector, 0x7FFF)))
-    quiet = builder.or_(bits, _constant(vector, 0x400000))  # adding could carry a NaN over into the sign
-    nearest = builder.select(builder.fcmp_unordered("uno", value, value), quiet, nearest)
-    return builder.and_(nearest, _constant(vector, _UPPER))
+        bits = b.bitcast(b.fptrunc(value, ir.VectorType(_BFloat(), count)), ir.VectorType(_I16, count))
+        return b.shl(b.zext(bits, ir.VectorType(I32, count)), _constant(vector, _SHIFT))
+    bits = _integers(code, vector, value)
+    odd = b.and_(b.lshr(bits, _constant(vector, _SHIFT)), _constant(vector, 1))
+    nearest = b.add(bits, b.add(odd, _constant(vector, 0x7FFF)))
+    quiet = b.or_(bits, _constant(vector, 0x400000))  # adding could carry a NaN over into the sign
+    nearest = b.select(b.fcmp_unordered("uno", value, value), quiet, nearest)
+    return b.and_(nearest, _constant(vector, _UPPER))
 
 
-def _paired(builder, vector, low, high):
-    low = builder.lshr(_rounded(builder, vector, low), _constant(vector, _SHIFT))
-    return builder.bitcast(builder.or_(low, _rounded(builder, vector, high)), vector.llvm)
+def paired(code, vector, low, high):
+    """The words of `pair`."""
+    low = code.builder.lshr(_rounded(code, vector, low), _constant(vector, _SHIFT))
+    return code.builder.bitcast(code.builder.or_(low, _rounded(code, vector, high)), vector.llvm)
 
 
-def _store_half(builder, vector, value, pointer):
+def store_half(code, vector, value, pointer):
     """Store the numbers as words, which fill half a vector: number 2 i and number 2 i + 1 in word i."""
-    bits = builder.lshr(_rounded(builder, vector, value), _constant(vector, _SHIFT))
-    half = ir.VectorType(_I16, vector.count)
-    builder.store(builder.trunc(bits, half), builder.bitcast(pointer, half.as_pointer()), align=vector.align.constant)
+    b, half = code.builder, ir.VectorType(_I16, vector.count)
+    bits = b.lshr(_rounded(code, vector, value), _constant(vector, _SHIFT))
+    b.store(b.trunc(bits, half), b.bitcast(pointer, half.as_pointer()), align=vector.align.constant)
 
 
-def _low(builder, vector, words):
-    return builder.bitcast(builder.shl(_integers(builder, vector, words), _constant(vector, _SHIFT)), vector.llvm)
+def _low(code, vector, words):
+    shifted = code.builder.shl(_integers(code, vector, words), _constant(vector, _SHIFT))
+    return code.builder.bitcast(shifted, vector.llvm)
 
 
-def _high(builder, vector, words):
-    return builder.bitcast(builder.and_(_integers(builder, vector, words), _constant(vector, _UPPER)), vector.llvm)
+def _high(code, vector, words):
+    upper = code.builder.and_(_integers(code, vector, words), _constant(vector, _UPPER))
+    return code.builder.bitcast(upper, vector.llvm)
 
 
-def _dot(builder, vector, a, b, c):
-    """c plus the products of the pairs in the words of a and b."""
+def multiply_words(code, vector, a, b, c):
+    """c plus the products of the pairs in the words of a and b: for words what `fma` is for numbers."""
     if _native:
         pairs = ir.VectorType(_BFloat(), 2 * vector.count)
-        operands = [c, builder.bitcast(a, pairs), builder.bitcast(b, pairs)]
-        return _call(builder, f"llvm.x86.avx512bf16.dpbf16ps.{32 * vector.count}", vector.llvm, operands)
+        operands = [c, code.builder.bitcast(a, pairs), code.builder.bitcast(b, pairs)]
+        return code.call(f"llvm.x86.avx512bf16.dpbf16ps.{32 * vector.count}", vector.llvm, operands)
     for half in (_low, _high):
-        c = _fma(builder, vector, half(builder, vector, a), half(builder, vector, b), c)
+        c = code.fma(vector, half(code, vector, a), half(code, vector, b), c)
     return c
 
 
-@intrinsic
-def pair(typingctx, low, high):
+@primitive
+def pair(low, high):
     if isinstance(low, Vector) and low == high and low.dtype == types.float32:
-        return low(low, low), lambda context, builder, signature, args: _paired(builder, low, *args)
+        return low(low, low), lambda code: paired(code, low, code.low, code.high)
 
 
-@intrinsic
-def low(typingctx, words):
+@primitive
+def low(words):
     if isinstance(words, Vector):
-        return words(words), lambda context, builder, signature, args: _low(builder, words, *args)
+        return words(words), lambda code: _low(code, words, code.words)
 
 
-@intrinsic
-def high(typingctx, words):
+@primitive
+def high(words):
     if isinstance(words, Vector):
-        return words(words), lambda context, builder, signature, args: _high(builder, words, *args)
+        return words(words), lambda code: _high(code, words, code.words)

@@ -150,7 +150,7 @@ def store_index(index, i, v, n):
         _slice(index, i, n)[:] = v[:n]
 
 
-def turn(x, x0, x_row, m, n, y, y0, y_row):
+def transpose(x, x0, x_row, m, n, y, y0, y_row):
     """y[y0 + j * y_row + i] = x[x0 + i * x_row + j] for i, j < lanes: a square, rows becoming columns.
 
     Only rows i < m, at least one, and numbers j < n of them are read: a row behind them is taken for the first one,

@@ -1,20 +1,25 @@
-"""The transforms of patches by small fixed matrices as LLVM code; `simd.python` says what each of them means."""
+"""The transforms of patches by small fixed matrices as LLVM code; `simd.python` says what each of them means.
+
+A patch is a square of vectors, one channel to a lane, and its transform is M patch M^T for a matrix M that is known
+while the code is made. So there is no loop and no matrix in the result, only the additions and the few multiplications
+that M's zeros, ones and repetitions leave over: first each column of the patch times M, then each row of that.
+"""
 import numpy as np
 from numba import types
-from numba.extending import intrinsic
 
-from fastnet.kernels.cpu.simd.bends import _Bend, _field, _Finish
-from fastnet.kernels.cpu.simd.bfloat16 import _paired, _store_half
-from fastnet.kernels.cpu.simd.llvm import I64, _data, _flat, _fma, _load, _store
+from fastnet.kernels.cpu.simd.bends import BendCode, FinishCode
+from fastnet.kernels.cpu.simd.bfloat16 import paired, store_half
+from fastnet.kernels.cpu.simd.code import I64, primitive, vector_of
 
 
-def _apply(builder, vector, matrix, values):
+def _multiply(code, vector, matrix, values):
     """The products matrix @ values, as straight-line code that shares what equal numbers with other signs allow.
 
     Two columns that differ in signs alone are replaced by the sum and the difference of their values; two rows that
     differ in signs alone are the sum and the difference of two partial sums.
     """
-    matrix, values = _pair_columns(builder, matrix, values)
+    builder = code.builder
+    matrix, values = _join_columns(builder, matrix, values)
 
     def weighted(row, columns):
         total = None
@@ -24,25 +29,25 @@ def _apply(builder, vector, matrix, values):
             elif abs(row[j]) == 1:
                 total = (builder.fadd if row[j] > 0 else builder.fsub)(total, values[j])
             else:
-                total = _fma(builder, vector, values[j], vector.constant(row[j]), total)
+                total = code.fma(vector, values[j], vector.constant(row[j]), total)
         return total
 
     done = {}
     for i, row in enumerate(matrix):
         if i in done:
             continue
-        twin = _twin(matrix, i)
+        other_row = _same_but_for_signs(matrix, i)
         used = [j for j in range(len(row)) if row[j]]
-        if twin is None or twin in done:
+        if other_row is None or other_row in done:
             done[i] = weighted(row, used)
         else:
-            same = weighted(row, [j for j in used if row[j] == matrix[twin][j]])
-            other = weighted(row, [j for j in used if row[j] != matrix[twin][j]])
-            done[i], done[twin] = builder.fadd(same, other), builder.fsub(same, other)
+            same = weighted(row, [j for j in used if row[j] == matrix[other_row][j]])
+            other = weighted(row, [j for j in used if row[j] != matrix[other_row][j]])
+            done[i], done[other_row] = builder.fadd(same, other), builder.fsub(same, other)
     return [done[i] for i in range(len(matrix))]
 
 
-def _twin(rows, i):
+def _same_but_for_signs(rows, i):
     """The first later row with the numbers of row i, some with the same and some with the other sign, or None."""
     for k in range(i + 1, len(rows)):
         if all(abs(rows[k]) == abs(rows[i])) and any(rows[k] != rows[i]) and any(rows[k] != -rows[i]):
@@ -51,10 +56,11 @@ def _twin(rows, i):
     return None
 
 
-def _pair_columns(builder, matrix, values):
+def _join_columns(builder, matrix, values):
+    """The matrix and values with columns that differ in signs alone replaced, which gives more zeros."""
     columns, values = list(matrix.T.copy()), list(values)
     for i in range(len(columns)):
-        k = _twin(columns, i)
+        k = _same_but_for_signs(columns, i)
         if k is not None:
             same = columns[i] == columns[k]
             columns[i], columns[k] = columns[i] * same, columns[i] * ~same
@@ -62,43 +68,48 @@ def _pair_columns(builder, matrix, values):
     return np.array(columns).T, values
 
 
-def _transform(builder, vector, matrix, source, put):
+def _transform(code, vector, matrix, source, put):
     """Give the vectors of matrix @ patch @ matrix.T to `put`, which is told their places (i, j); `source` gives the
     pointers to those of the patch."""
-    half = []
-    for j in range(matrix.shape[1]):
-        patch = [_load(builder, vector, source(i, j)) for i in range(matrix.shape[1])]
-        half.append(_apply(builder, vector, matrix, patch))
+    size = range(matrix.shape[1])
+    half = [_multiply(code, vector, matrix, [code.load(vector, source(i, j)) for i in size]) for j in size]
     for i in range(matrix.shape[0]):
-        for j, value in enumerate(_apply(builder, vector, matrix, [column[i] for column in half])):
+        for j, value in enumerate(_multiply(code, vector, matrix, [column[i] for column in half])):
             put(value, i, j)
 
 
-def _strided(builder, pointer, row, column):
+def _strided(code, pointer, row, column):
     """The pointer to element (i, j) of a patch, rows and columns being so far apart."""
     def element(i, j):
-        return builder.gep(pointer, [builder.add(builder.mul(row, I64(i)), builder.mul(column, I64(j)))])
+        b = code.builder
+        return code.at(pointer, b.add(b.mul(row, I64(i)), b.mul(column, I64(j))))
     return element
 
 
-def _into(builder, vector, target, finish=lambda value, i, j: value):
+def _into(code, vector, target, finish=lambda value, i, j: value):
     """For `_transform`: store each vector where `target` says, `finish` having been at it."""
-    return lambda value, i, j: _store(builder, vector, finish(value, i, j), target(i, j))
+    return lambda value, i, j: code.store(vector, finish(value, i, j), target(i, j))
+
+
+def _source(code):
+    """Where the patch of a primitive (x, x0, x_row, x_column, ...) is."""
+    return _strided(code, code.at(code.x, code.x0), code.x_row, code.x_column)
+
+
+def _target(code, array=None):
+    """Where the result of a primitive (..., y, y0, y_row, y_column) goes; or the same places of another array."""
+    return _strided(code, code.at(code.y if array is None else array, code.y0), code.y_row, code.y_column)
 
 
 def make_transform(matrix):
     """The primitive that applies `matrix` to both sides of a patch of vectors."""
 
-    @intrinsic
-    def transform(typingctx, x, x0, x_row, x_column, y, y0, y_row, y_column):
-        vector, i8 = _flat(x), types.int64
+    @primitive
+    def transform(x, x0, x_row, x_column, y, y0, y_row, y_column):
+        vector, i8 = vector_of(x), types.int64
 
-        def emit(context, builder, signature, args):
-            x = builder.gep(_data(context, builder, signature.args[0], args[0]), [args[1]])
-            y = builder.gep(_data(context, builder, signature.args[4], args[4]), [args[5]])
-            _transform(builder, vector, matrix, _strided(builder, x, *args[2:4]),
-                       _into(builder, vector, _strided(builder, y, *args[6:8])))
-            return context.get_dummy_value()
+        def emit(code):
+            _transform(code, vector, matrix, _source(code), _into(code, vector, _target(code)))
 
         if vector:
             return types.void(x, i8, i8, i8, y, i8, i8, i8), emit
@@ -110,20 +121,19 @@ def _make_gathered(matrix, into):
     """The same for a patch that a table describes; `into` is `_into` or one of its kind."""
     size = matrix.shape[1]
 
-    @intrinsic
-    def transform(typingctx, x, x0, table, t, zeros, y, y0, y_row, y_column):
-        vector, i8 = _flat(x), types.int64
+    @primitive
+    def transform(x, x0, table, t, zeros, y, y0, y_row, y_column):
+        vector, i8 = vector_of(x), types.int64
 
-        def emit(context, builder, signature, args):
-            x, table, zeros, y = (_data(context, builder, signature.args[k], args[k]) for k in (0, 2, 4, 5))
-            x, table, y = builder.gep(x, [args[1]]), builder.gep(table, [args[3]]), builder.gep(y, [args[6]])
+        def emit(code):
+            first, entries = code.at(code.x, code.x0), code.at(code.table, code.t)
 
             def source(i, j):
-                offset = builder.load(builder.gep(table, [I64(i * size + j)]))
-                return builder.select(builder.icmp_signed("<", offset, I64(0)), zeros, builder.gep(x, [offset]))
+                offset = code.builder.load(code.at(entries, i * size + j))
+                outside = code.builder.icmp_signed("<", offset, I64(0))
+                return code.builder.select(outside, code.zeros, code.at(first, offset))
 
-            _transform(builder, vector, matrix, source, into(builder, vector, _strided(builder, y, *args[7:9])))
-            return context.get_dummy_value()
+            _transform(code, vector, matrix, source, into(code, vector, _target(code)))
 
         if vector:
             return types.void(x, i8, table, i8, zeros, y, i8, i8, i8), emit
@@ -138,17 +148,17 @@ def make_transform_gathered(matrix):
 
 def make_transform_halved(matrix):
     """The same, neighbours in a vector paired: half a vector of words is stored."""
-    def into(builder, vector, target):
-        return lambda value, i, j: _store_half(builder, vector, value, target(i, j))
+    def into(code, vector, target):
+        return lambda value, i, j: store_half(code, vector, value, target(i, j))
 
     return _make_gathered(matrix, into)
 
 
 def make_transform_paired(matrix):
     """The same, each number paired with the one that is there already."""
-    def into(builder, vector, target):
-        return _into(builder, vector, target,
-                     lambda value, i, j: _paired(builder, vector, _load(builder, vector, target(i, j)), value))
+    def into(code, vector, target):
+        return _into(code, vector, target,
+                     lambda value, i, j: paired(code, vector, code.load(vector, target(i, j)), value))
 
     return _make_gathered(matrix, into)
 
@@ -156,22 +166,18 @@ def make_transform_paired(matrix):
 def make_transform_biased(matrix):
     """The transform with a bias added to every vector of the result, and its activation."""
 
-    @intrinsic
-    def transform(typingctx, x, x0, x_row, x_column, y, y0, y_row, y_column, bias, bias0, bend, now):
-        vector, i8 = _flat(x), types.int64
+    @primitive
+    def transform(x, x0, x_row, x_column, y, y0, y_row, y_column, bias, bias0, how, now):
+        vector, i8 = vector_of(x), types.int64
 
-        def emit(context, builder, signature, args):
-            x = builder.gep(_data(context, builder, signature.args[0], args[0]), [args[1]])
-            y = builder.gep(_data(context, builder, signature.args[4], args[4]), [args[5]])
-            shift = _load(builder, vector, builder.gep(_data(context, builder, signature.args[8], args[8]), [args[9]]))
-            activation = _Bend(context, builder, vector, signature.args[10], args[10]).only_if(args[11])
-            _transform(builder, vector, matrix, _strided(builder, x, *args[2:4]),
-                       _into(builder, vector, _strided(builder, y, *args[6:8]),
-                             lambda value, i, j: activation.bound(builder.fadd(value, shift))))
-            return context.get_dummy_value()
+        def emit(code):
+            shift = code.load(vector, code.at(code.bias, code.bias0))
+            activation = BendCode(code, vector, how, code.how).only_if(code.now)
+            _transform(code, vector, matrix, _source(code), _into(
+                code, vector, _target(code), lambda value, i, j: activation.bound(code.builder.fadd(value, shift))))
 
         if vector:
-            return types.void(x, i8, i8, i8, y, i8, i8, i8, bias, i8, bend, i8), emit
+            return types.void(x, i8, i8, i8, y, i8, i8, i8, bias, i8, how, i8), emit
 
     return transform
 
@@ -179,27 +185,22 @@ def make_transform_biased(matrix):
 def make_transform_finished(matrix):
     """The transform with a bias added, and an epilogue."""
 
-    @intrinsic
-    def transform(typingctx, x, x0, x_row, x_column, y, y0, y_row, y_column, bias, bias0, epilogue):
-        vector, i8 = _flat(x), types.int64
+    @primitive
+    def transform(x, x0, x_row, x_column, y, y0, y_row, y_column, bias, bias0, how):
+        vector, i8 = vector_of(x), types.int64
 
-        def emit(context, builder, signature, args):
-            x, y, bias = (_data(context, builder, signature.args[k], args[k]) for k in (0, 4, 8))
-            add, mask = (_data(context, builder, *_field(builder, epilogue, args[10], name))
-                         for name in ("add", "mask"))
-            x, (y, add, mask) = builder.gep(x, [args[1]]), (builder.gep(array, [args[5]]) for array in (y, add, mask))
-            shift = _load(builder, vector, builder.gep(bias, [args[9]]))
-            follow = _Finish(context, builder, vector, epilogue, args[10])
-            y, add, mask = (_strided(builder, array, *args[6:8]) for array in (y, add, mask))
+        def emit(code):
+            more, kept = (_target(code, code.data(*code.field(how, code.how, name))) for name in ("add", "mask"))
+            shift = code.load(vector, code.at(code.bias, code.bias0))
+            follow = FinishCode(code, vector, how, code.how)
 
             def finish(value, i, j):
-                more, kept = (_load(builder, vector, array(i, j)) for array in (add, mask))
-                return follow.apply(builder.fadd(value, shift), more, kept)
+                at_place = code.load(vector, more(i, j)), code.load(vector, kept(i, j))
+                return follow.apply(code.builder.fadd(value, shift), *at_place)
 
-            _transform(builder, vector, matrix, _strided(builder, x, *args[2:4]), _into(builder, vector, y, finish))
-            return context.get_dummy_value()
+            _transform(code, vector, matrix, _source(code), _into(code, vector, _target(code), finish))
 
         if vector:
-            return types.void(x, i8, i8, i8, y, i8, i8, i8, bias, i8, epilogue), emit
+            return types.void(x, i8, i8, i8, y, i8, i8, i8, bias, i8, how), emit
 
     return transform

@@ -1,0 +1,177 @@
+"""Machine code under construction: what the primitives in the other files are emitted with.
+
+A primitive is a function of the *types* of its arguments, marked with `primitive`. Where it serves them, it answers
+with (signature, emit): the type of its result and of the arguments, to which Numba converts those that differ, and a
+function that appends the instructions to the `Code` under construction. Else it answers None, and Numba says that there
+is no such function for such arguments. So ``x + 1`` for a vector of some type is
+
+    @primitive
+    def add_one(x):
+        if isinstance(x, Vector):
+            return x(x), lambda code: code.builder.fadd(code.x, x.constant(1))
+
+where ``x`` is a type, ``code.x`` the value that the machine code will find, and ``code.builder`` llvmlite's, with a
+method for each instruction of LLVM.
+"""
+import inspect
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic, models, register_model
+
+I8, I32, I64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
+_LLVM = {types.float32: ir.FloatType(), types.float64: ir.DoubleType()}
+_vectors = {}
+
+
+class Vector(types.Type):
+    """The Numba type of one register full of numbers."""
+
+    def __init__(self, dtype, count):
+        self.dtype, self.count = dtype, count
+        self.llvm = ir.VectorType(_LLVM.get(dtype) or ir.IntType(dtype.bitwidth), count)
+        # Arrays may start anywhere, so memory is aligned to one element only.
+        self.align = I32(dtype.bitwidth // 8)
+        self.suffix = f"v{count}{'f' if dtype in _LLVM else 'i'}{dtype.bitwidth}"
+        super().__init__(name=f"vector({dtype}, {count})")
+
+    def constant(self, value):
+        """An LLVM constant with every lane equal to value."""
+        return ir.Constant(self.llvm, [float(value)] * self.count)
+
+
+@register_model(Vector)
+class _VectorModel(models.PrimitiveModel):
+    def __init__(self, manager, kind):
+        super().__init__(manager, kind, kind.llvm)
+
+
+def configure(vector_bytes):
+    """Set the size of a vector register in bytes; `simd` does it once."""
+    for dtype in _LLVM:
+        _vectors[dtype] = Vector(dtype, 8 * vector_bytes // dtype.bitwidth)
+
+
+def vector_of(x):
+    """The type of the vectors of an array of type x; None where x is no flat array of a supported dtype."""
+    good = isinstance(x, types.Array) and x.ndim == 1 and x.layout == "C" and x.dtype in _vectors
+    return _vectors[x.dtype] if good else None
+
+
+def primitive(define):
+    """The Numba intrinsic for a definition as described above."""
+    parameters = list(inspect.signature(define).parameters.values())
+
+    def definition(typingctx, *kinds):
+        found = define(*kinds)
+        if found is None:
+            return None
+        signature, emit_code = found
+
+        def emit(context, builder, signature, args):
+            named = dict(zip((parameter.name for parameter in parameters), signature.args, strict=True))
+            value = emit_code(Code(context, builder, named, args))
+            return context.get_dummy_value() if value is None else value
+
+        return signature, emit
+
+    first = inspect.Parameter("typingctx", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    definition.__signature__ = inspect.Signature([first, *parameters])
+    definition.__name__ = definition.__qualname__ = define.__name__
+    return intrinsic(definition)
+
+
+class Code:
+    """What instructions are appended to. The arguments of the primitive are attributes: an array is the pointer to its
+    first number, everything else its value."""
+
+    def __init__(self, context, builder, kinds, args):
+        self.context, self.builder = context, builder
+        for (name, kind), value in zip(kinds.items(), args, strict=True):
+            setattr(self, name, self.data(kind, value) if isinstance(kind, types.Array) else value)
+
+    def data(self, kind, array):
+        """The pointer to an array's first number."""
+        return self.context.make_array(kind)(self.context, self.builder, array).data
+
+    def field(self, kind, value, name):
+        """(type, value) of a field of a NamedTuple of that type."""
+        place = kind.fields.index(name)
+        return kind.types[place], self.builder.extract_value(value, place)
+
+    def flag(self, kind, value, name):
+        """A field that is true or false, as one bit."""
+        return self.builder.trunc(self.field(kind, value, name)[1], ir.IntType(1))
+
+    def call(self, name, result, args):
+        """The call of one of LLVM's own functions."""
+        kind = ir.FunctionType(result, [arg.type for arg in args])
+        return self.builder.call(cgutils.get_or_insert_function(self.builder.module, kind, name), args)
+
+    # Memory
+
+    def at(self, pointer, *offsets):
+        """The pointer so many elements further on."""
+        for offset in offsets:
+            pointer = self.builder.gep(pointer, [I64(offset) if isinstance(offset, int) else offset])
+        return pointer
+
+    def load(self, vector, pointer):
+        return self.builder.load(self._as(vector, pointer), align=vector.align.constant)
+
+    def store(self, vector, value, pointer):
+        self.builder.store(value, self._as(vector, pointer), align=vector.align.constant)
+
+    def load_part(self, vector, pointer, n, rest=None):
+        """All lanes at once where n covers them, which is the common case; a masked load can be slow."""
+        rest = ir.Constant(vector.llvm, None) if rest is None else rest
+        with self.builder.if_else(self._whole(vector, n), likely=True) as (then, otherwise):
+            with then:
+                all_lanes, then_block = self.load(vector, pointer), self.builder.block
+            with otherwise:
+                operands = [self._as(vector, pointer), vector.align, self._below(n, vector.count), rest]
+                some_lanes = self.call(f"llvm.masked.load.{vector.suffix}.p0", vector.llvm, operands)
+                otherwise_block = self.builder.block
+        value = self.builder.phi(vector.llvm)
+        value.add_incoming(all_lanes, then_block)
+        value.add_incoming(some_lanes, otherwise_block)
+        return value
+
+    def store_part(self, vector, value, pointer, n):
+        """The same the other way round."""
+        with self.builder.if_else(self._whole(vector, n), likely=True) as (then, otherwise):
+            with then:
+                self.store(vector, value, pointer)
+            with otherwise:
+                operands = [value, self._as(vector, pointer), vector.align, self._below(n, vector.count)]
+                self.call(f"llvm.masked.store.{vector.suffix}.p0", ir.VoidType(), operands)
+
+    def _as(self, vector, pointer):
+        return self.builder.bitcast(pointer, vector.llvm.as_pointer())
+
+    def _whole(self, vector, n):
+        return self.builder.icmp_signed(">=", n, I64(vector.count))
+
+    def _below(self, n, count):
+        """The mask of the lanes whose number is below the integer n."""
+        numbers = ir.Constant(ir.VectorType(I64, count), list(range(count)))
+        return self.builder.icmp_signed("<", numbers, self.splat(n, count))
+
+    # Vectors
+
+    def splat(self, scalar, count):
+        """A vector with every lane equal to a number."""
+        kind = ir.VectorType(scalar.type, count)
+        undefined = ir.Constant(kind, ir.Undefined)
+        first = self.builder.insert_element(undefined, scalar, I32(0))
+        return self.builder.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(I32, count), [0] * count))
+
+    def fma(self, vector, a, b, c):
+        """fmuladd, not fma: on a host without the instruction that is a multiplication and an addition, not a library
+        call."""
+        return self.call(f"llvm.fmuladd.{vector.suffix}", vector.llvm, [a, b, c])
+
+    def wins(self, v, w):
+        """Whether v > w, or v is NaN and w is not."""
+        return self.builder.and_(self.builder.fcmp_unordered(">", v, w), self.builder.fcmp_ordered("ord", w, w))

@@ -1,0 +1,78 @@
+"""What the processor can do: its vector instructions, how wide its registers are and how many there are."""
+from typing import NamedTuple
+
+import llvmlite.binding
+from numba import config
+
+_AVX512 = ("avx512", "skylake-avx512", "cascadelake", "cooperlake", "icelake", "sapphirerapids", "emeraldrapids",
+           "graniterapids", "znver4", "znver5", "x86-64-v4")
+_BFLOAT16 = ("cooperlake", "sapphirerapids", "emeraldrapids", "graniterapids", "znver4", "znver5")
+_AVX2 = ("haswell", "broadwell", "skylake", "alderlake", "znver1", "znver2", "znver3", "x86-64-v3", "core-avx2")
+
+
+class Shape(NamedTuple):
+    """How large a vector and the register tiles are, see `simd.Tiles`.
+
+    A tile keeps rows x vectors of its numbers in registers for as long as it multiplies, and needs ``vectors`` more for
+    a row of b and one for the number of a that this row is multiplied with. All of them must fit the processor's
+    registers: with 12 rows of 2 vectors 24 + 2 + 1 of 32 are used. One register too many, and the compiler moves sums
+    to memory and back at every step, which halves the speed. Fewer rows are safe, but read b more often.
+    """
+
+    vector_bytes: int
+    rows: int           # of a tile whose rows are `vectors` vectors wide
+    narrow_rows: int    # of a tile whose rows are one vector wide, or half of one
+    depth_rows: int     # of a tile of `vectors` vectors that adds to what is in memory; twice as many if narrower
+    vectors: int
+
+
+# 32 registers with AVX-512 and NEON, 16 otherwise.
+_SHAPES = {
+    "avx512": Shape(vector_bytes=64, rows=12, narrow_rows=24, depth_rows=8, vectors=2),
+    "avx2": Shape(vector_bytes=32, rows=6, narrow_rows=12, depth_rows=4, vectors=2),
+    "neon": Shape(vector_bytes=16, rows=6, narrow_rows=24, depth_rows=6, vectors=4),
+    "plain": Shape(vector_bytes=16, rows=4, narrow_rows=8, depth_rows=4, vectors=2),
+}
+
+
+def _features():
+    """LLVM's names of x86 features, and whether Numba will compile for them.
+
+    Numba compiles for the host unless NUMBA_CPU_NAME and NUMBA_CPU_FEATURES say otherwise, and so does this. A name
+    alone is taken for the whole processor, though Numba then still compiles for the host's features: set
+    NUMBA_CPU_FEATURES to the empty string for those of the named one. Too narrow or too wide a vector costs speed only;
+    the instructions for bfloat16 must be there.
+    """
+    host = dict(llvmlite.binding.get_host_cpu_features())
+    if config.CPU_NAME in (None, llvmlite.binding.get_host_cpu_name()):
+        features = host
+    else:
+        name = config.CPU_NAME.lower()
+        wide = name in _AVX512
+        bfloat16 = name in _BFLOAT16 and (config.CPU_FEATURES is not None or _multiplies_bfloat16(host))
+        features = {"avx512f": wide, "avx2": wide or name in _AVX2, "fma": wide or name in _AVX2,
+                    "avx512bf16": bfloat16, "avx512vl": bfloat16}
+    # "+avx2,-fma": in what it differs from that processor.
+    for change in filter(None, (config.CPU_FEATURES or "").split(",")):
+        features[change[1:]] = change[0] == "+"
+    return features
+
+
+def _multiplies_bfloat16(features):
+    return all(features.get(name) for name in ("avx512f", "avx512vl", "avx512bf16"))
+
+
+def instructions():
+    """("avx512", "avx2", "neon" or "plain", the widest instruction set that Numba will compile for; whether it
+    multiplies bfloat16 numbers)."""
+    if not llvmlite.binding.get_process_triple().startswith(("x86_64", "amd64", "i686")):
+        arm = llvmlite.binding.get_process_triple().startswith(("aarch64", "arm64"))
+        return "neon" if arm else "plain", False
+    features = _features()
+    if features.get("avx512f"):
+        return "avx512", _multiplies_bfloat16(features)
+    return "avx2" if features.get("avx2") and features.get("fma") else "plain", False
+
+
+HOST, BFLOAT16 = instructions()
+SHAPE = _SHAPES[HOST]
