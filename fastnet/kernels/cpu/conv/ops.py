@@ -6,6 +6,7 @@ import numpy as np
 from fastnet.kernels import checks
 from fastnet.kernels.cpu import epilogue, simd
 from fastnet.kernels.cpu.conv import passes
+from fastnet.kernels.cpu.conv.geometry import Geometry
 from fastnet.kernels.cpu.pool import maxpool2d_forward
 from fastnet.kernels.cpu.runtime.array import empty_images, flat
 from fastnet.kernels.precision import precision
@@ -39,7 +40,7 @@ def conv2d_forward(x, w, b=None, stride=(1, 1), padding=(0, 0, 0, 0), dilation=(
 def conv2d_pack(w, b=None):
     """w and b for `conv2d_inference`, which adds the forms it needs to the result: they must not change meanwhile."""
     w = checks.floating(w, "w")
-    return Packed(w, checks.operand(b, w.shape[:1], "b", like=w))
+    return PackedWeights(w, checks.operand(b, w.shape[:1], "b", like=w))
 
 
 def conv2d_pack_folded(w, gamma, beta, mean, var, eps, b=None):
@@ -58,12 +59,12 @@ def conv2d_pack_folded(w, gamma, beta, mean, var, eps, b=None):
 def conv2d_inference(x, packed, stride=(1, 1), padding=(0, 0, 0, 0), dilation=(1, 1), groups=1, add=None,
                      activation=None):
     """conv2d_forward with weights from `conv2d_pack`."""
-    checks.conv2d_packed(packed, Packed)
+    checks.conv2d_packed(packed, PackedWeights)
     x = checks.floating(x, "x")
-    geometry, algorithm = _find("forward", x.shape, packed.w.shape, x.dtype, stride, padding, dilation, groups)
+    geometry, way = _find("forward", x.shape, packed.w.shape, x.dtype, (stride, padding, dilation, groups))
     add, _ = epilogue.checked(Kind(geometry.y_shape, x.dtype), add, activation)
     y = empty_images(*geometry.y_shape, x.dtype)
-    algorithm.run(flat(x), *packed.form(algorithm, x.dtype), flat(y), epilogue.make(flat(y), add, activation))
+    way.run(flat(x), *packed.form(way, x.dtype), flat(y), epilogue.make(flat(y), add, activation))
     return y
 
 
@@ -78,31 +79,31 @@ def conv2d_maxpool_inference(x, packed, stride=(1, 1), padding=(0, 0, 0, 0), dil
 
 
 def _pooled(x, packed, where, relu):
-    checks.conv2d_packed(packed, Packed)
+    checks.conv2d_packed(packed, PackedWeights)
     x = checks.floating(x, "x")
-    geometry, algorithm = _find("forward", x.shape, packed.w.shape, x.dtype, *where)
+    geometry, way = _find("forward", x.shape, packed.w.shape, x.dtype, where)
     shape = checks.pool2d_shape(geometry.y_shape, *_HALF)
-    if not algorithm.pools:
+    if not way.pools:
         return maxpool2d_forward(conv2d_inference(x, packed, *where), *_HALF, relu=relu)
     y, index = empty_images(*shape, x.dtype), empty_images(*shape, np.uint8)
-    form, nothing = packed.form(algorithm, x.dtype), epilogue.make(flat(y))
-    algorithm.run_pooled(flat(x), *form, flat(y), flat(index), relu, nothing)
+    form, nothing = packed.form(way, x.dtype), epilogue.make(flat(y))
+    way.run_pooled(flat(x), *form, flat(y), flat(index), relu, nothing)
     return y, index
 
 
-class Packed:
-    """Weights, and the forms of them that algorithms have asked for."""
+class PackedWeights:
+    """Weights and bias, and the forms of them that ways of computing a convolution have asked for."""
 
     def __init__(self, w, b):
         self.w, self.b, self._forms = w, b, {}
 
-    def form(self, algorithm, dtype):
-        """(weights, bias) as `algorithm` wants them."""
-        form = self._forms.get(algorithm.form)
+    def form(self, way, dtype):
+        """(weights, bias) as a way wants them."""
+        form = self._forms.get(way.form)
         if form is None:
             b = None if self.b is None else self.b.astype(dtype, copy=False)
             w = np.ascontiguousarray(self.w, dtype)
-            form = self._forms[algorithm.form] = algorithm.pack(w, b)
+            form = self._forms[way.form] = way.pack(w, b)
         return form
 
 
@@ -110,12 +111,12 @@ def conv2d_backward_input(dy, w, x_shape, stride, padding, dilation, groups, add
     """dx: every dy[n, k, p, q] sends dy w[k, :, r, s] back to the pixel that it was computed from."""
     dy = checks.floating(dy, "dy")
     w = checks.floating(w, "w", like=dy)
-    geometry, algorithm = _find("backward_input", x_shape, w.shape, dy.dtype, stride, padding, dilation, groups)
+    geometry, way = _find("backward_input", x_shape, w.shape, dy.dtype, (stride, padding, dilation, groups))
     checks.has_shape(dy, geometry.y_shape, "dy")
     kind = Kind(geometry.x_shape, dy.dtype)
     add, mask = epilogue.checked(kind, add, mask=mask, masking=masking)
     dx = empty_images(*geometry.x_shape, dy.dtype)
-    algorithm.run(flat(dy), np.ascontiguousarray(w), flat(dx), epilogue.make(flat(dx), add, None, mask, masking))
+    way.run(flat(dy), np.ascontiguousarray(w), flat(dx), epilogue.make(flat(dx), add, None, mask, masking))
     return dx
 
 
@@ -124,25 +125,24 @@ def conv2d_backward_weight(dy, x, w_shape, stride, padding, dilation, groups, bi
     (None without bias)."""
     dy = checks.floating(dy, "dy")
     x = checks.floating(x, "x", like=dy)
-    geometry, algorithm = _find("backward_weight", x.shape, w_shape, dy.dtype, stride, padding, dilation, groups)
+    geometry, way = _find("backward_weight", x.shape, w_shape, dy.dtype, (stride, padding, dilation, groups))
     checks.has_shape(dy, geometry.y_shape, "dy")
-    return algorithm.run(flat(x), flat(dy), bias)
+    return way.run(flat(x), flat(dy), bias)
 
 
-def _find(direction, x_shape, w_shape, dtype, *where):
-    """(Geometry, what computes the pass) for a convolution: `where` is stride, padding, dilation and groups."""
+def _find(direction, x_shape, w_shape, dtype, where):
+    """(Geometry, the way that a pass is computed in) for ``where`` = (stride, padding, dilation, groups)."""
     try:
-        return _algorithm(direction, x_shape, w_shape, dtype, *where, precision.get())
+        return _way(direction, x_shape, w_shape, dtype, where, precision.get())
     except TypeError:  # a list for a pair, say, which no cache can look up
         checks.conv2d_shape(x_shape, w_shape, *where)
         *pairs, groups = where
-        return _algorithm(direction, tuple(x_shape), tuple(w_shape), dtype, *map(tuple, pairs), groups, precision.get())
+        return _way(direction, tuple(x_shape), tuple(w_shape), dtype, (*map(tuple, pairs), groups), precision.get())
 
 
 @functools.lru_cache(maxsize=512)
-def _algorithm(direction, x_shape, w_shape, dtype, stride, padding, dilation, groups, precise):
-    y_shape = checks.conv2d_shape(x_shape, w_shape, stride, padding, dilation, groups)
-    geometry = passes.Geometry(x_shape, w_shape, y_shape, dtype, stride, padding, dilation, groups)
+def _way(direction, x_shape, w_shape, dtype, where, precise):
+    geometry = Geometry.of(x_shape, w_shape, checks.conv2d_shape(x_shape, w_shape, *where), dtype, where)
     depthwise, winograd, direct = _WAYS[direction]
     if _is_depthwise(geometry):
         return geometry, depthwise(geometry)
@@ -153,15 +153,13 @@ def _algorithm(direction, x_shape, w_shape, dtype, stride, padding, dilation, gr
 def conv2d_algorithm(direction, dtype, x_shape, w_shape, stride, padding, dilation, groups):
     """(name, reason): what computes the "forward", "backward_input" or "backward_weight" direction, and why."""
     checks.conv2d_direction(direction)
-    y_shape = checks.conv2d_shape(x_shape, w_shape, stride, padding, dilation, groups)
-    geometry = passes.Geometry(tuple(x_shape), tuple(w_shape), y_shape, np.dtype(dtype), tuple(stride), tuple(padding),
-                               tuple(dilation), groups)
+    where = stride, padding, dilation, groups
+    geometry = Geometry.of(x_shape, w_shape, checks.conv2d_shape(x_shape, w_shape, *where), dtype, where)
     if _is_depthwise(geometry):
         return "depthwise", "each channel has a filter of its own"
-    r, s = w_shape[2:]
     m, paired, reason = _winograd_choice(direction, geometry, precision.get())
     numbers = " of bfloat16" if paired else ""
-    return f"Winograd F({m}x{m}, {r}x{s}){numbers}" if m else "direct", reason
+    return f"Winograd F({m}x{m}, {geometry.kernel.down}x{geometry.kernel.across}){numbers}" if m else "direct", reason
 
 
 def _is_depthwise(geometry):
@@ -182,8 +180,8 @@ def _winograd_choice(direction, geometry, precise):
         f"{geometry.dtype} numbers": geometry.dtype != np.float32,
         f"{geometry.groups} groups": geometry.groups != 1,
         f"{r}x{s} kernel": r != s or r not in WINOGRAD_SIZES,
-        f"stride {geometry.stride}": geometry.stride != (1, 1),
-        f"dilation {geometry.dilation}": geometry.dilation != (1, 1),
+        f"stride {tuple(geometry.stride)}": geometry.stride != (1, 1),
+        f"dilation {tuple(geometry.dilation)}": geometry.dilation != (1, 1),
         f"fewer than {WINOGRAD_CHANNELS} channels": min(k, c) < WINOGRAD_CHANNELS,
     }
     for obstacle, is_there in obstacles.items():

@@ -1,65 +1,129 @@
-"""Filters in the order in which register tiles read them.
+"""Weights and biases in the order in which register tiles read them.
 
-A *panel* is as many columns, output channels of the pass at hand, as a tile is wide; within it the numbers that a tile
-reads one after the other lie one after the other. In the weights (K, C, R, S) the elements of one kernel do, so squares
-of them are turned in registers.
+A *panel* is as many columns, output channels of the pass at hand, as a tile is wide. Within it the numbers that a tile
+reads one after the other lie one after the other: for 64 output channels, and panels of 32,
+
+    w[k, c, r, s]:   s is innermost, so the numbers of one row of a panel lie C R S apart
+    packed:          (group, panel, tap, row = input channel, 32 columns)
+
+        panel 0: tap 0: channel 0: w[0, 0, 0, 0]  w[1, 0, 0, 0]  ...  w[31, 0, 0, 0]
+                        channel 1: w[0, 1, 0, 0]  w[1, 1, 0, 0]  ...  w[31, 1, 0, 0]
+                        ...
+                 tap 1: channel 0: w[0, 0, 0, 1]  ...
+        panel 1: tap 0: channel 0: w[32, 0, 0, 0] ...
+
+What lies side by side in w has to lie apart afterwards, so squares of numbers are transposed in registers.
 """
+from typing import NamedTuple
+
 import numpy as np
 
 from fastnet.kernels.cpu import simd
 from fastnet.kernels.cpu.runtime.array import empty, flat, scratch
 from fastnet.kernels.cpu.runtime.jit import Launch, jit, launch
+from fastnet.kernels.cpu.runtime.plan import in_words, named
 
 # Rows of a panel that a block packs.
 ROWS = 16
+panel_width = simd.panel_width
 
 
-def panel_width(columns, dtype):
-    """How many numbers a row of a panel for so many columns has."""
-    return simd.tiles_for(columns, dtype).halves * simd.width(dtype) // 2
+class WeightMatrices(NamedTuple):
+    """Where the weights (K, C / groups, R, S) lie as matrices, one for each group and tap: rows are the channels that a
+    pass reads, columns those that it makes. Forward these are C and K, backward K and C."""
+
+    groups: int
+    group_stride: int   # from a number of one group to that of the next
+    rows: int
+    row_stride: int
+    columns: int
+    column_stride: int
+    taps: int           # R S: their numbers lie side by side
+    panel: int          # columns of a panel
+    panels: int         # of one group
+    parts: int          # blocks that share the rows of a panel
+
+    @property
+    def blocks(self):
+        return self.groups * self.panels * self.parts
+
+    @property
+    def numbers(self):
+        """Of one tap in all panels, with those that fill up the last panel of a group."""
+        return self.groups * self.panels * self.panel * self.rows
 
 
-class Layout:
-    """Where the filters w (K, C / groups, R, S) lie as matrices, one for each group and element of the kernel: rows are
-    the channels that a pass reads, columns those that it makes, C and K forward, K and C backward. All in numbers."""
-
-    def __init__(self, w_shape, dtype, groups, backward):
-        k, c, r, s = w_shape
-        ways = [(c, r * s), (k // groups, c * r * s)]
-        (self.rows, self.row_stride), (self.columns, self.column_stride) = reversed(ways) if backward else ways
-        self.size, self.group_stride = r * s, k // groups * c * r * s
-        self.panel = panel_width(self.columns, dtype)
-        self.panels = -(-self.columns // self.panel)
-        self.parts = -(-self.rows // ROWS)
-        self.blocks = groups * self.panels * self.parts
-        self.numbers = groups * self.panels * self.panel * self.rows
-
-    def shape(self, *more):
-        """The layout for kernels, with more numbers of theirs."""
-        return np.array([self.panel, self.panels, self.parts, self.rows, self.columns, self.row_stride,
-                         self.column_stride, self.size, *more])
+def weight_matrices(w_shape, dtype, groups, backward):
+    """The WeightMatrices of weights of that shape."""
+    k, c, r, s = w_shape
+    inputs, outputs = (c, r * s), (k // groups, c * r * s)  # how many, and how far apart
+    (rows, row_stride), (columns, column_stride) = (outputs, inputs) if backward else (inputs, outputs)
+    panel = simd.panel_width(columns, dtype)
+    return WeightMatrices(groups, k // groups * c * r * s, rows, row_stride, columns, column_stride, r * s, panel,
+                    -(-columns // panel), -(-rows // ROWS))
 
 
-class Pack:
-    """From weights to filters as (groups, panels, taps, rows, panel), for a choice of elements of the kernel, the
-    `taps`. In a last partial panel the numbers that are left over mean nothing."""
+class PackWeights:
+    """From weights to (groups, panels, taps, rows, panel), for a choice of taps. In a last partial panel the numbers
+    that are left over mean nothing."""
 
     def __init__(self, w_shape, dtype, groups, taps, backward=False):
-        layout, lanes = Layout(w_shape, dtype, groups, backward), simd.width(dtype)
-        self.numbers, self.spare = layout.numbers * len(taps), (layout.size + lanes) * lanes
-        self.taps, self.shape = np.array(taps, np.int64), layout.shape(layout.group_stride)
-        self.launch = Launch(_pack, layout.blocks if len(taps) else 0, layout.numbers * layout.size)
+        w = weight_matrices(w_shape, dtype, groups, backward)
+        self.size, self.spare = w.numbers * len(taps), (w.taps + simd.width(dtype)) * simd.width(dtype)
+        self.taps, self.numbers = np.array(taps, np.int64), in_words(w)
+        self.launch = Launch(_pack, w.blocks if len(taps) else 0, w.numbers * w.taps)
 
     def __call__(self, w):
-        packed = empty(self.numbers, w.dtype)
-        self.launch(w.reshape(-1), packed, scratch(self.spare, w.dtype, self.launch.work), self.taps, self.shape)
+        packed = empty(self.size, w.dtype)
+        self.launch(w.reshape(-1), packed, scratch(self.spare, w.dtype, self.launch.work), self.taps, self.numbers)
         return packed
 
 
+@jit
+def _pack(block, slot, w, packed, memory, taps, numbers):
+    """Pack some rows of one panel.
+
+    Squares are turned along whatever lies side by side in w: the rows or the columns if there is but one tap, else the
+    taps. Where no columns are left to fill the panel, the last one is taken again.
+    """
+    plan, lanes = named(WeightMatrices, numbers), simd.lanes(w)
+    panel_number, part = block // plan.parts, block % plan.parts
+    group, left = panel_number // plan.panels, panel_number % plan.panels * plan.panel
+    spare, to = slot * (plan.taps + lanes) * lanes, panel_number * taps.size * plan.rows * plan.panel
+    first, last = part * ROWS, min(part * ROWS + ROWS, plan.rows)
+    for j in range(0, plan.panel, lanes):
+        start = group * plan.group_stride + min(left + j, plan.columns - 1) * plan.column_stride
+        count, room = max(plan.columns - left - j, 1), plan.panel - j
+        if plan.row_stride == 1:
+            for row in range(first, last, lanes):
+                simd.transpose(w, start + row, plan.column_stride, count, plan.rows - row, memory, spare, lanes)
+                for i in range(min(lanes, last - row)):
+                    simd.store_part(packed, to + (row + i) * plan.panel + j, simd.load(memory, spare + i * lanes), room)
+        elif plan.column_stride == 1:
+            for row in range(first, last):
+                v = simd.load_part(w, start + row * plan.row_stride, count)
+                simd.store_part(packed, to + row * plan.panel + j, v, room)
+        else:
+            for row in range(first, last):
+                transpose_taps(w, start + row * plan.row_stride, count, memory, spare, plan)
+                for t in range(taps.size):
+                    v = simd.load(memory, spare + taps[t] * lanes)
+                    simd.store_part(packed, to + (t * plan.rows + row) * plan.panel + j, v, room)
+
+
+@jit
+def transpose_taps(w, start, count, memory, spare, plan):
+    """One vector for each tap, from memory[spare] on: the numbers that this tap has in `count` columns, of which the
+    first one's taps are at w[start]. Where these do not fill a vector, the first one is taken again."""
+    for i in range(0, plan.taps, simd.lanes(w)):
+        simd.transpose(w, start + i, plan.column_stride, count, plan.taps - i, memory, spare + i * simd.lanes(w),
+                       simd.lanes(w))
+
+
 def pack_bias(b, k, dtype, groups=1):
-    """The bias of k channels in panels like the filters; zeros for None."""
+    """The bias of k channels in panels like the weights, zeros behind each group's; all zeros for None."""
     columns = k // groups
-    panel = panel_width(columns, dtype)
+    panel = simd.panel_width(columns, dtype)
     wide = -(-columns // panel) * panel
     if b is None:
         return np.zeros(groups * wide, dtype)
@@ -73,39 +137,3 @@ def _pack_bias(block, slot, b, packed, columns, wide):
     """A group's biases, zeros behind them."""
     for i in range(wide):
         packed[block * wide + i] = b[block * columns + i] if i < columns else 0
-
-
-@jit
-def turn_kernels(w, start, apart, count, size, memory, spare):
-    """The `size` elements of kernels that are `apart` from each other: one vector of them for each element. Where
-    `count` kernels do not fill a vector, the first one is taken again."""
-    for i in range(0, size, simd.lanes(w)):
-        simd.transpose(w, start + i, apart, count, size - i, memory, spare + i * simd.lanes(w), simd.lanes(w))
-
-
-@jit
-def _pack(block, slot, w, packed, memory, taps, shape):
-    """Pack some rows of one panel."""
-    panel, panels, parts, rows, columns, row_stride, column_stride, size, group_stride = shape[:9]
-    number, lanes, count = block // parts, simd.lanes(w), taps.size
-    group, left = number // panels, number % panels * panel
-    spare, to = slot * (size + lanes) * lanes, number * count * rows * panel
-    first, last = block % parts * ROWS, min(block % parts * ROWS + ROWS, rows)
-    for j in range(0, panel, lanes):
-        # Where there are no columns left, any will do.
-        start, n = group * group_stride + min(left + j, columns - 1) * column_stride, max(columns - left - j, 1)
-        if row_stride == 1:
-            for row in range(first, last, lanes):
-                simd.transpose(w, start + row, column_stride, n, rows - row, memory, spare, lanes)
-                for i in range(min(lanes, last - row)):
-                    simd.store_part(packed, to + (row + i) * panel + j, simd.load(memory, spare + i * lanes), panel - j)
-        elif column_stride == 1:
-            for row in range(first, last):
-                v = simd.load_part(w, start + row * row_stride, n)
-                simd.store_part(packed, to + row * panel + j, v, panel - j)
-        else:
-            for row in range(first, last):
-                turn_kernels(w, start + row * row_stride, column_stride, n, size, memory, spare)
-                for t in range(count):
-                    v = simd.load(memory, spare + taps[t] * lanes)
-                    simd.store_part(packed, to + (t * rows + row) * panel + j, v, panel - j)

@@ -1,0 +1,152 @@
+"""Direct convolution: a register tile reads the pixels under each tap through a table of their places.
+
+One kernel serves the forward pass and the gradient for the input, with any stride, padding, dilation and groups. In
+the words of a matrix product, the rows of a tile are ROWS pixels of the result, its columns a panel of output channels,
+and its sum runs over taps and input channels:
+
+    y[writes[i] + j] = bias[j] + sum over taps t and channels c of x[reads[t, i] + c] filters[t, c, j]
+
+The tables `reads` and `writes`, see `direct_tables`, say where pixels begin, and which are outside of the image; there
+the tile reads zeros. So no matrix of copied pixels ("im2col") is filled, and borders cost nothing extra (Dukhan, "The
+Indirect Convolution Algorithm", 2019).
+
+With a stride, the pixels of the gradient for the input fall into classes that different taps reach. Each class is a
+`Grid` of pixels with tables of its own; a block takes the pixels of all grids that lie in its part of the images, so
+that what they read and write between each other is fetched once.
+"""
+import functools
+from math import prod
+from typing import NamedTuple
+
+import numpy as np
+
+from fastnet.kernels.cpu import simd, spans
+from fastnet.kernels.cpu.conv.direct_tables import (
+    GridPlan,
+    StripPlan,
+    images_together,
+    pixels_of,
+    strips_of,
+    tables_of,
+)
+from fastnet.kernels.cpu.conv.prefetch import ahead, fetch_portion
+from fastnet.kernels.cpu.runtime.jit import Launch, jit
+from fastnet.kernels.cpu.runtime.plan import entry, in_words, named
+
+# Tiles that share one pass over the packed filters, and so the filters' trip from L2 to the registers; fewer of them
+# where a batch is so small that there would be fewer blocks than that.
+_TILES_PER_BLOCK = 8
+_BLOCKS = 8
+# Bytes of images that a cache may not hold.
+_LARGE = 8 << 20
+
+
+class Operands(NamedTuple):
+    """The arrays of a convolution: x and y flat and channels-last, filters and bias packed, see `packing`."""
+
+    x: np.ndarray
+    filters: np.ndarray
+    bias: np.ndarray
+    y: np.ndarray
+
+
+class _Plan(NamedTuple):
+    batch: int
+    images: int         # that are taken together
+    strips: int         # of an image; if more than one, images are taken one by one
+    x_size: int         # numbers of an image
+    y_size: int
+    length: int         # numbers that are read from each pixel on
+    in_channels: int    # of one group of channels, as the next two
+    out_channels: int
+    panels: int
+    groups: int
+    grids: int
+    taps: int           # of all grids
+    pieces: int         # blocks that share the tiles of some images, or of a strip
+    parts: int          # blocks that share the panels
+    tiles: int          # that a block computes, about: between so many it fetches what comes next
+    large: int          # whether the images do not fit the cache
+
+
+class DirectConvolution:
+    """A convolution from images `source` to images `target`, all worked out but the numbers.
+
+    Each pixel of the result reads `length` numbers from each of its pixels on; the packed filters have the taps of all
+    `grids`, one grid's after another's.
+    """
+
+    def __init__(self, batch, source, target, grids, length, groups, dtype):
+        self.strips = strips_of(grids)
+        images = min(batch, images_together(prod(grids[0].size))) if len(self.strips) == 1 else 1
+        self.tables = tables_of(images, source, target, grids, self.strips, np.zeros(length, dtype))
+        out_channels = target.channels // groups
+        panels = groups * -(-out_channels // simd.panel_width(out_channels, dtype))
+        shares = -(-batch // images) * len(self.strips)
+        tiles = [-(-images * pixels_of(grid, self.strips[0]) // simd.ROWS) for grid in grids]
+        parts = min(panels, -(-_BLOCKS // (shares * -(-max(tiles) // _TILES_PER_BLOCK))))
+        pieces = -(-max(tiles) // max(1, min(_TILES_PER_BLOCK, max(tiles) * shares * parts // _BLOCKS)))
+        self.numbers = in_words(_Plan(
+            batch, images, len(self.strips), source.numbers, target.numbers, length, source.channels // groups,
+            out_channels, panels // groups, groups, len(grids), sum(len(grid.origins) for grid in grids), pieces, parts,
+            tiles=max(1, panels // parts * -(-sum(tiles) // pieces)),
+            large=batch * (source.numbers + target.numbers) * dtype.itemsize > _LARGE))
+        work = batch * target.channels * sum(prod(grid.size) * (len(grid.origins) * length + 1) for grid in grids)
+        self.launch = Launch(_kernel(simd.tiles_for(out_channels, dtype)), shares * pieces * parts, work)
+
+    def __call__(self, x, filters, bias, y, epilogue):
+        """Fill y; x and y are flat and channels-last, filters and bias packed by `packing`."""
+        self.launch(Operands(x, filters, bias, y), self.tables, self.numbers, epilogue)
+
+
+@functools.cache
+def _kernel(tiles):
+    tile, halves = tiles.tile, tiles.halves
+
+    def convolve(block, slot, operands, tables, numbers, epilogue):
+        """Compute one block: a piece of each grid, for some images or a strip of one, and some panels of output
+        channels.
+
+        Panels are the outer loop and tiles of pixels the inner one: a panel's filters, read again by every tile, stay
+        in L1 or L2, and the few tiles' pixels, read again for every panel, in L2.
+        """
+        plan, x, y = named(_Plan, numbers), operands.x, operands.y
+        later = epilogue.adding or epilogue.masked      # done when a panel is finished, not in the tile
+        panel, panels = halves * simd.lanes(y) // 2, plan.groups * plan.panels
+        part, place = block % plan.parts, block // plan.parts
+        piece, share = place % plan.pieces, place // plan.pieces
+        strip, first_image = entry(StripPlan, tables.strips, share % plan.strips), share // plan.strips * plan.images
+        x_start, y_start = first_image * plan.x_size + strip.x_start, first_image * plan.y_size + strip.y_start
+        x_ahead, y_ahead = _next_block(x, place, plan.x_size, plan), _next_block(y, place, plan.y_size, plan)
+        for g in range(plan.grids):
+            grid = entry(GridPlan, tables.grids, strip.kind * plan.grids + g)
+            all_tiles = (grid.pixels * plan.images + simd.ROWS - 1) // simd.ROWS
+            pixels = grid.pixels * min(plan.images, plan.batch - first_image)
+            start = piece * all_tiles // plan.pieces
+            stop = min((piece + 1) * all_tiles // plan.pieces, (pixels + simd.ROWS - 1) // simd.ROWS)
+            for p in range(part * panels // plan.parts, (part + 1) * panels // plan.parts):
+                group, left = p // plan.panels, p % plan.panels * panel
+                columns, filters = plan.out_channels - left, (p * plan.taps + grid.taps_before) * plan.length * panel
+                read, write = x_start + group * plan.in_channels, y_start + group * plan.out_channels + left
+                for t in range(start, stop):
+                    x_ahead, y_ahead = fetch_portion(x, x_ahead), fetch_portion(y, y_ahead)
+                    tile(x, read, tables.reads, grid.reads + t * grid.taps * simd.ROWS, tables.zeros,
+                         grid.taps, plan.length, 1, operands.filters, filters, operands.bias, p * panel,
+                         y, write, tables.writes, grid.writes + t * simd.ROWS,
+                         min(pixels - t * simd.ROWS, simd.ROWS), columns, epilogue.bend, not later)
+                if later or spans.calls(epilogue):
+                    for pixel in range(start * simd.ROWS, min(stop * simd.ROWS, pixels)):
+                        to = write + tables.writes[grid.writes + pixel]
+                        spans.finish(y, to, min(columns, panel), epilogue)
+
+    convolve.__qualname__ = f"convolve_{halves}"
+    return jit(convolve)
+
+
+@jit
+def _next_block(x, place, size, plan):
+    """What the next block reads of x, or writes of y, images of `size` numbers: to be fetched a little before each
+    tile. Nothing where the images are in a cache anyway."""
+    shares, numbers = plan.strips * plan.pieces, plan.images * size
+    stop = (place + 2 if plan.large else place + 1) * numbers // shares
+    return ahead(x, (place + 1) * numbers // shares, min(stop, plan.batch * size), plan.tiles)

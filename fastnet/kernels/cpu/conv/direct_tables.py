@@ -1,0 +1,142 @@
+"""Where the pixels are that the register tiles of `direct` read and write.
+
+The pixels of a result are numbered, row by row, and every ROWS of them make a tile. For each tile the table `reads`
+holds, tap by tap, where in x the channels of the pixel begin that each of its rows meets, or -1 for one outside of the
+image; the table `writes` holds where in y each of its rows goes. For 3x3 taps, padding 1, images of 32 x 32 pixels of
+64 channels, and 12 rows to a tile:
+
+    reads [tile 0, tap 0] =   -1   -1   -1   -1  ...   the row above the image: zeros
+          [tile 0, tap 4] =    0   64  128  192  ...   the pixels themselves
+          [tile 0, tap 5] =   64  128  192  256  ...   their neighbours to the right
+    writes[tile 0]        =    0   64  128  192  ...
+
+All of these count from the first pixel of the images at hand, so one table serves the whole batch. Small images are
+taken in groups, as many as make tiles come out nearly even; large ones are cut into *strips*, some rows each, so that
+tables need not be as long as an image has pixels.
+"""
+from math import prod
+from typing import NamedTuple
+
+import numpy as np
+
+from fastnet.kernels.cpu import simd
+from fastnet.kernels.cpu.conv.geometry import Pair
+from fastnet.kernels.cpu.runtime.plan import in_words
+
+# Entries of the tables of an image beyond which it is cut into strips, and about how many pixels a strip has: so many
+# that those of its last tile that are missing cost little.
+MOST_ENTRIES = 1 << 17
+STRIP_PIXELS = 1024
+
+
+class Grid(NamedTuple):
+    """Pixels (u, v) to be computed, `size` of them: each reads the pixels ``(u, v) step + origin`` of x, one of the
+    `origins` for each tap, and is written to pixel ``(u, v) place + offset`` of y."""
+
+    size: Pair
+    step: Pair
+    origins: tuple
+    place: Pair
+    offset: Pair
+
+
+class Rows(NamedTuple):
+    """The rows u of a strip's pixels: from `first` up to `stop`."""
+
+    first: int
+    stop: int
+
+
+class StripPlan(NamedTuple):
+    """A strip as the kernel sees it. Strips are of one kind where they read the same within the image and the same
+    outside of it: all but those at its upper and lower border. Each kind has tables of its own."""
+
+    x_start: int    # what the tables count from, in an image of x
+    y_start: int    # and of y
+    kind: int
+
+
+class GridPlan(NamedTuple):
+    """A grid in one kind of strip."""
+
+    taps: int
+    taps_before: int    # those of the grids before it, whose filters come first
+    pixels: int         # of one image
+    reads: int          # where its tables begin
+    writes: int
+
+
+class Tables(NamedTuple):
+    reads: np.ndarray   # for each kind of strip and each grid (tiles, taps, ROWS)
+    writes: np.ndarray  # the same (tiles, ROWS)
+    strips: np.ndarray  # a StripPlan for each strip of an image
+    grids: np.ndarray   # for each kind of strip a GridPlan for each grid
+    zeros: np.ndarray   # what is read outside of the image
+
+
+def images_together(pixels):
+    """How many images, of so many pixels each, to take together: the fewest that waste little of their last tile."""
+    return next((i for i in (1, 2, 3, 4) if -(-pixels * i // simd.ROWS) * simd.ROWS <= 1.04 * pixels * i), 4)
+
+
+def strips_of(grids):
+    """The strips of an image: the Rows of each. One for all of it where the tables are short enough."""
+    rows, columns = (max(extents) for extents in zip(*(grid.size for grid in grids), strict=True))
+    entries = sum(prod(grid.size) * (len(grid.origins) + 1) for grid in grids)
+    height = rows if entries <= MOST_ENTRIES else min(rows, -(-STRIP_PIXELS // columns))
+    return [Rows(first, min(first + height, rows)) for first in range(0, rows, height)]
+
+
+def pixels_of(grid, strip):
+    """How many pixels a grid has in a strip of one image."""
+    return max(0, min(strip.stop, grid.size.down) - strip.first) * grid.size.across
+
+
+def tables_of(images, source, target, grids, strips, zeros):
+    """The Tables for `images` images at a time, `source` and `target` being the Images of x and y."""
+    step, place = grids[0].step.down, grids[0].place.down
+    above = min((origin.down for grid in grids for origin in grid.origins), default=0)
+    kinds, strip_plans, grid_plans, reads, writes = {}, [], [], [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    for strip in strips:
+        top = strip.first * step + above if len(strips) > 1 else 0  # the first row of x that it may read
+        kind = _kind(strip, source, grids)
+        if kind not in kinds:
+            kinds[kind] = len(kinds)
+            taps = 0
+            for grid in grids:
+                grid_plans.append(GridPlan(len(grid.origins), taps, pixels_of(grid, strip), sum(map(len, reads)),
+                                           sum(map(len, writes))))
+                taps += len(grid.origins)
+                read, write = _table(images, source, target, grid, strip, top)
+                reads.append(read)
+                writes.append(write)
+        strip_plans.append(StripPlan(top * source.width * source.channels,
+                                     strip.first * place * target.width * target.channels, kinds[kind]))
+    return Tables(np.concatenate(reads), np.concatenate(writes), in_words(*strip_plans), in_words(*grid_plans), zeros)
+
+
+def _kind(strip, source, grids):
+    """What is the same for all strips that can share tables."""
+    rows = np.arange(strip.first, strip.stop) * grids[0].step.down
+    inside = [(0 <= rows + origin.down) & (rows + origin.down < source.height)
+              for grid in grids for origin in grid.origins]
+    return *(pixels_of(grid, strip) for grid in grids), *(which.tobytes() for which in inside)
+
+
+def _table(images, source, target, grid, strip, top):
+    """(reads, writes) of a grid in a strip, flat, counted from row `top` of x and from the strip's first pixel."""
+    pixels = pixels_of(grid, strip)
+    tiles = -(-pixels * images // simd.ROWS)
+    number = np.arange(tiles * simd.ROWS)
+    real = number < pixels * images     # the last tile may have rows to spare
+    pixels = max(1, pixels)
+    image, u, v = number // pixels, number % pixels // grid.size.across, number % grid.size.across
+    reads = np.empty((tiles, len(grid.origins), simd.ROWS), np.int64)
+    for tap, origin in enumerate(grid.origins):
+        row, column = (strip.first + u) * grid.step.down + origin.down, v * grid.step.across + origin.across
+        inside = real & (0 <= row) & (row < source.height) & (0 <= column) & (column < source.width)
+        pixel = (image * source.height + row - top) * source.width + column
+        reads[:, tap] = np.where(inside, pixel * source.channels, -1).reshape(tiles, simd.ROWS)
+    row, column = u * grid.place.down + grid.offset.down, v * grid.place.across + grid.offset.across
+    pixel = (image * target.height + row) * target.width + column
+    return reads.reshape(-1), np.where(real, pixel * target.channels, 0)

@@ -1,0 +1,109 @@
+"""Winograd's matrices, and the filters of a convolution in Winograd's form."""
+import functools
+from typing import NamedTuple
+
+import numpy as np
+
+from fastnet.kernels.cpu import simd
+from fastnet.kernels.cpu.conv import packing
+from fastnet.kernels.cpu.runtime.array import empty, scratch
+from fastnet.kernels.cpu.runtime.jit import Launch, jit
+from fastnet.kernels.cpu.runtime.plan import in_words, named
+
+_POINTS = (0, 1, -1, 2, -2)
+
+
+class Matrices(NamedTuple):
+    """The matrices of F(m, r), in float64: m outputs of a kernel of r from n = m + r - 1 inputs. In one dimension
+    y = at ((f kernel) * (bt inputs)); see `winograd` for two."""
+
+    at: np.ndarray  # A^T, m x n
+    f: np.ndarray   # F, n x r
+    bt: np.ndarray  # B^T, n x n
+
+
+@functools.cache
+def matrices(m, r):
+    """The Matrices of F(m, r). A^T and F evaluate polynomials at the points and at infinity, B^T interpolates (Toom and
+    Cook). B^T is scaled to integers for the points used here, F takes the inverse factor."""
+    n = m + r - 1
+    points = np.array(_POINTS[: n - 1], np.float64)
+    others = [np.delete(points, i) for i in range(n - 1)]
+    at = np.zeros((m, n))
+    at[:, :-1] = points ** np.arange(m)[:, None]
+    at[-1, -1] = 1
+    f = np.zeros((n, r))
+    f[:-1] = points[:, None] ** np.arange(r)
+    f[-1, -1] = 1
+    bt = np.zeros((n, n))
+    for i, rest in enumerate(others):
+        bt[i, :-1] = np.poly(rest)[::-1]
+        f[i] /= np.prod(points[i] - rest)
+    bt[-1] = np.poly(points)[::-1]
+    return Matrices(at, f, bt)
+
+
+class _Plan(NamedTuple):
+    point: int      # numbers from one point's filters to the next's
+    backward: int
+
+
+class TransformFilters:
+    """From w (K, C, r, r) to the filters of F(m, r), F G F^T for each kernel G, as (points, panels, rows, panel).
+
+    A *point* is one of the (m + r - 1)^2 numbers that a kernel is then; rows and panels are as in `packing`. `backward`
+    makes those of the gradient for the input, whose kernels are rotated by half a circle. One vector is left free after
+    each point, since at a power of two all points would share the same lines of the cache. If `paired`, two rows make
+    one of words, see `simd.bfloat16`.
+    """
+
+    def __init__(self, w_shape, dtype, m, backward=False, paired=False):
+        w, r, lanes = packing.weight_matrices(w_shape, dtype, 1, backward), w_shape[2], simd.width(dtype)
+        points, point = (m + r - 1) ** 2, w.numbers // (1 + paired) + lanes
+        self.size, self.spare = points * point, (w.taps + lanes + 2 * points) * lanes
+        self.weights, self.numbers = in_words(w), in_words(_Plan(point, backward))
+        self.launch = Launch(_kernel(m, r, paired), w.blocks, self.size)
+
+    def __call__(self, w):
+        filters = empty(self.size, w.dtype)
+        self.launch(w.reshape(-1), filters, scratch(self.spare, w.dtype, self.size), self.weights, self.numbers)
+        return filters
+
+
+@functools.cache
+def _kernel(m, r, paired):
+    n, word = m + r - 1, 1 + paired
+    transform = simd.make_transform(matrices(m, r).f)
+
+    def transform_filters(block, slot, w, filters, memory, weights, numbers):
+        """F G F^T for some rows of one panel, a vector of columns at a time.
+
+        In memory: r r vectors of the taps, some room behind them, and the n n vectors of the result, twice, where it
+        cannot go to its place at once: two rows that share words, or panels narrower than a vector.
+        """
+        plan, matrix, lanes = named(_Plan, numbers), named(packing.WeightMatrices, weights), simd.lanes(w)
+        panel_number, part = block // matrix.parts, block % matrix.parts
+        taps = slot * (matrix.taps + lanes + 2 * n * n) * lanes
+        result, result_size = taps + (matrix.taps + lanes) * lanes, n * n * lanes
+        # Rotated by half a circle, taps count down from the last.
+        first_tap, step = (taps + (matrix.taps - 1) * lanes, -lanes) if plan.backward else (taps, lanes)
+        for j in range(0, matrix.panel, lanes):
+            left = panel_number * matrix.panel + j
+            start, count = min(left, matrix.columns - 1) * matrix.column_stride, max(matrix.columns - left, 1)
+            for row in range(part * packing.ROWS, min((part + 1) * packing.ROWS, matrix.rows)):
+                packing.transpose_taps(w, start + row * matrix.row_stride, count, memory, taps, matrix)
+                to = (panel_number * matrix.rows + row) // word * matrix.panel + j
+                if matrix.panel >= lanes and not paired:
+                    transform(memory, first_tap, r * step, step, filters, to, n * plan.point, plan.point)
+                    continue
+                half = row % word
+                transform(memory, first_tap, r * step, step, memory, result + half * result_size, n * lanes, lanes)
+                if half == word - 1:
+                    for point in range(n * n):
+                        v = simd.load(memory, result + point * lanes)
+                        if paired:
+                            v = simd.pair(v, simd.load(memory, result + result_size + point * lanes))
+                        simd.store_part(filters, to + point * plan.point, v, matrix.panel - j)
+
+    transform_filters.__qualname__ = f"transform_filters_{m}_{r}_{word}"
+    return jit(transform_filters)
