@@ -68,11 +68,12 @@ def place_of(number, down, across):
 @jit
 def following(place, down, across):
     """The Place of the next patch: counting on is cheaper than dividing for each."""
-    if place.column + 1 < across:
-        return Place(place.image, place.row, place.column + 1)
-    if place.row + 1 < down:
-        return Place(place.image, place.row + 1, 0)
-    return Place(place.image + 1, 0, 0)
+    image, row, column = place.image, place.row, place.column + 1
+    if column == across:
+        row, column = row + 1, 0
+    if row == down:
+        image, row = image + 1, 0
+    return Place(image, row, column)
 
 
 @functools.lru_cache(maxsize=512)
