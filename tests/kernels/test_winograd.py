@@ -4,7 +4,7 @@ import pytest
 
 from fastnet.kernels import exact, load, naive
 from fastnet.kernels.cpu.conv.ops import WINOGRAD_SIZES
-from fastnet.kernels.cpu.conv.winograd import matrices
+from fastnet.kernels.cpu.conv.winograd_filters import matrices
 
 cpu = load("cpu")
 FORMS = [(m, r) for r, sizes in WINOGRAD_SIZES.items() for m in sizes]

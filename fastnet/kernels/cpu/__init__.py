@@ -1,9 +1,31 @@
 """Every operation as compiled, parallel machine code, in Python that Numba compiles at the first call.
 
 Each file has two storeys: the operation, which checks its arguments, and the kernels it launches, which trust them.
-`runtime` compiles, launches, records and has the memory, `simd` the vector instructions. `fusions` has the rules by
-which lists of operations are rewritten for this backend, the only ones who know of the fused forms: keyword arguments
-behind those of the contract, and convolutions with packed weights.
+`runtime` compiles, launches, records and has the memory, `simd` the vector instructions, `conv` the convolutions
+(docs/convolution.md is the way in). `fusions` has the rules by which lists of operations are rewritten for this
+backend, the only ones who know of the fused forms: keyword arguments behind those of the contract, and convolutions
+with packed weights.
+
+Words that have one meaning here, and what they mean:
+
+    pass        forward, or the gradient for the input, or for the weights
+    way         how a pass is computed: for convolutions direct, Winograd's or depthwise
+    kernel      a compiled function (block, slot, ...) that computes one block; and what convolves images, R x S
+    block       the piece of a result that one call of a kernel owns: nobody else writes there
+    slot        which of the running threads it is, and so which piece of scratch memory it may use
+    plan        whole numbers that are worked out once and that a kernel reads by name, see `runtime.plan`
+    part        one of several equal pieces of the work, or of a sum, that blocks share
+    vector      one register full of numbers; each number is in a lane
+    tile        the sums that a register tile keeps in registers while it multiplies: some rows of a panel's width
+    panel       some columns of a matrix, as many as a tile is wide, stored row by row
+    word        an element of an array: a number, or two of bfloat16
+    pixel       a place of an image with all its channels, which lie side by side
+    tap         one element (r, s) of a convolution's kernel, and the pixel that it meets
+    patch       what Winograd computes at a time: m x m pixels of a result, and the n x n that they are computed from
+    point       one of the n x n numbers that a patch or a kernel becomes in Winograd's form
+    span        the numbers of an array from a start up to a stop
+    epilogue    what is done to a result as it is written: a sum, an activation, the derivative of one
+    bend        an activation that is piecewise linear: three numbers say which
 """
 from fastnet.kernels import collect, counter
 from fastnet.kernels.cpu import activation, linear, move, norm, pool, softmax, update

@@ -6,7 +6,7 @@ from numba import config
 
 from fastnet.kernels.cpu import simd
 from fastnet.kernels.cpu.activations import NO_BEND, RELU
-from fastnet.kernels.cpu.conv import winograd
+from fastnet.kernels.cpu.conv.winograd_filters import matrices
 from fastnet.kernels.cpu.epilogue import NO_CALL, Epilogue
 from fastnet.kernels.cpu.simd import python as in_python
 
@@ -354,8 +354,9 @@ def test_tile_runs(tiles, adjacent, dtype):
 # Rows and columns that are each other's negatives, in full or in part, or equal, or hold one number alone: what the
 # generator of straight-line code looks for.
 SIGNS = np.array([[1, 2, 0, -1], [1, -2, 0, -1], [-1, -2, 0, 1], [0, 0, 4, 0], [1, 2, 0.5, -1], [1, 2, 0.5, -1]])
-MATRICES = {"signs": SIGNS, "columns": SIGNS.T, "A4": winograd.matrices(4, 3)[0], "B4": winograd.matrices(4, 3)[2],
-            "F4": winograd.matrices(4, 3)[1] * 24, "B2": winograd.matrices(2, 3)[2], "one": np.array([[-3.0]])}
+F4, F2 = matrices(4, 3), matrices(2, 3)
+MATRICES = {"signs": SIGNS, "columns": SIGNS.T, "A4": F4.at, "B4": F4.bt, "F4": F4.f * 24, "B2": F2.bt,
+            "one": np.array([[-3.0]])}
 
 
 def transforms(matrix):

@@ -1,2 +1,13 @@
-"""Convolution: `ops` checks and chooses the way that each pass is computed in, `passes` has the ways, the other files
-the kernels that they are made of."""
+"""Convolution. docs/convolution.md is a way through these files, with the numbers of one layer.
+
+    ops                 the operations: checks, and the choice of the way that a pass is computed in
+    passes              each pass of each way, put together from what follows
+    geometry, operands  the shapes of a convolution; the arrays that its kernels are given
+    direct              y, or dx, by register tiles that find their pixels through tables; direct_tables makes these
+    direct_weight       dw and db the same way
+    winograd            y, or dx, in Winograd's form, to which winograd_filters and winograd_patches bring w and x
+    winograd_weight     dw and db the same way
+    depthwise           y, or dx, where each channel has a filter of its own; depthwise_weight: dw and db
+    packing, padding    weights and images in the order in which tiles read them
+    prefetch            memory that is needed next, fetched meanwhile
+"""

@@ -29,6 +29,7 @@ from fastnet.kernels.cpu.conv.direct_tables import (
     strips_of,
     tables_of,
 )
+from fastnet.kernels.cpu.conv.operands import Operands
 from fastnet.kernels.cpu.conv.prefetch import ahead, fetch_portion
 from fastnet.kernels.cpu.runtime.jit import Launch, jit
 from fastnet.kernels.cpu.runtime.plan import entry, in_words, named
@@ -39,15 +40,6 @@ _TILES_PER_BLOCK = 8
 _BLOCKS = 8
 # Bytes of images that a cache may not hold.
 _LARGE = 8 << 20
-
-
-class Operands(NamedTuple):
-    """The arrays of a convolution: x and y flat and channels-last, filters and bias packed, see `packing`."""
-
-    x: np.ndarray
-    filters: np.ndarray
-    bias: np.ndarray
-    y: np.ndarray
 
 
 class _Plan(NamedTuple):

@@ -87,6 +87,14 @@ class Geometry(NamedTuple):
         return tuple(Pair(r * self.dilation.down - self.padding.top, s * self.dilation.across - self.padding.left)
                      for r, s in np.ndindex(*self.kernel))
 
+    def reversed(self):
+        """The convolution that makes dx of dy where the stride is 1, with the kernels rotated by half a circle."""
+        (k, c, r, s), groups, dilation, padding = self.w_shape, self.groups, self.dilation, self.padding
+        down, across = (r - 1) * dilation.down, (s - 1) * dilation.across
+        turned = Padding(down - padding.top, down - padding.bottom, across - padding.left, across - padding.right)
+        return self._replace(x_shape=self.y_shape, w_shape=(c * groups, k // groups, r, s), y_shape=self.x_shape,
+                             padding=turned)
+
     def taps_that_reach(self, offset):
         """The taps through which pixels (u, v) stride + offset of x were read, as flat numbers r S + s, and for each of
         them the pixel of y, relative to (u, v), that read it."""

@@ -1,5 +1,6 @@
 """Convolution: the checks, and the choice of the way that each pass is computed in."""
 import functools
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,11 +23,20 @@ _READING, _ROWS_AT_A_TIME = 4, 48
 # kernel_size, stride and padding of the pooling that may be part of a convolution.
 _HALF = (2, 2), (2, 2), (0, 0, 0, 0)
 
-# For each direction its ways by depthwise, Winograd's and direct convolution.
+
+class _Ways(NamedTuple):
+    """The classes of `passes` that can compute a pass."""
+
+    depthwise: type
+    winograd: type
+    direct: type
+
+
 _WAYS = {
-    "forward": (passes.DepthwiseForward, passes.WinogradForward, passes.DirectForward),
-    "backward_input": (passes.DepthwiseBackwardInput, passes.WinogradBackwardInput, passes.DirectBackwardInput),
-    "backward_weight": (passes.DepthwiseBackwardWeight, passes.WinogradBackwardWeight, passes.DirectBackwardWeight),
+    "forward": _Ways(passes.DepthwiseForward, passes.WinogradForward, passes.DirectForward),
+    "backward_input": _Ways(passes.DepthwiseBackwardInput, passes.WinogradBackwardInput, passes.DirectBackwardInput),
+    "backward_weight": _Ways(passes.DepthwiseBackwardWeight, passes.WinogradBackwardWeight,
+                             passes.DirectBackwardWeight),
 }
 
 
@@ -143,11 +153,11 @@ def _find(direction, x_shape, w_shape, dtype, where):
 @functools.lru_cache(maxsize=512)
 def _way(direction, x_shape, w_shape, dtype, where, precise):
     geometry = Geometry.of(x_shape, w_shape, checks.conv2d_shape(x_shape, w_shape, *where), dtype, where)
-    depthwise, winograd, direct = _WAYS[direction]
+    ways = _WAYS[direction]
     if _is_depthwise(geometry):
-        return geometry, depthwise(geometry)
-    m, paired, _ = _winograd_choice(direction, geometry, precise)
-    return geometry, winograd(geometry, m, paired) if m else direct(geometry)
+        return geometry, ways.depthwise(geometry)
+    choice = _winograd_choice(direction, geometry, precise)
+    return geometry, ways.winograd(geometry, choice.m, choice.paired) if choice.m else ways.direct(geometry)
 
 
 def conv2d_algorithm(direction, dtype, x_shape, w_shape, stride, padding, dilation, groups):
@@ -163,18 +173,23 @@ def conv2d_algorithm(direction, dtype, x_shape, w_shape, stride, padding, dilati
 
 
 def _is_depthwise(geometry):
-    return geometry.groups > 1 and geometry.w_shape[0] == geometry.groups and geometry.w_shape[1] == 1
+    return geometry.groups > 1 and geometry.w_shape[:2] == (geometry.groups, 1)
+
+
+class _Choice(NamedTuple):
+    m: int | None   # outputs on a side of a patch; None where Winograd is not possible or would cost more
+    paired: bool    # whether products are of bfloat16
+    reason: str
 
 
 def _winograd_choice(direction, geometry, precise):
-    """(m, whether in pairs of bfloat16, reason), m being None where Winograd is not possible or would cost more than
-    direct convolution.
+    """Whether, and how, Winograd's way is taken instead of the direct one.
 
-    It wants float32 and enough channels to fill vectors. The cost is that of the products for one pair of channels.
-    They are made in whole register tiles, and reading a weight costs as much as some products: both matter where a
-    small batch has few outputs, except in the gradient for the weights, which are sums over all outputs.
+    It wants float32 and enough channels to fill vectors. It costs m + r - 1 squared products for each patch, where the
+    direct way has r r for each pixel of the result.
     """
-    k, c, r, s = geometry.w_shape
+    r, s = geometry.kernel
+    channels = min(geometry.source.channels, geometry.target.channels)
     obstacles = {
         "exact() is on": precise == "exact",
         f"{geometry.dtype} numbers": geometry.dtype != np.float32,
@@ -182,27 +197,33 @@ def _winograd_choice(direction, geometry, precise):
         f"{r}x{s} kernel": r != s or r not in WINOGRAD_SIZES,
         f"stride {tuple(geometry.stride)}": geometry.stride != (1, 1),
         f"dilation {tuple(geometry.dilation)}": geometry.dilation != (1, 1),
-        f"fewer than {WINOGRAD_CHANNELS} channels": min(k, c) < WINOGRAD_CHANNELS,
+        f"fewer than {WINOGRAD_CHANNELS} channels": channels < WINOGRAD_CHANNELS,
     }
     for obstacle, is_there in obstacles.items():
         if is_there:
-            return None, False, obstacle
-    # The gradient for the input is the same convolution, from K channels to C.
-    depth, columns, outputs = c, k, geometry.y_shape[2:]
-    if direction == "backward_input":
-        depth, columns, outputs = k, c, geometry.x_shape[2:]
-    batch = None if direction == "backward_weight" else geometry.batch
-
-    def cost(points, rows, height):
-        if batch is None:
-            return points * rows
-        return points * (-(-batch * rows // height) * height + _READING * -(-batch * rows // _ROWS_AT_A_TIME))
-
-    short, pixels = simd.tiles_for(columns, geometry.dtype).short_rows, outputs[0] * outputs[1]
-    tiles = {m: -(-outputs[0] // m) * -(-outputs[1] // m) for m in WINOGRAD_SIZES[r]}
-    costs = {m: cost((m + r - 1) ** 2, tiles[m], short) for m in tiles}
+            return _Choice(None, False, obstacle)
+    convolution = geometry.reversed() if direction == "backward_input" else geometry
+    result, batch = convolution.target, None if direction == "backward_weight" else geometry.batch
+    pixels = result.height * result.width
+    patches = {m: -(-result.height // m) * -(-result.width // m) for m in WINOGRAD_SIZES[r]}
+    short_rows = simd.tiles_for(result.channels, geometry.dtype).short_rows
+    costs = {m: _cost(batch, (m + r - 1) ** 2, patches[m], short_rows) for m in patches}
     best = min(costs, key=costs.get)
-    if 1.3 * costs[best] >= cost(r * s, pixels, simd.ROWS):
-        return None, False, f"Winograd on {outputs[0]}x{outputs[1]} outputs would save too few multiplications"
-    paired = precise == "bfloat16" and (batch is None or depth % 2 == 0)
-    return best, paired, f"{pixels * r * s / (tiles[best] * (best + r - 1) ** 2):.1f} times fewer multiplications"
+    if 1.3 * costs[best] >= _cost(batch, r * s, pixels, simd.ROWS):
+        return _Choice(None, False, f"Winograd on {result.height}x{result.width} outputs would save too few "
+                                    "multiplications")
+    paired = precise == "bfloat16" and (batch is None or convolution.source.channels % 2 == 0)
+    saved = pixels * r * s / (patches[best] * (best + r - 1) ** 2)
+    return _Choice(best, paired, f"{saved:.1f} times fewer multiplications")
+
+
+def _cost(batch, products, rows, tile_rows):
+    """What products cost for one pair of channels, where each row of an image, a patch or a pixel, takes so many.
+
+    They are made in whole register tiles, and reading a weight costs as much as some products: both matter where a
+    small batch has few rows. In the gradient for the weights (batch None) the sums run over all rows: neither does.
+    """
+    if batch is None:
+        return products * rows
+    in_tiles = -(-batch * rows // tile_rows) * tile_rows
+    return products * (in_tiles + _READING * -(-batch * rows // _ROWS_AT_A_TIME))

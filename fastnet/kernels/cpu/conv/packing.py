@@ -25,7 +25,6 @@ from fastnet.kernels.cpu.runtime.plan import in_words, named
 
 # Rows of a panel that a block packs.
 ROWS = 16
-panel_width = simd.panel_width
 
 
 class WeightMatrices(NamedTuple):

@@ -7,14 +7,18 @@ groups; depthwise ones for one filter a channel.
 """
 import numpy as np
 
-from fastnet.kernels.cpu.conv import depthwise, reduce, winograd_weight
-from fastnet.kernels.cpu.conv.direct import DirectConvolution, Operands
+from fastnet.kernels.cpu.conv.depthwise import DepthwiseConvolution, DepthwiseInputGradient, pack_filters
+from fastnet.kernels.cpu.conv.depthwise_weight import DepthwiseWeightGradient
+from fastnet.kernels.cpu.conv.direct import DirectConvolution
 from fastnet.kernels.cpu.conv.direct_tables import Grid
+from fastnet.kernels.cpu.conv.direct_weight import DirectWeightGradient
 from fastnet.kernels.cpu.conv.geometry import Pair
+from fastnet.kernels.cpu.conv.operands import Operands
 from fastnet.kernels.cpu.conv.packing import PackWeights, pack_bias
 from fastnet.kernels.cpu.conv.padding import WritePadding
 from fastnet.kernels.cpu.conv.winograd import WinogradConvolution
 from fastnet.kernels.cpu.conv.winograd_filters import TransformFilters
+from fastnet.kernels.cpu.conv.winograd_weight import WinogradWeightGradient
 
 # Up to this many input channels a tap is too short a run of products; then whole rows of the kernel are one run.
 FEW_CHANNELS = 12
@@ -30,11 +34,9 @@ class WinogradForward:
     pools = True
 
     def __init__(self, geometry, m, paired):
-        padding = Pair(geometry.padding.top, geometry.padding.left)
         self.form = geometry.dtype, m, paired
         self.transform = TransformFilters(geometry.w_shape, geometry.dtype, m, paired=paired)
-        self.convolve = WinogradConvolution(m, geometry.kernel.down, geometry.batch, geometry.source, geometry.target,
-                                            padding, geometry.dtype, paired)
+        self.convolve = WinogradConvolution(geometry, m, paired)
 
     def pack(self, w, b):
         return self.transform(w), pack_bias(b, w.shape[0], w.dtype)
@@ -81,12 +83,10 @@ class DepthwiseForward:
     pools = False
 
     def __init__(self, geometry):
-        self.form = geometry.dtype, "depthwise"
-        self.convolve = depthwise.Forward(geometry.batch, geometry.source, geometry.target, geometry.w_shape[2:],
-                                          geometry.stride, geometry.dilation, geometry.padding[::2], geometry.dtype)
+        self.form, self.convolve = (geometry.dtype, "depthwise"), DepthwiseConvolution(geometry)
 
     def pack(self, w, b):
-        return depthwise.pack(w), pack_bias(b, w.shape[0], w.dtype)
+        return pack_filters(w), pack_bias(b, w.shape[0], w.dtype)
 
     def run(self, x, w, b, y, epilogue):
         self.convolve(x, w, b, y, epilogue)
@@ -98,12 +98,9 @@ class WinogradBackwardInput:
     """The forward pass from K channels to C, with the kernels rotated by half a circle."""
 
     def __init__(self, geometry, m, paired):
-        r, dtype = geometry.kernel.down, geometry.dtype
-        padding = Pair(r - 1 - geometry.padding.top, r - 1 - geometry.padding.left)
-        self.transform = TransformFilters(geometry.w_shape, dtype, m, backward=True, paired=paired)
-        self.bias = pack_bias(None, geometry.source.channels, dtype)
-        self.convolve = WinogradConvolution(m, r, geometry.batch, geometry.target, geometry.source, padding, dtype,
-                                            paired)
+        self.transform = TransformFilters(geometry.w_shape, geometry.dtype, m, backward=True, paired=paired)
+        self.bias = pack_bias(None, geometry.source.channels, geometry.dtype)
+        self.convolve = WinogradConvolution(geometry.reversed(), m, paired)
 
     def run(self, dy, w, dx, epilogue):
         self.convolve(dy, self.transform(w), self.bias, dx, epilogue)
@@ -136,20 +133,15 @@ class DepthwiseBackwardInput:
     """With stride 1 the forward pass, with the kernels rotated by half a circle; see `depthwise`."""
 
     def __init__(self, geometry):
-        kernel, dilation, self.turned = geometry.w_shape[2:], geometry.dilation, geometry.stride == (1, 1)
-        if self.turned:
-            before = [(size - 1) * apart - pad
-                      for size, apart, pad in zip(kernel, dilation, geometry.padding[::2], strict=True)]
-            forward = depthwise.Forward(geometry.batch, geometry.target, geometry.source, kernel, (1, 1), dilation,
-                                        before, geometry.dtype)
-            zeros = np.zeros(geometry.w_shape[0], geometry.dtype)
-            self.gradient = lambda dy, w, dx, epilogue: forward(dy, w, zeros, dx, epilogue)
-        else:
-            self.gradient = depthwise.BackwardInput(geometry.batch, geometry.target, geometry.source, geometry.stride,
-                                                    geometry.taps)
+        self.rotated, self.bias = geometry.stride == _ONE, np.zeros(geometry.source.channels, geometry.dtype)
+        self.convolve = DepthwiseConvolution(geometry.reversed()) if self.rotated else DepthwiseInputGradient(geometry)
 
     def run(self, dy, w, dx, epilogue):
-        self.gradient(dy, depthwise.pack(w, self.turned), dx, epilogue)
+        filters = pack_filters(w, self.rotated)
+        if self.rotated:
+            self.convolve(dy, filters, self.bias, dx, epilogue)
+        else:
+            self.convolve(dy, filters, dx, epilogue)
 
 
 # dw and db from x and dy
@@ -158,15 +150,14 @@ class WinogradBackwardWeight:
     """See `winograd_weight`."""
 
     def __init__(self, geometry, m, paired):
-        self.gradient = winograd_weight.WeightGradient(m, geometry.w_shape[2], geometry.batch, geometry.source,
-                                                       geometry.target, geometry.padding[::2], geometry.dtype, paired)
+        self.gradient = WinogradWeightGradient(geometry, m, paired)
 
     def run(self, x, dy, bias):
         return self.gradient(x, dy, bias)
 
 
 class DirectBackwardWeight:
-    """See `reduce`; where the channels are few, all numbers under the kernel are the rows of a single tap."""
+    """See `direct_weight`; where the channels are few, all numbers under the kernel are the rows of a single tap."""
 
     def __init__(self, geometry):
         (k, in_channels, r, s), groups, dilation = geometry.w_shape, geometry.groups, geometry.dilation
@@ -175,14 +166,11 @@ class DirectBackwardWeight:
         places = np.arange(in_channels * r * s).reshape(in_channels, r * s).T
         if groups == 1 and in_channels <= FEW_CHANNELS and r * s > 1:
             self.pad = WritePadding(geometry)
-            source, taps = self.pad.size, ((0, 0),)
-            offsets = tuple((i * dilation[0] * source[1] + j * dilation[1]) * in_channels + channel
-                            for i in range(r) for j in range(s) for channel in range(in_channels))
-        apart = places.size
-        places = (np.arange(0, k, k // groups)[:, None] * apart + places.reshape(-1)).reshape(-1)
-        self.gradient = reduce.WeightGradient(geometry.batch, source, geometry.target, geometry.stride, taps, groups,
-                                              offsets, places, apart, geometry.dtype)
-        self.w_shape = geometry.w_shape
+            source, taps = self.pad.size, (Pair(0, 0),)
+            offsets = tuple((row * dilation.down * source.width + column * dilation.across) * in_channels + channel
+                            for row in range(r) for column in range(s) for channel in range(in_channels))
+        places = (np.arange(0, k, k // groups)[:, None] * places.size + places.reshape(-1)).reshape(-1)
+        self.gradient, self.w_shape = DirectWeightGradient(geometry, source, taps, offsets, places), geometry.w_shape
 
     def run(self, x, dy, bias):
         dw, db = self.gradient(x if self.pad is None else self.pad(x), dy, bias)
@@ -190,13 +178,10 @@ class DirectBackwardWeight:
 
 
 class DepthwiseBackwardWeight:
-    """See `depthwise`."""
+    """See `depthwise_weight`."""
 
     def __init__(self, geometry):
-        self.gradient = depthwise.BackwardWeight(geometry.batch, geometry.source, geometry.target,
-                                                 geometry.w_shape[2:], geometry.stride, geometry.dilation,
-                                                 geometry.padding[::2], geometry.dtype)
-        self.w_shape = geometry.w_shape
+        self.gradient, self.w_shape = DepthwiseWeightGradient(geometry), geometry.w_shape
 
     def run(self, x, dy, bias):
         dw, db = self.gradient(x, dy, bias)

@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastnet.kernels.cpu import pool, simd, spans
-from fastnet.kernels.cpu.conv.direct import Operands
+from fastnet.kernels.cpu.conv.operands import Operands
 from fastnet.kernels.cpu.conv.prefetch import ahead, fetch_portion
 from fastnet.kernels.cpu.conv.winograd_filters import matrices
 from fastnet.kernels.cpu.conv.winograd_patches import (
@@ -72,17 +72,17 @@ class _Tables(NamedTuple):
 
 
 class WinogradConvolution:
-    """A stride-1 convolution of images `source` to images `target` in the form F(m, r), `padding` being (above,
-    before), all worked out but the numbers; `paired` for products of bfloat16, which want an even number of
-    channels."""
+    """The convolution of a `Geometry` with stride 1 in the form F(m, r), all worked out but the numbers; `paired` for
+    products of bfloat16, which want an even number of channels."""
 
-    def __init__(self, m, r, batch, source, target, padding, dtype, paired=False):
+    def __init__(self, geometry, m, paired=False):
+        source, target, r, dtype = geometry.source, geometry.target, geometry.kernel.down, geometry.dtype
         n, lanes, tiles = m + r - 1, simd.width(dtype), simd.tiles_for(target.channels, dtype, paired)
         panel = simd.panel_width(target.channels, dtype)
         channels, outputs = -(-source.channels // lanes) * lanes, -(-target.channels // panel) * panel
         patch_size = max(-(-source.channels // (lanes * tiles.word)) * lanes, outputs)
         down, across = -(-target.height // m), -(-target.width // m)
-        total = batch * down * across
+        total = geometry.batch * down * across
         most = min(_BLOCK_BYTES // (n * n * patch_size * dtype.itemsize), _MOST_PATCHES)
         count = max(1, most // tiles.rows) * tiles.rows
         # A multiple of _BLOCKS blocks, as nearly as short tiles allow, so that threads get equal shares.
@@ -93,10 +93,10 @@ class WinogradConvolution:
         self.launch = Launch(_kernel(m, r, tiles), blocks * parts,
                              work=total * n * n * source.channels * target.channels)
         self.memory = (n * n + 1) * (count * patch_size + lanes) + n * n * channels + m * m * lanes
-        offsets = patch_offsets(m, n, tuple(padding), source, channels, down, across)
-        self.tables = _Tables(offsets, np.zeros(lanes, dtype))
-        self.numbers = {flags: in_words(_Plan(batch, *source, *target, *padding, down, across, count, patch_size, parts,
-                                              *flags)) for flags in np.ndindex(2, 2)}
+        padding = geometry.padding.top, geometry.padding.left
+        self.tables = _Tables(patch_offsets(m, n, padding, source, channels, down, across), np.zeros(lanes, dtype))
+        self.numbers = {flags: in_words(_Plan(geometry.batch, *source, *target, *padding, down, across, count,
+                                              patch_size, parts, *flags)) for flags in np.ndindex(2, 2)}
 
     def __call__(self, x, filters, bias, y, epilogue):
         """Fill y; x and y are flat and channels-last, filters and bias come from `TransformFilters` and `packing`."""
@@ -111,13 +111,23 @@ class WinogradConvolution:
         self.launch(operands, index, self.tables, memory, self.numbers[flags], epilogue)
 
 
+class _Share(NamedTuple):
+    """What a block computes, and where in memory it does."""
+
+    first: int          # patch
+    count: int
+    first_panel: int    # of output channels
+    last_panel: int     # the one behind them
+    start: int          # of the slot's memory
+    point_size: int     # from one part of it to the next
+    spare: int          # behind all parts
+
+
 @functools.cache
 def _kernel(m, r, tiles):
-    n, halves, word = m + r - 1, tiles.halves, tiles.word
-    make_transform = simd.make_transform_gathered if word == 1 else simd.make_transform_halved
-    transform_patch = make_transform_patch(m, n, make_transform(matrices(m, r).bt), word)
-    multiply, write_patch = _make_multiply(tiles), _make_write_patch(m, n, matrices(m, r).at)
-    read_to, written_to = make_read_to(m, n), _make_written_to(m)
+    n, halves, word, at = m + r - 1, tiles.halves, tiles.word, matrices(m, r).at
+    transform_all, multiply_all = _make_transform_all(m, n, r, word), _make_multiply_all(m, n, tiles)
+    write_patch = _make_write_patch(m, n, at)
 
     def winograd(block, slot, operands, index, tables, memory, numbers, epilogue):
         """Take one block's patches through the transform, the products for some panels and the way back.
@@ -132,37 +142,70 @@ def _kernel(m, r, tiles):
         An input is (vectors of channels, patches, lanes), as `tile_plain` reads it; products are (panels, patches,
         panel). From part to part there is one vector more than they fill, see `TransformFilters`.
         """
-        plan, x, y = named(_Plan, numbers), operands.x, operands.y
-        lanes, panel = simd.lanes(x), halves * simd.lanes(x) // 2
-        panels, words = (plan.out_channels + panel - 1) // panel, plan.channels // word
-        channels = (plan.channels + lanes - 1) // lanes * lanes
+        plan, lanes, panel = named(_Plan, numbers), simd.lanes(memory), halves * simd.lanes(memory) // 2
+        panels, channels = (plan.out_channels + panel - 1) // panel, (plan.channels + lanes - 1) // lanes * lanes
         part, first = block % plan.parts, block // plan.parts * plan.patches
-        first_panel, last_panel = part * panels // plan.parts, (part + 1) * panels // plan.parts
-        total = plan.batch * plan.down * plan.across
-        count = min(plan.patches, total - first)
-        images = Patches(x, plan.height, plan.width, plan.channels, channels, plan.above, plan.before, plan.down,
-                         plan.across, tables.offsets, tables.zeros)
-        point_size, filters_size = plan.patches * plan.patch_size + lanes, panels * words * panel + lanes
-        products = slot * ((n * n + 1) * point_size + n * n * channels + m * m * lanes)
-        spare = products + (n * n + 1) * point_size
-
+        count = min(plan.patches, plan.batch * plan.down * plan.across - first)
+        point_size = plan.patches * plan.patch_size + lanes
+        start = slot * ((n * n + 1) * point_size + n * n * channels + m * m * lanes)
+        spare = start + (n * n + 1) * point_size
+        share = _Share(first, count, part * panels // plan.parts, (part + 1) * panels // plan.parts, start, point_size,
+                       spare)
+        images = Patches(operands.x, plan.height, plan.width, plan.channels, channels, plan.above, plan.before,
+                         plan.down, plan.across, tables.offsets, tables.zeros)
+        transform_all(images, memory, share, plan)
+        multiply_all(operands, images, memory, share, plan, epilogue)
         place = place_of(first, plan.down, plan.across)
         for t in range(count):
-            transform_patch(images, place, memory, spare,
-                            Spread(memory, products + point_size + t * lanes, n * point_size, point_size, word * lanes,
-                                   plan.patches * lanes))
+            products = _Products(memory, start + t * panel, point_size, panel, plan.patches * panel,
+                                 spare + n * n * channels)
+            write_patch(products, operands, index, place, share.first_panel * panel,
+                        min(share.last_panel * panel, plan.out_channels), plan, epilogue)
             place = following(place, plan.down, plan.across)
 
-        # Between the products, what the next block reads of x is fetched, and what this one will write to.
-        times, last = n * n * (last_panel - first_panel), first + count - 1
+    winograd.__qualname__ = f"winograd_{m}_{r}_{halves}_{word}"
+    return jit(winograd)
+
+
+def _make_transform_all(m, n, r, word):
+    make_transform = simd.make_transform_gathered if word == 1 else simd.make_transform_halved
+    transform_patch = make_transform_patch(m, n, make_transform(matrices(m, r).bt), word)
+
+    @inlined
+    def transform_all(images, memory, share, plan):
+        """The first step, B^T D B for each patch."""
+        lanes, start = simd.lanes(memory), share.start + share.point_size
+        place = place_of(share.first, plan.down, plan.across)
+        for t in range(share.count):
+            to = Spread(memory, start + t * lanes, n * share.point_size, share.point_size, word * lanes,
+                        plan.patches * lanes)
+            transform_patch(images, place, memory, share.spare, to)
+            place = following(place, plan.down, plan.across)
+
+    return transform_all
+
+
+def _make_multiply_all(m, n, tiles):
+    halves, word, multiply = tiles.halves, tiles.word, _make_multiply(tiles)
+    read_to, written_to = make_read_to(m, n), _make_written_to(m)
+
+    @inlined
+    def multiply_all(operands, images, memory, share, plan, epilogue):
+        """The second step, the products of each point for each panel. Between them memory is fetched: of x what the
+        next block reads; of y, and of what the epilogue reads, what belongs to this one."""
+        x, y, lanes, panel = operands.x, operands.y, simd.lanes(memory), halves * simd.lanes(memory) // 2
+        panels, words = (plan.out_channels + panel - 1) // panel, plan.channels // word
+        filters_size = panels * words * panel + lanes
+        last, total = share.first + share.count - 1, plan.batch * plan.down * plan.across
+        times = n * n * (share.last_panel - share.first_panel)
         x_ahead = ahead(x, read_to(last, images), read_to(min(last + plan.patches, total - 1), images), times)
-        y_ahead = ahead(y, written_to(first, False, plan), written_to(last, True, plan), times)
+        y_ahead = ahead(y, written_to(share.first, False, plan), written_to(last, True, plan), times)
         masked = epilogue.masked or epilogue.derivative.address != 0
         for point in range(n * n):
-            to = products + point * point_size
-            for j in range(first_panel, last_panel):
-                multiply(memory, to + point_size, plan.patches * lanes, words, operands.filters,
-                         point * filters_size + j * words * panel, to + j * plan.patches * panel, count)
+            to = share.start + point * share.point_size
+            for j in range(share.first_panel, share.last_panel):
+                multiply(memory, to + share.point_size, plan.patches * lanes, words, operands.filters,
+                         point * filters_size + j * words * panel, to + j * plan.patches * panel, share.count)
                 x_ahead = fetch_portion(x, x_ahead)
                 if epilogue.adding:
                     fetch_portion(epilogue.add, y_ahead)
@@ -170,16 +213,7 @@ def _kernel(m, r, tiles):
                     fetch_portion(epilogue.mask, y_ahead)
                 y_ahead = fetch_portion(y, y_ahead)
 
-        place = place_of(first, plan.down, plan.across)
-        for t in range(count):
-            found = _Products(memory, products + t * panel, point_size, panel, plan.patches * panel,
-                              spare + n * n * channels)
-            write_patch(found, operands, index, place, first_panel * panel, min(last_panel * panel, plan.out_channels),
-                        plan, epilogue)
-            place = following(place, plan.down, plan.across)
-
-    winograd.__qualname__ = f"winograd_{m}_{r}_{halves}_{word}"
-    return jit(winograd)
+    return multiply_all
 
 
 def _make_written_to(m):

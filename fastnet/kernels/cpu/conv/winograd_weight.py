@@ -1,172 +1,261 @@
 """Winograd's gradient for the weights: with the names of `winograd`, by transposing each of its steps,
 
-    dG = F^T [ sum over tiles of (A dY A^T) * (B^T D B) ] F
+    dG = F^T [ sum over patches of (A dY A^T) * (B^T D B) ] F
 
-What has to stay in the second cache is the sums, a C x K matrix for each point. Where they leave room for the
-transforms of some tiles, a block takes its share of the tiles through both steps, and the shares are added in order.
-Else some hundred tiles are transformed at a time, and each block adds to the sums of one point, which it owns. Both
-give the same bits for any number of threads. Products of some tiles are added up in registers before they go to these
-sums, and where tiles are many these are moved to others in float64 every so often: rounding does not grow with their
+At each Winograd point the sum is a matrix product, input channels by patches times patches by output channels. What has
+to stay in the second cache is these sums, a C x K matrix for each point. Where they leave room for the transforms of
+some patches, a block takes its part of the patches through both steps, and the parts are added in order ("fused"). Else
+some hundred patches are transformed at a time, and each block adds to the sums of one point, which it owns. Both give
+the same bits for any number of threads. Products of some patches are added up in registers before they go to these
+sums, and where patches are many these are moved to others in float64 every so often: rounding does not grow with their
 number.
+
+In memory, room for `words` words of patches, one or two patches each:
+
+    transformed x    (points, words, channels in whole vectors)
+    transformed dy   (points, panels, words, panel)
+    sums             (points, rows, columns): channels in whole tiles, output channels in whole panels
+
+with one vector more from point to point, as in `winograd_filters`.
 """
 import functools
+from typing import NamedTuple
 
 import numpy as np
 
 from fastnet.kernels.cpu import simd, spans, sums
-from fastnet.kernels.cpu.conv import packing, patches
-from fastnet.kernels.cpu.conv.winograd import matrices
+from fastnet.kernels.cpu.conv.operands import Inputs, Sums
+from fastnet.kernels.cpu.conv.prefetch import ahead, fetch_portion
+from fastnet.kernels.cpu.conv.winograd_filters import matrices
+from fastnet.kernels.cpu.conv.winograd_patches import (
+    Patches,
+    Spread,
+    following,
+    make_read_to,
+    make_transform_patch,
+    patch_offsets,
+    place_of,
+)
 from fastnet.kernels.cpu.runtime.array import empty, scratch
 from fastnet.kernels.cpu.runtime.jit import Launch, inlined, jit
+from fastnet.kernels.cpu.runtime.plan import in_words, named
 
-# Bytes of sums and transforms that a block may fill, and how many tiles it should then hold at least.
+# Bytes of sums and transforms that a block may fill, and how many patches it should then hold at least.
 _BLOCK_BYTES = 1_000_000
-_FEWEST_TILES = 12
+_FEWEST_PATCHES = 12
 # Bytes of transforms that it takes, where there is room: more would drive out what is fetched ahead.
 _ENOUGH_BYTES = 320_000
-# Shares of the batch that are summed on their own: at most so many, of no fewer tiles, their sums no more bytes. More
-# than the fewer only where each has many tiles, since sums are cleared and collected besides being added to.
-_PARTS, _TILES_OF_PART, _SUMS_BYTES = 16, 64, 5 << 20
-_FEWER_PARTS, _MANY_TILES = 8, 256
-# Otherwise: bytes of transforms that are held at a time, and tiles that a block transforms.
+# Parts of the batch that are summed on their own: at most so many, of no fewer patches, their sums no more bytes. More
+# than the fewer only where each has many patches, since sums are cleared and collected besides being added to.
+_PARTS, _PATCHES_OF_PART, _SUMS_BYTES = 16, 64, 5 << 20
+_FEWER_PARTS, _MANY_PATCHES = 8, 256
+# Otherwise: bytes of transforms that are held at a time, and patches that a block transforms.
 _HELD_BYTES = 24 << 20
-_TILES_OF_BLOCK = 16    # even, since tiles may go in pairs
+_PATCHES_OF_BLOCK = 16    # even, since patches may go in pairs
 # Words that are added up in registers; how many times that, and how many times all that is held, is added in float32.
 _WORDS_OF_RUN = 256
 _CHUNKS_OF_SUM, _HELD_OF_SUM = 128, 32
-# Integers that a block keeps: a run for the register tile, and what of x and dy is still to be fetched.
-_STATE = 9
 
 
-class WeightGradient:
-    """The gradient for the weights (K, C, r, r) from images `source` (H, W, C) and gradients `target` (P, Q, K), all
-    worked out but the numbers; `paired` for products of bfloat16."""
+class _Plan(NamedTuple):
+    batch: int
+    height: int             # of x
+    width: int
+    channels: int
+    out_height: int         # of y
+    out_width: int
+    out_channels: int
+    above: int              # padding
+    before: int
+    down: int               # patches of an image
+    across: int
+    words: int              # for which there is room
+    whole_channels: int     # channels in whole vectors
+    rows: int               # channels in whole tiles
+    columns: int            # output channels in whole panels
+    parts: int
+    first: int              # patch of those at hand: of all, or of those that are held at a time
+    count: int
+    to_come: int            # how many times patches will be held after these
 
-    def __init__(self, m, r, batch, source, target, padding, dtype, paired=False):
-        (h, w, c), (p, q, k) = source, target
+
+class _Tables(NamedTuple):
+    x_offsets: np.ndarray   # see `patch_offsets`
+    dy_offsets: np.ndarray
+    zeros: np.ndarray
+    rows: np.ndarray        # 0, 1, ...: the rows of a register tile are adjacent channels
+
+
+class _Room(NamedTuple):
+    """Scratch memory."""
+
+    memory: np.ndarray      # for the copy of a patch, see `make_transform_patch`
+    runs: np.ndarray        # three integers for a run of the register tile, see `simd.python.make_tile_runs`
+
+
+class _Starts(NamedTuple):
+    """Where things begin: in transformed x, in transformed dy, in scratch memory."""
+
+    x: int
+    dy: int
+    spare: int
+
+
+class _Point(NamedTuple):
+    """A Winograd point, and where its transforms and sums begin."""
+
+    number: int
+    x: int
+    dy: int
+    sums: int
+    bias: int
+    run: int
+
+
+class WinogradWeightGradient:
+    """The gradient for the weights (K, C, r, r) of a `Geometry` in the form F(m, r), all worked out but the numbers;
+    `paired` for products of bfloat16."""
+
+    def __init__(self, geometry, m, paired=False):
+        source, target, r, dtype = geometry.source, geometry.target, geometry.kernel.down, geometry.dtype
         n, lanes = m + r - 1, simd.width(dtype)
-        tiles_, panel = simd.tiles_for(k, dtype, paired), packing.panel_width(k, dtype)
-        depth = tiles_.depth_rows
-        rows, wide = -(-c // depth) * depth, -(-k // panel) * panel
-        channels = -(-rows // lanes) * lanes
-        down, across = -(-p // m), -(-q // m)
-        tiles = batch * down * across
-        size, per_tile = n * n * (rows * wide + lanes), n * n * (channels + wide) // tiles_.word
-        chunk = (_BLOCK_BYTES // dtype.itemsize - size) // per_tile
-        self.fused = chunk >= _FEWEST_TILES
-        if self.fused:
-            chunk = min(chunk, max(_FEWEST_TILES, _ENOUGH_BYTES // (per_tile * dtype.itemsize)))
-        else:
-            chunk = max(1, _HELD_BYTES // (per_tile * dtype.itemsize * _TILES_OF_BLOCK)) * _TILES_OF_BLOCK
-        most = min(_PARTS, max(_FEWER_PARTS, tiles // _MANY_TILES), tiles // _TILES_OF_PART,
-                   _SUMS_BYTES // (size * dtype.itemsize))
-        parts = max(1, most) if self.fused else 1
-        chunk = min(chunk, -(-tiles // parts))
-        chunk += -chunk % tiles_.word
-        words = chunk // tiles_.word
-        self.held = n * n * (words * channels + lanes), n * n * (words * wide + lanes)
-        self.work, self.sums, self.parts, self.wide = tiles * n * n * c * k, parts * size, parts, wide
-        self.memory, self.spare = max(n * n * channels, m * m * wide), (n * n + r * r) * lanes
-        self.offsets, self.zeros = np.arange(depth), np.zeros(lanes, dtype)
-        self.tables = (patches.tables(m, n, *padding, *source, channels, down, across),
-                       patches.tables(m, m, 0, 0, *target, wide, down, across))
-        shape = [batch, h, w, c, p, q, k, *padding, words, channels, rows, wide, parts]
-        self.size, self.shape = (k, c, r, r), np.array(shape)
-        kernels = _gradient_kernels(m, r, tiles_)
-        chunks = [(first, min(chunk, tiles - first)) for first in range(0, tiles, chunk)]
-        self.chunks = [np.array([*shape, first, now, (tiles - first - now + chunk - 1) // chunk])
-                       for first, now in ([(0, tiles)] if self.fused else chunks)]
-        self.spilling = len(chunks) > (parts * _CHUNKS_OF_SUM if self.fused else _HELD_OF_SUM)
+        tiles, panel = simd.tiles_for(target.channels, dtype, paired), simd.panel_width(target.channels, dtype)
+        rows = -(-source.channels // tiles.depth_rows) * tiles.depth_rows
+        columns, channels = -(-target.channels // panel) * panel, -(-rows // lanes) * lanes
+        down, across = -(-target.height // m), -(-target.width // m)
+        patches = geometry.batch * down * across
+        size, per_patch = n * n * (rows * columns + lanes), n * n * (channels + columns) // tiles.word
+        self.fused, held, parts = _cut(patches, size, per_patch, dtype.itemsize)
+        held += -held % tiles.word
+        words = held // tiles.word
+        self.transformed = n * n * (words * channels + lanes), n * n * (words * columns + lanes)
+        self.sums, self.bias, self.w_shape = parts * size, parts * columns, geometry.w_shape
+        self.memory, self.spare = max(n * n * channels, m * m * columns), (n * n + r * r) * lanes
+        padding = geometry.padding.top, geometry.padding.left
+        self.tables = _Tables(patch_offsets(m, n, padding, source, channels, down, across),
+                              patch_offsets(m, m, (0, 0), target, columns, down, across), np.zeros(lanes, dtype),
+                              np.arange(tiles.depth_rows))
+        at_a_time = [(first, min(held, patches - first)) for first in range(0, patches, held)]
+        self.numbers = [
+            in_words(_Plan(geometry.batch, *source, *target, *padding, down, across, words, channels, rows, columns,
+                           parts, first, count, to_come=-(-(patches - first - count) // held)))
+            for first, count in ([(0, patches)] if self.fused else at_a_time)]
+        self.spilling = len(at_a_time) > (parts * _CHUNKS_OF_SUM if self.fused else _HELD_OF_SUM)
+        kernels, self.work = _kernels(m, r, tiles), patches * n * n * source.channels * target.channels
         self.gradient = Launch(kernels["gradient"], parts, self.work)
-        self.spread = [Launch(kernels["spread"], -(-now // _TILES_OF_BLOCK), self.work) for _, now in chunks]
-        self.accumulate = Launch(kernels["accumulate"], n * n, self.work)
-        self.collect = Launch(_collect_kernel(m, r), c, parts * size)
-        self.add_up = sums.ColumnSums(parts, wide, k, dtype, np.float64)
+        self.transform = [Launch(kernels["transform"], -(-count // _PATCHES_OF_BLOCK), self.work)
+                          for _, count in at_a_time]
+        self.add_products = Launch(kernels["add_products"], n * n, self.work)
+        self.collect = Launch(_collect_kernel(m, r), source.channels, self.sums)
+        self.add_up_bias = sums.ColumnSums(parts, columns, target.channels, dtype, np.float64)
 
     def __call__(self, x, dy, bias):
         """(dw as (K, C, r, r), db or None without `bias`) from flat channels-last x and dy."""
-        dtype, work, x_size, dy_size = x.dtype, self.work, *self.held
-        memory, state = scratch(self.memory, dtype, work), scratch(_STATE, np.int64, work)
+        dtype, work, (x_size, dy_size) = x.dtype, self.work, self.transformed
+        room = _Room(scratch(self.memory, dtype, work), scratch(3, np.int64, work))
         products, totals = empty(self.sums, dtype), sums.room(self.sums if self.spilling else 0)
-        db = empty(self.parts * self.wide, np.float64)
+        inputs, to = Inputs(x, dy), Sums(products, totals, empty(self.bias, np.float64))
         if self.fused:
-            self.gradient(x, dy, scratch(x_size, dtype, work, 1), scratch(dy_size, dtype, work, 2), memory, products,
-                          totals, db, self.offsets, state, self.zeros, *self.tables, self.chunks[0])
+            transformed = Inputs(scratch(x_size, dtype, work, 1), scratch(dy_size, dtype, work, 2))
+            self.gradient(inputs, transformed, to, self.tables, room, self.numbers[0])
         else:
-            to_x, to_dy = empty(x_size, dtype), empty(dy_size, dtype)
-            for spread, chunk in zip(self.spread, self.chunks, strict=True):
-                spread(x, dy, to_x, to_dy, memory, self.zeros, *self.tables, chunk)
-                self.accumulate(to_x, to_dy, products, totals, db, self.offsets, state, chunk)
-        dw, source = empty(self.size, dtype), totals if self.spilling else products
-        self.collect(source, dw.reshape(-1), scratch(self.spare, source.dtype, self.collect.work), self.shape)
-        return dw, self.add_up(db) if bias else None
+            transformed = Inputs(empty(x_size, dtype), empty(dy_size, dtype))
+            for transform, numbers in zip(self.transform, self.numbers, strict=True):
+                transform(inputs, transformed, self.tables, room, numbers)
+                self.add_products(transformed, to, self.tables, room, numbers)
+        dw, source = empty(self.w_shape, dtype), totals if self.spilling else products
+        memory = scratch(self.spare, source.dtype, self.collect.work)
+        self.collect(source, dw.reshape(-1), memory, self.numbers[0])
+        return dw, self.add_up_bias(to.bias) if bias else None
+
+
+def _cut(patches, sums_size, per_patch, itemsize):
+    """(whether both steps are fused, patches that are held at a time, parts) for so many patches, numbers of all sums,
+    and numbers of a patch's transforms."""
+    held = (_BLOCK_BYTES // itemsize - sums_size) // per_patch
+    if held < _FEWEST_PATCHES:
+        return False, min(max(1, _HELD_BYTES // (per_patch * itemsize * _PATCHES_OF_BLOCK)) * _PATCHES_OF_BLOCK,
+                          patches), 1
+    held = min(held, max(_FEWEST_PATCHES, _ENOUGH_BYTES // (per_patch * itemsize)))
+    parts = max(1, min(_PARTS, max(_FEWER_PARTS, patches // _MANY_PATCHES), patches // _PATCHES_OF_PART,
+                       _SUMS_BYTES // (sums_size * itemsize)))
+    return True, min(held, -(-patches // parts)), parts
 
 
 @functools.cache
-def _gradient_kernels(m, r, tiles):
+def _kernels(m, r, tiles):
     """The kernels by name, for one F(m, r) and one width of panels."""
     n, word = m + r - 1, tiles.word
-    transform, add_point = _make_transform_tiles(m, r, tiles), _make_add_point(n, tiles)
-    kernels = {"gradient": _make_gradient(m, n, word, transform, add_point),
-               "spread": _make_spread(m, n, tiles, transform), "accumulate": _make_accumulate(m, n, add_point)}
+    transform_patches, add_point = _make_transform_patches(m, r, tiles), _make_add_point(n, tiles)
+    kernels = {"gradient": _make_gradient(m, n, word, transform_patches, add_point),
+               "transform": _make_transform(m, n, tiles, transform_patches),
+               "add_products": _make_add_products(n, add_point)}
     for name, kernel in kernels.items():
         kernel.__qualname__ = f"{name}_{m}_{r}_{tiles.halves}_{word}"
     return {name: jit(kernel) for name, kernel in kernels.items()}
 
 
-def _make_transform_tiles(m, r, tiles):
-    n, halves, word = m + r - 1, tiles.halves, tiles.word
-    at, _, bt = matrices(m, r)
+@inlined
+def _patches_of_x(inputs, tables, plan):
+    return Patches(inputs.x, plan.height, plan.width, plan.channels, plan.whole_channels, plan.above, plan.before,
+                   plan.down, plan.across, tables.x_offsets, tables.zeros)
 
-    def make_put(make_transform):
-        spread_x, spread_dy = patches.make_spread(n, make_transform(bt)), patches.make_spread(m, make_transform(at.T))
+
+@inlined
+def _patches_of_dy(inputs, tables, plan):
+    """The m x m pixels of each: they do not overlap, and there is no padding."""
+    return Patches(inputs.dy, plan.out_height, plan.out_width, plan.out_channels, plan.columns, 0, 0, plan.down,
+                   plan.across, tables.dy_offsets, tables.zeros)
+
+
+def _make_transform_patches(m, r, tiles):
+    n, halves, word = m + r - 1, tiles.halves, tiles.word
+
+    def make_transform_both(make_transform):
+        transform_x = make_transform_patch(m, n, make_transform(matrices(m, r).bt))
+        transform_dy = make_transform_patch(m, m, make_transform(matrices(m, r).at.T))
 
         @inlined
-        def put(x, dy, image, row, column, to_x, x0, to_dy, dy0, memory, spare, zeros, table_x, table_dy, shape):
-            """Transform a tile of x and one of dy."""
-            h, w, c, p, q, k, above, left, room, channels, _, wide = shape[1:13]
-            lanes, panel = simd.lanes(x), halves * simd.lanes(x) // 2
-            x_point, dy_point = room * channels + lanes, room * wide + lanes
-            down, across = (p + m - 1) // m, (q + m - 1) // m
-            spread_x(x, image, row * m - above, column * m - left, h, w, c, channels, table_x,
-                     table_x[row] + table_x[down + column], table_x[down + across], zeros, memory, spare,
-                     to_x, x0, n * x_point, x_point, channels, 0)
-            spread_dy(dy, image, row * m, column * m, p, q, k, wide, table_dy,
-                      table_dy[row] + table_dy[down + column], table_dy[down + across], zeros, memory, spare,
-                      to_dy, dy0, n * dy_point, dy_point, panel, room * panel)
+        def transform_both(images, gradients, place, room, spare, to_x, to_dy):
+            transform_x(images, place, room.memory, spare, to_x)
+            transform_dy(gradients, place, room.memory, spare, to_dy)
 
-        return put
+        return transform_both
 
-    put, put_second = make_put(simd.make_transform_gathered), make_put(simd.make_transform_paired)
+    # The second patch of a word is paired with what the first one has put there.
+    first_of_word = make_transform_both(simd.make_transform_gathered)
+    second_of_word = make_transform_both(simd.make_transform_paired)
 
     @inlined
-    def transform_tiles(x, dy, first, now, to_x, x0, to_dy, dy0, memory, spare, zeros, table_x, table_dy, shape):
-        """Put `now` tiles of x into (points, words, channels) and those of dy into (points, panels, words, panel)."""
-        p, q, room, channels, wide = shape[4], shape[5], shape[9], shape[10], shape[12]
-        lanes, panel = simd.lanes(x), halves * simd.lanes(x) // 2
-        down, across = (p + m - 1) // m, (q + m - 1) // m
-        image, row, column = patches.place(first, down, across)
-        for t in range(now):
-            here_x, here_dy = x0 + t // word * channels, dy0 + t // word * panel
+    def transform_patches(inputs, first, count, transformed, starts, tables, room, plan):
+        """Put `count` patches of x into (points, words, channels) and those of dy into (points, panels, words,
+        panel)."""
+        lanes, panel, channels = simd.lanes(inputs.x), halves * simd.lanes(inputs.x) // 2, plan.whole_channels
+        x_point, dy_point = plan.words * channels + lanes, plan.words * plan.columns + lanes
+        images, gradients = _patches_of_x(inputs, tables, plan), _patches_of_dy(inputs, tables, plan)
+        place = place_of(first, plan.down, plan.across)
+        for t in range(count):
+            to_x = Spread(transformed.x, starts.x + t // word * channels, n * x_point, x_point, channels, 0)
+            to_dy = Spread(transformed.dy, starts.dy + t // word * panel, n * dy_point, dy_point, panel,
+                           plan.words * panel)
             if t % word:
-                put_second(x, dy, image, row, column, to_x, here_x, to_dy, here_dy, memory, spare, zeros, table_x,
-                           table_dy, shape)
+                second_of_word(images, gradients, place, room, starts.spare, to_x, to_dy)
             else:
-                put(x, dy, image, row, column, to_x, here_x, to_dy, here_dy, memory, spare, zeros, table_x, table_dy,
-                    shape)
-            image, row, column = patches.following(image, row, column, down, across)
-        if now % word:
+                first_of_word(images, gradients, place, room, starts.spare, to_x, to_dy)
+            place = following(place, plan.down, plan.across)
+        if count % word:
+            x_word, dy_word = starts.x + count // word * channels, starts.dy + count // word * panel
             for point in range(n * n):
-                _pair_with_zeros(to_x, x0 + now // word * channels + point * (room * channels + lanes), channels)
-                for j in range(0, wide, panel):
-                    _pair_with_zeros(to_dy, dy0 + now // word * panel + j * room + point * (room * wide + lanes), panel)
+                _pair_with_zeros(transformed.x, x_word + point * x_point, channels)
+                for j in range(0, plan.columns, panel):
+                    _pair_with_zeros(transformed.dy, dy_word + point * dy_point + j * plan.words, panel)
 
-    return transform_tiles
+    return transform_patches
 
 
 @inlined
 def _pair_with_zeros(x, start, count):
-    """Make words of the last tile alone."""
+    """Make words of the last patch alone."""
     for i in range(start, start + count, simd.lanes(x)):
         simd.store(x, i, simd.pair(simd.load(x, i), simd.full(x, 0)))
 
@@ -175,33 +264,33 @@ def _make_add_point(n, tiles):
     tile, halves, word = tiles.tile_adjacent, tiles.halves, tiles.word
 
     @inlined
-    def add_point(point, to_x, x0, to_dy, dy0, now, products, start, db, db0, offsets, state, run, shape):
-        """Add one point's products over `now` tiles to its sums; the point that sums a tile's dy gives the bias its
-        own."""
-        room, channels, rows, wide = shape[9:13]
-        lanes, panel = simd.lanes(to_x), halves * simd.lanes(to_x) // 2
-        words = (now + word - 1) // word
+    def add_point(point, count, transformed, to, rows, runs, plan):
+        """Add one point's products over `count` patches to its sums. Point n + 1 stands for 1 in both directions, so
+        that its transform of dy is the sum over a patch: it gives the bias its own."""
+        lanes, panel = simd.lanes(transformed.x), halves * simd.lanes(transformed.x) // 2
+        words, channels = (count + word - 1) // word, plan.whole_channels
         for first in range(0, words, _WORDS_OF_RUN):
-            state[run + 1], state[run + 2] = 0, min(_WORDS_OF_RUN, words - first)
-            for j in range(0, wide, panel):
-                columns = dy0 + j * room + first * panel
-                for row in range(0, rows, offsets.size):
-                    state[run] = x0 + first * channels + row
-                    tile(to_x, offsets, 0, channels, to_dy, columns, state, run, 1, products, start + row * wide + j,
-                         wide)
-        if point == n + 1:
-            for j in range(0, wide, panel):
+            runs[point.run + 1], runs[point.run + 2] = 0, min(_WORDS_OF_RUN, words - first)
+            for j in range(0, plan.columns, panel):
+                columns = point.dy + j * plan.words + first * panel
+                for row in range(0, plan.rows, rows.size):
+                    runs[point.run] = point.x + first * channels + row
+                    tile(transformed.x, rows, 0, channels, transformed.dy, columns, runs, point.run, 1,
+                         to.partial, point.sums + row * plan.columns + j, plan.columns)
+        if point.number == n + 1:
+            for j in range(0, plan.columns, panel):
+                columns = point.dy + j * plan.words
                 if word == 1:
-                    sums.add_rows(db, db0 + j, to_dy, dy0 + j * room, words, panel, panel)
+                    sums.add_rows(to.bias, point.bias + j, transformed.dy, columns, words, panel, panel)
                 else:
-                    for i in range(j, j + panel, lanes):
-                        _add_pairs(db, db0 + i, to_dy, dy0 + j * room + i - j, words, panel)
+                    for i in range(0, panel, lanes):
+                        _add_words(to.bias, point.bias + j + i, transformed.dy, columns + i, words, panel)
 
     return add_point
 
 
 @jit
-def _add_pairs(db, to, words, start, rows, apart):
+def _add_words(db, to, words, start, rows, apart):
     """Add `rows` vectors of words, so far apart, to one of float64 sums."""
     lanes = simd.lanes(words)
     for top in range(0, rows, sums.CHAIN):
@@ -212,96 +301,97 @@ def _add_pairs(db, to, words, start, rows, apart):
         simd.accumulate(db, to, low + high, lanes)
 
 
-def _make_gradient(m, n, word, transform, add_point):
-    def gradient(block, slot, x, dy, to_x, to_dy, memory, products, totals, db, offsets, state, zeros, table_x,
-                 table_dy, shape):
-        """Both steps for one share of the tiles; between the products, what the next tiles read is fetched."""
-        batch, h, w, c, p, q, k, above, _, room, channels, rows, wide, parts, _, tiles = shape[:16]
-        x_point, dy_point = room * channels + simd.lanes(x), room * wide + simd.lanes(x)
-        x0, dy0, spare = slot * n * n * x_point, slot * n * n * dy_point, slot * max(n * n * channels, m * m * wide)
-        down, across, at = (p + m - 1) // m, (q + m - 1) // m, slot * _STATE
-        matrix = rows * wide + simd.lanes(x)
-        start, end_of_sums = block * n * n * matrix, (block + 1) * n * n * matrix
-        spans.clear(products, start, end_of_sums)
-        if totals.size:
-            spans.clear(totals, start, end_of_sums)
-        spans.clear(db, block * wide, (block + 1) * wide)
-        chunk, last = room * word, (block + 1) * tiles // parts
-        for first in range(block * tiles // parts, last, chunk):
-            now = min(chunk, last - first)
-            transform(x, dy, first, now, to_x, x0, to_dy, dy0, memory, spare, zeros, table_x, table_dy, shape)
-            end, next_end = first + now - 1, min(first + now + chunk, last) - 1
-            patches.start_fetching(state, at + 3, patches.pixel_after(end, m, above, n, h, w, down, across),
-                                   patches.pixel_after(next_end, m, above, n, h, w, down, across), n * n)
-            patches.start_fetching(state, at + 6, patches.pixel_after(end, m, 0, m, p, q, down, across),
-                                   patches.pixel_after(next_end, m, 0, m, p, q, down, across), n * n)
-            for point in range(n * n):
-                add_point(point, to_x, x0 + point * x_point, to_dy, dy0 + point * dy_point, now, products,
-                          start + point * matrix, db, block * wide, offsets, state, at, shape)
-                patches.fetch_portion(state, at + 3, x, c)
-                patches.fetch_portion(state, at + 6, dy, k)
-            if totals.size and (last - first + chunk - 1) // chunk % _CHUNKS_OF_SUM == 1:
-                sums.spill(products, totals, start, end_of_sums)
+def _make_gradient(m, n, word, transform_patches, add_point):
+    x_read_to, dy_read_to = make_read_to(m, n), make_read_to(m, m)
+
+    def gradient(block, slot, inputs, transformed, to, tables, room, numbers):
+        """Both steps for one part of the patches; between the products, what the next patches read is fetched."""
+        plan, x, dy, lanes = named(_Plan, numbers), inputs.x, inputs.dy, simd.lanes(inputs.x)
+        x_point, dy_point = plan.words * plan.whole_channels + lanes, plan.words * plan.columns + lanes
+        starts = _Starts(slot * n * n * x_point, slot * n * n * dy_point,
+                         slot * max(n * n * plan.whole_channels, m * m * plan.columns))
+        point_size, bias = plan.rows * plan.columns + lanes, block * plan.columns
+        start, stop = block * n * n * point_size, (block + 1) * n * n * point_size
+        spans.clear(to.partial, start, stop)
+        if to.total.size:
+            spans.clear(to.total, start, stop)
+        spans.clear(to.bias, bias, bias + plan.columns)
+        images, gradients = _patches_of_x(inputs, tables, plan), _patches_of_dy(inputs, tables, plan)
+        held, last = plan.words * word, (block + 1) * plan.count // plan.parts
+        for first in range(block * plan.count // plan.parts, last, held):
+            count = min(held, last - first)
+            transform_patches(inputs, first, count, transformed, starts, tables, room, plan)
+            end, next_end = first + count - 1, min(first + count + held, last) - 1
+            x_ahead = ahead(x, x_read_to(end, images), x_read_to(next_end, images), n * n)
+            dy_ahead = ahead(dy, dy_read_to(end, gradients), dy_read_to(next_end, gradients), n * n)
+            for number in range(n * n):
+                point = _Point(number, starts.x + number * x_point, starts.dy + number * dy_point,
+                               start + number * point_size, bias, slot * 3)
+                add_point(point, count, transformed, to, tables.rows, room.runs, plan)
+                x_ahead, dy_ahead = fetch_portion(x, x_ahead), fetch_portion(dy, dy_ahead)
+            if to.total.size and (last - first + held - 1) // held % _CHUNKS_OF_SUM == 1:
+                sums.spill(to.partial, to.total, start, stop)
 
     return gradient
 
 
-def _make_spread(m, n, tiles, transform):
+def _make_transform(m, n, tiles, transform_patches):
     halves, word = tiles.halves, tiles.word
 
-    def spread(block, slot, x, dy, to_x, to_dy, memory, zeros, table_x, table_dy, shape):
-        """Transform some of the tiles that are held."""
-        channels, _, wide, _, first, now = shape[10:16]
-        spare, panel = slot * max(n * n * channels, m * m * wide), halves * simd.lanes(x) // 2
-        start = block * _TILES_OF_BLOCK
-        transform(x, dy, first + start, min(_TILES_OF_BLOCK, now - start), to_x, start // word * channels, to_dy,
-                  start // word * panel, memory, spare, zeros, table_x, table_dy, shape)
+    def transform(block, slot, inputs, transformed, tables, room, numbers):
+        """Transform some of the patches that are held."""
+        plan, panel, start = named(_Plan, numbers), halves * simd.lanes(inputs.x) // 2, block * _PATCHES_OF_BLOCK
+        starts = _Starts(start // word * plan.whole_channels, start // word * panel,
+                         slot * max(n * n * plan.whole_channels, m * m * plan.columns))
+        transform_patches(inputs, plan.first + start, min(_PATCHES_OF_BLOCK, plan.count - start), transformed, starts,
+                          tables, room, plan)
 
-    return spread
+    return transform
 
 
-def _make_accumulate(m, n, add_point):
-    def accumulate(block, slot, to_x, to_dy, products, totals, db, offsets, state, shape):
-        """Add the products of point `block` over all tiles that are held."""
-        room, channels, rows, wide, _, first, now, to_come = shape[9:17]
-        lanes = simd.lanes(to_x)
-        start = block * (rows * wide + lanes)
-        if first == 0:
-            spans.clear(products, start, start + rows * wide)
-            if totals.size:
-                spans.clear(totals, start, start + rows * wide)
+def _make_add_products(n, add_point):
+    def add_products(block, slot, transformed, to, tables, room, numbers):
+        """Add the products of point `block` over all patches that are held."""
+        plan, lanes = named(_Plan, numbers), simd.lanes(transformed.x)
+        size = plan.rows * plan.columns
+        point = _Point(block, block * (plan.words * plan.whole_channels + lanes),
+                       block * (plan.words * plan.columns + lanes), block * (size + lanes), 0, slot * 3)
+        if plan.first == 0:
+            spans.clear(to.partial, point.sums, point.sums + size)
+            if to.total.size:
+                spans.clear(to.total, point.sums, point.sums + size)
             if block == n + 1:  # the point that add_point sums dy from
-                spans.clear(db, 0, wide)
-        add_point(block, to_x, block * (room * channels + lanes), to_dy, block * (room * wide + lanes), now, products,
-                  start, db, 0, offsets, state, slot * _STATE, shape)
-        if totals.size and to_come % _HELD_OF_SUM == 0:
-            sums.spill(products, totals, start, start + rows * wide)
+                spans.clear(to.bias, 0, plan.columns)
+        add_point(point, plan.count, transformed, to, tables.rows, room.runs, plan)
+        if to.total.size and plan.to_come % _HELD_OF_SUM == 0:
+            sums.spill(to.partial, to.total, point.sums, point.sums + size)
 
-    return accumulate
+    return add_products
 
 
 @functools.cache
 def _collect_kernel(m, r):
     n = m + r - 1
-    transform = simd.make_transform(matrices(m, r)[1].T)
+    transform = simd.make_transform(matrices(m, r).f.T)
 
-    def collect(block, slot, products, dw, memory, shape):
-        """F^T products F for one input channel, the shares added in order, to its place in (K, C, r, r)."""
-        c, k, rows, wide, parts = shape[3], shape[6], shape[11], shape[12], shape[13]
-        lanes, matrix = simd.lanes(products), rows * wide + simd.lanes(dw)
+    def collect(block, slot, products, dw, memory, numbers):
+        """F^T products F for one input channel, the parts added in order, to its place in (K, C, r, r)."""
+        plan, lanes = named(_Plan, numbers), simd.lanes(products)
+        point_size = plan.rows * plan.columns + simd.lanes(dw)
         spare = slot * (n * n + r * r) * lanes
-        turned = spare + n * n * lanes
-        for j in range(0, k, lanes):
+        result = spare + n * n * lanes
+        for j in range(0, plan.out_channels, lanes):
             for point in range(n * n):
-                at = point * matrix + block * wide + j
-                total = simd.load(products, at)
-                for part in range(1, parts):
-                    total = total + simd.load(products, at + part * n * n * matrix)
+                start = point * point_size + block * plan.columns + j
+                total = simd.load(products, start)
+                for part in range(1, plan.parts):
+                    total = total + simd.load(products, start + part * n * n * point_size)
                 simd.store(memory, spare + point * lanes, total)
-            transform(memory, spare, n * lanes, lanes, memory, turned, r * lanes, lanes)
-            for lane in range(min(lanes, k - j)):
+            transform(memory, spare, n * lanes, lanes, memory, result, r * lanes, lanes)
+            for lane in range(min(lanes, plan.out_channels - j)):
                 for tap in range(r * r):
-                    dw[((j + lane) * c + block) * r * r + tap] = memory[turned + tap * lanes + lane]
+                    place = ((j + lane) * plan.channels + block) * r * r + tap
+                    dw[place] = memory[result + tap * lanes + lane]
 
     collect.__qualname__ = f"collect_{m}_{r}"
     return jit(collect)

@@ -1,4 +1,9 @@
-"""What each SIMD primitive means, in plain NumPy: run when Numba's compiler is off (``NUMBA_DISABLE_JIT=1``)."""
+"""What each SIMD primitive means, in plain NumPy: run when Numba's compiler is off (``NUMBA_DISABLE_JIT=1``).
+
+An array is followed by where in it things begin: (x, i), (a, a0), (table, t). `x_row` is how far apart rows are in x. A
+*panel* is a matrix stored row by row whose rows are `halves` half vectors wide. Reads and writes outside of an array
+are refused here, which the compiled primitives do not do.
+"""
 import numpy as np
 
 _vector_bytes = 0
@@ -216,13 +221,14 @@ def _apart(words, axis):
 def make_tile(rows, halves):
     """The tile with that many rows, and half vectors to a row."""
 
-    def tile(a, a0, table, t, zeros, runs, length, step, b, b0, bias, bias0, c, c0, at, at0, m, n, how, now):
-        """c[c0 + at[at0 + i] + j] = bias[bias0 + j] + sum over r < runs and l < length of
+    def tile(a, a0, table, t, zeros, runs, length, step, b, b0, bias, bias0, c, c0, places, p, m, n, how, now):
+        """c[c0 + places[p + i] + j] = bias[bias0 + j] + sum over r < runs and l < length of
         row_ri[l * step] * b[b0 + (r * length + l) * panel + j], for i < m and j < n, and with now != 0 the activation
         `how` of it.
 
         row_ri starts at a[a0 + table[t + r * rows + i]], or at zeros[0] where that entry is negative. Of a only rows
-        i < m are read, of c only m x n numbers written; m is at least 1.
+        i < m are read, of c only m x n numbers written; m is at least 1. In a convolution a run is a tap, `length` the
+        channels of a pixel, and the table says where the pixel is that row i meets under the tap.
         """
         panel = halves * lanes(b) // 2
         acc = np.tile(_slice(bias, bias0, panel), (rows, 1))
@@ -237,7 +243,7 @@ def make_tile(rows, halves):
             acc = _bend(acc, how)
         n = min(n, panel)
         for i in range(min(m, rows)):
-            _slice(c, c0 + at[at0 + i], n)[:] = acc[i, :n]
+            _slice(c, c0 + places[p + i], n)[:] = acc[i, :n]
 
     return tile
 
@@ -272,8 +278,8 @@ def make_tile_runs(rows, halves, adjacent, paired=False):
     """The accumulating tile with that many rows, and half vectors to a row; `adjacent` wants offsets that follow each
     other, `paired` products of words as in `make_tile_plain`."""
 
-    def tile_runs(a, offsets, o, step, b, b0, table, t, runs, c, c0, ldc):
-        """c[c0 + i * ldc + j] += sum over r < runs and l < n_r of
+    def tile_runs(a, offsets, o, step, b, b0, table, t, runs, c, c0, c_row):
+        """c[c0 + i * c_row + j] += sum over r < runs and l < n_r of
         a[a_r + offsets[o + i] + l * step] * b[b0 + b_r + l * panel + j], for all i < rows and j < panel,
 
         with (a_r, b_r, n_r) = table[t + 3 * r : t + 3 * r + 3].
@@ -282,13 +288,13 @@ def make_tile_runs(rows, halves, adjacent, paired=False):
         if adjacent and (np.diff(offsets[o: o + rows]) != 1).any():
             raise IndexError(f"rows at {offsets[o: o + rows]} are not adjacent")
         for r in range(runs):
-            a_r, b_r, n = table[t + 3 * r: t + 3 * r + 3]
+            a_r, b_r, n = (table[t + 3 * r + k] for k in range(3))
             if n > 0:
                 right = _slice(b, b0 + b_r, n * panel).reshape(n, panel)
                 for i in range(rows):
                     left = _slice(a, a_r + offsets[o + i], (n - 1) * step + 1)[::step]
                     product = _apart(left, 0) @ _apart(right, 0) if paired else left @ right
-                    _slice(c, c0 + i * ldc, panel)[:] += product
+                    _slice(c, c0 + i * c_row, panel)[:] += product
 
     return tile_runs
 

@@ -1,0 +1,28 @@
+"""The arrays that the kernels of convolutions are given. All are flat, images channels-last."""
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Operands(NamedTuple):
+    """Of a convolution; filters and bias are packed, see `packing`, or transformed, see `winograd_filters`."""
+
+    x: np.ndarray
+    filters: np.ndarray
+    bias: np.ndarray
+    y: np.ndarray
+
+
+class Inputs(NamedTuple):
+    """Of a gradient for the weights; also what these two have been transformed to."""
+
+    x: np.ndarray
+    dy: np.ndarray
+
+
+class Sums(NamedTuple):
+    """Where the parts of a gradient for the weights are added up, one after the other."""
+
+    partial: np.ndarray     # the part's own layout, in the dtype of x
+    total: np.ndarray       # the same in float64; empty where so little is added that nothing need be moved there
+    bias: np.ndarray        # the gradient for the bias, in float64
