@@ -31,6 +31,7 @@ operations in one. Only the rules that rewrite a list of operations know of thes
 """
 import importlib
 
+from fastnet import arguments
 from fastnet.kernels.precision import bfloat16_products, exact
 from fastnet.kernels.shapes import OPS
 
@@ -41,9 +42,7 @@ __all__ = ["BACKENDS", "OPS", "bfloat16_products", "collect", "exact", "load"]
 
 def load(backend):
     """The module that implements the operations: ``"cpu"`` (compiled by Numba) or ``"naive"`` (plain NumPy)."""
-    if backend not in BACKENDS:
-        raise ValueError(f"unknown backend {backend!r}: choose one of {', '.join(map(repr, BACKENDS))}")
-    return importlib.import_module(f"{__name__}.{backend}")
+    return importlib.import_module(f"{__name__}.{arguments.choice(backend, BACKENDS, 'backend')}")
 
 
 def collect(*modules, extras=()):

@@ -1,17 +1,19 @@
 """The small rules of what fits, which `shapes`, the operations of every backend and the layers share.
 
-Each function takes shapes or arguments, returns what follows from them and raises ValueError (TypeError for a wrong
-dtype) with a text that tells what was expected and what came. Nothing here touches the numbers in an image, so that a
-check costs a microsecond or two. What a whole operation takes and gives stands in `shapes`.
+Each function takes shapes or arguments, returns what follows from them and raises ValueError, or TypeError for another
+kind of thing, with a text that tells what was expected and what came. Nothing here touches the numbers in an image, so
+that a check costs a microsecond or two. What a whole operation takes and gives stands in `shapes`, what a single number
+may be in `fastnet.arguments`.
 """
-from operator import index
-
 import numpy as np
+
+from fastnet import arguments
 
 FLOAT32 = np.dtype(np.float32)
 FLOAT64 = np.dtype(np.float64)
 INT64 = np.dtype(np.int64)
 UINT64 = np.dtype(np.uint64)
+CHANNELS_LAST = "channels-last images become (N, C, H, W) by x.transpose(0, 3, 1, 2)"
 PADDINGS = ('an integer, (vertical, horizontal), (top, bottom, left, right), "same", "valid" or "full", '
             "none of them negative")
 
@@ -26,7 +28,7 @@ def floating(array, name, like=None):
     complex numbers, objects, strings and dates.
     """
     if type(array) is not np.ndarray:
-        array = np.asarray(array)
+        array = arguments.array(array, name)
     dtype = array.dtype
     if like is None:
         if dtype is FLOAT32 or dtype is FLOAT64:
@@ -69,7 +71,7 @@ def operand(array, shape, name, like):
 
 def labels(labels, n, classes):
     """The `n` class numbers as an int64 array, each checked to lie in 0 .. classes - 1."""
-    labels = np.asarray(labels)
+    labels = arguments.array(labels, "labels")
     labels_shape(labels, n)
     # A negative number seen as unsigned is huge, so that one comparison finds both kinds of error.
     result = labels if labels.dtype is INT64 else labels.astype(np.int64)
@@ -118,6 +120,20 @@ def images(shape, name="x"):
     return shape
 
 
+def channels(x_shape, expected):
+    """Refuse an x that has not that many channels."""
+    if x_shape[1] != expected:
+        hint = f"; {CHANNELS_LAST}" if len(x_shape) == 4 and x_shape[3] == expected < x_shape[1] else ""
+        raise ValueError(f"expected {expected} input channels, got x of shape {tuple(x_shape)}{hint}")
+
+
+def channels_last(x_shape):
+    """A hint where the shape of what a layer refused looks like that of channels-last images, else ""."""
+    if len(x_shape) == 4 and x_shape[3] in (1, 3, 4) and min(x_shape[1:3]) > 4:
+        return f"x of shape {tuple(x_shape)} looks like (N, H, W, C): {CHANNELS_LAST}"
+    return ""
+
+
 def scores(shape, name="x"):
     """The two numbers of a score matrix's shape (N, C), neither of them zero."""
     if len(shape) != 2:
@@ -135,14 +151,11 @@ def conv2d_shape(x_shape, w_shape, stride, padding, dilation, groups):
     if 0 in w_shape:
         raise ValueError(f"empty axis: got w of shape {tuple(w_shape)}; every axis needs at least one element")
     k, c_group, r, s = w_shape
-    stride = integers(stride, 2, 1, "stride")
-    dilation = integers(dilation, 2, 1, "dilation")
-    padding = integers(padding, 4, 0, "padding")
-    groups = positive(groups, "groups")
-    if c_group * groups != c:
-        remedy = "; channels-last images become (N, C, H, W) by x.transpose(0, 3, 1, 2)"
-        raise ValueError(f"expected {c_group * groups} input channels, got x of shape {tuple(x_shape)}"
-                         + remedy * (x_shape[3] == c_group * groups < x_shape[1]))
+    stride = arguments.integers(stride, "stride", 2, 1)
+    dilation = arguments.integers(dilation, "dilation", 2, 1)
+    padding = arguments.integers(padding, "padding", 4, 0)
+    groups = arguments.integer(groups, "groups", 1)
+    channels(x_shape, c_group * groups)
     if k % groups:
         raise ValueError(f"{groups} groups do not divide the {k} output channels of w of shape {tuple(w_shape)}")
     p, q = _windows((h, width), (dilation[0] * (r - 1) + 1, dilation[1] * (s - 1) + 1), stride, padding)
@@ -151,8 +164,7 @@ def conv2d_shape(x_shape, w_shape, stride, padding, dilation, groups):
 
 def conv2d_direction(direction):
     """Refuse what is none of the three passes of a convolution."""
-    if direction not in ("forward", "backward_input", "backward_weight"):
-        raise ValueError(f'direction must be "forward", "backward_input" or "backward_weight", got {direction!r}')
+    arguments.choice(direction, ("forward", "backward_input", "backward_weight"), "direction")
 
 
 def conv2d_packed(packed, kind):
@@ -165,9 +177,9 @@ def pool2d_shape(x_shape, kernel_size, stride, padding):
     """(N, C, P, Q) from x (N, C, H, W). The padding is smaller than the kernel on each side, so that every window
     holds at least one pixel of the image."""
     n, c, h, width = images(x_shape)
-    kernel_size = integers(kernel_size, 2, 1, "kernel_size")
-    stride = integers(stride, 2, 1, "stride")
-    padding = integers(padding, 4, 0, "padding")
+    kernel_size = arguments.integers(kernel_size, "kernel_size", 2, 1)
+    stride = arguments.integers(stride, "stride", 2, 1)
+    padding = arguments.integers(padding, "padding", 4, 0)
     top, bottom, left, right = padding
     if max(top, bottom) >= kernel_size[0] or max(left, right) >= kernel_size[1]:
         raise ValueError(f"padding must be smaller than the kernel on each side, got padding {padding} (top, bottom, "
@@ -217,8 +229,8 @@ def split_sizes(x_shape, sizes):
     if len(x_shape) < 2:
         raise ValueError(f"split cuts along axis 1, got x of shape {tuple(x_shape)}")
     not_empty(x_shape)
-    sizes = tuple(sizes)
-    checked = integers(sizes, len(sizes), 1, "sizes")
+    count = len(sizes) if isinstance(sizes, (tuple, list)) else None
+    checked = arguments.integers(sizes, "sizes", count, 1, None if count else "integers of at least 1")
     if sum(checked) != x_shape[1]:
         raise ValueError(f"sizes {checked} add up to {sum(checked)}, but axis 1 of x of shape {tuple(x_shape)} "
                          f"has length {x_shape[1]}")
@@ -227,38 +239,15 @@ def split_sizes(x_shape, sizes):
 
 # Arguments
 
-def integers(values, count, least, name):
-    """`values` as a tuple of `count` integers, none below `least`."""
-    try:
-        result = tuple(map(index, values))
-    except TypeError:
-        result = None
-    if result is None or len(result) != count or (count and min(result) < least):
-        raise ValueError(f"{name} must be {count} integers of at least {least}, got {values!r}")
-    return result
-
-
-def positive(value, name):
-    """`value` as an integer of at least 1."""
-    try:
-        result = index(value)
-    except TypeError:
-        result = 0
-    if result < 1:
-        raise ValueError(f"{name} must be an integer of at least 1, got {value!r}")
-    return result
-
-
-def pair(value, name):
-    """Two positive integers (vertical, horizontal) from one integer or two: kernel sizes, strides, dilations."""
-    try:
-        numbers = (index(value),) * 2
-    except TypeError:
-        numbers = value
-    try:
-        return integers(numbers, 2, 1, name)
-    except ValueError:
-        raise ValueError(f"{name} must be one or two integers of at least 1, got {value!r}") from None
+def padding_given(padding):
+    """A padding as a layer keeps it: one of the words, an integer, or a tuple of two or four."""
+    if isinstance(padding, str):
+        if padding not in ("same", "valid", "full"):
+            raise ValueError(f"padding must be {PADDINGS}, got {arguments.shown(padding)}")
+        return padding
+    if isinstance(padding, (tuple, list)):
+        return arguments.integers(padding, "padding", 2 if len(padding) == 2 else 4, 0, PADDINGS)
+    return arguments.size(padding, "padding", 0, PADDINGS)
 
 
 def resolve_padding(padding, kernel_size, stride, dilation, input_hw):
@@ -269,47 +258,18 @@ def resolve_padding(padding, kernel_size, stride, dilation, input_hw):
     ceil(H / stride) outputs, an odd pixel going to the bottom and the right. `kernel_size`, `stride`, `dilation` and
     `input_hw` (H, W) are pairs; `input_hw` matters to "same" with a stride alone.
     """
-    if isinstance(padding, str):
-        if padding == "valid":
-            return 0, 0, 0, 0
-        reach = [d * (r - 1) for d, r in zip(dilation, kernel_size, strict=True)]
-        if padding == "full":
-            return reach[0], reach[0], reach[1], reach[1]
-        if padding == "same":
-            total = [_same(*axis) for axis in zip(input_hw, reach, stride, strict=True)]
-            return total[0] // 2, total[0] - total[0] // 2, total[1] // 2, total[1] - total[1] // 2
-        raise ValueError(f"padding must be {PADDINGS}, got {padding!r}")
-    try:
-        numbers = (index(padding),) * 4
-    except TypeError:
-        numbers = padding
-    try:
-        if len(numbers) == 2:
-            numbers = (numbers[0], numbers[0], numbers[1], numbers[1])
-        return integers(numbers, 4, 0, "padding")
-    except (TypeError, ValueError):
-        raise ValueError(f"padding must be {PADDINGS}, got {padding!r}") from None
-
-
-def probability(p, name="p"):
-    """`p` as a float in [0, 1]."""
-    if not 0 <= p <= 1:
-        raise ValueError(f"{name} must be a probability between 0 and 1, got {p!r}")
-    return float(p)
-
-
-def finite(value, name):
-    """`value` as a finite float."""
-    if not -float("inf") < value < float("inf"):
-        raise ValueError(f"{name} must be a finite number, got {value!r}")
-    return float(value)
-
-
-def above_zero(value, name):
-    """`value` as a float above zero, finite."""
-    if not 0 < value < float("inf"):
-        raise ValueError(f"{name} must be a finite number above zero, got {value!r}")
-    return float(value)
+    padding = padding_given(padding)
+    if isinstance(padding, int):
+        return (padding,) * 4
+    if isinstance(padding, tuple):
+        return padding if len(padding) == 4 else (padding[0], padding[0], padding[1], padding[1])
+    if padding == "valid":
+        return 0, 0, 0, 0
+    reach = [d * (r - 1) for d, r in zip(dilation, kernel_size, strict=True)]
+    if padding == "full":
+        return reach[0], reach[0], reach[1], reach[1]
+    total = [_same(*axis) for axis in zip(input_hw, reach, stride, strict=True)]
+    return total[0] // 2, total[0] - total[0] // 2, total[1] // 2, total[1] - total[1] // 2
 
 
 def updatable(value, grad, **state):
@@ -354,29 +314,19 @@ def pool_index(index, shape, kernel_size):
 
 def dropout_key(key):
     """Refuse what is neither an integer nor, by shape and dtype, the two words that `counter.draw` makes of one."""
-    if getattr(key, "shape", ()) == ():
-        try:
-            index(key)
-            return
-        except TypeError:
-            pass
-    elif key.shape == (2,) and key.dtype == UINT64:
+    if getattr(key, "shape", None) == (2,) and key.dtype == UINT64:
         return
-    raise TypeError(f"key must be an integer or the uint64 array of two words that draw returned, got {_kind(key)}")
+    try:
+        arguments.integer(key, "key")
+    except TypeError:
+        raise TypeError("key must be an integer or the uint64 array of two words that draw returned, got "
+                        f"{arguments.shown(key)}") from None
 
 
 def draws_integers(generator):
     """Refuse what is no generator of random numbers."""
     if not hasattr(generator, "integers"):
         raise TypeError(f"draw needs a numpy.random.Generator, got {type(generator).__name__}")
-
-
-def conversion(dtype):
-    """`dtype`, however it is written, as the native float32 or float64 that it is."""
-    for known in (FLOAT32, FLOAT64):
-        if dtype is known or np.dtype(dtype) == known:
-            return known
-    raise ValueError(f"arrays are converted to float32 or float64, got dtype {np.dtype(dtype)}")
 
 
 def _kind(value):
@@ -397,4 +347,8 @@ def _windows(hw, kernel, stride, padding):
     if kernel[0] > height or kernel[1] > width:
         raise ValueError(f"a kernel that covers {kernel[0]} x {kernel[1]} pixels does not fit into the padded input of "
                          f"{height} x {width}: use a smaller kernel, more padding or larger images")
-    return (height - kernel[0]) // stride[0] + 1, (width - kernel[1]) // stride[1] + 1
+    p, q = (height - kernel[0]) // stride[0] + 1, (width - kernel[1]) // stride[1] + 1
+    if p * q > arguments.LARGEST:
+        raise ValueError(f"each image would become one of {p} x {q} pixels, and at most {arguments.LARGEST} are "
+                         "allowed")
+    return p, q

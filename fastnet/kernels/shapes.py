@@ -12,10 +12,12 @@ one list of operations: every public function of this file.
 """
 from inspect import isfunction
 from math import prod
+from numbers import Real
 from typing import NamedTuple
 
 import numpy as np
 
+from fastnet import arguments
 from fastnet.kernels import checks
 from fastnet.kernels.activations import ACTIVATIONS, reads
 
@@ -164,13 +166,14 @@ def batchnorm_inference_backward(dy, x, gamma, mean, var, eps):
     return dx, channel, channel
 
 
-def batchnorm_track(running_mean, running_var, num_batches_tracked, mean, var, momentum, count):
+def batchnorm_track(running_mean, running_var, num_batches_tracked, mean, var, count, momentum=None):
     """Three new arrays: running_mean and running_var, moved towards the mean and the biased variance of a batch of
     `count` values a channel, and num_batches_tracked + 1, int64 of shape (), from any integer of that shape.
 
     running_mean = (1 - momentum) running_mean + momentum mean, and alike with momentum count / (count - 1) for var,
-    which makes the variance unbiased. Factors are computed as Python floats, and each product and the sum is rounded
-    to the arrays' dtype. ValueError where momentum is not in [0, 1] and where count is below 2.
+    which makes the variance unbiased. None is the momentum 1 / (num_batches_tracked + 1), which makes the means of all
+    batches of them. Factors are computed as Python floats, and each product and the sum is rounded to the arrays'
+    dtype. ValueError where momentum is not in [0, 1] and where count is below 2.
     """
     running = Kind(running_mean.shape, checks.result_dtype(running_mean, "running_mean"))
     if len(running.shape) != 1:
@@ -180,8 +183,9 @@ def batchnorm_track(running_mean, running_var, num_batches_tracked, mean, var, m
     checks.has_shape(num_batches_tracked, (), "num_batches_tracked")
     if num_batches_tracked.dtype.kind not in "iu":
         raise TypeError(f"num_batches_tracked must be an integer, got an array of dtype {num_batches_tracked.dtype}")
-    checks.probability(momentum, "momentum")
-    if checks.positive(count, "count") < 2:
+    if momentum is not None:
+        arguments.number(momentum, "momentum", 0, 1)
+    if arguments.integer(count, "count", 1) < 2:
         raise ValueError(f"expected more than 1 value per channel when training, got a count of {count}")
     return running, running, Kind((), checks.INT64)
 
@@ -209,7 +213,7 @@ def dropout(x, p, key):
     returned, and of the element's place in (N, H, W, C) order for images, in C order for other shapes, as `counter`
     tells. 1 / (1 - p) is rounded to the dtype of x and then multiplied. ValueError where p is not in [0, 1].
     Source: Srivastava et al., Dropout, 2014."""
-    checks.probability(p)
+    arguments.number(p, "p", 0, 1)
     checks.dropout_key(key)
     return _any(x, "x")
 
@@ -259,7 +263,7 @@ def convert(x, dtype):
     becomes infinite. ValueError for another dtype."""
     checks.real(x, "x")
     checks.not_empty(x.shape)
-    return Kind(x.shape, checks.conversion(dtype))
+    return Kind(x.shape, arguments.dtype(dtype))
 
 
 # Scores x (N, C), a row a sample. A score of -inf has probability 0; a row with a NaN or +inf, or of -inf alone, gives
@@ -295,7 +299,7 @@ def softmax_cross_entropy(logits, labels, label_smoothing=0.0):
     it takes the numbers to tell).
     """
     checks.labels_shape(labels, checks.scores(logits.shape, "logits")[0])
-    checks.probability(label_smoothing, "label_smoothing")
+    arguments.number(label_smoothing, "label_smoothing", 0, 1)
     return PYTHON_FLOAT, Kind(logits.shape, checks.result_dtype(logits, "logits"))
 
 
@@ -323,7 +327,7 @@ def adam_update(value, grad, m, v, step, lr, beta1, beta2, eps, weight_decay=0.0
     first. All arrays have one shape; step counts from 1. Sources: Kingma and Ba, Adam, 2015, algorithm 1; Loshchilov
     and Hutter, Decoupled weight decay regularization, 2019, algorithm 2.
     """
-    checks.positive(step, "step")
+    arguments.integer(step, "step", 1)
     checks.in_place(value, m=m, v=v)
     _fits(grad, value.shape, "grad")
 
@@ -362,14 +366,15 @@ def _norm(first, name, x, eps, training, **vectors):
     checks.has_shape(first, x.shape, name)
     for vector, array in vectors.items():
         _fits(array, channel, vector)
-    checks.above_zero(eps, "eps")
+    arguments.number(eps, "eps", above=0)
     return Kind(x.shape, dtype), Kind(channel, dtype)
 
 
 def _activation(function, alpha, beta):
     """Refuse a function that is none, and numbers that make none of it whose derivative follows."""
-    if function not in ACTIVATIONS:
-        raise ValueError(f"unknown activation {function!r}: choose one of {', '.join(map(repr, ACTIVATIONS))}")
+    arguments.choice(function, tuple(ACTIVATIONS), "function")
+    if not isinstance(alpha, Real) or not isinstance(beta, Real):
+        raise TypeError(f"alpha and beta must be numbers, got {arguments.shown(alpha)} and {arguments.shown(beta)}")
     trouble = ACTIVATIONS[function].refuses(alpha, beta)
     if trouble:
         raise ValueError(f"{function}: {trouble}")

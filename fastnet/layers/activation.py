@@ -1,19 +1,22 @@
 """Activations: y = f(x), number by number."""
-from fastnet.kernels import checks
+from fastnet import arguments
 from fastnet.layers.base import Layer, keywords
 from fastnet.layers.formula import formula, named_errors
 
 
 class Identity(Layer):
-    """y = x, the very same array. It serves where a layer is wanted and nothing is to be done."""
+    """y = x: the very same array, where it has the dtype and the memory layout of the kernels. It serves where a layer
+    is wanted and nothing is to be done; x may be a tuple or dictionary of arrays."""
 
-    traceable = True
+    traceable = takes_several = True
 
+    @formula
     def forward(self, x, training=False):
         if training:
             self.saved = ()
         return x
 
+    @formula
     def backward(self, dy, need_dx=True):
         self.take_saved()
         return dy if need_dx else None
@@ -60,7 +63,7 @@ class LeakyReLU(Activation):
         self.set_options(negative_slope=negative_slope)
 
     def check(self, negative_slope):
-        return {"negative_slope": checks.above_zero(negative_slope, "negative_slope")}
+        return {"negative_slope": arguments.number(negative_slope, "negative_slope", above=0)}
 
     @property
     def numbers(self):
@@ -83,9 +86,9 @@ class Hardtanh(Activation):
         self.set_options(min_val=min_val, max_val=max_val)
 
     def check(self, min_val, max_val):
-        low, high = checks.finite(min_val, "min_val"), checks.finite(max_val, "max_val")
+        low, high = arguments.number(min_val, "min_val"), arguments.number(max_val, "max_val")
         if low >= high:
-            raise ValueError(f"min_val must be below max_val, got {min_val!r} and {max_val!r}")
+            raise ValueError(f"min_val must be below max_val, got {low:g} and {high:g}")
         return {"min_val": low, "max_val": high}
 
     @property
@@ -127,7 +130,7 @@ class ELU(Activation):
         self.set_options(alpha=alpha)
 
     def check(self, alpha):
-        return {"alpha": checks.above_zero(alpha, "alpha")}
+        return {"alpha": arguments.number(alpha, "alpha", above=0)}
 
     @property
     def numbers(self):
@@ -171,9 +174,7 @@ class GELU(Activation):
         self.set_options(approximate=approximate)
 
     def check(self, approximate):
-        if approximate not in ("none", "tanh"):
-            raise ValueError(f'approximate must be "none" or "tanh", got {approximate!r}')
-        return {"approximate": approximate}
+        return {"approximate": arguments.choice(approximate, ("none", "tanh"), "approximate")}
 
     @property
     def function(self):
@@ -241,8 +242,8 @@ class _Scores(Layer):
         self.set_options(dim=dim)
 
     def check(self, dim):
-        if dim not in (1, -1):
-            raise ValueError(f"dim must be 1, the axis of the classes of x (N, C), got {dim!r}")
+        if arguments.integer(dim, "dim") not in (1, -1):
+            raise ValueError(f"dim must be 1, the axis of the classes of x (N, C), got {arguments.shown(dim)}")
         return {"dim": 1}
 
     @formula

@@ -1,16 +1,20 @@
 """What every layer is: forward, backward, parameters, a name, and the operations it computes with."""
 import functools
+import weakref
+from math import prod
 from textwrap import indent
 
 import numpy as np
 
-from fastnet import changes, kernels
+from fastnet import arguments, changes, kernels
 from fastnet.kernels import shapes
-from fastnet.layers.formula import composing
+from fastnet.layers import parts
+from fastnet.layers import state as state_
+from fastnet.layers.formula import composing, flag
 from fastnet.parameter import Parameter
 from fastnet.program import trees
 from fastnet.program.calls import name_layer, opaque
-from fastnet.program.run import Runner
+from fastnet.program.run import Runner, entered
 from fastnet.program.tables import Listing, multiply_adds
 from fastnet.program.trace import Value, here
 from fastnet.program.tracer import trace
@@ -22,8 +26,9 @@ class Layer:
     """A function with parameters and a backward pass.
 
     A layer of one's own defines ``forward(x, training=False)`` and ``backward(dy, need_dx=True)``; it need not call
-    ``super().__init__()``. Attributes that are Parameters or Layers, or tuples, lists or dictionaries of Layers, are
-    found by themselves; a layer that keeps them elsewhere overrides `parameters` or `named_children`.
+    ``super().__init__()``. Attributes that are Parameters or Layers, or lists, tuples or dictionaries of them, nested
+    too, are found by themselves; lists become tuples, and dictionaries read-only ones, when they are assigned. A layer
+    that keeps its parts elsewhere overrides `parameters` or `named_children`.
 
     * forward returns y, in training also sets ``self.saved``, one tuple with what backward needs. Inference
       (training=False) leaves nothing behind, so that many threads may run one net.
@@ -33,7 +38,8 @@ class Layer:
       are until its backward.
 
     x, y, dy and dx are an array or, for a layer with several, a tuple or a dictionary of arrays; None in dy stands for
-    a result that nobody used.
+    a result that nobody used. A tensor of PyTorch in the CPU's memory is taken for an array; lists of numbers, masked
+    arrays and whatever holds no real numbers are refused by a TypeError, and shapes that do not fit by a ValueError.
 
     What is computed with is ``self.ops``, the module `to` chose. Where both passes compute by operations of `ops` alone
     let the class that defines them say ``traceable = True``: nets that hold the layer see what it does, and fuse and
@@ -42,12 +48,12 @@ class Layer:
     """
 
     backend = "cpu"     # the name of the module in ops
-    name = ""           # the dotted path from the outermost net, set by containers
     saved = None
     traceable = False   # whether both passes compute by operations alone
     takes_several = False   # whether x may be a tuple or dictionary of arrays; asked of the library's own layers only
     composed = False    # whether it does nothing but call other layers
     buffer_names = ()   # attributes that are arrays, belong to the state but are not trained
+    may_miss = ()       # those of them that a state need not have when it is loaded
     options = ()        # arguments of the constructor that are attributes and may be assigned: `check` judges them
 
     def forward(self, x, training=False):
@@ -64,9 +70,11 @@ class Layer:
             raise TypeError(f"{here.layer}: a layer that is traced cannot call {self.label} as a function, which is "
                             "inference; derive it from Container and let compose make the calls, or say traceable = "
                             "False")
-        if composing() or opaque(self, self.backend):
+        if opaque(self, self.backend):
+            return self.forward(entered(self, None, x, "x"))
+        if composing():
             return self.forward(x)
-        return self.runner.inference(self, tuple(x) if isinstance(x, list) else x)
+        return self.runner.inference(self, x)
 
     def take_saved(self):
         """What the training forward saved, which is given up with this call. RuntimeError where there is nothing."""
@@ -91,6 +99,19 @@ class Layer:
         return found
 
     @property
+    def name(self):
+        """The dotted path from the outermost net: from the one that is traced just now, else from the first one that
+        was made of this layer and is still there."""
+        if here.paths is not None and id(self) in here.paths:
+            return here.paths[id(self)]
+        own = vars(self)
+        return next((path for net, path in own.get("_homes", ()) if net() is not None), own.get("_name", ""))
+
+    @name.setter
+    def name(self, name):
+        vars(self).update(_name=name, _homes=())
+
+    @property
     def label(self):
         """The layer as errors and tables call it: `Conv2d "3"`."""
         return f'{type(self).__name__} "{self.name}"' if self.name else type(self).__name__
@@ -112,31 +133,48 @@ class Layer:
         for name, value in self.check(**options).items():
             self._assign(name, value)
 
-    def check_weight(self, *shape):
-        """ValueError where the layer has a weight already, and one of another shape than sizes would want."""
+    def check_size(self, *shape):
+        """ValueError where a weight of this shape would be larger than any that fits, or where the layer has a weight
+        already, of another shape."""
+        if prod(shape) > arguments.LARGEST:
+            raise ValueError(f"these sizes make a weight of shape {shape}, which is {prod(shape):.3g} numbers; at most "
+                             f"{arguments.LARGEST:.3g} are allowed")
         weight = vars(self).get("weight")
         if weight is not None and weight.shape != shape:
             raise ValueError(f"the weight has shape {weight.shape}, and these sizes want {shape}: make a new layer")
 
+    def check_attribute(self, name, value):
+        """What is kept of a value that is assigned to an attribute, other than an option; TypeError or ValueError."""
+        if name in self.buffer_names:
+            return arguments.array(value, name)
+        if name == "backend":
+            return arguments.choice(value, kernels.BACKENDS, name)
+        if isinstance(vars(self).get(name), Parameter) and value is not None:
+            return arguments.instance(value, Parameter, name, "a Parameter or None")
+        return parts.kept(value, name, (Layer, Parameter))
+
     def __setattr__(self, name, value):
+        if name == "saved":
+            object.__setattr__(self, name, value)
+            return
         if isinstance(value, Value):
             if name in self.buffer_names:
                 here.tracer.assign(self, name, value)
                 return
-        elif name in self.options and all(option in vars(self) for option in self.options):
-            try:
+        try:
+            if name in self.options and all(option in vars(self) for option in self.options):
                 value = self.check(**{option: vars(self)[option] for option in self.options} | {name: value})[name]
-            except (TypeError, ValueError) as error:
-                name_layer(error, self)
-                raise
+            else:
+                value = self.check_attribute(name, value)
+        except (TypeError, ValueError) as error:
+            name_layer(error, self)
+            raise
         self._assign(name, value)
 
     def _assign(self, name, value):
         buffer = name in self.buffer_names
-        if buffer and changes.here.quiet:
-            return
-        object.__setattr__(self, name, _frozen(value))
-        if name != "saved":
+        if not (buffer and changes.here.quiet):
+            object.__setattr__(self, name, value)
             changes.note(buffer)
 
     def __delattr__(self, name):
@@ -147,17 +185,16 @@ class Layer:
 
     def named_children(self):
         """The layers directly inside this one: a list of (name, Layer)."""
-        found = []
-        for name, value in vars(self).items():
-            if type(value) in _NO_LAYERS:
-                continue
-            if isinstance(value, Layer):
-                found.append((name, value))
-            elif isinstance(value, tuple):
-                found += [(f"{name}.{i}", one) for i, one in enumerate(value) if isinstance(one, Layer)]
-            elif isinstance(value, _ReadOnly):
-                found += [(f"{name}.{key}", one) for key, one in value.items() if isinstance(one, Layer)]
-        return found
+        return self._parts(Layer)
+
+    def _parts(self, kind):
+        """The Layers or Parameters that are attributes, or in attributes that are tuples or dictionaries."""
+        try:
+            return [part for name, value in vars(self).items() if type(value) not in _NO_PARTS and name != "saved"
+                    for part in parts.named(value, name, kind, (Layer, Parameter))]
+        except TypeError as error:
+            name_layer(error, self)
+            raise
 
     def named_layers(self, prefix=""):
         """This layer and all inside it, outermost first: a list of (dotted path, layer)."""
@@ -179,23 +216,32 @@ class Layer:
                     raise ValueError(f"{self.label}: the same {type(part).__name__} is at {seen[id(part)]!r} and at "
                                      f"{place!r}; make one object for each place")
                 seen[id(part)] = place
-        for path, layer in found:
-            if layer.name != path:
-                layer.name = path
+        inside, this = {id(layer) for _, layer in found}, weakref.ref(self)
+        for path, layer in found[1:]:
+            homes = vars(layer).get("_homes", ())
+            if (this, path) not in homes:
+                homes = [home for home in homes if home[0]() is not None and id(home[0]()) not in inside]
+                vars(layer)["_homes"] = (*homes, (this, path))
         return found
 
     def to(self, backend):
         """Compute with ``"cpu"`` or ``"naive"`` from now on, here and in every layer inside. Returns self."""
-        _load(backend)
+        try:
+            _load(arguments.choice(backend, kernels.BACKENDS, "backend"))
+        except (TypeError, ValueError) as error:
+            name_layer(error, self)
+            raise
         for _, layer in self.named_layers():
             layer.backend = backend
         return self
 
     def astype(self, dtype):
         """Convert parameters, gradients and running statistics to float32 or float64, in place. Returns self."""
-        dtype = np.dtype(dtype)
-        if dtype not in (np.float32, np.float64):
-            raise ValueError(f"{self.label}: dtype must be float32 or float64, got {dtype}")
+        try:
+            dtype = arguments.dtype(dtype)
+        except (TypeError, ValueError) as error:
+            name_layer(error, self)
+            raise
         for parameter in self.parameters():
             parameter.value = parameter.value.astype(dtype)
             if parameter.grad is not None:
@@ -211,7 +257,7 @@ class Layer:
 
     def parameters(self):
         """The Parameters of this layer and of all layers inside it, in the order of `named_parameters`."""
-        own = [value for value in vars(self).values() if isinstance(value, Parameter)]
+        own = [parameter for _, parameter in self._parts(Parameter)]
         for _, child in self.named_children():
             own += child.parameters()
         return own
@@ -227,7 +273,7 @@ class Layer:
 
     def own_parameters(self):
         """(name, Parameter) of this layer alone. Those that only an overridden `parameters` knows are numbered."""
-        own = [(name, value) for name, value in vars(self).items() if isinstance(value, Parameter)]
+        own = self._parts(Parameter)
         if type(self).parameters is not Layer.parameters:
             known = {id(value) for _, value in own}
             for _, child in self.named_children():
@@ -237,38 +283,18 @@ class Layer:
 
     def state_dict(self):
         """Copies of all parameters and running statistics: a dict from name to array, with PyTorch's names."""
-        state = {}
-        for path, layer in self.named_layers():
-            prefix = f"{path}." if path else ""
-            for name, parameter in layer.own_parameters():
-                state[prefix + name] = parameter.value.copy()
-            for name in layer.buffer_names:
-                state[prefix + name] = np.array(getattr(layer, name))
-        return state
+        return {name: np.array(value) for name, (value, *_) in state_.entries(self).items()}
 
-    def load_state_dict(self, state):
-        """Take over copies of the values in `state`, which has the names and shapes of `state_dict`.
+    def load_state_dict(self, state, strict=True):
+        """Take over copies of the values in `state`, which has the names and shapes of `state_dict`: arrays, or
+        PyTorch's tensors in the CPU's memory. A norm's num_batches_tracked may be missing, and stays then; a float
+        that is a whole number will do for it. Returns (missing_keys, unexpected_keys), two lists, which are empty
+        unless strict=False passes over both.
 
-        ValueError that lists every name that is missing, unexpected or of another shape or kind; nothing is changed
-        then.
+        ValueError that lists the names that are missing, unexpected (with `strict`) or of another shape or kind;
+        nothing is changed then.
         """
-        own = self.state_dict()
-        new = {name: np.asarray(state[name]) for name in own if name in state}
-        problems = [f"missing {name}" for name in own if name not in state]
-        problems += [f"unexpected {name}" for name in state if name not in own]
-        for name, value in new.items():
-            if value.shape != own[name].shape:
-                problems.append(f"{name} has shape {value.shape}, expected {own[name].shape}")
-            elif not np.can_cast(value.dtype, own[name].dtype, "same_kind"):
-                problems.append(f"{name} has dtype {value.dtype}, expected {own[name].dtype}")
-        if problems:
-            raise ValueError(f"{self.label}: the state does not fit, nothing was loaded: {'; '.join(problems)}")
-        for path, layer in self.named_layers():
-            prefix = f"{path}." if path else ""
-            for name, parameter in layer.own_parameters():
-                parameter.value = np.array(new[prefix + name], parameter.value.dtype, order="C")
-            for name in layer.buffer_names:
-                setattr(layer, name, np.array(new[prefix + name], own[prefix + name].dtype))
+        return state_.load(self, state, flag(self, strict, "strict"))
 
     # What is known without computing
 
@@ -276,7 +302,7 @@ class Layer:
         """What the layer does with an x of `input_shape`, batch included, as lists of operations that print themselves:
         as the layers are written, and as the backend's rules have joined them. ``print(net.program((128, 3, 32, 32)))``
         """
-        return Listing(self, self._kinds(input_shape, dtype), training)
+        return Listing(self, self._kinds(input_shape, dtype), flag(self, training, "training"))
 
     def output_shape(self, input_shape):
         """The shape of y for an x of `input_shape`, batch included. ValueError where such an x does not fit.
@@ -303,8 +329,12 @@ class Layer:
         self.runner.step_through(self, x, gradient, seen)
 
     def _kinds(self, input_shape, dtype=None):
-        found, form = trees.shapes(input_shape)
-        dtype = np.dtype(dtype or self.dtype or np.float32)
+        try:
+            found, form = trees.shapes(input_shape, "input_shape")
+            dtype = self.dtype or np.dtype(np.float32) if dtype is None else arguments.dtype(dtype)
+        except (TypeError, ValueError) as error:
+            name_layer(error, self)
+            raise
         return trees.build(form, [shapes.Kind(shape, dtype) for shape in found])
 
     def _trace(self, input_shape):
@@ -326,32 +356,17 @@ class Layer:
 
     def __getstate__(self):
         """Copies and pickles hold the layer, not the pass that is under way, nor what was worked out to run it."""
-        return {name: value for name, value in vars(self).items() if name not in ("saved", "_runner")}
+        state = {name: value for name, value in vars(self).items() if name not in ("saved", "_runner", "_homes")}
+        return state | ({"_name": self.name} if self.name else {})
+
+    def __setstate__(self, state):
+        vars(self).update(state)
+        if self.named_children():
+            self.adopt()
 
 
 # What most attributes of a layer are.
-_NO_LAYERS = {int, float, bool, str, type(None), np.ndarray, Parameter}
-
-
-class _ReadOnly(dict):
-    """A dictionary of layers that was assigned to a layer: another one can be assigned, this one stays as it is."""
-
-    def _refuse(self, *args, **kwargs):
-        raise TypeError("this dictionary of layers cannot be changed: assign another one to the layer's attribute")
-
-    __setitem__ = __delitem__ = __ior__ = clear = pop = popitem = setdefault = update = _refuse
-
-    def __reduce__(self):
-        return _ReadOnly, (dict(self),)
-
-
-def _frozen(value):
-    """A list of layers as a tuple, a dictionary of layers as one that cannot be changed: only assigning is noticed."""
-    if isinstance(value, list) and any(isinstance(one, Layer) for one in value):
-        return tuple(value)
-    if isinstance(value, dict) and any(isinstance(one, Layer) for one in value.values()):
-        return _ReadOnly(value)
-    return value
+_NO_PARTS = {int, float, bool, str, type(None), np.ndarray}
 
 
 def value_of(parameter):

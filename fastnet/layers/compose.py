@@ -1,7 +1,9 @@
 """Layers made of layers: in a row, side by side, around a shortcut; and what joins their results."""
+from fastnet import arguments
 from fastnet.layers.base import Layer
 from fastnet.layers.container import Container, check_layer
 from fastnet.layers.formula import formula
+from fastnet.program.calls import name_layer
 
 
 class Sequential(Container):
@@ -26,7 +28,13 @@ class Sequential(Container):
         return [(str(i), layer) for i, layer in enumerate(self._layers)]
 
     def __getitem__(self, i):
-        return self._layers[i]
+        try:
+            return self._layers[i if isinstance(i, slice) else arguments.integer(i, "the index")]
+        except IndexError:
+            raise IndexError(f"{self.label}: there are {len(self)} layers, got the index {i}") from None
+        except TypeError as error:
+            name_layer(error, self)
+            raise
 
     def __len__(self):
         return len(self._layers)
@@ -126,7 +134,8 @@ class Parallel(Container):
 
     def __init__(self, merge, *branches):
         if not isinstance(merge, Merge):
-            raise TypeError(f"{self.label}: expected a merge such as Add() or Concat() first, got {merge!r}")
+            raise TypeError(f"{self.label}: expected a merge such as Add() or Concat() first, got "
+                            f"{arguments.shown(merge)}")
         if not branches:
             raise ValueError(f"{self.label}: expected at least one branch after the merge, got none")
         for i, branch in enumerate(branches):

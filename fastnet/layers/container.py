@@ -1,11 +1,10 @@
 """What all layers made of layers share: they compose, and everything else follows from that."""
-from fastnet import changes
+from fastnet import arguments, changes
 from fastnet.layers.base import Layer
-from fastnet.layers.formula import composing
-from fastnet.program import trees
-from fastnet.program.calls import opaque
+from fastnet.layers.formula import composing, flag
+from fastnet.program.calls import name_layer, opaque
 from fastnet.program.passes import Pass
-from fastnet.program.run import entering
+from fastnet.program.run import entered
 from fastnet.program.tape import Tape
 from fastnet.program.trace import here
 
@@ -32,7 +31,7 @@ class Container(Layer):
         raise NotImplementedError(f"{self.label} defines no compose(x, training)")
 
     def forward(self, x, training=False):
-        x = tuple(x) if isinstance(x, list) else x
+        training = training if type(training) is bool else flag(self, training, "training")
         if not composing() and not opaque(self, self.backend):     # a forward around this one runs plainly
             if not training:
                 return self.runner.inference(self, x)
@@ -40,7 +39,7 @@ class Container(Layer):
             self.saved = (done,)
             return y
         if here.tracer is None:
-            x = trees.map(lambda one: entering(self, self.ops, one, "x", self.dtype), x)
+            x = entered(self, self.ops, x, "x", self.dtype)
         tape = Tape(self, x, training)
         y = tape.compose()
         if training:
@@ -48,8 +47,10 @@ class Container(Layer):
         return y
 
     def backward(self, dy, need_dx=True):
-        done, = self.take_saved()
-        dy = tuple(dy) if isinstance(dy, list) else dy
+        need_dx = need_dx if type(need_dx) is bool else flag(self, need_dx, "need_dx")
+        done, = self.take_saved() if self.saved is None else self.saved
+        dy = done.arriving(self, dy)
+        self.saved = None
         if isinstance(done, Pass):
             return done.backward(self, dy, need_dx)
         with changes.gradients() as found:
@@ -61,6 +62,8 @@ class Container(Layer):
 
 def check_layer(owner, layer, what):
     """TypeError unless `layer` is a Layer."""
-    if not isinstance(layer, Layer):
-        hint = "; write Name() to make one" if isinstance(layer, type) else ""
-        raise TypeError(f"{owner.label}: {what} must be a layer, got {layer!r}{hint}")
+    try:
+        arguments.instance(layer, Layer, what, "a layer")
+    except TypeError as error:
+        name_layer(error, owner)
+        raise

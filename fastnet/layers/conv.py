@@ -1,5 +1,5 @@
 """Two-dimensional convolution."""
-from fastnet import init
+from fastnet import arguments, init
 from fastnet.kernels import checks
 from fastnet.layers.base import Layer, keywords, short, value_of
 from fastnet.layers.formula import formula, named_errors
@@ -28,22 +28,23 @@ class Conv2d(Layer):
     def __init__(self, in_channels, out_channels, kernel_size, stride=1, padding=0, dilation=1, groups=1, bias=True):
         self.set_options(in_channels=in_channels, out_channels=out_channels, kernel_size=kernel_size, stride=stride,
                          padding=padding, dilation=dilation, groups=groups)
+        bias = arguments.flag(bias, "bias")
         shape = (self.out_channels, self.in_channels // self.groups, *self.kernel_size)
         self.weight = Parameter(init.uniform_fan_in(shape))
         bound = init.fans(shape)[0] ** -0.5
         self.bias = Parameter(init.uniform(shape[:1], -bound, bound)) if bias else None
 
     def check(self, in_channels, out_channels, kernel_size, stride, padding, dilation, groups):
-        in_channels, out_channels = (checks.positive(in_channels, "in_channels"),
-                                     checks.positive(out_channels, "out_channels"))
-        kernel_size, stride = checks.pair(kernel_size, "kernel_size"), checks.pair(stride, "stride")
-        dilation, groups = checks.pair(dilation, "dilation"), checks.positive(groups, "groups")
-        padding = tuple(padding) if isinstance(padding, list) else padding
+        in_channels, out_channels = (arguments.size(in_channels, "in_channels"),
+                                     arguments.size(out_channels, "out_channels"))
+        kernel_size, stride = arguments.pair(kernel_size, "kernel_size"), arguments.pair(stride, "stride")
+        dilation, groups = arguments.pair(dilation, "dilation"), arguments.size(groups, "groups")
+        padding = checks.padding_given(padding)
         checks.resolve_padding(padding, kernel_size, stride, dilation, kernel_size)
         for channels, what in ((in_channels, "in_channels"), (out_channels, "out_channels")):
             if channels % groups:
                 raise ValueError(f"{what}={channels} must be a multiple of groups={groups}")
-        self.check_weight(out_channels, in_channels // groups, *kernel_size)
+        self.check_size(out_channels, in_channels // groups, *kernel_size)
         return {"in_channels": in_channels, "out_channels": out_channels, "kernel_size": kernel_size, "stride": stride,
                 "padding": padding, "dilation": dilation, "groups": groups}
 

@@ -1,8 +1,7 @@
 """Dropout."""
 import numpy as np
 
-from fastnet import init
-from fastnet.kernels import checks
+from fastnet import arguments, init
 from fastnet.layers.formula import formula, named_errors
 from fastnet.layers.freezing import Freezable
 
@@ -24,10 +23,7 @@ class Dropout(Freezable):
         self.generator = np.random.default_rng(init.generator().integers(2**63))
 
     def check(self, p):
-        p = checks.probability(p)
-        if p == 1:
-            raise ValueError("p must be below 1, or nothing would be left")
-        return {"p": p}
+        return {"p": arguments.number(p, "p", 0, below=1)}
 
     @formula
     def forward(self, x, training=False):

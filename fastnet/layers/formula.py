@@ -3,9 +3,12 @@ import contextlib
 import functools
 import sys
 
+import numpy as np
+
+from fastnet import arguments
 from fastnet.program import trees
 from fastnet.program.calls import name_layer
-from fastnet.program.run import entering
+from fastnet.program.run import arriving, entered
 from fastnet.program.trace import here
 
 
@@ -21,31 +24,59 @@ def named_errors(method):
     return wrapper
 
 
+class Saved(tuple):
+    """What a forward pass saved; `kinds` are the shapes and dtypes of what it gave, as dy must have them."""
+
+
 def formula(method):
     """A forward or backward pass of a layer, written on arrays in the dtype of its parameters: what is given is checked
     and converted before, and errors name the layer."""
-    def run(self, x, how, what):
-        if not trees.is_leaf(x) and not self.takes_several:
-            raise TypeError(f"{self.label}: expected one array as {what}, got {len(x)}; Add() and Concat() join "
-                            "several")
-        if here.tracer is not None:     # the Values were checked when they were made
-            return method(self, x, how)
-        try:
-            dtype, x = self.dtype, tuple(x) if isinstance(x, list) else x
-            x = trees.map(lambda one: one if one is None and what == "dy" else
-                          entering(self, self.ops, one, what, dtype), x)
-            return method(self, x, how)
-        except (TypeError, ValueError) as error:
-            name_layer(error, self)
-            raise
-
     if method.__name__ == "forward":
+        @functools.wraps(method)
         def wrapper(self, x, training=False):
-            return run(self, x, training, "x")
+            _check_one(self, x, "x")
+            if here.tracer is not None:     # the Values were checked when they were made
+                return method(self, x, training)
+            try:
+                training = training if type(training) is bool else arguments.flag(training, "training")
+                y = method(self, entered(self, self.ops, x, "x", self.dtype), training)
+            except (TypeError, ValueError) as error:
+                name_layer(error, self, x)
+                raise
+            if training:
+                kept = vars(self)["saved"] = Saved(self.saved)
+                kept.kinds = trees.kinds(y)
+            return y
     else:
+        @functools.wraps(method)
         def wrapper(self, dy, need_dx=True):
-            return run(self, dy, need_dx, "dy")
-    return functools.wraps(method)(wrapper)
+            _check_one(self, dy, "dy")
+            if here.tracer is not None:
+                return method(self, dy, need_dx)
+            try:
+                need_dx = need_dx if type(need_dx) is bool else arguments.flag(need_dx, "need_dx")
+                if isinstance(self.saved, Saved):
+                    dy = arriving(self, self.ops, dy, self.saved.kinds)
+                return method(self, dy, need_dx)
+            except (TypeError, ValueError) as error:
+                name_layer(error, self)
+                raise
+    return wrapper
+
+
+def _check_one(layer, x, name):
+    """Refuse a tuple or dictionary where a layer takes one array."""
+    if type(x) is not np.ndarray and not trees.is_leaf(x) and not layer.takes_several:
+        raise TypeError(f"{layer.label}: expected one array as {name}, got {len(x)}; Add() and Concat() join several")
+
+
+def flag(layer, value, name):
+    """`value`, True or False, given to a layer."""
+    try:
+        return arguments.flag(value, name)
+    except TypeError as error:
+        name_layer(error, layer)
+        raise
 
 
 def composing():

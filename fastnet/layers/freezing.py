@@ -1,6 +1,7 @@
 """Layers that are left as they are while others train."""
 import fnmatch
 
+from fastnet import arguments
 from fastnet.layers.base import Layer
 from fastnet.program.trace import here
 
@@ -10,6 +11,9 @@ class Freezable(Layer):
     training as at inference, but saves what backward needs. See `fastnet.freeze`."""
 
     frozen = False
+
+    def check_attribute(self, name, value):
+        return arguments.flag(value, name) if name == "frozen" else super().check_attribute(name, value)
 
     @property
     def is_frozen(self):
@@ -33,10 +37,13 @@ def unfreeze(net, pattern="*"):
 
 
 def _set_frozen(net, pattern, frozen):
+    arguments.instance(net, Layer, "net", "a layer")
+    if not isinstance(pattern, str):
+        raise TypeError(f'{net.label}: pattern must be a string such as "features.*", got {arguments.shown(pattern)}')
     found = [layer for path, layer in net.named_layers() if fnmatch.fnmatchcase(path, pattern)]
     if not found:
         paths = ", ".join(path for path, _ in net.named_layers()[1:6])
-        raise ValueError(f"{net.label}: no layer's path fits {pattern!r}; there are {paths} ...")
+        raise ValueError(f"{net.label}: no layer's path fits {arguments.shown(pattern)}; there are {paths} ...")
     for layer in found:
         for _, part in layer.named_layers():
             if isinstance(part, Freezable):
@@ -49,5 +56,4 @@ def _set_frozen(net, pattern, frozen):
 def input_gradient(net, x, dy):
     """dx of ``y = net(x)`` for the gradient dy, as at inference: norms use their running statistics, dropouts pass
     everything on, and the net is left as it was, gradients of its parameters included."""
-    x, dy = (tuple(one) if isinstance(one, list) else one for one in (x, dy))
-    return net.runner.input_gradient(net, x, dy)
+    return arguments.instance(net, Layer, "net", "a layer").runner.input_gradient(net, x, dy)

@@ -1,8 +1,10 @@
 """Any acyclic net, as a dictionary."""
 from textwrap import indent
 
+from fastnet import arguments
 from fastnet.layers.compose import Merge
 from fastnet.layers.container import Container, check_layer
+from fastnet.layers.formula import named_errors
 
 
 class Graph(Container):
@@ -21,13 +23,16 @@ class Graph(Container):
 
     traceable = True    # with a forward of its own, which only checks
 
+    @named_errors
     def __init__(self, nodes, inputs=("input",), outputs=None):
-        self._inputs = (inputs,) if isinstance(inputs, str) else tuple(inputs)
+        if not isinstance(nodes, dict):
+            raise TypeError(f"nodes must be a dictionary {{name: (layer, [inputs])}}, got {arguments.shown(nodes)}")
+        if not nodes:
+            raise ValueError("expected at least one entry, got none")
+        self._inputs = _names(inputs, "inputs")
         self._nodes = {name: self._entry(name, entry) for name, entry in nodes.items()}
-        if not self._nodes:
-            raise ValueError(f"{self.label}: expected at least one entry, got none")
         outputs = list(self._nodes)[-1] if outputs is None else outputs
-        self._outputs = outputs if isinstance(outputs, str) else tuple(outputs)
+        self._outputs = outputs if isinstance(outputs, str) else _names(outputs, "outputs")
         self._order = self._sorted()
         self.adopt()
 
@@ -35,14 +40,15 @@ class Graph(Container):
         """(layer, its inputs) of one entry, checked."""
         if not isinstance(name, str) or not name or "." in name or name in self._inputs:
             given = " or ".join(f'"{one}"' for one in self._inputs)
-            raise ValueError(f"{self.label}: an entry needs a name without dots that is not {given}, got {name!r}")
+            kind = ValueError if isinstance(name, str) else TypeError
+            raise kind(f"an entry needs a name without dots that is not {given}, got {arguments.shown(name)}")
         if not isinstance(entry, (tuple, list)) or len(entry) != 2:
-            raise TypeError(f"{self.label}: entry {name!r} must be (layer, [inputs]), got {entry!r}")
+            raise TypeError(f"entry {name!r} must be (layer, [inputs]), got {arguments.shown(entry)}")
         layer, inputs = entry
-        inputs = (inputs,) if isinstance(inputs, str) else tuple(inputs)
         check_layer(self, layer, f"entry {name!r}")
+        inputs = _names(inputs, f"the inputs of entry {name!r}", least=0)
         if not inputs or (len(inputs) > 1 and not isinstance(layer, Merge)):
-            raise ValueError(f"{self.label}: entry {name!r} needs {'an input' if not inputs else 'one input'}, got "
+            raise ValueError(f"entry {name!r} needs {'an input' if not inputs else 'one input'}, got "
                              f"{list(inputs)}{'; Add() and Concat() join several' if inputs else ''}")
         return layer, inputs
 
@@ -71,20 +77,20 @@ class Graph(Container):
         while waiting:
             ready = next((name for name in waiting if done.issuperset(self._nodes[name][1])), None)
             if ready is None:
-                raise ValueError(f"{self.label}: {self._trouble(done)}")
+                raise ValueError(self._trouble(done))
             order.append(ready)
             waiting.remove(ready)
             done.add(ready)
         wanted = (self._outputs,) if isinstance(self._outputs, str) else self._outputs
         for name in wanted:
             if name not in self._nodes:
-                raise ValueError(f"{self.label}: outputs has the unknown entry {name!r}; there are "
+                raise ValueError(f"outputs has the unknown entry {name!r}; there are "
                                  f"{', '.join(map(repr, self._nodes))}")
         needed = set(wanted)
         for name in reversed(order):
             if name not in needed:
                 end = "the last one, " if len(wanted) == 1 else ""
-                raise ValueError(f"{self.label}: nothing leads from entry {name!r} to {end}"
+                raise ValueError(f"nothing leads from entry {name!r} to {end}"
                                  f"{', '.join(map(repr, wanted))}, which gives the output")
             needed.update(self._nodes[name][1])
         return order
@@ -106,3 +112,13 @@ class Graph(Container):
         """Each entry with its inputs, one a line."""
         lines = [f"({name}): {layer!r} <- {', '.join(inputs)}" for name, (layer, inputs) in self._nodes.items()]
         return f"{type(self).__name__}(\n" + indent("\n".join(lines), "  ") + "\n)"
+
+
+def _names(given, what, least=1):
+    """A name, or several in a tuple or list, as a tuple."""
+    names = (given,) if isinstance(given, str) else given
+    if not isinstance(names, (tuple, list)) or not all(isinstance(name, str) for name in names):
+        raise TypeError(f"{what} must be a name or a list of names, got {arguments.shown(given)}")
+    if len(names) < least or len(set(names)) < len(names) and least:
+        raise ValueError(f"{what} must be names, each once, got {arguments.shown(given)}")
+    return tuple(names)

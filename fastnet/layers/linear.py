@@ -1,6 +1,5 @@
 """The fully connected layer."""
-from fastnet import init
-from fastnet.kernels import checks
+from fastnet import arguments, init
 from fastnet.layers.base import Layer, keywords, value_of
 from fastnet.layers.formula import formula, named_errors
 from fastnet.parameter import Parameter
@@ -17,15 +16,16 @@ class Linear(Layer):
     @named_errors
     def __init__(self, in_features, out_features, bias=True):
         self.set_options(in_features=in_features, out_features=out_features)
+        bias = arguments.flag(bias, "bias")
         shape = (self.out_features, self.in_features)
         self.weight = Parameter(init.uniform_fan_in(shape))
         bound = init.fans(shape)[0] ** -0.5
         self.bias = Parameter(init.uniform(shape[:1], -bound, bound)) if bias else None
 
     def check(self, in_features, out_features):
-        in_features = checks.positive(in_features, "in_features")
-        out_features = checks.positive(out_features, "out_features")
-        self.check_weight(out_features, in_features)
+        in_features = arguments.size(in_features, "in_features")
+        out_features = arguments.size(out_features, "out_features")
+        self.check_size(out_features, in_features)
         return {"in_features": in_features, "out_features": out_features}
 
     @formula

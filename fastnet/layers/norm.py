@@ -1,7 +1,7 @@
 """Batch normalisation."""
 import numpy as np
 
-from fastnet import init
+from fastnet import arguments, init
 from fastnet.kernels import checks
 from fastnet.layers.base import keywords
 from fastnet.layers.formula import formula, named_errors
@@ -14,6 +14,7 @@ class _BatchNorm(Freezable):
 
     traceable, options = True, ("num_features", "eps", "momentum")
     buffer_names = ("running_mean", "running_var", "num_batches_tracked")
+    may_miss = ("num_batches_tracked",)     # states that PyTorch saved before version 0.4.1 have none
     rank, expected = None, None
 
     @named_errors
@@ -26,10 +27,10 @@ class _BatchNorm(Freezable):
         self.num_batches_tracked = np.array(0, np.int64)
 
     def check(self, num_features, eps, momentum):
-        num_features = checks.positive(num_features, "num_features")
-        self.check_weight(num_features)
-        return {"num_features": num_features, "eps": checks.above_zero(eps, "eps"),
-                "momentum": checks.probability(momentum, "momentum")}
+        num_features = arguments.size(num_features, "num_features")
+        self.check_size(num_features)
+        return {"num_features": num_features, "eps": arguments.number(eps, "eps", above=0),
+                "momentum": None if momentum is None else arguments.number(momentum, "momentum", 0, 1)}
 
     @formula
     def forward(self, x, training=False):
@@ -41,8 +42,8 @@ class _BatchNorm(Freezable):
             return self.ops.batchnorm_inference(x, gamma, beta, self.running_mean, self.running_var, self.eps)
         y, mean, var = self.ops.batchnorm_forward(x, gamma, beta, self.eps)
         self.running_mean, self.running_var, self.num_batches_tracked = self.ops.batchnorm_track(
-            self.running_mean, self.running_var, self.num_batches_tracked, mean, var, self.momentum,
-            x.size // self.num_features)
+            self.running_mean, self.running_var, self.num_batches_tracked, mean, var, x.size // self.num_features,
+            self.momentum)
         self.saved = (x, mean, var, False)
         return y
 
@@ -57,8 +58,7 @@ class _BatchNorm(Freezable):
         if len(shape) != self.rank:
             raise ValueError(f"expected x of shape {self.expected}, got x of shape {tuple(shape)}")
         checks.not_empty(shape)
-        if shape[1] != self.num_features:
-            raise ValueError(f"expected {self.num_features} input channels, got x of shape {tuple(shape)}")
+        checks.channels(shape, self.num_features)
 
     def arguments(self):
         return str(self.num_features) + keywords(eps=(self.eps, 1e-5), momentum=(self.momentum, 0.1))
@@ -69,7 +69,8 @@ class BatchNorm2d(_BatchNorm):
 
     In training mean and variance are those of the batch, over N, H and W (the biased variance), and running_mean and
     running_var move towards them (running = (1 - momentum) running + momentum batch, with the unbiased variance);
-    inference, and a frozen layer in training, use the running ones. weight starts at one, bias at zero.
+    with momentum=None they are the means of all batches so far, which num_batches_tracked counts. Inference, and a
+    frozen layer in training, use the running ones. weight starts at one, bias at zero.
 
     ValueError for inputs that do not fit, and in training for a single value a channel, which has no variance.
     Ioffe and Szegedy, Batch Normalization (2015), algorithms 1 and 2.

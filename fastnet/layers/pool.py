@@ -1,4 +1,5 @@
 """Pooling: the largest or the mean value of each window, or of the whole image."""
+from fastnet import arguments
 from fastnet.kernels import checks
 from fastnet.layers.base import Layer, keywords, short
 from fastnet.layers.formula import formula, named_errors
@@ -14,8 +15,8 @@ class _Pool2d(Layer):
         self.set_options(kernel_size=kernel_size, stride=kernel_size if stride is None else stride, padding=padding)
 
     def check(self, kernel_size, stride, padding):
-        kernel_size, stride = checks.pair(kernel_size, "kernel_size"), checks.pair(stride, "stride")
-        padding = tuple(padding) if isinstance(padding, list) else padding
+        kernel_size, stride = arguments.pair(kernel_size, "kernel_size"), arguments.pair(stride, "stride")
+        padding = checks.padding_given(padding)
         pads = checks.resolve_padding(padding, kernel_size, stride, (1, 1), kernel_size)
         checks.pool2d_shape((1, 1, *kernel_size), kernel_size, stride, pads)    # whether the padding is small enough
         return {"kernel_size": kernel_size, "stride": stride, "padding": padding}
@@ -73,7 +74,8 @@ class AvgPool2d(_Pool2d):
                          count_include_pad=count_include_pad)
 
     def check(self, kernel_size, stride, padding, count_include_pad):
-        return {**super().check(kernel_size, stride, padding), "count_include_pad": bool(count_include_pad)}
+        return {**super().check(kernel_size, stride, padding),
+                "count_include_pad": arguments.flag(count_include_pad, "count_include_pad")}
 
     @formula
     def forward(self, x, training=False):
@@ -104,8 +106,8 @@ class _AdaptivePool2d(Layer):
         self.set_options(output_size=output_size)
 
     def check(self, output_size):
-        if output_size not in (1, (1, 1), [1, 1]):
-            raise ValueError(f"the only output_size is 1, got {output_size!r}; use {self.window} for other windows")
+        if arguments.pair(output_size, "output_size") != (1, 1):
+            raise ValueError(f"the only output_size is 1, got {output_size}; use {self.window} for other windows")
         return {"output_size": (1, 1)}
 
     def arguments(self):

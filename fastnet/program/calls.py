@@ -3,6 +3,7 @@ import contextlib
 
 import numpy as np
 
+from fastnet.kernels import checks
 from fastnet.program import trees
 from fastnet.program.trace import here
 
@@ -24,12 +25,17 @@ def opaque(layer, backend):
 _TRACEABLE = {}
 
 
-def name_layer(error, layer):
-    """Put the layer in front of what an error has to say, `Conv2d "3": expected 64 input channels, ...`, once."""
+def name_layer(error, layer, x=None):
+    """Put the layer in front of what an error has to say, `Conv2d "3": expected 64 input channels, ...`, once. Where x,
+    which this layer or one around it was given, looks like channels-last images, a ValueError says so, once."""
     if not hasattr(error, "layer"):
         error.layer = layer.label
         if not str(error).startswith(f"{layer.label}: "):
             error.args = (f"{layer.label}: {error}",)
+    shape = getattr(x, "shape", None)
+    hint = isinstance(shape, tuple) and checks.channels_last(shape)
+    if hint and isinstance(error, ValueError) and checks.CHANNELS_LAST not in str(error):
+        error.args = (f"{error}; {hint}",)
 
 
 def call(layer, x, training):
@@ -49,7 +55,7 @@ def call(layer, x, training):
             here.tracer.trace.calls.append((layer, layer.name, y, here.tracer.trace.nodes[start:]))
         return y
     except (TypeError, ValueError) as error:
-        name_layer(error, layer)
+        name_layer(error, layer, x)
         raise
     finally:
         here.layer, here.calls = before, calls

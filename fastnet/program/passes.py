@@ -120,6 +120,10 @@ class Pass:
 
     # Backward
 
+    def arriving(self, net, dy):
+        """dy as `backward` takes it; TypeError or ValueError where it is not of the form and the shapes of y."""
+        return self.runner.gradient(net, dy, self.program.trace.dy)
+
     def backward(self, net, dy, need_dx=True):
         """dx, or None where it is not needed; the gradients of all parameters are assigned together."""
         self.runner.need_dx = need_dx
@@ -129,7 +133,7 @@ class Pass:
         try:
             if need_dx and not self.need_dx:
                 return self._with_dx(net).backward(net, dy, need_dx)
-            self._enter(net, dy)
+            self._enter(dy)
             with changes.gradients() as found:
                 if self.replays:
                     with self.runner.arena(True).lock:
@@ -146,19 +150,11 @@ class Pass:
         self.values, self.kept, self.given, self.x, self.opaque = {}, {}, {}, None, []     # let go of all arrays
         return dx
 
-    def _enter(self, net, dy):
-        """Take dy, in the memory layout of the kernels."""
-        wanted = self.program.trace.dy
-        given, values = trees.flat(dy), trees.flat(wanted)
-        if trees.form(dy) != trees.form(wanted):
-            raise TypeError(f"{net.label}: expected dy of the form of y, {len(values)} array(s), got "
-                            f"{type(dy).__name__}")
-        for value, array in zip(values, given, strict=True):
-            if array is None:  # a result that nobody used
-                array = np.zeros(value.shape, value.dtype)
-            array = self.runner.array(net, array, "dy", value.dtype)
-            if array.shape != value.shape:
-                raise ValueError(f"{net.label}: expected dy of shape {value.shape}, got dy of shape {array.shape}")
+    def _enter(self, dy):
+        """Take dy; zeros for a result that nobody used."""
+        for value, array in zip(trees.flat(self.program.trace.dy), trees.flat(dy), strict=True):
+            if array is None:
+                array = self.runner.ops.convert(np.zeros(value.shape, value.dtype), value.dtype)
             self.given[value] = array
             if self.replays:
                 self._keep(value, array)
@@ -237,7 +233,7 @@ class Pass:
                 return self._forget(step)
         if options.get("training") and not step.node.backward:
             self.opaque.append(made)
-        made = trees.flat(made if not isinstance(made, list) else tuple(made))
+        made = trees.flat(self.runner.tree(layer, made, name))
         if len(made) != len(step.results):
             raise ValueError(f"{layer.label}: expected {len(step.results)} array(s) as {name}, got {len(made)}")
         for value, array in zip(step.results, made, strict=True):

@@ -11,11 +11,10 @@ from operator import is_
 
 import numpy as np
 
-from fastnet import changes
-from fastnet.kernels import shapes
+from fastnet import arguments, changes
 from fastnet.kernels.precision import precision
 from fastnet.program import trees
-from fastnet.program.calls import opaque
+from fastnet.program.calls import name_layer, opaque
 from fastnet.program.passes import Pass
 from fastnet.program.program import Program, make
 from fastnet.program.quick import Quick
@@ -25,7 +24,7 @@ from fastnet.program.tracer import trace
 # Programs that a net keeps, the latest ones, and bytes that their recordings may hold.
 _MOST_PROGRAMS, _MOST_BYTES = 64, 64 << 20
 # Attributes that come and go with passes.
-_PASSING = ("saved", "_runner")
+_PASSING = ("saved", "_runner", "_homes", "_name")
 
 
 class Runner:
@@ -66,6 +65,7 @@ class Runner:
         try:
             x = self._enter(net, x)
             current = Pass(self, self.program(net, x, True, True), x, True)
+            dy = current.arriving(net, dy)
             under_way = self.latest()
             if under_way is not None and under_way.x is not None:
                 current.plain = True    # a training pass is under way, and has the arena
@@ -81,7 +81,7 @@ class Runner:
     def step_through(self, net, x, gradient, seen):
         """See `Layer.step_through`."""
         x = self._enter(net, x)
-        program = Program(trace(net, trees.map(lambda one: shapes.Kind(one.shape, one.dtype), x), True), self.ops)
+        program = Program(trace(net, trees.kinds(x), True), self.ops)
         program.read_leaves()
         names = {value: name for _, layer in net.named_layers() for name, parameter in layer.own_parameters()
                  if (value := program.trace.gradients.get(parameter)) is not None}
@@ -102,13 +102,14 @@ class Runner:
             y = current.forward(self.keys if len(self.keys) == len(program.draws) else None)
             dy = gradient(y)
             if dy is not None:
-                current.backward(net, dy, self.need_dx)
+                current.backward(net, current.arriving(net, dy), self.need_dx)
 
     def program(self, net, x, training, need_dx=False):
         """The program for an x of these shapes, made on first use; x is a tree of arrays or Kinds."""
-        kinds = trees.map(lambda one: shapes.Kind(one.shape, one.dtype), x)
+        kinds = trees.kinds(x)
         leaves = trees.flat(kinds)
-        key = (*leaves, *(kinds if isinstance(kinds, dict) else ()), training, need_dx, here.frozen, precision.get())
+        form = None if trees.is_leaf(kinds) else repr(trees.form(kinds))
+        key = (*leaves, form, training, need_dx, here.frozen, precision.get())
         latest, found = changes.latest(), self._programs.get(key)
         if found is not None and found.seen is not latest:
             found = found if found.read_leaves() else None
@@ -141,11 +142,19 @@ class Runner:
         """See `entering`."""
         return entering(layer, self.ops, x, name, dtype)
 
+    def tree(self, layer, x, name):
+        """See `entered`; nothing is converted."""
+        return entered(layer, None, x, name)
+
+    def gradient(self, net, dy, kinds):
+        """See `arriving`."""
+        return arriving(net, self.ops, dy, kinds)
+
     def _enter(self, net, x):
         """x as it can be computed with."""
         if self._seen is not changes.latest(False):
             self._look(net)
-        return trees.map(lambda one: self.array(net, one, "x", self.dtype), x)
+        return entered(net, self.ops, x, "x", self.dtype)
 
     def _look(self, net):
         """Begin anew where anything was assigned in the net but running statistics and weights of the same kind."""
@@ -179,18 +188,55 @@ class Runner:
 
 def entering(layer, ops, x, name, dtype=None):
     """An array that a layer was given, as it can be computed with: x itself where it has that dtype and lies in memory
-    as kernels read it, else converted. Without a dtype float64 stays, and all others become float32."""
-    if not isinstance(x, np.ndarray):
-        raise TypeError(f"{layer.label}: expected a NumPy array as {name}, got {type(x).__name__}")
-    if x.dtype.kind not in "fiub":
-        raise TypeError(f"{layer.label}: {name} must hold real numbers, got an array of dtype {x.dtype}")
-    if dtype is None:
-        dtype = np.dtype(np.float64 if x.dtype.kind == "f" and x.dtype.itemsize == 8 else np.float32)
-    if type(x) is np.ndarray and x.dtype == dtype and x.dtype.isnative:
-        flags = (x.transpose(0, 2, 3, 1) if x.ndim == 4 else x).flags
-        if flags.c_contiguous and flags.aligned:
+    as kernels read it, else converted. Without a dtype float64 stays, and all others become float32; without `ops`
+    nothing is converted."""
+    try:
+        if type(x) is not np.ndarray or x.dtype.kind not in "fiub":
+            x = arguments.array(x, name)
+        if ops is None:
             return x
-    return ops.convert(np.asarray(x), dtype)
+        if dtype is None:
+            dtype = np.dtype(np.float64 if x.dtype.kind == "f" and x.dtype.itemsize == 8 else np.float32)
+        if x.dtype == dtype and x.dtype.isnative:
+            flags = (x.transpose(0, 2, 3, 1) if x.ndim == 4 else x).flags
+            if flags.c_contiguous and flags.aligned:
+                return x
+        return ops.convert(x, dtype)
+    except (TypeError, ValueError) as error:
+        name_layer(error, layer)
+        raise
+
+
+def entered(layer, ops, x, name, dtype=None):
+    """The arrays that a layer was given, one or a tree of them, each as `entering` has it; None stays in a gradient. A
+    list of arrays counts as a tuple."""
+    if isinstance(x, list) and x and all(map(_is_several, x)):
+        x = tuple(x)
+    if trees.is_leaf(x):
+        return entering(layer, ops, x, name, dtype)
+    named = x.items() if isinstance(x, dict) else enumerate(x)
+    found = {key: None if one is None and name.startswith("dy") else
+             entered(layer, ops, one, f"{name}[{key!r}]", dtype) for key, one in named}
+    return found if isinstance(x, dict) else tuple(found.values())
+
+
+def _is_several(value):
+    """Whether it is an array, or several of them: what a list of arrays holds."""
+    return isinstance(value, (np.ndarray, tuple, dict)) or hasattr(value, "detach")
+
+
+def arriving(layer, ops, dy, kinds):
+    """The gradient for what a layer gave, which was an array, or a tree of arrays, of these `kinds`: of the same form
+    and shapes, each array as `entering` has it. None stays where there are several."""
+    flat, dy = trees.flat(kinds), entered(layer, None, dy, "dy")
+    if trees.form(dy) != trees.form(kinds):
+        forms = ["one array" if trees.is_leaf(one) else
+                 f"a {'dictionary' if isinstance(one, dict) else 'tuple'} of {len(one)}" for one in (kinds, dy)]
+        raise TypeError(f"{layer.label}: expected dy of the form of y, {forms[0]}, got {forms[1]}")
+    for array, kind in zip(trees.flat(dy), flat, strict=True):
+        if array is not None and array.shape != kind.shape:
+            raise ValueError(f"{layer.label}: expected dy of shape {tuple(kind.shape)}, got dy of shape {array.shape}")
+    return entered(layer, ops, dy, "dy", flat[0].dtype) if flat else dy
 
 
 class Constants:

@@ -4,6 +4,7 @@ from math import prod
 
 import numpy as np
 
+from fastnet import arguments
 from fastnet.kernels import shapes
 from fastnet.program import trees
 from fastnet.program.program import rewrite
@@ -117,7 +118,7 @@ def summary(net, input_shape):
 
     ValueError, as from the layer itself, where the shape does not fit.
     """
-    traced = net.program(input_shape).before
+    traced = arguments.net(net).program(input_shape).before
     rows = []
     for layer, path, y, nodes in traced.calls:
         if path or layer is net:
@@ -161,8 +162,8 @@ def explain(net, input_shape, dtype="float32"):
 
     ValueError, as from the layer itself, where the shape does not fit.
     """
-    rows = []
-    for node in net.program(input_shape, dtype=dtype).after.nodes:
+    rows, dtype = [], arguments.dtype(dtype).name
+    for node in arguments.net(net).program(input_shape, dtype=dtype).after.nodes:
         shapes_ = [value.shape for value in node.results]
         several = node.op == "opaque" and len(shapes_) > 1      # of an operation the others are its own affair
         rows.append((" + ".join(node.layers), shapes_ if several else shapes_[0], _algorithms(net.ops, node, dtype)))

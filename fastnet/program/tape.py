@@ -1,7 +1,7 @@
 """The calls of layers that a container makes, noted so that its backward pass can be derived from them."""
 from fastnet.program import trees
 from fastnet.program.calls import call, call_backward, name_layer, opaque
-from fastnet.program.run import entering
+from fastnet.program.run import arriving, entered
 from fastnet.program.trace import here
 
 
@@ -53,10 +53,14 @@ class Tape:
                                 f"`return self.second(self.first(x))`, but {what} is neither x nor the result of "
                                 "such a call; write a Layer with forward and backward for anything else")
 
+    def arriving(self, net, dy):
+        """dy as `backward` takes it; TypeError or ValueError where it is not of the form and the shapes of y."""
+        return dy if here.tracer is not None else arriving(net, net.ops, dy, trees.kinds(self.y))
+
     def backward(self, dy, need_dx):
         """dx, a tree like x, or None where it is not needed."""
         self._gradients = {}
-        self._add(self.y, self._entering(self.container, dy, "dy"))
+        self._add(self.y, dy)
         first = next((i for i, (layer, _, _) in enumerate(self.calls) if layer.trains()), len(self.calls))
         for i in range(len(self.calls) - 1, -1, -1):
             layer, given, made = self.calls.pop()
@@ -78,9 +82,7 @@ class Tape:
     def _entering(self, layer, tree, name):
         if here.tracer is not None:
             return tree
-        dtype, tree = trees.flat(self.x)[0].dtype, tuple(tree) if isinstance(tree, list) else tree
-        return trees.map(lambda one: None if one is None else entering(layer, self.container.ops, one, name, dtype),
-                         tree)
+        return entered(layer, self.container.ops, tree, name, trees.flat(self.x)[0].dtype)
 
     def _add(self, values, gradients):
         for value, gradient in zip(trees.flat(values), trees.flat(gradients), strict=True):

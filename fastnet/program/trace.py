@@ -20,6 +20,7 @@ class _Here(threading.local):
     calls = None        # the calls of layers that the container under way has made so far
     frozen = False      # whether norms and dropouts behave as at inference in this training pass
     plain = 0           # within so many `plainly` blocks
+    paths = None        # {id of a layer: its dotted path} in the net that is traced
 
 
 here = _Here()

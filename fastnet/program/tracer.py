@@ -99,7 +99,8 @@ class Tracer:
     def opaque(self, layer, x, training):
         """The result of a layer that nobody can look into."""
         with tracing(None):
-            shapes_, form = trees.shapes(layer.output_shape(trees.map(lambda value: value.shape, x)))
+            shapes_, form = trees.shapes(layer.output_shape(trees.map(lambda value: value.shape, x)),
+                                         "output_shape")
         values = trees.flat(x)
         # Nodes and Values refer to each other, and only the garbage collector frees them: they keep no layer alive.
         options = {"layer": weakref.ref(layer), "training": training, "like": trees.form(x), "form": form}
@@ -156,15 +157,16 @@ _FUNCTIONS = {op: (function, function.__code__.co_varnames[:function.__code__.co
 
 
 @contextlib.contextmanager
-def tracing(tracer):
-    """Layers compute with the tracer within the `with` block; with None on numbers, as at any other time."""
-    before = here.tracer, here.calls, here.layer
-    here.tracer, here.calls = tracer, None
+def tracing(tracer, paths=None):
+    """Layers compute with the tracer within the `with` block; with None on numbers, as at any other time. `paths` are
+    their names in the net that is traced, by their ids."""
+    before = here.tracer, here.calls, here.layer, here.paths
+    here.tracer, here.calls, here.paths = tracer, None, paths
     try:
         with counter.apart():   # a Recompute around the net has no use for keys without numbers
             yield
     finally:
-        here.tracer, here.calls, here.layer = before
+        here.tracer, here.calls, here.layer, here.paths = before
 
 
 def trace(net, x, training, need_dx=True):
@@ -177,7 +179,7 @@ def trace(net, x, training, need_dx=True):
     dx, gradients = None, {}
     saved = [(layer, layer.saved) for _, layer in layers]   # of a pass under way
     try:
-        with tracing(tracer):
+        with tracing(tracer, {id(layer): path for path, layer in layers}):
             y = call(net, found.x, training)
             if training:
                 found.dy = trees.map(lambda value: Value(value.shape, value.dtype, name="dy"), y)

@@ -1,5 +1,7 @@
 """What layers take and give: one array, or a tuple or dict of arrays, here called a tree. Its leaves may as well be
 Values, shapes or gradients. NamedTuples are leaves."""
+from fastnet import arguments
+from fastnet.kernels.shapes import Kind
 
 
 def is_leaf(tree):
@@ -35,13 +37,19 @@ def form(tree):
     return map(lambda leaf: None, tree)
 
 
-def shapes(tree):
-    """The leaves of a tree of shapes, which are tuples of integers themselves, and its form: (list, form)."""
+def kinds(tree):
+    """The tree with the shape and dtype of each array, or Value, in its place."""
+    return map(lambda one: Kind(tuple(one.shape), one.dtype), tree)
+
+
+def shapes(tree, name="shape"):
+    """The leaves of a tree of shapes, which are tuples of integers themselves, and its form: (list, form). TypeError or
+    ValueError for what is none, under that name."""
     if isinstance(tree, dict):
-        found = {name: shapes(part) for name, part in tree.items()}
-        forms = {name: form for name, (_, form) in found.items()}
+        found = {key: shapes(part, f"{name}[{key!r}]") for key, part in tree.items()}
+        forms = {key: form for key, (_, form) in found.items()}
         return [shape for some, _ in found.values() for shape in some], forms
-    if isinstance(tree, (tuple, list)) and tree and not hasattr(tree[0], "__index__"):
-        found = [shapes(part) for part in tree]
+    if isinstance(tree, (tuple, list)) and tree and isinstance(tree[0], (tuple, list, dict)):
+        found = [shapes(part, f"{name}[{i}]") for i, part in enumerate(tree)]
         return [shape for some, _ in found for shape in some], tuple(form for _, form in found)
-    return [tuple(tree)], None
+    return [arguments.shape(tree, name)], None

@@ -123,6 +123,7 @@ NORMS = [
     norm("batchnorm_inference", "one-value", (1, 3, 1, 1)),
     track("many", 33, 0.1, 24),
     track("two-values", 1, 0.99, 2),
+    track("all-alike", 18, None, 20),
     track("nothing-new", 16, 0, 20),
     track("nothing-old", 17, 1, 20),
 ]

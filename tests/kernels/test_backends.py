@@ -189,7 +189,7 @@ def test_running_statistics_to_the_last_bit(ops, dtype):
     """Each product and the sum is rounded by itself, whatever a processor could do in one step."""
     running_mean, running_var, mean, var = np.random.default_rng(0).random((4, 1003)).astype(dtype)
     for momentum, count in ((0.1, 7), (1 / 3, 2), (0.9, 10**6)):
-        found = ops.batchnorm_track(running_mean, running_var, np.array(41), mean, var, momentum, count)
+        found = ops.batchnorm_track(running_mean, running_var, np.array(41), mean, var, count, momentum)
         kept, unbiased = np.array([1 - momentum, momentum * count / (count - 1)], dtype)
         assert_same(found[0], kept * running_mean + np.array(momentum, dtype) * mean)
         assert_same(found[1], kept * running_var + unbiased * var)
@@ -221,5 +221,5 @@ def test_every_operation_has_a_docstring(ops):
 
 
 def test_unknown_backend():
-    with pytest.raises(ValueError, match="^unknown backend 'gpu': choose one of 'naive', 'cpu'$"):
+    with pytest.raises(ValueError, match="^backend must be 'naive' or 'cpu', got 'gpu'$"):
         kernels.load("gpu")

@@ -8,18 +8,6 @@ PADDINGS = ('padding must be an integer, (vertical, horizontal), (top, bottom, l
             '"full", none of them negative, got ')
 
 
-@pytest.mark.parametrize("value, wanted", [(3, (3, 3)), ((1, 2), (1, 2)), ([4, 5], (4, 5)), (np.int32(2), (2, 2))])
-def test_pair(value, wanted):
-    assert checks.pair(value, "stride") == wanted
-
-
-@pytest.mark.parametrize("value", [0, -1, 1.5, "a", (1,), (1, 2, 3), (1, 0), None])
-def test_pair_refuses(value):
-    with pytest.raises(ValueError) as error:
-        checks.pair(value, "stride")
-    assert str(error.value) == f"stride must be one or two integers of at least 1, got {value!r}"
-
-
 @pytest.mark.parametrize("padding, kernel_size, stride, dilation, wanted", [
     (0, (3, 3), (1, 1), (1, 1), (0, 0, 0, 0)),
     (2, (3, 3), (1, 1), (1, 1), (2, 2, 2, 2)),
@@ -48,7 +36,7 @@ def test_same_padding_leaves_one_output_a_stride(size, stride, kernel):
 
 @pytest.mark.parametrize("padding", [-1, (1, 2, 3), "some", None, 1.5, (1, -1), ("a", "b")])
 def test_padding_refuses(padding):
-    with pytest.raises(ValueError) as error:
+    with pytest.raises(TypeError if padding in (None, 1.5, ("a", "b")) else ValueError) as error:
         checks.resolve_padding(padding, (3, 3), (1, 1), (1, 1), (10, 9))
     assert str(error.value) == f"{PADDINGS}{padding!r}"
 
@@ -89,9 +77,3 @@ def test_floating(dtype, wanted):
 
 def test_what_was_left_out_stays_so():
     assert checks.optional(None, "b", like=np.ones(1)) is None
-
-
-@pytest.mark.parametrize("dtype", ["float32", np.float32, np.dtype("f4"), "f4", "=f4"])
-def test_conversion(dtype):
-    assert checks.conversion(dtype) is np.dtype(np.float32)
-    assert checks.conversion(float) is np.dtype(np.float64)

@@ -37,6 +37,7 @@ def track(running_mean, running_var, mean, var, num_batches_tracked, momentum, c
     """The running statistics after a batch of `count` values that has this mean and this biased variance."""
     x = mean + (var * count / 2).sqrt() * torch.tensor([[1.0], [-1], *[[0]] * (count - 2)], dtype=mean.dtype)
     statistics = running_mean.detach().clone(), running_var.detach().clone()
+    momentum = 1 / (int(num_batches_tracked) + 1) if momentum is None else momentum
     F.batch_norm(x, *statistics, training=True, momentum=momentum)
     return *statistics, torch.tensor(num_batches_tracked) + 1
 

@@ -124,9 +124,11 @@ def test_batch_norm(ops):
 
 def test_running_statistics(ops):
     old = np.array([4.0, 8]), np.array([1.0, 2]), np.array(7)
-    new = ops.batchnorm_track(*old, np.array([0.0, 4]), np.array([3.0, 6]), 0.25, 3)
+    new = ops.batchnorm_track(*old, np.array([0.0, 4]), np.array([3.0, 6]), 3, 0.25)
     assert [array.tolist() for array in new] == [[3, 7], [1.875, 3.75], 8]
     assert new[2].dtype == np.int64 and new[2].shape == ()
+    new = ops.batchnorm_track(*old, np.array([0.0, 16]), np.array([2.0, 4]), 3)     # the mean of eight batches
+    assert [array.tolist() for array in new] == [[3.5, 9], [1.25, 2.5], 8]
 
 
 def test_variance_survives_a_large_mean(ops):

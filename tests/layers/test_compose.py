@@ -120,7 +120,7 @@ def test_results_that_nobody_used():
         np.testing.assert_array_equal(found["x"], dx * one)
         assert found["y"] is None or not found["y"].any()
     net.forward(x, training=True)
-    with pytest.raises(TypeError, match="^Graph: expected dy of the form of y, 3 array"):
+    with pytest.raises(TypeError, match="^Graph: expected dy of the form of y, a dictionary of 3, got one array$"):
         net.backward(one)
 
 

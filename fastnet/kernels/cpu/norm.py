@@ -96,16 +96,15 @@ def batchnorm_inference_backward(dy, x, gamma, mean, var, eps):
     return _backward(dy, x, gamma, mean, var, eps, None, None, True)
 
 
-def batchnorm_track(running_mean, running_var, num_batches_tracked, mean, var, momentum, count):
+def batchnorm_track(running_mean, running_var, num_batches_tracked, mean, var, count, momentum=None):
     """The running statistics (1 - momentum) old + momentum new, var made unbiased, and one batch more: new arrays."""
     running_mean, counted = checks.floating(running_mean, "running_mean"), np.asarray(num_batches_tracked)
     running_var, mean, var = _alike(running_mean, running_var=running_var, mean=mean, var=var)
-    shapes.batchnorm_track(running_mean, running_var, counted, mean, var, momentum, count)
+    shapes.batchnorm_track(running_mean, running_var, counted, mean, var, count, momentum)
     dtype = running_mean.dtype
     tracked = empty(running_mean.shape, dtype), empty(running_mean.shape, dtype), empty((), np.int64)
-    numbers = (1 - momentum, momentum, momentum * count / (count - 1))
     launch(_track, 1, *map(flat, (running_mean, running_var, counted.astype(np.int64, copy=False), mean, var)),
-           *map(flat, tracked), *(dtype.type(number) for number in numbers), work=0)
+           *map(flat, tracked), -1.0 if momentum is None else float(momentum), float(count), work=0)
     return tracked
 
 
@@ -350,9 +349,13 @@ def _scaled(block, slot, dy, dx, channel, c, rows, lines):
 
 
 @literal
-def _track(block, slot, mean, var, counted, new_mean, new_var, moved_mean, moved_var, moved_counted, old, new,
-           unbiased):
+def _track(block, slot, mean, var, counted, new_mean, new_var, moved_mean, moved_var, moved_counted, momentum, count):
+    """A momentum below zero stands for None."""
+    moved_counted[0] = counted[0] + 1
+    if momentum < 0:
+        momentum = 1 / moved_counted[0]
+    old, new = mean.dtype.type(1 - momentum), mean.dtype.type(momentum)
+    unbiased = mean.dtype.type(momentum * count / (count - 1))
     for j in range(mean.size):
         moved_mean[j] = old * mean[j] + new * new_mean[j]
         moved_var[j] = old * var[j] + unbiased * new_var[j]
-    moved_counted[0] = counted[0] + 1

@@ -47,12 +47,13 @@ def batchnorm_inference_backward(dy, x, gamma, mean, var, eps):
     return channels_last(dy * _spread(gamma * inverse, x)), dgamma, dbeta
 
 
-def batchnorm_track(running_mean, running_var, num_batches_tracked, mean, var, momentum, count):
+def batchnorm_track(running_mean, running_var, num_batches_tracked, mean, var, count, momentum=None):
     """The running statistics (1 - momentum) old + momentum new, var made unbiased, and one batch more."""
     running_mean, counted = checks.floating(running_mean, "running_mean"), np.asarray(num_batches_tracked)
     running_var, mean, var = _alike(running_mean, running_var=running_var, mean=mean, var=var)
-    shapes.batchnorm_track(running_mean, running_var, counted, mean, var, momentum, count)
-    old, new = float(1 - momentum), float(momentum)
+    shapes.batchnorm_track(running_mean, running_var, counted, mean, var, count, momentum)
+    new = 1 / (int(counted) + 1) if momentum is None else float(momentum)
+    old = 1 - new
     unbiased = float(new * count / (count - 1))
     return old * running_mean + new * mean, old * running_var + unbiased * var, np.array(counted + 1, np.int64)
 

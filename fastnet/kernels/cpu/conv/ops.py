@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fastnet import arguments
 from fastnet.kernels import checks
 from fastnet.kernels.cpu import epilogue, simd
 from fastnet.kernels.cpu.conv import passes
@@ -58,7 +59,7 @@ def conv2d_pack_folded(w, gamma, beta, mean, var, eps, b=None):
 
     With scale = gamma / sqrt(var + eps), per output channel: w' = w scale, b' = (b - mean) scale + beta.
     """
-    w, eps = checks.floating(w, "w"), checks.above_zero(eps, "eps")
+    w, eps = checks.floating(w, "w"), arguments.number(eps, "eps", above=0)
     vectors = {"gamma": gamma, "beta": beta, "mean": mean, "var": var, "b": b}
     gamma, beta, mean, var, b = (checks.operand(vector, w.shape[:1], name, like=w) for name, vector in vectors.items())
     scale = gamma / np.sqrt(var + eps)
