@@ -101,11 +101,12 @@ class Layer:
     @property
     def name(self):
         """The dotted path from the outermost net: from the one that is traced just now, else from the first one that
-        was made of this layer and is still there."""
+        was made of this layer and is still there, else from the last one."""
         if here.paths is not None and id(self) in here.paths:
             return here.paths[id(self)]
-        own = vars(self)
-        return next((path for net, path in own.get("_homes", ()) if net() is not None), own.get("_name", ""))
+        homes = vars(self).get("_homes", ())
+        found = next((path for net, path in homes if net() is not None), None)
+        return found if found is not None else homes[-1][1] if homes else vars(self).get("_name", "")
 
     @name.setter
     def name(self, name):
@@ -220,8 +221,9 @@ class Layer:
         for path, layer in found[1:]:
             homes = vars(layer).get("_homes", ())
             if (this, path) not in homes:
-                homes = [home for home in homes if home[0]() is not None and id(home[0]()) not in inside]
-                vars(layer)["_homes"] = (*homes, (this, path))
+                kept = [home for home in homes if home[0]() is not None and id(home[0]()) not in inside]
+                stays = kept[:1] == list(homes[:1])     # the net that gives the layer its name
+                vars(layer)["_homes"] = (*kept, (this, path)) if kept and stays else ((this, path), *kept)
         return found
 
     def to(self, backend):

@@ -24,20 +24,23 @@ class ReadOnly(dict):
         return ReadOnly, (dict(self),)
 
 
-def kept(value, name, kinds):
+def kept(value, name, kinds, around=()):
     """A value as it is kept where it is assigned to the attribute `name` of a layer, parts of a net being objects of
     the classes `kinds`. TypeError for parts in a set or an array, where they have no names, or under keys that make
     none."""
-    if type(value) in _PLAIN or isinstance(value, kinds) or not _holds(value, kinds):
+    if isinstance(value, kinds) or not _holds(value, kinds):
         return value
+    if any(value is one for one in around):
+        raise ValueError(f"{name}: a {type(value).__name__} of layers holds itself")
+    around = (*around, value)
     if isinstance(value, dict):
         for key in value:
             if not isinstance(key, (str, int)) or "." in str(key):
                 raise TypeError(f"{name}: layers and parameters need a name without dots, or an integer, as their key, "
                                 f"got {key!r}")
-        return ReadOnly({key: kept(one, f"{name}.{key}", kinds) for key, one in value.items()})
+        return ReadOnly({key: kept(one, f"{name}.{key}", kinds, around) for key, one in value.items()})
     if isinstance(value, (tuple, list)):
-        found = [kept(one, f"{name}.{i}", kinds) for i, one in enumerate(value)]
+        found = [kept(one, f"{name}.{i}", kinds, around) for i, one in enumerate(value)]
         return type(value)(*found) if hasattr(value, "_fields") else tuple(found)
     raise TypeError(f"{name}: layers and parameters must be kept in a list, a tuple or a dictionary, got a "
                     f"{type(value).__name__}")

@@ -31,6 +31,7 @@ CASES = [
     ("AdaptiveMaxPool2d(1)", IMAGES),
     ("BatchNorm2d(4)", IMAGES),
     ("BatchNorm2d(4, eps=0.001, momentum=0.5)", IMAGES),
+    ("BatchNorm2d(4, momentum=None)", IMAGES),
     ("BatchNorm1d(5)", ROWS),
     ("frozen(BatchNorm2d(4))", IMAGES),
     ("frozen(BatchNorm1d(5))", ROWS),

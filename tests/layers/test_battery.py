@@ -1,6 +1,5 @@
 """What every layer must do, for each layer of the table."""
 import copy
-import pickle
 
 import numpy as np
 import pytest
@@ -12,7 +11,7 @@ from .battery import CASES, IDS, arrays, build, gradients, is_frozen, is_random,
 
 each_layer = pytest.mark.parametrize(("text", "shape"), CASES, ids=IDS)
 each_backend = pytest.mark.parametrize("backend", kernels.BACKENDS)
-AS_GIVEN = ("Identity()", "Tenfold()", "Difference()")     # alone they get x as it is
+AS_GIVEN = ("Tenfold()", "Difference()")     # alone they get x as it is
 ABSTRACT = {layers.Layer, layers.Merge, layers.Activation, layers.Container}
 
 
@@ -219,41 +218,6 @@ def test_state_dict_moves_between_twins(text, shape):
 
 
 @each_layer
-def test_copies_and_pickles(text, shape):
-    layer = build(text)
-    x = arrays(shape)
-    y = layer.forward(x, training=True)
-    for twin in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
-        assert twin.saved is None
-        for actual, expected in zip(trees.flat(twin(x)), trees.flat(layer(x)), strict=True):
-            np.testing.assert_array_equal(actual, expected)
-        for parameter in twin.parameters():
-            parameter.value += 1
-        twin.forward(x, training=True)
-    layer.backward(trees.map(np.ones_like, y))
-
-
-@each_layer
-def test_copies_and_pickles_drop_programs(text, shape):
-    layer = build(text)
-    before = len(pickle.dumps(layer))
-    x, dy = arrays(shape), arrays(layer.output_shape(shape), seed=9)
-    for _ in range(3):
-        layer(x)
-        layer.forward(x, training=True)
-        layer.backward(dy)
-    for parameter in layer.parameters():
-        parameter.grad = None
-    assert abs(len(pickle.dumps(layer)) - before) <= 64     # of a generator that has moved on
-    for twin in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer)), copy.copy(layer)):
-        assert not any("_runner" in vars(part) for _, part in twin.named_layers()[:1])
-        expected = gradients(layer, x, dy) if not is_random(text) else None
-        actual = gradients(twin, x, dy)
-        for a, b in zip(sum(actual, []), sum(expected or actual, []), strict=True):
-            np.testing.assert_array_equal(a, b)
-
-
-@each_layer
 def test_repr(text, shape):
     layer = build(text)
     if layer.named_children():
@@ -276,8 +240,6 @@ def test_constructor_arguments_may_be_assigned(text, shape):
             before = dict(vars(part))
             setattr(part, name, getattr(part, name))
             assert vars(part) == before
-            if name == "count_include_pad":     # whatever is true or false
-                continue
             with pytest.raises((TypeError, ValueError), match=f"^{type(part).__name__}.*: "):
                 setattr(part, name, object())
             assert vars(part) == before

@@ -184,8 +184,8 @@ WRONG_SHAPES = [np.zeros((64, 3, 32, 32)), None, 3, "x", (1, 3.5), (1, None), (1
 def test_shapes(shape):
     """Everything that wants a shape says so in a few words, for an array above all."""
     for net in (Sequential(ReLU()), Tenfold()):
-        for call in (net.output_shape, lambda x, net=net: summary(net, x), lambda x, net=net: explain(net, x), net.program,
-                     net.multiply_adds):
+        for call in (net.output_shape, lambda x, net=net: summary(net, x), lambda x, net=net: explain(net, x),
+                     net.program, net.multiply_adds):
             if isinstance(net, Tenfold) and call == net.multiply_adds:
                 continue    # an opaque layer's is 0, whatever it is given
             with pytest.raises((TypeError, ValueError)) as caught:
@@ -216,7 +216,7 @@ def test_input_gradient_refuses():
             with pytest.raises(TypeError) as caught:
                 input_gradient(net, *given)
             judge(caught.value, f"^Sequential: {name}")
-    with pytest.raises(ValueError, match=r"^Sequential: expected dy of shape \(2, 2, 3, 3\), got dy of shape \(2, 2, 3\)"):
+    with pytest.raises(ValueError, match=r"^Sequential: expected dy of shape \(2, 2, 3, 3\), got dy of shape"):
         input_gradient(net, x, x[..., 0])
     assert digest(net) == before
 

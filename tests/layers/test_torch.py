@@ -25,6 +25,7 @@ CASES = [
     ("AdaptiveMaxPool2d(1)", (2, 3, 17, 16)),
     ("BatchNorm2d(3)", (2, 3, 7, 6)),
     ("BatchNorm2d(3, eps=0.01, momentum=0.3)", (2, 3, 7, 6)),
+    ("BatchNorm2d(3, momentum=None)", (2, 3, 7, 6)),
     ("BatchNorm1d(5)", (4, 5)),
     ("ReLU()", (2, 3, 7, 6)),
     ("LeakyReLU()", (2, 3, 7, 6)),
@@ -91,3 +92,24 @@ def test_layer(text, shape):
     judge = eval(text, dict(vars(torch.nn)))
     judge.load_state_dict({name: torch.tensor(value)
                            for name, value in eval(text, dict(vars(layers))).state_dict().items()})
+
+
+@pytest.mark.parametrize("backend", ["cpu", "naive"])
+@pytest.mark.parametrize("momentum", [None, 0.3])
+@pytest.mark.parametrize("text", ["Sequential(BatchNorm2d(3, momentum=M))",
+                                  "Sequential(Conv2d(3, 3, 3), BatchNorm2d(3, momentum=M), ReLU())"])
+def test_running_statistics_of_many_batches(text, momentum, backend):
+    """In passes that are recorded too, and after an inference, and where a state was loaded in between."""
+    text = text.replace("M", str(momentum))
+    net = eval(text, dict(vars(layers))).to(backend)
+    judge = eval(text, dict(vars(torch.nn))).train()
+    net.load_state_dict(judge.state_dict())
+    for i in range(6):
+        x = arrays((4, 3, 6, 5), seed=i) * (1 + i)
+        net(x)
+        net.forward(x, training=True)
+        judge(torch.tensor(x))
+        for name, value in judge.state_dict().items():
+            np.testing.assert_allclose(net.state_dict()[name], value.numpy(), rtol=1e-5, atol=1e-6)
+        if i == 3:
+            net.load_state_dict(net.state_dict())

@@ -162,6 +162,7 @@ def test_a_gradient_that_does_not_fit_is_refused():
         with pytest.raises(error, match=f"^Sequential: .*{text}"):
             net.backward(dy)
         assert [parameter.grad for parameter in net.parameters()] == before
+        net.backward(np.ones((4, 5), np.float32))       # what was saved is still there
         with pytest.raises(RuntimeError, match="^Sequential: backward without a training forward"):
             net.backward(np.ones((4, 5), np.float32))
         check_step(net, images(SHAPE, 0))
