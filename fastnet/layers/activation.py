@@ -216,7 +216,8 @@ class Softplus(Activation):
         self.set_options(beta=beta, threshold=threshold)
 
     def check(self, beta, threshold):
-        return {"beta": checks.above_zero(beta, "beta"), "threshold": checks.finite(threshold, "threshold")}
+        return {"beta": arguments.number(beta, "beta", above=0),
+                "threshold": arguments.number(threshold, "threshold")}
 
     @property
     def numbers(self):

@@ -21,11 +21,12 @@ RIGHT = {
                "groups": 1, "bias": True},
     "Dropout": {"p": 0.5}, "ELU": {"alpha": 1.0}, "Flatten": {}, "GELU": {"approximate": "none"},
     "Graph": {"nodes": {"a": (Identity(), "x")}, "inputs": ("x",), "outputs": "a"},
-    "Hardswish": {}, "Hardtanh": {"min_val": -1, "max_val": 1}, "Identity": {}, "Layer": {},
+    "Hardsigmoid": {}, "Hardswish": {}, "Hardtanh": {"min_val": -1, "max_val": 1}, "Identity": {}, "Layer": {},
     "LeakyReLU": {"negative_slope": 0.1}, "Linear": {"in_features": 3, "out_features": 2, "bias": True},
     "LogSoftmax": {"dim": 1}, "MaxPool2d": {"kernel_size": 2, "stride": 2, "padding": 0}, "Merge": {}, "Mish": {},
     "Parallel": {"merge": Add(), "branches": (Identity(),)}, "ReLU": {}, "ReLU6": {}, "Recompute": {"layer": ReLU()},
-    "Residual": {"body": ReLU(), "shortcut": ReLU()}, "Sequential": {"layers": (ReLU(),)}, "SiLU": {}, "Sigmoid": {},
+    "Residual": {"body": ReLU(), "shortcut": ReLU()}, "Sequential": {"layers": (ReLU(),)}, "SELU": {}, "SiLU": {},
+    "Sigmoid": {}, "Softplus": {"beta": 1.0, "threshold": 20.0}, "Softsign": {},
     "Softmax": {"dim": 1}, "Tanh": {},
 }
 # What an error calls an argument, where that is not its name; and wrong values that are right for an argument.
