@@ -313,6 +313,8 @@ class Layer:
         """
         if opaque(self, self.backend):
             kinds = self._kinds(input_shape)
+            if any(not kind.shape for kind in trees.flat(kinds)):
+                raise ValueError(f"{self.label}: expected x of a shape that begins with the batch, got x of shape ()")
             batch = trees.flat(kinds)[0].shape[0]
             sample = trees.map(lambda kind: np.zeros((1, *kind.shape[1:]), kind.dtype), kinds)
             return trees.map(lambda y: (batch, *y.shape[1:]), self.forward(sample))
@@ -328,6 +330,11 @@ class Layer:
         numbers are those of the last pass. ``seen(label, what, array)`` is called after each operation: the layer's
         label, what the array is ("y", "dx", or a parameter's name for its gradient), the array. ``gradient(y)`` is
         called in between and gives dy, or None to end there."""
+        try:
+            arguments.function(gradient, "gradient"), arguments.function(seen, "seen")
+        except TypeError as error:
+            name_layer(error, self)
+            raise
         self.runner.step_through(self, x, gradient, seen)
 
     def _kinds(self, input_shape, dtype=None):

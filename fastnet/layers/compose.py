@@ -3,6 +3,7 @@ from fastnet import arguments
 from fastnet.layers.base import Layer
 from fastnet.layers.container import Container, check_layer
 from fastnet.layers.formula import formula
+from fastnet.program import trees
 from fastnet.program.calls import name_layer
 
 
@@ -78,10 +79,11 @@ class Merge(Layer):
     @staticmethod
     def check_several(x):
         """TypeError for anything but a tuple of arrays, ValueError for an empty one."""
-        if not isinstance(x, tuple):
-            raise TypeError(f"expected a tuple of arrays, got {'a dictionary' if isinstance(x, dict) else 'one array'}")
+        if not isinstance(x, tuple) or not all(map(trees.is_leaf, x)):
+            got = {tuple: "a tuple of tuples", dict: "a dictionary"}.get(type(x), "one array")
+            raise TypeError(f"expected a tuple of arrays as x, got {got}")
         if not x:
-            raise ValueError("expected a tuple of at least one array, got none")
+            raise ValueError("expected a tuple of at least one array as x, got none")
 
 
 class Add(Merge):

@@ -34,12 +34,11 @@ def formula(method):
     if method.__name__ == "forward":
         @functools.wraps(method)
         def wrapper(self, x, training=False):
-            _check_one(self, x, "x")
             if here.tracer is not None:     # the Values were checked when they were made
-                return method(self, x, training)
+                return method(self, _one(self, x, "x"), training)
             try:
                 training = training if type(training) is bool else arguments.flag(training, "training")
-                y = method(self, entered(self, self.ops, x, "x", self.dtype), training)
+                y = method(self, _one(self, entered(self, self.ops, x, "x", self.dtype), "x"), training)
             except (TypeError, ValueError) as error:
                 name_layer(error, self, x)
                 raise
@@ -50,9 +49,8 @@ def formula(method):
     else:
         @functools.wraps(method)
         def wrapper(self, dy, need_dx=True):
-            _check_one(self, dy, "dy")
             if here.tracer is not None:
-                return method(self, dy, need_dx)
+                return method(self, _one(self, dy, "dy"), need_dx)
             try:
                 need_dx = need_dx if type(need_dx) is bool else arguments.flag(need_dx, "need_dx")
                 if isinstance(self.saved, Saved):
@@ -64,10 +62,11 @@ def formula(method):
     return wrapper
 
 
-def _check_one(layer, x, name):
-    """Refuse a tuple or dictionary where a layer takes one array."""
+def _one(layer, x, name):
+    """x, which is no tuple or dictionary where a layer takes one array."""
     if type(x) is not np.ndarray and not trees.is_leaf(x) and not layer.takes_several:
         raise TypeError(f"{layer.label}: expected one array as {name}, got {len(x)}; Add() and Concat() join several")
+    return x
 
 
 def flag(layer, value, name):

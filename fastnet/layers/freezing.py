@@ -43,7 +43,8 @@ def _set_frozen(net, pattern, frozen):
     found = [layer for path, layer in net.named_layers() if fnmatch.fnmatchcase(path, pattern)]
     if not found:
         paths = ", ".join(path for path, _ in net.named_layers()[1:6])
-        raise ValueError(f"{net.label}: no layer's path fits {arguments.shown(pattern)}; there are {paths} ...")
+        raise ValueError(f"{net.label}: no layer's path fits the pattern {arguments.shown(pattern)}; there are "
+                         f"{paths} ...")
     for layer in found:
         for _, part in layer.named_layers():
             if isinstance(part, Freezable):

@@ -60,7 +60,7 @@ class Graph(Container):
     def compose(self, x, training):
         if len(self._inputs) > 1 and (not isinstance(x, dict) or set(x) != set(self._inputs)):
             got = ", ".join(map(str, x)) if isinstance(x, dict) else "a tuple" if isinstance(x, tuple) else "one array"
-            raise TypeError(f"expected a dictionary of the arrays {', '.join(self._inputs)}, got {got}")
+            raise TypeError(f"expected a dictionary of the arrays {', '.join(self._inputs)} as x, got {got}")
         values = dict(x) if len(self._inputs) > 1 else {self._inputs[0]: x}
         for name in self._order:
             layer, inputs = self._nodes[name]
@@ -85,13 +85,13 @@ class Graph(Container):
         for name in wanted:
             if name not in self._nodes:
                 raise ValueError(f"outputs has the unknown entry {name!r}; there are "
-                                 f"{', '.join(map(repr, self._nodes))}")
+                                 f"{_listed(self._nodes)}")
         needed = set(wanted)
         for name in reversed(order):
             if name not in needed:
                 end = "the last one, " if len(wanted) == 1 else ""
                 raise ValueError(f"nothing leads from entry {name!r} to {end}"
-                                 f"{', '.join(map(repr, wanted))}, which gives the output")
+                                 f"{_listed(wanted)}, which gives the output")
             needed.update(self._nodes[name][1])
         return order
 
@@ -102,7 +102,7 @@ class Graph(Container):
             path.append(next(source for source in self._nodes[path[-1]][1] if source not in done))
             if path[-1] not in self._nodes:
                 return (f"entry {path[-2]!r} has the unknown input {path[-1]!r}; there are "
-                        f"{', '.join(map(repr, [*self._inputs, *self._nodes]))}")
+                        f"{_listed([*self._inputs, *self._nodes])}")
         return f"the entries go round in a circle: {' <- '.join(path[path.index(path[-1]):])}"
 
     def named_children(self):
@@ -122,3 +122,9 @@ def _names(given, what, least=1):
     if len(names) < least or len(set(names)) < len(names) and least:
         raise ValueError(f"{what} must be names, each once, got {arguments.shown(given)}")
     return tuple(names)
+
+
+def _listed(names):
+    """Some names, in few words."""
+    names = [arguments.shown(name) for name in names]
+    return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")

@@ -214,6 +214,11 @@ def entered(layer, ops, x, name, dtype=None):
         x = tuple(x)
     if trees.is_leaf(x):
         return entering(layer, ops, x, name, dtype)
+    try:
+        trees.check(x, name)
+    except ValueError as error:
+        name_layer(error, layer)
+        raise
     named = x.items() if isinstance(x, dict) else enumerate(x)
     found = {key: None if one is None and name.startswith("dy") else
              entered(layer, ops, one, f"{name}[{key!r}]", dtype) for key, one in named}

@@ -3,6 +3,8 @@ Values, shapes or gradients. NamedTuples are leaves."""
 from fastnet import arguments
 from fastnet.kernels.shapes import Kind
 
+_DEEPEST = 30   # trees within trees that are taken
+
 
 def is_leaf(tree):
     """Whether it is no tuple or dict of others."""
@@ -37,6 +39,18 @@ def form(tree):
     return map(lambda leaf: None, tree)
 
 
+def check(tree, name):
+    """ValueError for a tree without leaves, and for one that holds itself."""
+    pending = [(tree, 0)]
+    while pending:
+        one, depth = pending.pop()
+        if not is_leaf(one):
+            if not one or depth > _DEEPEST:
+                what = f"at least one array, got an empty {'dictionary' if isinstance(one, dict) else 'tuple'}"
+                raise ValueError(f"{name} must hold {'no trees so deep' if one else what}")
+            pending += [(part, depth + 1) for part in (one.values() if isinstance(one, dict) else one)]
+
+
 def kinds(tree):
     """The tree with the shape and dtype of each array, or Value, in its place."""
     return map(lambda one: Kind(tuple(one.shape), one.dtype), tree)
@@ -45,6 +59,10 @@ def kinds(tree):
 def shapes(tree, name="shape"):
     """The leaves of a tree of shapes, which are tuples of integers themselves, and its form: (list, form). TypeError or
     ValueError for what is none, under that name."""
+    if isinstance(tree, dict) and not tree:
+        raise ValueError(f"{name} must be a shape or hold at least one, got an empty dictionary")
+    if name.count("[") > _DEEPEST:
+        raise ValueError(f"{name.partition('[')[0]} holds itself, or shapes too deep")
     if isinstance(tree, dict):
         found = {key: shapes(part, f"{name}[{key!r}]") for key, part in tree.items()}
         forms = {key: form for key, (_, form) in found.items()}

@@ -85,7 +85,7 @@ CONSTRUCTORS = [
      "Graph: outputs has the unknown entry 'b'; there are 'a'"),
     (lambda: Graph({"x": (ReLU(), "x")}, inputs=("x", "y")),
      "Graph: an entry needs a name without dots that is not \"x\" or \"y\", got 'x'"),
-    (lambda: freeze(Sequential(ReLU()), "x*"), "Sequential: no layer's path fits 'x*'; there are 0 ..."),
+    (lambda: freeze(Sequential(ReLU()), "x*"), "Sequential: no layer's path fits the pattern 'x*'; there are 0 ..."),
 ]
 
 
@@ -176,17 +176,17 @@ def test_one_array_and_several():
         with pytest.raises(TypeError, match=f'^ReLU "0": expected one array as x, got {count}; Add'):
             Sequential(ReLU()).forward(given, training=True)
     for merge in (Add, Concat):
-        with pytest.raises(TypeError, match=f"^{merge.__name__}: expected a tuple of arrays, got one array"):
+        with pytest.raises(TypeError, match=f"^{merge.__name__}: expected a tuple of arrays as x, got one array"):
             merge()(x)
-        with pytest.raises(TypeError, match=f'^{merge.__name__} "1": expected a tuple of arrays, got one array'):
+        with pytest.raises(TypeError, match=f'^{merge.__name__} "1": expected a tuple of arrays as x, got one array'):
             Sequential(Identity(), merge())(x)
-        with pytest.raises(TypeError, match=f"^{merge.__name__}: expected a tuple of arrays, got a dictionary"):
+        with pytest.raises(TypeError, match=f"^{merge.__name__}: expected a tuple of arrays as x, got a dictionary"):
             merge()({"a": x})
-        with pytest.raises(ValueError, match=f"^{merge.__name__}: expected a tuple of at least one array, got none"):
+        with pytest.raises(ValueError, match=f"^{merge.__name__}: x must hold at least one array, got an empty tuple"):
             merge()(())
     graph = Graph({"a": (ReLU(), "one"), "b": (Add(), ["a", "two"])}, inputs=("one", "two"))
     for given, got in (x, "one array"), ((x, x), "a tuple"), ({"one": x}, "one"), ({"one": x, "2": x}, "one, 2"):
-        with pytest.raises(TypeError, match=f"^Graph: expected a dictionary of the arrays one, two, got {got}$"):
+        with pytest.raises(TypeError, match=f"^Graph: expected a dictionary of the arrays one, two as x, got {got}$"):
             graph(given)
 
 

@@ -228,5 +228,5 @@ def test_a_tuple_of_one_array_is_no_array():
     assert type(net((x,))) is tuple and type(net({"a": x})) is dict and type(net(x)) is np.ndarray
     net = Add()
     assert net((x,)).shape == (2, 3)
-    with pytest.raises(TypeError, match="^Add: expected a tuple of arrays, got one array"):
+    with pytest.raises(TypeError, match="^Add: expected a tuple of arrays as x, got one array"):
         net(x)
