@@ -175,15 +175,6 @@ def dtype(value, name="dtype"):
     raise ValueError(f"{name} must be float32 or float64, got {result}")
 
 
-def net(value, name="net"):
-    """`value`, a layer: whatever has the methods that all layers have, as an object and not as a class."""
-    if isinstance(value, type) and hasattr(value, "named_layers"):
-        raise TypeError(f"{name} must be a layer, got {shown(value)}: make an object of it, {value.__name__}(...)")
-    if not hasattr(value, "named_layers"):
-        raise TypeError(f"{name} must be a layer, got {shown(value)}")
-    return value
-
-
 def having(value, methods, name, what):
     """`value`, an object that has all these methods: not a class, and nothing else. `what` says it in words."""
     if isinstance(value, type):
@@ -298,23 +289,29 @@ def _of_list(value, name, what):
 
 
 def _as_array(value, name):
+    own = name.rpartition(": ")[2]     # without who was asked
     if isinstance(value, np.ma.MaskedArray):
-        raise TypeError(f"{name} is a masked array, and its mask would be lost: give {name}.filled(value), or choose "
+        raise TypeError(f"{name} is a masked array, and its mask would be lost: give {own}.filled(value), or choose "
                         "the rows without masked numbers")
     if isinstance(value, (np.ndarray, np.generic)):
         return np.asarray(value)
     if type(value).__module__.partition(".")[0] == "torch" and hasattr(value, "detach"):
-        value = value.detach()
-        if value.device.type != "cpu":
-            raise TypeError(f"{name} is a tensor on {value.device}: give {name}.cpu()")
-        try:
-            return value.numpy()
-        except (TypeError, RuntimeError):   # bfloat16 and others that NumPy does not know
-            raise TypeError(f"{name} is a tensor of {value.dtype}, which NumPy does not know: give {name}.float()"
-                            ) from None
+        return _of_tensor(value.detach(), name, own)
     remedy = ""
     if isinstance(value, (list, tuple)):
-        remedy = f": make one with np.asarray({name}), or np.stack for a list of arrays"
+        remedy = f": make one with np.asarray({own}), or np.stack for a list of arrays"
     elif hasattr(value, "to_numpy"):
-        remedy = f": give {name}.to_numpy()"
+        remedy = f": give {own}.to_numpy()"
     raise TypeError(f"{name} must be a NumPy array, got {shown(value)}{remedy}")
+
+
+def _of_tensor(value, name, own):
+    if value.device.type != "cpu":
+        raise TypeError(f"{name} is a tensor on {value.device}: give {own}.cpu()")
+    if value.is_complex():
+        raise TypeError(f"{name} must hold real numbers, got a tensor of {value.dtype}")
+    try:
+        return value.numpy()
+    except (TypeError, RuntimeError):   # bfloat16, sparse ones, and others that NumPy does not know
+        raise TypeError(f"{name} is a tensor of {value.dtype} and {value.layout}, which NumPy does not know: give "
+                        f"{own}.float(), or {own}.to_dense()") from None

@@ -66,7 +66,8 @@ class MSELoss:
 
     def __call__(self, prediction, target):
         prediction = checks.floating(arguments.array(prediction, "MSELoss: prediction"), "MSELoss: prediction")
-        target = checks.floating(arguments.values(target, "MSELoss: target"), "MSELoss: target", like=prediction)
+        with np.errstate(over="ignore"):    # numbers beyond float32 are infinite, as the loss of a net gone astray
+            target = checks.floating(arguments.values(target, "MSELoss: target"), "MSELoss: target", like=prediction)
         if prediction.shape != target.shape:
             remedy = ""
             if prediction.size == target.size and target.ndim == 1:

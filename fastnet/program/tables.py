@@ -113,12 +113,16 @@ def _node_multiply_adds(node):
     return 0
 
 
+def _checked(net):
+    return arguments.having(net, ("program", "named_layers"), "net", "a layer")
+
+
 def summary(net, input_shape):
     """The `Summary` of `net` for an x of `input_shape`, batch included, as in ``print(summary(net, (1, 3, 32, 32)))``.
 
     ValueError, as from the layer itself, where the shape does not fit.
     """
-    traced = arguments.net(net).program(input_shape).before
+    traced = _checked(net).program(input_shape).before
     rows = []
     for layer, path, y, nodes in traced.calls:
         if path or layer is net:
@@ -163,7 +167,7 @@ def explain(net, input_shape, dtype="float32"):
     ValueError, as from the layer itself, where the shape does not fit.
     """
     rows, dtype = [], arguments.dtype(dtype).name
-    for node in arguments.net(net).program(input_shape, dtype=dtype).after.nodes:
+    for node in _checked(net).program(input_shape, dtype=dtype).after.nodes:
         shapes_ = [value.shape for value in node.results]
         several = node.op == "opaque" and len(shapes_) > 1      # of an operation the others are its own affair
         rows.append((" + ".join(node.layers), shapes_ if several else shapes_[0], _algorithms(net.ops, node, dtype)))

@@ -7,6 +7,7 @@ import numpy as np
 from fastnet import arguments
 from fastnet.training.metrics import count_correct
 
+_DEEPEST = 30   # trees within trees
 _PAIRS = "batches, pairs (x, labels): a DataLoader or a list of such pairs"
 _BATCHES = "batches, arrays x or pairs (x, labels): a DataLoader or a list of them"
 
@@ -46,7 +47,9 @@ def pair(batch, name):
 def size(x, name):
     """How many samples the x of a batch holds: an array, or a tuple or dictionary of arrays."""
     first = x
-    while isinstance(first, (tuple, list, dict)) and len(first):
+    for _ in range(_DEEPEST):
+        if not isinstance(first, (tuple, list, dict)) or not first:
+            break
         first = next(iter(first.values() if isinstance(first, dict) else first))
     if not _is_array(first):
         raise TypeError(f"{name}: the x of a batch must be a NumPy array, or a tuple or dictionary of them, got "

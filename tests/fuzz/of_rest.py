@@ -1,0 +1,124 @@
+"""The fuzzer's targets beside layers: those of the table of wrong arguments, and what changes objects that stay."""
+import importlib.util
+
+import numpy as np
+
+from fastnet import Linear, Trainer, data, init, load_weights, losses, models, optim, save_weights, training
+
+from ..test_wrong_arguments import TABLE, X, Y, parameters
+from .pool import CALLABLE, LARGE
+from .target import Target
+
+# {name: what its Target says beside its arguments}
+SAID = {
+    **dict.fromkeys(("cifar10", "cifar10_or_synthetic"), {
+        "called": "", "never": {"download": {"True", "np.True_"}}, "words": {"root": ""},     # what lies there is named
+        "errors": (OSError, data.DownloadError)}),
+    "synthetic": {"never": {"train": LARGE, "test": LARGE}},
+    "evaluate": {"never": {"net": CALLABLE, "loss": CALLABLE}},
+    "predict": {"never": {"net": CALLABLE}, "called": "predict|Linear", "words": {"batches": "batch|x\\b"}},
+    "Dataset": {"words": dict.fromkeys(("images", "labels", "classes"), "(images|labels|classes)")},
+    "DataLoader": {"words": dict.fromkeys(("images", "labels", "normalize"), "(images|labels|normalize|mean)")},
+    "Trainer": {"never": {"loss": CALLABLE}},
+    "Trainer.fit": {"never": {"epochs": LARGE}, "errors": (training.NonFiniteError,)},
+    "History.__getitem__": {"errors": (KeyError, IndexError), "words": {"key": "(column|epoch)"}},
+    "Dataset.__getitem__": {"errors": (IndexError,), "words": {"index": "what is selected by"}},
+    "Schedule.__call__": {"called": "cosine"},
+    "CrossEntropyLoss.__call__": {"words": dict.fromkeys(("logits", "labels"), "(logits|labels)")},
+    "MSELoss.__call__": {"words": dict.fromkeys(("prediction", "target"), "(prediction|target)")},
+    "train_val_split": {"words": {"labels": "(labels|samples)", "validation": "(validation|samples)"}},
+    "k_folds": {"words": dict.fromkeys(("labels", "k"), "(labels|samples|k)")},
+    "load_weights": {"errors": (FileNotFoundError,)},
+    "warmup": {"never": {"schedule": CALLABLE}},
+    "apply": {"never": {"weight": CALLABLE, "bias": CALLABLE}},
+}
+DRAWN = importlib.util.find_spec("matplotlib") is not None
+
+
+def _of_table(name):
+    function, right, _ = TABLE[name]
+    parts = [part for part in name.split(".") if not part.startswith("__")]
+    return Target(name, lambda: (function, right(), []), **{"called": rf"\b({'|'.join(parts)})\b"} | SAID.get(name, {}))
+
+
+def _optimizer():
+    net = Linear(4, 3)
+    return net, optim.Adam(net.parameters(), lr=0.1, max_norm=1.0)
+
+
+def _step():
+    """With gradients that somebody has assigned."""
+    net, optimizer = _optimizer()
+
+    def step(weight, bias):
+        net.weight.grad, net.bias.grad = weight, bias
+        before = net.weight.value.tobytes(), net.bias.value.tobytes(), repr(optimizer.state_dict())
+        try:
+            optimizer.step()
+        except (TypeError, ValueError):
+            assert (net.weight.value.tobytes(), net.bias.value.tobytes(), repr(optimizer.state_dict())) == before
+            raise
+
+    return step, {"weight": np.ones((3, 4), np.float32), "bias": np.ones(3, np.float32)}, []
+
+
+def _load_state():
+    net, optimizer = _optimizer()
+    return optimizer.load_state_dict, {"state_dict": optimizer.state_dict()}, [net, optimizer]
+
+
+def _fit():
+    net, optimizer = _optimizer()
+    trainer = Trainer(net, losses.CrossEntropyLoss(), optimizer, [])
+    return trainer.fit, {"train_batches": [(X, Y)], "epochs": 1}, [net.parameters(), optimizer]
+
+
+def _validation():
+    """What it is shows when the first epoch has been trained."""
+    fit, given, _ = _fit()
+    return fit, given | {"validation": [(X, Y)]}, []
+
+
+def _batch():
+    """One batch of a training."""
+    net, optimizer = _optimizer()
+    trainer = Trainer(net, losses.CrossEntropyLoss(), optimizer, [])
+    return lambda x, y: trainer.fit([(x, y)], 1), {"x": X, "y": Y}, [net.parameters(), optimizer]
+
+
+def _weights():
+    net = Linear(4, 3)
+    save_weights(net, "weights")
+    return load_weights, {"net": net, "path": "weights"}, [net]
+
+
+def _apply():
+    net = Linear(4, 3)
+    return init.apply, {"net": net, "weight": init.ones, "bias": init.zeros}, [net]
+
+
+def _groups():
+    return (lambda **group: optim.SGD([{"params": parameters(), **group}], lr=0.1),
+            {"momentum": 0.9, "weight_decay": 0.1, "lr_scale": 1.0}, [])
+
+
+# Rows of the table that are targets below, or among layers, or start processes.
+ELSEWHERE = ("warmup.warmup", "Parameter", "manual_seed", "load_weights", "apply", "Trainer.fit",
+             "Optimizer.load_state_dict", *models.__all__)
+BATCH = r"(x|y|labels|images|batch|batches|logits|shape|scores)\b"
+TARGETS = [
+    *(_of_table(name) for name in TABLE if name not in ELSEWHERE
+      and (DRAWN or TABLE[name][0].__module__ != "fastnet.plot")),
+    Target("Adam.step", _step, "Adam", dict.fromkeys(("weight", "bias"), "grad")),
+    Target("Adam.load_state_dict", _load_state, "Adam"),
+    *(Target("Trainer.fit", make, "fit|Trainer|Linear|Loss", dict.fromkeys(("train_batches", "validation"), BATCH),
+             {"epochs": LARGE}, (training.NonFiniteError,)) for make in (_fit, _validation)),
+    Target("a batch", _batch, ".", {"x": BATCH, "y": BATCH}, errors=(training.NonFiniteError,)),
+    Target("load_weights", _weights, "load_weights", {"net": "(net|state)"}, errors=(FileNotFoundError,)),
+    Target("apply", _apply, "apply", **SAID["apply"]),
+    Target("a group", _groups, "SGD"),
+]
+# Names that need no target, with the reason; the table of wrong arguments has a test of its own that it is whole.
+EXEMPT = {
+    **dict.fromkeys(("Schedule", "Callback", "NonFiniteError", "data.DownloadError", "MSELoss"), "takes nothing"),
+}
