@@ -3,16 +3,14 @@ import numpy as np
 
 from fastnet import arguments, changes
 
-_KEPT = np.dtype(np.float32), np.dtype(np.float64)
-
 
 class Parameter:
     """`value`, a contiguous float32 or float64 array of its own, and `grad`, which each backward pass assigns.
 
     The numbers given, an array or a list, are copied, because optimisers write into `value`. An array that is assigned
-    to `value` later stays as it is where it can be written to and its numbers lie in order; any other is copied, other
-    kinds of numbers than float32 and float64 become what the parameter holds. `grad` is None until the first backward
-    pass; optimisers check it before they use it.
+    to `value` later stays as it is where it has the parameter's dtype, can be written to, and its numbers lie in order;
+    any other is copied, and converted to that dtype, which `astype` alone changes. `grad` is None until the first
+    backward pass; optimisers check it before they use it.
     With `requires_grad` False the parameter is frozen: `grad` is None and stays it whatever is assigned, layers leave
     out the work for it, and optimisers pass it by.
     TypeError for values that are not real numbers; then nothing is changed.
@@ -22,8 +20,7 @@ class Parameter:
 
     def __init__(self, value, requires_grad=True):
         value = arguments.values(value, "Parameter: value")
-        wanted = np.float64 if value.dtype == np.float64 else np.float32
-        self.value = np.array(value, dtype=wanted, order="C")
+        self._value = np.array(value, np.float64 if value.dtype == np.float64 else np.float32, order="C")
         self.requires_grad = requires_grad
 
     @property
@@ -33,12 +30,17 @@ class Parameter:
 
     @value.setter
     def value(self, value):
-        if type(value) is not np.ndarray or value.dtype not in _KEPT or not value.flags.carray:
-            value = arguments.array(value, "Parameter: value")
-            kept = [dtype for dtype in _KEPT if dtype == value.dtype]   # in native order of bytes, too
-            value = np.array(value, kept[0] if kept else self._value.dtype, order="C")
+        if type(value) is not np.ndarray or value.dtype != self._value.dtype or not value.flags.carray:
+            value = np.array(arguments.array(value, "Parameter: value"), self._value.dtype, order="C")
         self._value = value
         changes.note()
+
+    def astype(self, dtype):
+        """Let the numbers be float32 or float64; the gradient stays what it is. ValueError for any other dtype."""
+        dtype = arguments.dtype(dtype)
+        if dtype != self._value.dtype:
+            self._value = self._value.astype(dtype)
+            changes.note()
 
     @property
     def requires_grad(self):

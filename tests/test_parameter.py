@@ -24,13 +24,24 @@ def test_what_is_assigned_becomes_what_can_be_trained():
     locked = kept.copy()
     locked.flags.writeable = False
     for other in (locked, np.asfortranarray(kept), np.ones((2, 6), np.float32)[:, ::2], kept.astype(">f4"),
-                  np.ones((2, 3), int), np.ones((2, 3), bool), np.ones((2, 3), np.float16)):
+                  np.ones((2, 3), int), np.ones((2, 3), bool), np.ones((2, 3), np.float16), np.ones((2, 3))):
         parameter.value = other
         assert parameter.value.dtype == np.float32 and parameter.value.dtype.isnative and parameter.value.flags.carray
         assert not np.shares_memory(parameter.value, other)
         np.testing.assert_array_equal(parameter.value, kept)
-    parameter.value = kept.astype(np.float64)
+
+
+def test_the_dtype_is_changed_by_astype_alone():
+    parameter = Parameter(np.ones(3, np.float32))
+    before = parameter.value
+    parameter.astype("float32")
+    assert parameter.value is before
+    parameter.astype(np.float64)
+    assert parameter.value.dtype == np.float64 and not np.shares_memory(parameter.value, before)
+    parameter.value = before
     assert parameter.value.dtype == np.float64
+    with pytest.raises(ValueError, match="dtype must be float32 or float64, got int64"):
+        parameter.astype(int)
 
 
 @pytest.mark.parametrize("value", [None, "x", [1.0], np.ones(3, complex), np.array(["a"]), np.ma.ones(3), Parameter])

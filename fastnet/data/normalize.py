@@ -111,7 +111,8 @@ def check_images(images, name, finite=True):
         remedy = ": give images[:, None], one channel" if images.ndim == 3 else ""
         raise ValueError(f"{name} must have shape (N, C, H, W), got {images.shape}{remedy}")
     _, height, width, channels = images.shape
-    if channels in (1, 3, 4) and min(height, width) >= 8 and (channels > 1 or height == width):
+    colours = channels in (3, 4) and images.dtype == np.uint8   # of other numbers there are maps as narrow as that
+    if min(height, width) >= 8 and (colours or channels in (1, 3, 4) and height == width):
         raise ValueError(f"{name} must have shape (N, C, H, W), got {images.shape}, which looks like channels-last: "
                          "give images.transpose(0, 3, 1, 2)")
     if images.dtype.kind == "f":

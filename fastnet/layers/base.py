@@ -245,7 +245,7 @@ class Layer:
             name_layer(error, self)
             raise
         for parameter in self.parameters():
-            parameter.value = parameter.value.astype(dtype)
+            parameter.astype(dtype)
             if parameter.grad is not None:
                 parameter.grad = parameter.grad.astype(dtype)
         for _, layer in self.named_layers():

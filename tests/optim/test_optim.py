@@ -412,7 +412,8 @@ def test_the_state_follows_a_parameter_into_another_dtype(backend, make):
     optimizer = make(params)
     optimizer.step()
     for parameter in params:
-        parameter.value, parameter.grad = parameter.value.astype(np.float64), parameter.grad.astype(np.float64)
+        parameter.astype(np.float64)
+        parameter.grad = parameter.grad.astype(np.float64)
     optimizer.step()
     assert {parameter.value.dtype for parameter in params} == {np.dtype(np.float64)}
     assert {value.dtype for key, value in optimizer.state_dict().items() if "step" not in key} == {np.dtype(np.float64)}

@@ -269,7 +269,7 @@ def test_two_dtypes():
     net = Sequential(Linear(3, 3), Linear(3, 3))
     for _ in range(3):
         net(images((2, 3), 0))
-    net[1].weight.value = net[1].weight.value.astype(np.float64)
+    net[1].weight.astype(np.float64)
     with pytest.raises(TypeError, match="^Sequential: 0.weight is float32 and 1.weight is float64; all parameters of a "
                                         r"net have one dtype: net.astype\(dtype\) converts them$"):
         net(images((2, 3), 0))
