@@ -3,6 +3,7 @@ compiles."""
 from fastnet import data, init, kernels, layers, losses, models, optim, schedules, training
 from fastnet.init import manual_seed
 from fastnet.kernels import bfloat16_products, exact
+from fastnet.kernels.cpu.runtime import empty_cache
 from fastnet.layers import (
     ELU,
     GELU,
@@ -78,7 +79,8 @@ __all__ = [
     "JsonLines", "Layer", "LeakyReLU", "LearningRateSchedule", "Linear", "Listing", "LogSoftmax", "MSELoss",
     "MaxPool2d", "Merge", "Mish", "Muon", "NonFiniteError", "Parallel", "Parameter", "Progress", "ReLU", "ReLU6",
     "Recompute", "Residual", "SELU", "SGD", "SaveBest", "Sequential", "SiLU", "Sigmoid", "Softmax", "Softplus",
-    "Softsign", "Summary", "Tanh", "Trainer", "WeightAverage", "bfloat16_products", "data", "evaluate", "exact",
-    "explain", "freeze", "init", "input_gradient", "kernels", "layers", "load_weights", "losses", "manual_seed",
-    "models", "optim", "plainly", "predict", "save_weights", "schedules", "summary", "training", "unfreeze",
+    "Softsign", "Summary", "Tanh", "Trainer", "WeightAverage", "bfloat16_products", "data", "empty_cache", "evaluate",
+    "exact", "explain", "freeze", "init", "input_gradient", "kernels", "layers", "load_weights", "losses",
+    "manual_seed", "models", "optim", "plainly", "predict", "save_weights", "schedules", "summary", "training",
+    "unfreeze",
 ]

@@ -1,7 +1,6 @@
 """One pass of a net: plainly, node by node; recorded, likewise, while the backend notes what it does; or replayed."""
 import contextlib
 import sys
-import weakref
 
 import numpy as np
 
@@ -72,12 +71,15 @@ class Pass:
     def _choose(self):
         """Choose how to run. A pass that replays has the lock of the arena."""
         program = self.program
+        if program.fresh:
+            program.fresh = False
+            self.runner.make_room()
         if self.plain or not program.recordable or sys.gettrace() is not None:
             return
         self.recorded = program.recorded
         if self.recorded is not None and not self.recorded.fits(self.constants):
-            self.recorded = program.recorded = None
-            program.passes = 0
+            program.forget(self.recorded.constants)
+            self.recorded = None
         if self.recorded is not None and program.flat:
             self.replays = self.runner.arena(program.trace.training).lock.acquire(blocking=False)
         elif self.recorded is None:
@@ -108,7 +110,7 @@ class Pass:
         for (value, _), key in zip(program.draws, self.keys, strict=True):
             self._keep(value, key)
         if training:
-            runner.latest = weakref.ref(self)
+            runner.arena(True).user = self
 
     def _end_recording(self):
         if self.recorder is not None:
@@ -148,6 +150,8 @@ class Pass:
             parameter.grad = gradient
         self._end_recording()
         self.values, self.kept, self.given, self.x, self.opaque = {}, {}, {}, None, []     # let go of all arrays
+        if self.replays:
+            self.runner.arena(True).user = None
         return dx
 
     def _enter(self, dy):
@@ -173,7 +177,7 @@ class Pass:
     # The parts of a pass
 
     def _run(self, side):
-        if self.replays and self.program.trace.training and self.runner.latest() is not self:
+        if self.replays and self.program.trace.training and self.runner.arena_user() is not self:
             raise RuntimeError("the net began another training pass meanwhile, in another thread or within this one: "
                                "each thread needs a net of its own, a copy.deepcopy(net)")
         for part in self.program.parts[side]:

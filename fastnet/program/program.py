@@ -27,7 +27,7 @@ class Program:
         self.kept = self._kept(ready - constant)
         self._note_borders()
         self.recordable = ops.recorder is not None      # and see `passes`:
-        self.recorded, self.passes = None, 0
+        self.recorded, self.passes, self.fresh = None, 0, True
         self.arrays = self.seen = None      # the leaves' arrays, and what had been assigned when they were read
         self.flat = False                   # whether recordings can read these
 
@@ -35,6 +35,11 @@ class Program:
     def nbytes(self):
         """Of what a recording keeps, its arena apart."""
         return self.recorded.nbytes if self.recorded else 0
+
+    def forget(self, constants):
+        """Let go of the recording, if it holds these constants; there will be another one."""
+        if self.recorded is not None and self.recorded.constants is constants:
+            self.recorded, self.passes = None, 0
 
     def read_leaves(self):
         """Read weights and statistics anew; False where they are of another shape, dtype or, where parts of them are

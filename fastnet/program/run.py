@@ -36,7 +36,6 @@ class Runner:
         self._state = self._seen = None
         self.ops = self.dtype = self.constants = None
         self.need_dx = True     # what the last backward pass was asked for
-        self.latest = lambda: None      # the training pass that writes into the arena, a weak reference
         self.keys = ()          # what was drawn for the last pass
         self._quick = None      # for more inferences like the last one
 
@@ -66,9 +65,7 @@ class Runner:
             x = self._enter(net, x)
             current = Pass(self, self.program(net, x, True, True), x, True)
             dy = current.arriving(net, dy)
-            under_way = self.latest()
-            if under_way is not None and under_way.x is not None:
-                current.plain = True    # a training pass is under way, and has the arena
+            current.plain = self.arena_user() is not None   # a training pass is under way, and has the arena
             with changes.quiet(), changes.gradients():
                 current.forward()
                 wanted = self.need_dx
@@ -129,12 +126,26 @@ class Runner:
             found = self._arenas[training] = self.ops.Arena()
         return found
 
+    def arena_user(self):
+        """The training pass under way whose numbers lie in the arena; None."""
+        found = self._arenas.get(True)
+        return None if found is None else found.user
+
+    def make_room(self):
+        """Give back what passes on other shapes have used: one on a new shape takes memory of its own."""
+        for arena in list(self._arenas.values()):
+            arena.clear()
+        self.ops.release()
+
     def current_constants(self, program):
         """The `Constants` for a program, new ones where the weights have changed; None where it has no use for any."""
         if not program.sources:
             return None
         constants = self.constants
         if constants is None or constants.changed():
+            if constants is not None:
+                for one in list(self._programs.values()):
+                    one.forget(constants)
             constants = self.constants = Constants(self.ops)
         return constants
 
@@ -174,7 +185,7 @@ class Runner:
         if self._state is None or len(state) != len(self._state) or not all(map(is_, state, self._state)):
             self._programs.clear()
             self._arenas.clear()
-            self.ops, self.constants = net.ops, None
+            self.ops, self.constants, self._quick = net.ops, None, None
         self.dtype = next(iter(dtypes), None)
         self._state, self._seen = state, seen
 

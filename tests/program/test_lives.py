@@ -9,8 +9,7 @@ import numba
 import numpy as np
 import pytest
 
-from fastnet import init, kernels
-from fastnet.kernels.cpu.runtime import array
+from fastnet import empty_cache, init, kernels
 from fastnet.layers import (
     BatchNorm2d,
     Conv2d,
@@ -217,7 +216,7 @@ def test_nets_leave_no_memory_behind():
             net(x)
         held = resident()
         del net
-        array.empty_cache()
+        empty_cache()
         return held
 
     live()

@@ -36,6 +36,6 @@ from fastnet.kernels.cpu.runtime import array, record, watch
 globals().update(collect(
     activation, counter, linear, move, norm, ops, pool, softmax, update, array, record, watch,
     extras=("conv2d_algorithm", "conv2d_pack", "conv2d_pack_folded", "conv2d_inference", "conv2d_maxpool_forward",
-            "conv2d_maxpool_inference", "recorder", "Arena", "address", "watcher")))
+            "conv2d_maxpool_inference", "recorder", "Arena", "address", "release", "watcher")))
 
 __all__ = ["rules"]

@@ -12,6 +12,7 @@ from fastnet.kernels.cpu import epilogue, simd, spans, sums
 from fastnet.kernels.cpu.conv.packing import pack_bias
 from fastnet.kernels.cpu.runtime.array import empty, flat, scratch
 from fastnet.kernels.cpu.runtime.jit import Launch, jit
+from fastnet.kernels.cpu.runtime.kept import kept
 
 # Up to this many samples dot products read the weights once and waste nothing; a tile would be mostly empty.
 FEW_SAMPLES = 4
@@ -95,10 +96,10 @@ class _Product:
         return c
 
 
-_product = functools.lru_cache(maxsize=256)(_Product)
+_product = kept(_Product)
 
 
-@functools.lru_cache(maxsize=256)
+@kept
 def _few_product(n, c, k, dtype):
     """The launch for a few samples, of one dtype."""
     return Launch(_few, -(-k // _ROWS), n * k * c)

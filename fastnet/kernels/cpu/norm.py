@@ -4,7 +4,6 @@ Channels-last, x is a matrix of rows (pixels) by C. A block is some rows; what i
 leaves in its own line of a table of partial sums, and the lines are added in order: the same bits for any number of
 threads.
 """
-import functools
 
 import numpy as np
 
@@ -12,6 +11,7 @@ from fastnet.kernels import checks, shapes
 from fastnet.kernels.cpu import epilogue, simd, spans
 from fastnet.kernels.cpu.runtime.array import empty, flat, like, scratch
 from fastnet.kernels.cpu.runtime.jit import Launch, call, inlined, jit, launch, literal
+from fastnet.kernels.cpu.runtime.kept import kept
 
 # Numbers in a block: two readings of it come from the second cache.
 _BLOCK = 16_384
@@ -131,7 +131,7 @@ class _Norm:
         self.apply(x, y, channel, *self.shape, epilogue.make(y, add, activation))
 
 
-_norm = functools.lru_cache(maxsize=256)(_Norm)
+_norm = kept(_Norm)
 
 
 @jit

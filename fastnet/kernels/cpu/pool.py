@@ -5,14 +5,13 @@ The backward passes go by input pixel and ask each window over it, so that overl
 Vectors of the max-poolings do not stop at the end of a pixel, but at that of the row: what they write behind the pixel
 is written again, by the pixels to which it belongs. So few channels cost no masks.
 """
-import functools
-
 import numpy as np
 
 from fastnet.kernels import checks, shapes
 from fastnet.kernels.cpu import simd
 from fastnet.kernels.cpu.runtime.array import empty_images, flat
 from fastnet.kernels.cpu.runtime.jit import Launch, jit, launch
+from fastnet.kernels.cpu.runtime.kept import kept
 
 
 def maxpool2d_forward(x, kernel_size, stride, padding=(0, 0, 0, 0), relu=False):
@@ -51,7 +50,7 @@ class _MaxPool:
         self.backward = Launch(_max_backward_apart, n * p, work) if apart else Launch(_max_backward, n * h, work)
 
 
-@functools.lru_cache(maxsize=256)
+@kept
 def _max_pool(dtype, *shapes):
     """The _MaxPool of these shapes; one for each dtype, because a Launch is for one."""
     return _MaxPool(*shapes)

@@ -6,13 +6,12 @@ chain gives goes to a sum in float64 (`simd.accumulate`), or some of that to one
 to float64 (`spill`). All is rounded once, at the end. Where a chain ends depends on the shapes alone, so the bits are
 the same for any number of threads.
 """
-import functools
-
 import numpy as np
 
 from fastnet.kernels.cpu import simd, spans
 from fastnet.kernels.cpu.runtime.array import empty, scratch
 from fastnet.kernels.cpu.runtime.jit import Launch, inlined, jit
+from fastnet.kernels.cpu.runtime.kept import kept
 
 # The most numbers that are added one by one in a lane, which is wrong by 1e-6 at worst; and the rows of a matrix that
 # are added up in two such chains, the even and the odd ones, which do not wait for each other.
@@ -76,7 +75,7 @@ class ColumnSums:
         return x
 
 
-column_sums = functools.lru_cache(maxsize=256)(ColumnSums)
+column_sums = kept(ColumnSums)
 
 
 @jit

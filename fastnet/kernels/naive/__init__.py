@@ -7,3 +7,7 @@ globals().update(collect(activation, conv, counter, linear, move, norm, pool, so
 
 # Lists of operations run as they were traced, and each time anew.
 rules, recorder = (), None
+
+
+def release():
+    """Nothing to do: no memory is kept for later results."""

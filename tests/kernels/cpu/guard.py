@@ -20,6 +20,7 @@ import numpy as np
 
 from fastnet.data import DataLoader
 from fastnet.kernels import bfloat16_products, load
+from fastnet.kernels.cpu import runtime
 from fastnet.kernels.cpu.runtime import array
 from tests.kernels import cases
 from tests.kernels.cpu import fused
@@ -99,7 +100,7 @@ def guarded():
     try:
         yield
     finally:
-        array.empty_cache()   # scratch memory too
+        runtime.empty_cache()   # scratch memory too
         set_handler(before)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from numba import config
 
+from fastnet.kernels.cpu import runtime
 from fastnet.kernels.cpu.runtime import array
 
 SIZE = array._SMALL  # float32 numbers: four times what is too small for the pool
@@ -86,15 +87,15 @@ def test_images_are_channels_last(pool):
     assert x.shape == (4, 16, 30, 20) and x.dtype == np.float64 and x.transpose(0, 2, 3, 1).flags.c_contiguous
 
 
-def test_a_buffer_serves_smaller_arrays_down_to_half_its_size(pool):
-    first = array.empty(2 * SIZE)
+def test_a_buffer_serves_smaller_arrays_but_not_much_smaller_ones(pool):
+    first = array.empty(5 * SIZE)
     place = address(first)
     del first
-    small = array.empty(SIZE - 16)   # less than half
+    small = array.empty(2 * SIZE - 16)
     assert address(small) != place
-    half = array.empty(SIZE)
-    assert address(half) == place and half.nbytes == 4 * SIZE
-    larger = array.empty(2 * SIZE)
+    half = array.empty(2 * SIZE)
+    assert address(half) == place and half.nbytes == 8 * SIZE
+    larger = array.empty(5 * SIZE)
     assert not any(np.may_share_memory(larger, other) for other in (small, half))
 
 
@@ -119,7 +120,7 @@ def test_free_memory_has_a_limit_and_can_be_returned(pool, monkeypatch):
     assert 30 * SIZE < pool._free_bytes <= 40 * SIZE
     assert pool._free_bytes == sum(buffer.capacity for buffer in pool._free)
     kept = array.empty(SIZE + 16 * 19)
-    array.empty_cache()
+    runtime.empty_cache()
     assert pool._free_bytes == 0 and pool._free == []
     kept[...] = 1
     del kept
@@ -171,7 +172,7 @@ def test_scratch_memory_is_kept_by_each_thread():
     thread.start()
     thread.join()
     assert not np.shares_memory(found[0], first)
-    array.empty_cache()
+    runtime.empty_cache()
     assert array._scratch.arrays == {}
 
 

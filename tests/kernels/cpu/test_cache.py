@@ -5,6 +5,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 import warnings
 from pathlib import Path
 
@@ -42,12 +44,12 @@ def start(tmp_path, monkeypatch):
     """What a fresh process does with its first kernel: ``start()`` returns how much was compiled."""
     monkeypatch.setenv("FASTNET_CACHE_DIR", str(tmp_path / "some" / "cache"))
 
-    def call():
+    def call(patience=0.0):
         for module, name, value in [
             (jit, "_addresses", {}), (jit, "_attached", set()),
             (jit, "_serial", jit.jit(jit.run_blocks)), (jit, "_start", cache.attach(jit.jit(jit.start))),
-            (activation, "_copy", jit.jit(activation._copy.py_func)), (cache, "_announced", False),
-            (cache, "_warned", False),
+            (activation, "_copy", jit.jit(activation._copy.py_func)), (cache, "_notice", cache._Notice()),
+            (cache, "_warned", set()), (cache, "_PATIENCE", patience),
         ]:
             monkeypatch.setattr(module, name, value)
         jit._loop.cache_clear()
@@ -110,11 +112,14 @@ def file_in_place_of_the_folder(monkeypatch, tmp_path):
 
 
 def disk_full_at_once(monkeypatch, tmp_path):
-    monkeypatch.setattr(tempfile, "NamedTemporaryFile", full_disk)
+    monkeypatch.setattr(cache, "_open", full_disk)
 
 
 def disk_full_while_writing(monkeypatch, tmp_path):
-    monkeypatch.setattr(Path, "write_bytes", full_disk)
+    def read_only(path, flags):
+        os.close(os.open(path, flags, 0o600))
+        return os.open(path, os.O_RDONLY)
+    monkeypatch.setattr(cache, "_open", read_only)
 
 
 def disk_full_at_the_end(monkeypatch, tmp_path):
@@ -143,6 +148,111 @@ def test_a_folder_that_cannot_be_written_costs_one_warning(start, monkeypatch, t
     assert "set FASTNET_CACHE_DIR to a folder that can be written" in str(caught[0].message)
     assert capfd.readouterr().err.count(NOTICE) == 1
     assert not [path for path in tmp_path.rglob("*") if path.suffix in (".tmp", ".bin")]
+
+
+def test_only_long_compiling_is_told(start, monkeypatch, capfd):
+    assert start(patience=60.0) > 0
+    assert capfd.readouterr().err == ""
+    monkeypatch.setattr(cache, "_PATIENCE", 0.2)
+    notice = cache._Notice()
+    for _ in range(3):      # the seconds add up, and those between compilations do not count
+        notice.begin()
+        time.sleep(0.05)
+        notice.end()
+    time.sleep(0.3)
+    assert capfd.readouterr().err == ""
+    notice.begin()
+    time.sleep(0.5)
+    assert NOTICE in capfd.readouterr().err
+    notice.end()
+    notice.begin()
+    time.sleep(0.3)
+    assert capfd.readouterr().err == ""
+
+
+posix = pytest.mark.skipif(not hasattr(os, "getuid"), reason="users and modes of POSIX")
+
+
+def writable_by_others(monkeypatch, path):
+    path.chmod(0o757)
+
+
+def sticky(monkeypatch, path):
+    path.chmod(0o1777)
+
+
+def of_another_user(monkeypatch, path):
+    if os.getuid() == 0:
+        os.chown(path, 12345, -1)   # root does not run what others have put there either
+    else:
+        monkeypatch.setattr(os, "getuid", lambda: 12345)
+
+
+@posix
+@pytest.mark.parametrize("doubtful", [writable_by_others, sticky, of_another_user])
+def test_a_folder_that_others_may_fill_is_not_used(start, monkeypatch, tmp_path, doubtful):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    cache._private.cache_clear()
+    start()
+    wanted = cache.folder()
+    assert start() == 0
+    doubtful(monkeypatch, wanted)
+    with pytest.warns(RuntimeWarning, match="set FASTNET_CACHE_DIR to a folder of your own") as caught:
+        assert start() > 0
+    assert [str(wanted) in str(warning.message) for warning in caught] == [True]
+    private = cache.folder()
+    assert private.parent == tmp_path and private.stat().st_mode & 0o777 == 0o700
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert start() == 0     # it is found again
+    cache._private.cache_clear()
+
+
+@posix
+def test_a_private_folder_that_somebody_else_has_made_is_not_used(monkeypatch, tmp_path):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    place = tmp_path / f"fastnet-kernels-{os.getuid()}"
+    for trap in (lambda: place.symlink_to(tmp_path), place.mkdir, place.mkdir):
+        trap()
+        if not place.is_symlink():
+            place.chmod(0o777)
+        cache._private.cache_clear()
+        assert cache._private() != place
+        place.unlink() if place.is_symlink() else place.rmdir()
+    cache._private.cache_clear()
+
+
+@posix
+@pytest.mark.parametrize("umask, file, directory", [(0o022, 0o644, 0o755), (0o077, 0o600, 0o700), (0, 0o664, 0o775)])
+def test_files_may_be_shared_as_the_umask_says(tmp_path, umask, file, directory):
+    before = os.umask(umask)
+    try:
+        path = tmp_path / "base" / "version" / "entry.bin"
+        cache._write(path, b"payload")
+    finally:
+        os.umask(before)
+    assert path.stat().st_mode & 0o777 == file
+    assert [folder.stat().st_mode & 0o777 for folder in path.parents[:2]] == [directory, directory]
+    assert cache._read(path) == b"payload" and cache._doubt(tmp_path / "base") is None
+
+
+def test_many_threads_write_one_entry(tmp_path):
+    path, trouble = tmp_path / "base" / "version" / "entry.bin", []
+
+    def write(number):
+        try:
+            for _ in range(20):
+                cache._write(path, bytes([number]) * 100_000)
+                assert len(set(cache._read(path))) == 1
+        except BaseException as error:
+            trouble.append(error)
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not trouble and [path.name for path in path.parent.iterdir()] == ["entry.bin"]
 
 
 def test_where_the_folder_is(monkeypatch, tmp_path):

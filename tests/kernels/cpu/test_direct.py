@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from fastnet import kernels
-from fastnet.kernels.cpu.conv import direct_tables, ops, passes
+from fastnet.kernels.cpu import runtime
+from fastnet.kernels.cpu.conv import direct_tables, passes
 from fastnet.kernels.cpu.conv.geometry import Geometry
 
 cpu = kernels.load("cpu")
@@ -29,7 +30,7 @@ def test_strips_give_the_same_bits(monkeypatch, channels, kernel, stride, paddin
         forward, backward = passes.DirectForward(geometry), passes.DirectBackwardInput(geometry)
         for convolve in (forward.convolve, backward.convolve):
             assert (most > 0) == (len(convolve.strips) == 1)
-        ops._way.cache_clear()
+        runtime.empty_cache()
         y = cpu.conv2d_forward(x, w, None, *where)
         found.append((y, cpu.conv2d_backward_input(y, w, x.shape, *where)))
     for one, other in zip(*found, strict=True):

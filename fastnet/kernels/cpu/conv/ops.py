@@ -1,5 +1,4 @@
 """Convolution: the checks, and the choice of the way that each pass is computed in."""
-import functools
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +10,7 @@ from fastnet.kernels.cpu.conv import passes
 from fastnet.kernels.cpu.conv.geometry import Geometry
 from fastnet.kernels.cpu.pool import maxpool2d_forward
 from fastnet.kernels.cpu.runtime.array import empty_images, flat
+from fastnet.kernels.cpu.runtime.kept import kept
 from fastnet.kernels.precision import precision
 from fastnet.kernels.shapes import Kind
 
@@ -151,7 +151,7 @@ def _find(direction, x_shape, w_shape, dtype, where):
         return _way(direction, tuple(x_shape), tuple(w_shape), dtype, (*map(tuple, pairs), groups), precision.get())
 
 
-@functools.lru_cache(maxsize=512)
+@kept
 def _way(direction, x_shape, w_shape, dtype, where, precise):
     geometry = Geometry.of(x_shape, w_shape, checks.conv2d_shape(x_shape, w_shape, *where), dtype, where)
     ways = _WAYS[direction]

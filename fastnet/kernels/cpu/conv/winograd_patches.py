@@ -13,13 +13,13 @@ n = m + r - 1, that they are computed from. With m = 4 and r = 3, padding 1, and
 
 The patches of a batch are numbered image by image, row by row.
 """
-import functools
 from typing import NamedTuple
 
 import numpy as np
 
 from fastnet.kernels.cpu import simd
 from fastnet.kernels.cpu.runtime.jit import inlined, jit
+from fastnet.kernels.cpu.runtime.kept import kept
 
 
 class Place(NamedTuple):
@@ -76,7 +76,7 @@ def following(place, down, across):
     return Place(image, row, column)
 
 
-@functools.lru_cache(maxsize=512)
+@kept
 def patch_offsets(m, size, padding, images, whole_channels, down, across):
     """Where the pixels of each patch are, as one array of int64; `padding` is (above, before), `images` the Images.
 

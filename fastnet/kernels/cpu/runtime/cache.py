@@ -4,14 +4,21 @@ Numba's own cache does not notice when a function called by a kernel changes in 
 damaged file. This one keeps one file for each kernel and signature in a folder named after everything the machine code
 depends on: all kernel sources, the versions, Numba's settings, the processor. A file that cannot be read is compiled
 again, a folder that cannot be written costs one warning.
+
+What lies there is run: so the folder is used only where nobody but this user, root, or a group that its owner has let
+in can have put it there, else one of this user's own among the temporary files, after a warning.
 """
 import functools
 import hashlib
 import os
 import pickle
 import platform
+import stat
 import sys
 import tempfile
+import threading
+import time
+import uuid
 import warnings
 from pathlib import Path
 
@@ -26,7 +33,10 @@ from numba.core.compiler import CompileResult
 # Settings of Numba that change what it compiles.
 _SETTINGS = ("OPT", "LOOP_VECTORIZE", "SLP_VECTORIZE", "BOUNDSCHECK", "DEBUGINFO_DEFAULT", "USING_SVML")
 
-_announced = _warned = False
+# Seconds of compiling before it is told.
+_PATIENCE = 2.0
+
+_warned = set()     # the kinds of trouble that have been told
 
 
 def attach(dispatcher):
@@ -37,8 +47,19 @@ def attach(dispatcher):
 
 
 def folder():
-    """The folder of compiled kernels: FASTNET_CACHE_DIR, else fastnet/kernels in the user's cache folder. OSError where
-    the user has no home."""
+    """The folder of compiled kernels: FASTNET_CACHE_DIR, else fastnet/kernels in the user's cache folder; where others
+    could write into that, one in the folder of temporary files. OSError where the user has no home."""
+    wanted = _wanted()
+    doubt = _doubt(wanted)
+    if doubt is None:
+        return wanted
+    private = _private()
+    _warn("folder", f"compiled kernels are not kept in {wanted}, which {doubt}: what others put there would run here. "
+          f"{private} is used instead; set FASTNET_CACHE_DIR to a folder of your own that others cannot write to")
+    return private
+
+
+def _wanted():
     if os.environ.get("FASTNET_CACHE_DIR"):
         return Path(os.environ["FASTNET_CACHE_DIR"])
     try:
@@ -51,6 +72,28 @@ def folder():
     except RuntimeError as error:
         raise OSError(str(error)) from None
     return Path(base) / "fastnet" / "kernels"
+
+
+def _doubt(path, owners=(0,), writers=stat.S_IWOTH):
+    """What is wrong with a folder as a place of code to run; None where it is safe, or not there yet."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    if not hasattr(os, "getuid"):
+        return None
+    if status.st_uid not in (*owners, os.getuid()):
+        return f"belongs to user number {status.st_uid}"
+    return "others may write to" if status.st_mode & writers else None
+
+
+@functools.cache
+def _private():
+    """A folder of this user's among the temporary files, which only the owner can remove or rename there."""
+    path = Path(tempfile.gettempdir()) / f"fastnet-kernels-{os.getuid()}"
+    path.mkdir(mode=0o700, exist_ok=True)
+    mine = not path.is_symlink() and _doubt(path, (), stat.S_IWOTH | stat.S_IWGRP) is None
+    return path if mine else Path(tempfile.mkdtemp(prefix="fastnet-kernels-"))
 
 
 class _KernelCache(NullCache):
@@ -73,18 +116,19 @@ class _KernelCache(NullCache):
             try:
                 return CompileResult._rebuild(target_context, *pickle.loads(payload))
             except Exception as error:  # an entry can be whole and yet of no use here; compiling again is the remedy
-                _warn(f"a compiled kernel could not be loaded and is compiled again ({error!r})")
-        _announce()
+                _warn("entry", f"a compiled kernel could not be loaded and is compiled again ({error!r})")
+        _notice.begin()
         return None
 
     def save_overload(self, sig, data):
+        _notice.end()
         if data.lifted or data.library.has_dynamic_globals:
             return
         try:
             _write(self._path(sig, data.library.codegen), serialize.dumps(data._reduce()))
         except OSError as error:
-            _warn(f"compiled kernels cannot be kept ({error}), so every start compiles them again; set "
-                  "FASTNET_CACHE_DIR to a folder that can be written")
+            _warn("writing", f"compiled kernels cannot be kept ({error}), so every start compiles them again; "
+                  "set FASTNET_CACHE_DIR to a folder that can be written")
 
     def _path(self, sig, codegen):
         entry = hashlib.sha256(repr((str(sig), codegen.magic_tuple())).encode()).hexdigest()[:32]
@@ -116,21 +160,45 @@ def _read(path):
 
 def _write(path, payload):
     """Put an entry in place in one step, so that a reader finds all of it or nothing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.name, suffix=".tmp", delete=False) as file:
-        temporary = Path(file.name)
+    if not path.parent.exists():
+        path.parent.parent.mkdir(mode=0o775, parents=True, exist_ok=True)   # whatever the umask, not for others
+        path.parent.mkdir(mode=0o775, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
     try:
-        temporary.write_bytes(hashlib.sha256(payload).digest() + payload)
+        with open(temporary, "xb", opener=_open) as file:
+            file.write(hashlib.sha256(payload).digest() + payload)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def _announce():
-    """Say, once a process, why the first call of a kernel takes long."""
-    global _announced
-    if not _announced:
-        _announced = True
+def _open(path, flags):
+    """Readable by whom the umask says, since a folder may serve several users."""
+    return os.open(path, flags, 0o664)
+
+
+class _Notice:
+    """Says, once a process, why the first calls take long: as soon as two seconds have gone into compiling."""
+
+    def __init__(self):
+        self._spent, self._began, self._timer, self._said = 0.0, None, None, False
+
+    def begin(self):
+        """A kernel is compiled from now on; Numba compiles one at a time."""
+        if self._timer is None and not self._said:
+            self._began = time.perf_counter()
+            self._timer = threading.Timer(max(0.0, _PATIENCE - self._spent), self._say)
+            self._timer.daemon = True
+            self._timer.start()
+
+    def end(self):
+        """The kernel is there."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._spent, self._timer = self._spent + time.perf_counter() - self._began, None
+
+    def _say(self):
+        self._said = True
         try:
             kept = f"; they are kept in {folder()}"
         except OSError:
@@ -138,8 +206,10 @@ def _announce():
         print(f"fastnet: compiling kernels for this machine{kept}", file=sys.stderr, flush=True)
 
 
-def _warn(message):
-    global _warned
-    if not _warned:
-        _warned = True
+_notice = _Notice()
+
+
+def _warn(kind, message):
+    if kind not in _warned:
+        _warned.add(kind)
         warnings.warn(message, RuntimeWarning, stacklevel=2)

@@ -36,6 +36,17 @@ class Arena:
     def __init__(self):
         self.lock = threading.Lock()
         self._lease = None
+        self._user = _nobody
+        _arenas[id(self)] = self
+
+    @property
+    def user(self):
+        """Whose numbers lie here although nobody holds the lock: an object that will come back for them; None."""
+        return self._user()
+
+    @user.setter
+    def user(self, user):
+        self._user = _nobody if user is None else weakref.ref(user)
 
     def address(self, size):
         """Where at least `size` bytes are. What was there before is lost when it has to grow."""
@@ -49,8 +60,22 @@ class Arena:
     def clear(self):
         """Give the memory back, where nobody is using it."""
         if self.lock.acquire(blocking=False):
-            self._lease = None
+            if self.user is None:
+                self._lease = None
             self.lock.release()
+
+
+def _nobody():
+    return None
+
+
+_arenas = weakref.WeakValueDictionary()
+
+
+def clear_arenas():
+    """Give the memory of all arenas back that nobody is using."""
+    for arena in list(_arenas.values()):
+        arena.clear()
 
 
 class Recorder:
