@@ -8,13 +8,13 @@ import numpy as np
 
 from fastnet import __version__, models
 from fastnet.kernels.cpu import simd
-from fastnet.kernels.cpu.runtime.cache import folder
+from fastnet.kernels.cpu.runtime import cache
 from fastnet.warmup import warmup
 
 
 def info():
     """Versions, threads, vectors and the cache: a list of (what, value)."""
-    kept = [path.stat().st_size for path in folder().rglob("*.bin")]
+    kept = [path.stat().st_size for path in cache.folder().rglob("*.bin")]
     return [
         ("fastnet", __version__),
         ("Python", platform.python_version()),
@@ -22,7 +22,7 @@ def info():
         ("Numba", numba.__version__),
         ("processor", f"{platform.machine()}, vectors of {8 * simd.VECTOR_BYTES} bits ({simd.HOST})"),
         ("threads", str(numba.get_num_threads())),
-        ("cache folder", str(folder())),
+        ("cache folder", str(cache.folder())),
         ("cached kernels", f"{len(kept)}, {sum(kept) / 1e6:.1f} MB"),
     ]
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from fastnet.kernels.cpu import runtime
+
 PACKAGE = Path(__file__).parents[1] / "fastnet"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
@@ -154,11 +156,23 @@ def test_private_names_are_found(text, found):
     assert list(private_names(ast.parse(text), "fastnet.layers")) == found
 
 
+RUNTIME = "fastnet.kernels.cpu.runtime"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_the_runtime_has_one_door(path):
+    """Whoever is not of runtime/ imports what its __init__ exports, from there."""
+    if path.parent != PACKAGE / "kernels" / "cpu" / "runtime":
+        for name in imported(path):
+            if name.startswith(f"{RUNTIME}."):
+                assert name.removeprefix(f"{RUNTIME}.") in runtime.__all__
+
+
 def test_compilation_has_one_place():
-    """Only runtime/jit.py calls njit, so that flags, cache and threads are decided once."""
+    """Only runtime/compiler.py calls njit, so that flags, cache and threads are decided once."""
     callers = {path.relative_to(PACKAGE).as_posix() for path in MODULES for node in ast.walk(parsed(path))
                if getattr(node, "attr", getattr(node, "id", "")) == "njit"}
-    assert callers == {"kernels/cpu/runtime/jit.py"}
+    assert callers == {"kernels/cpu/runtime/compiler.py"}
 
 
 PROBE = """

@@ -6,7 +6,7 @@ the sample's place in the data set, so that neither batch size nor threads nor p
 """
 import numpy as np
 
-from fastnet.kernels.cpu.runtime.jit import jit, launch
+from fastnet.kernels.cpu.runtime import jit, launch
 
 # What a random number is for: the order and the augmentation of an epoch must not depend on each other.
 ORDER, TOP, LEFT, FLIP, CUT_ROW, CUT_COLUMN, BRIGHTNESS, CONTRAST = range(8)

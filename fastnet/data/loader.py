@@ -8,7 +8,7 @@ import numpy as np
 from fastnet import arguments
 from fastnet.data.augment import fill_batch, permutation, random_light, random_moves
 from fastnet.data.normalize import Normalize, check_images, identity
-from fastnet.kernels.cpu.runtime import array
+from fastnet.kernels.cpu.runtime import empty_images
 
 _OPTIONS = ("batch_size", "shuffle", "seed", "drop_last", "crop", "flip", "cutout", "normalize", "prefetch",
             "padding_mode", "brightness", "contrast")
@@ -135,7 +135,7 @@ class DataLoader:
         _, channels, height, width = self.images.shape
         moves = random_moves(self.seed, epoch, index, height, width, self.crop, self.flip, self.cutout)
         light = random_light(self.seed, epoch, index, self.brightness, self.contrast)
-        x = array.empty_images(len(index), channels, height, width, np.dtype(np.float32))
+        x = empty_images(len(index), channels, height, width, np.dtype(np.float32))
         fill_batch(x, self.images, index, moves, terms, self.padding_mode == "reflect", light)
         return x, self.labels[index]
 

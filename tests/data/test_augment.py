@@ -3,7 +3,7 @@ import pytest
 
 from fastnet.data.augment import _mix, fill_batch, permutation, random_bits, random_light, random_moves
 from fastnet.data.normalize import Terms, identity
-from fastnet.kernels.cpu.runtime import array
+from fastnet.kernels.cpu.runtime import empty_images
 
 
 def bits_in_plain_integers(seed, epoch, index, purpose):
@@ -111,7 +111,7 @@ def test_one_pass_equals_numpy(shape, dtype, options):
                   rng.standard_normal(shape[1:]).astype(np.float32))
     index = rng.permutation(np.repeat(np.arange(7), 3))
     moves = random_moves(2, 1, np.arange(len(index)), *shape[2:], **options)
-    out = array.empty_images(len(index), *shape[1:])
+    out = empty_images(len(index), *shape[1:])
     out[...] = np.nan  # whatever is not written stays visible
     fill_batch(out, images, index, moves, terms)
     np.testing.assert_allclose(out, reference(images, index, moves, terms), rtol=1e-6, atol=1e-4)
@@ -128,7 +128,7 @@ def test_reflection_equals_numpy(shape, flip):
     images.flags.writeable = False
     index = np.arange(7).repeat(6)
     moves = random_moves(2, 1, np.arange(len(index)), *shape[2:], crop=2, flip=flip)
-    out = array.empty_images(len(index), *shape[1:])
+    out = empty_images(len(index), *shape[1:])
     out[...] = np.nan
     fill_batch(out, images, index, moves, identity(shape[1:]), True)
     padded = np.pad(images, ((0, 0), (0, 0), (2, 2), (2, 2)), "reflect")
@@ -141,7 +141,7 @@ def test_windows_that_see_nothing_are_zero():
     images = np.ones((1, 2, 3, 3), np.uint8)
     images.flags.writeable = False
     moves = np.array([[3, 0, 0, 0, 0, 0, 0], [0, -3, 1, 0, 0, 0, 0], [-5, 9, 0, 0, 0, 0, 0]])
-    out = array.empty_images(3, 2, 3, 3)
+    out = empty_images(3, 2, 3, 3)
     out[...] = np.nan
     terms = identity((2, 3, 3))._replace(shift=np.ones((2, 3, 3), np.float32))
     fill_batch(out, images, np.zeros(3, np.int64), moves, terms)

@@ -11,7 +11,7 @@ import pytest
 from numba import config
 
 from fastnet import empty_cache
-from fastnet.kernels.cpu.runtime import array
+from fastnet.kernels.cpu.runtime import empty
 
 from .nets import fresh, images, step
 from .steps import SHAPE, replayed_net
@@ -186,11 +186,11 @@ def test_emptying_in_the_midst_of_a_training_pass():
     """What backward needs stays, also where another thread empties all the time."""
     net, dy, stop = replayed_net(), np.ones((4, 5), np.float32), threading.Event()
 
-    def empty():
+    def empty_all():
         while not stop.wait(0.0005):
             empty_cache()
 
-    thread = threading.Thread(target=empty)
+    thread = threading.Thread(target=empty_all)
     thread.start()
     try:
         for i in range(10):
@@ -208,14 +208,14 @@ def test_emptying_in_the_midst_of_a_training_pass():
 def test_a_child_process_has_memory_of_its_own():
     """A copy of the parent's, not a share in it; and it may be given back there."""
     numba.get_num_threads()
-    x = array.empty(1 << 20)
+    x = empty(1 << 20)
     x[...] = 1
     child = os.fork()
     if child == 0:
         status = 1
         try:
             x[...] = 2
-            y = array.empty(1 << 20)
+            y = empty(1 << 20)
             y[...] = 3
             del y
             empty_cache()

@@ -28,13 +28,12 @@ Words that have one meaning here, and what they mean:
     bend        an activation that is piecewise linear: three numbers say which
 """
 from fastnet.kernels import collect, counter
-from fastnet.kernels.cpu import activation, linear, move, norm, pool, softmax, update
+from fastnet.kernels.cpu import activation, linear, move, norm, pool, runtime, softmax, update
 from fastnet.kernels.cpu.conv import ops
 from fastnet.kernels.cpu.fusions import RULES as rules
-from fastnet.kernels.cpu.runtime import array, record, watch
 
 globals().update(collect(
-    activation, counter, linear, move, norm, ops, pool, softmax, update, array, record, watch,
+    activation, counter, linear, move, norm, ops, pool, runtime, softmax, update,
     extras=("conv2d_algorithm", "conv2d_pack", "conv2d_pack_folded", "conv2d_inference", "conv2d_maxpool_forward",
             "conv2d_maxpool_inference", "recorder", "Arena", "address", "release", "watcher")))
 

@@ -5,8 +5,7 @@ from fastnet.kernels import checks, counter, shapes
 from fastnet.kernels.activations import reads
 from fastnet.kernels.cpu import epilogue, simd, spans
 from fastnet.kernels.cpu.activations import COMPILED
-from fastnet.kernels.cpu.runtime.array import flat, like
-from fastnet.kernels.cpu.runtime.jit import inlined, jit, launch
+from fastnet.kernels.cpu.runtime import flat, inlined, jit, launch, like
 
 # Elements of a block.
 _BLOCK = 16_384

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from fastnet.kernels.activations import SELU_ALPHA, SELU_SCALE
 from fastnet.kernels.cpu import simd
-from fastnet.kernels.cpu.runtime.jit import literal
+from fastnet.kernels.cpu.runtime import literal
 
 _NONE = math.nan    # as a bound
 _FAR = 1000.0       # where a square that makes no difference any more is still finite
@@ -25,7 +25,7 @@ class Bend(NamedTuple):
 
 
 class Activation(NamedTuple):
-    """A row of the table: how many operations of `jit.launch` a number takes, and how it is computed: either `bend`,
+    """A row of the table: how many operations of `launch` a number takes, and how it is computed: either `bend`,
     which gives a Bend for (alpha, beta), or the function (start, stop, y, alpha, beta), and for the derivative (start,
     stop, g, kept, at, alpha, beta), see `epilogue.Call`."""
 

@@ -14,8 +14,7 @@ from fastnet.kernels import checks, shapes
 from fastnet.kernels.activations import reads
 from fastnet.kernels.cpu import spans
 from fastnet.kernels.cpu.activations import COMPILED, NO_BEND, RELU, Bend
-from fastnet.kernels.cpu.runtime.array import flat
-from fastnet.kernels.cpu.runtime.jit import function_address
+from fastnet.kernels.cpu.runtime import flat, function_address
 
 
 class Call(NamedTuple):
@@ -70,7 +69,7 @@ def checked(kind, add=None, activation=None, mask=None, masking=None):
 
 
 def cost(activation):
-    """How many operations of `jit.launch` an activation, or None, is for each number."""
+    """How many operations of `launch` an activation, or None, is for each number."""
     return 0 if activation is None else COMPILED[activation[0]].cost
 
 

@@ -10,9 +10,7 @@ import numpy as np
 from fastnet.kernels import checks, shapes
 from fastnet.kernels.cpu import epilogue, simd, spans, sums
 from fastnet.kernels.cpu.conv.packing import pack_bias
-from fastnet.kernels.cpu.runtime.array import empty, flat, scratch
-from fastnet.kernels.cpu.runtime.jit import Launch, jit
-from fastnet.kernels.cpu.runtime.kept import kept
+from fastnet.kernels.cpu.runtime import Launch, empty, flat, jit, kept, scratch
 
 # Up to this many samples dot products read the weights once and waste nothing; a tile would be mostly empty.
 FEW_SAMPLES = 4

@@ -5,8 +5,7 @@ import numpy as np
 
 from fastnet.kernels import checks, shapes
 from fastnet.kernels.cpu import simd
-from fastnet.kernels.cpu.runtime.array import empty, empty_images, flat, like, readable
-from fastnet.kernels.cpu.runtime.jit import jit, launch
+from fastnet.kernels.cpu.runtime import empty, empty_images, flat, jit, launch, like, readable
 
 # Numbers of a block, and pixels of an image that are turned together.
 _BLOCK, _PIXELS = 16_384, 64

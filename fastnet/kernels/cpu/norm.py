@@ -9,9 +9,7 @@ import numpy as np
 
 from fastnet.kernels import checks, shapes
 from fastnet.kernels.cpu import epilogue, simd, spans
-from fastnet.kernels.cpu.runtime.array import empty, flat, like, scratch
-from fastnet.kernels.cpu.runtime.jit import Launch, call, inlined, jit, launch, literal
-from fastnet.kernels.cpu.runtime.kept import kept
+from fastnet.kernels.cpu.runtime import Launch, call, empty, flat, inlined, jit, kept, launch, like, literal, scratch
 
 # Numbers in a block: two readings of it come from the second cache.
 _BLOCK = 16_384

@@ -9,9 +9,7 @@ import numpy as np
 
 from fastnet.kernels import checks, shapes
 from fastnet.kernels.cpu import simd
-from fastnet.kernels.cpu.runtime.array import empty_images, flat
-from fastnet.kernels.cpu.runtime.jit import Launch, jit, launch
-from fastnet.kernels.cpu.runtime.kept import kept
+from fastnet.kernels.cpu.runtime import Launch, empty_images, flat, jit, kept, launch
 
 
 def maxpool2d_forward(x, kernel_size, stride, padding=(0, 0, 0, 0), relu=False):

@@ -8,8 +8,7 @@ import numpy as np
 
 from fastnet.kernels import checks, shapes
 from fastnet.kernels.cpu import simd
-from fastnet.kernels.cpu.runtime.array import empty, flat
-from fastnet.kernels.cpu.runtime.jit import jit, launch
+from fastnet.kernels.cpu.runtime import empty, flat, jit, launch
 
 _ROWS = 16
 

@@ -1,7 +1,7 @@
 """Short loops over runs of numbers, for use inside kernels."""
 from fastnet.kernels.cpu import simd
-from fastnet.kernels.cpu.runtime.jit import call as call_address
-from fastnet.kernels.cpu.runtime.jit import inlined, jit
+from fastnet.kernels.cpu.runtime import call as call_address
+from fastnet.kernels.cpu.runtime import inlined, jit
 
 # What an epilogue has to do in registers: apply a lower bound at most; add or mask as well; use a Bend that is bent.
 BOUND, MORE, BENT = range(3)

@@ -9,9 +9,7 @@ the same for any number of threads.
 import numpy as np
 
 from fastnet.kernels.cpu import simd, spans
-from fastnet.kernels.cpu.runtime.array import empty, scratch
-from fastnet.kernels.cpu.runtime.jit import Launch, inlined, jit
-from fastnet.kernels.cpu.runtime.kept import kept
+from fastnet.kernels.cpu.runtime import Launch, empty, inlined, jit, kept, scratch
 
 # The most numbers that are added one by one in a lane, which is wrong by 1e-6 at worst; and the rows of a matrix that
 # are added up in two such chains, the even and the odd ones, which do not wait for each other.

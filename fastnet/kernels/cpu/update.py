@@ -7,7 +7,7 @@ which Numba would otherwise look out for, and makes vector instructions of the l
 import numpy as np
 
 from fastnet.kernels import checks, shapes
-from fastnet.kernels.cpu.runtime.jit import jit, launch
+from fastnet.kernels.cpu.runtime import jit, launch
 
 _BLOCK = 16_384
 # Numbers that are updated, and squared and added, in the time of what `launch` counts as one operation.

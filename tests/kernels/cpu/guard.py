@@ -21,7 +21,7 @@ import numpy as np
 from fastnet.data import DataLoader
 from fastnet.kernels import bfloat16_products, load
 from fastnet.kernels.cpu import runtime
-from fastnet.kernels.cpu.runtime import array
+from fastnet.kernels.cpu.runtime import array, pool
 from tests.kernels import cases
 from tests.kernels.cpu import fused
 from tests.kernels.test_backends import outcome
@@ -167,7 +167,7 @@ cpu, naive = load("cpu"), load("naive")
 
 if __name__ == "__main__":
     faulthandler.enable()
-    array._SMALL = float("inf")   # no pool: each buffer is an array of its own, and as long as what it holds
+    pool._SMALL = float("inf")   # no pool: each buffer is an array of its own, and as long as what it holds
     array._aligned = array.empty
     threads = numba.get_num_threads()
     numba.set_num_threads(1)

@@ -11,7 +11,7 @@ import numpy as np
 
 from fastnet.kernels import bfloat16_products, load
 from fastnet.kernels.cpu import simd
-from fastnet.kernels.cpu.runtime import jit
+from fastnet.kernels.cpu.runtime import cache, compiler
 from tests.kernels import cases
 from tests.kernels.cpu import fused
 from tests.kernels.judge import assert_close, assert_same
@@ -31,11 +31,11 @@ CASES = [
 
 def uses_avx512():
     """Whether kernels that are compiled now, and not taken from the cache, contain 512-bit registers."""
-    attach, jit.cache.attach = jit.cache.attach, lambda dispatcher: dispatcher
+    attach, cache.attach = cache.attach, lambda dispatcher: dispatcher
     load("cpu").activation_forward(np.ones(100, np.float32), "relu")
     load("cpu").global_avgpool_forward(np.ones((2, 100, 5, 5), np.float32))
-    jit.cache.attach = attach
-    code = [text for body, *_ in jit._addresses for text in body.inspect_asm().values()]
+    cache.attach = attach
+    code = [text for body, *_ in compiler._addresses for text in body.inspect_asm().values()]
     return any("zmm" in text for text in code)
 
 

@@ -12,15 +12,16 @@ from numba import config
 
 from fastnet.kernels.cpu import runtime
 from fastnet.kernels.cpu.runtime import array
+from fastnet.kernels.cpu.runtime import pool as pools
 
-SIZE = array._SMALL  # float32 numbers: four times what is too small for the pool
+SIZE = pools._SMALL  # float32 numbers: four times what is too small for the pool
 
 
 @pytest.fixture
 def pool(monkeypatch):
     """A pool of its own for one test."""
-    pool = array.Pool()
-    monkeypatch.setattr(array, "shared_pool", pool)
+    pool = pools.Pool()
+    monkeypatch.setattr(pools, "shared_pool", pool)
     return pool
 
 
@@ -77,7 +78,7 @@ def test_shape_dtype_and_alignment(pool, shape, dtype):
     x = array.empty(shape, dtype)
     assert x.shape == (shape if isinstance(shape, tuple) else (shape,)) and x.dtype == dtype
     assert x.flags.c_contiguous and x.flags.writeable and x.flags.aligned
-    if x.nbytes >= array._SMALL:
+    if x.nbytes >= pools._SMALL:
         assert address(x) % 64 == 0
     x[...] = 3
 
@@ -108,13 +109,13 @@ def test_the_smallest_buffer_that_fits_is_taken(pool):
 
 def test_small_arrays_are_no_business_of_the_pool(pool, monkeypatch):
     monkeypatch.setattr(pool, "take", None)
-    array.empty(array._SMALL // 4 - 1)
+    array.empty(pools._SMALL // 4 - 1)
     with pytest.raises(TypeError):
-        array.empty(array._SMALL // 4)
+        array.empty(pools._SMALL // 4)
 
 
 def test_free_memory_has_a_limit_and_can_be_returned(pool, monkeypatch):
-    monkeypatch.setattr(array, "_KEPT", 40 * SIZE)
+    monkeypatch.setattr(pools, "_KEPT", 40 * SIZE)
     arrays = [array.empty(SIZE + 16 * i) for i in range(20)]
     del arrays
     assert 30 * SIZE < pool._free_bytes <= 40 * SIZE
@@ -173,7 +174,7 @@ def test_scratch_memory_is_kept_by_each_thread():
     thread.join()
     assert not np.shares_memory(found[0], first)
     runtime.empty_cache()
-    assert array._scratch.arrays == {}
+    assert array._here.scratch == {}
 
 
 def test_python_ends_quietly():

@@ -18,7 +18,7 @@ from numba.core import event
 import fastnet
 from fastnet.kernels import load
 from fastnet.kernels.cpu import activation
-from fastnet.kernels.cpu.runtime import cache, jit
+from fastnet.kernels.cpu.runtime import cache, compiler, launches
 
 pytestmark = pytest.mark.skipif(config.DISABLE_JIT, reason="nothing is compiled")
 PACKAGE = Path(fastnet.__file__).parent
@@ -46,13 +46,14 @@ def start(tmp_path, monkeypatch):
 
     def call(patience=0.0):
         for module, name, value in [
-            (jit, "_addresses", {}), (jit, "_attached", set()),
-            (jit, "_serial", jit.jit(jit.run_blocks)), (jit, "_start", cache.attach(jit.jit(jit.start))),
-            (activation, "_copy", jit.jit(activation._copy.py_func)), (cache, "_notice", cache._Notice()),
+            (compiler, "_addresses", {}), (compiler, "_attached", set()),
+            (launches, "_serial", compiler.jit(launches.run_blocks)),
+            (launches, "_enter_loop", cache.attach(compiler.jit(launches.enter_loop))),
+            (activation, "_copy", compiler.jit(activation._copy.py_func)), (cache, "_notice", cache._Notice()),
             (cache, "_warned", set()), (cache, "_PATIENCE", patience),
         ]:
             monkeypatch.setattr(module, name, value)
-        jit._loop.cache_clear()
+        launches._loop.cache_clear()
         listener = Compilations()
         with event.install_listener("numba:compile", listener):
             np.testing.assert_array_equal(load("cpu").activation_forward(X, "relu"), Y)
@@ -271,7 +272,7 @@ def test_kernels_have_names_of_their_own():
     for channels in (20, 2):  # Winograd and direct, wide and narrow panels
         for outputs in (40, 3):
             ops.conv2d_forward(np.ones((1, channels, 8, 8), np.float32), w[:outputs, :channels])
-    bodies = {body for body, *_ in jit._addresses}
+    bodies = {body for body, *_ in compiler._addresses}
     assert len(bodies) > 4
     names = {(body.__module__, body.__qualname__, body.targetoptions.get("parallel", False)) for body in bodies}
     assert len(names) == len(bodies)
@@ -346,27 +347,27 @@ print(json.dumps([found, again]))
 
 def test_every_kernel_source_is_part_of_the_key(copy):
     found, again, _ = finish(begin(VERSIONS, copy / "cache", root=copy))
-    assert {"llvm.py/simd", "jit.py/runtime", "ops.py/conv", "counter.py/kernels", "augment.py/data"} <= set(found)
+    assert {"llvm.py/simd", "launches.py/runtime", "ops.py/conv", "counter.py/kernels", "augment.py/data"} <= set(found)
     assert len(set(found.values())) == len(found)
     assert again == found[""]
 
 
 KERNEL = """
-from fastnet.kernels.cpu.runtime.jit import jit
+from fastnet.kernels.cpu.runtime import jit
 from fastnet.kernels.cpu.callee import change
 @jit
 def kernel(block, slot, x):
     x[block] = change(x[block])
 """
 CALLEE = """
-from fastnet.kernels.cpu.runtime.jit import jit
+from fastnet.kernels.cpu.runtime import jit
 FACTOR = {}
 @jit
 def change(value):
     return FACTOR * value
 """
 LAUNCH = REPORT + """
-from fastnet.kernels.cpu.runtime.jit import launch
+from fastnet.kernels.cpu.runtime import launch
 from fastnet.kernels.cpu.caller import kernel
 x = np.arange(3.0)
 launch(kernel, 3, x, work=3)

@@ -17,13 +17,13 @@ import fastnet
 from fastnet import (SGD, Adam, AdaptiveAvgPool2d, BatchNorm2d, Conv2d, CrossEntropyLoss, Dropout, Flatten, Linear,
                      MaxPool2d, ReLU, Residual, Sequential)
 from fastnet.data import DataLoader
-from fastnet.kernels.cpu.runtime import jit
+from fastnet.kernels.cpu.runtime import launches
 
 rng = np.random.default_rng(0)
 images, labels = rng.integers(0, 256, (96, 3, 16, 16), np.uint8), rng.integers(0, 10, 96)
 
-launches, in_parallel = [], jit.in_parallel
-jit.in_parallel = lambda *args: launches.append(1) or in_parallel(*args)
+launched, in_parallel = [], launches.in_parallel
+launches.in_parallel = lambda *args: launched.append(1) or in_parallel(*args)
 
 def weights(threads, make, p=0.2, precision=contextlib.nullcontext):
     with precision():
@@ -54,7 +54,7 @@ makers = [lambda p: Adam(p, lr=1e-2, weight_decay=1e-4), lambda p: SGD(p, lr=0.0
 runs = [[weights(threads, *how) for threads in map(int, sys.argv[1].split())]
         for how in [*((make,) for make in makers), (makers[0], 0),
                     *((makers[0], p, fastnet.bfloat16_products) for p in (0, 0.2))]]
-print(json.dumps([runs, len(launches)]))
+print(json.dumps([runs, len(launched)]))
 """
 
 

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from numba import config
 
+from fastnet.kernels.cpu.runtime import SERIAL_WORK, Launch, call, function_address, jit, launch
 from fastnet.kernels.cpu.runtime.atomic import count, look
-from fastnet.kernels.cpu.runtime.jit import SERIAL_WORK, Launch, call, function_address, jit, launch, slots
+from fastnet.kernels.cpu.runtime.launches import slots
 
 PARALLEL = SERIAL_WORK + 1
 
@@ -155,8 +156,8 @@ THREADS = """
 import json, sys, threading
 import numba, numpy as np
 from fastnet import models, manual_seed
-from fastnet.kernels.cpu.runtime.jit import launch, slots
-from fastnet.kernels.cpu.runtime.jit import jit
+from fastnet.kernels.cpu.runtime import jit, launch
+from fastnet.kernels.cpu.runtime.launches import slots
 
 @jit
 def mark(block, slot, seen):
@@ -195,7 +196,7 @@ FORK = """
 import json, os, sys, threading
 import numba, numpy as np
 from fastnet.kernels import load
-from fastnet.kernels.cpu.runtime import array
+from fastnet.kernels.cpu.runtime import pool
 ops = load("cpu")
 small, large = np.ones((2, 3), np.float32), np.ones((16, 64, 64), np.float32)
 
@@ -226,7 +227,7 @@ if sys.argv[1:] == ["counted"]:
     numba.get_num_threads()            # starts Numba's threads, though no kernel of ours has run
 elif sys.argv[1:] == ["held"]:
     ops.activation_forward(large, 'relu')
-    array.shared_pool._lock.acquire()        # as a thread that prepares batches may hold it at the wrong moment
+    pool.shared_pool._lock.acquire()        # as a thread that prepares batches may hold it at the wrong moment
 else:
     ops.activation_forward(large, 'relu')
 print(json.dumps(in_child(child)))

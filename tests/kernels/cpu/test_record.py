@@ -10,7 +10,7 @@ from hypothesis import given, strategies
 from numba import config
 
 from fastnet import kernels
-from fastnet.kernels.cpu.runtime import array, jit, record
+from fastnet.kernels.cpu.runtime import arena, launches, pool, record
 
 pytestmark = pytest.mark.skipif(config.DISABLE_JIT, reason="there is no machine code to run again")
 
@@ -157,7 +157,7 @@ def test_what_takes_long_is_cut(monkeypatch):
     monkeypatch.setattr(record, "_LONG", -1.0)
     x = images()
     y, again = Recorded.make(run, x=x)
-    launches, counts = len(again.recording._rows), []
+    launches, counts = len(again.recording._entries), []
     for _ in range(8):
         np.testing.assert_array_equal(again(x=x), y)
         counts.append(len(again.recording._parts[again.part]))
@@ -187,18 +187,22 @@ def test_one_arena_serves_many_recordings():
 
 
 def test_an_arena_gives_its_memory_back(monkeypatch):
-    monkeypatch.setattr(array, "shared_pool", array.Pool())
-    arena = cpu.Arena()
-    first = arena.address(1 << 18)
-    assert arena.address(1 << 17) == first and first % 64 == 0
-    with arena.lock:
-        arena.clear()       # somebody has it
-    assert arena.address(1 << 18) == first
-    arena.clear()
-    assert array.shared_pool._free_bytes >= 1 << 18
-    arena.address(1 << 20)
-    del arena
-    assert array.shared_pool._free_bytes >= 1 << 20
+    monkeypatch.setattr(pool, "shared_pool", pool.Pool())
+    one = cpu.Arena()
+    first = one.address(1 << 18)
+    assert one.address(1 << 17) == first and first % 64 == 0
+    with one.lock:
+        one.clear()       # somebody has it
+    assert one.address(1 << 18) == first
+    one.user = user = images()
+    arena.clear_arenas()      # somebody will come back
+    assert one.address(1 << 18) == first
+    del user
+    arena.clear_arenas()
+    assert pool.shared_pool._free_bytes >= 1 << 18
+    one.address(1 << 20)
+    del one
+    assert pool.shared_pool._free_bytes >= 1 << 20
 
 
 def test_a_recording_within_another():
@@ -218,7 +222,7 @@ def test_a_recording_within_another():
 def test_an_error_ends_the_recording():
     with pytest.raises(ValueError, match="input channels"):
         Recorded.make(lambda x: cpu.conv2d_forward(x, WEIGHTS["float32"][0][:, :3]), x=images())
-    assert jit.recorder() is None
+    assert launches.recorder() is None
 
 
 @pytest.fixture
@@ -282,7 +286,7 @@ class Piece:
     """What `place` looks at."""
 
     def __init__(self, size, birth, death):
-        self.size, self.birth, self.death, self.place = size, birth, death, None
+        self.size, self.birth, self.death, self.offset = size, birth, death, None
 
 
 lives = strategies.lists(strategies.tuples(strategies.integers(0, 5000), strategies.integers(0, 30),
@@ -292,23 +296,23 @@ lives = strategies.lists(strategies.tuples(strategies.integers(0, 5000), strateg
 @given(lives)
 def test_pieces_that_are_needed_together_lie_apart(lives):
     pieces = [Piece(size, birth, birth + span) for size, birth, span in lives]
-    total = record.place(pieces)
+    total = arena.arrange(pieces)
     for i, one in enumerate(pieces):
-        assert one.place % 64 == 0 and 0 <= one.place and one.place + one.size <= total
+        assert one.offset % 64 == 0 and 0 <= one.offset and one.offset + one.size <= total
         for other in pieces[:i]:
             # A piece that is born when another one dies may have its place; one that lives for no launch needs none.
             together = one.birth < other.death and other.birth < one.death
-            apart = one.place + one.size <= other.place or other.place + other.size <= one.place
+            apart = one.offset + one.size <= other.offset or other.offset + other.size <= one.offset
             assert apart or not together
 
 
 @given(lives)
 def test_the_arena_is_no_larger_than_all_pieces(lives):
     pieces = [Piece(size, birth, birth + span) for size, birth, span in lives]
-    assert record.place(pieces) <= sum(-(-piece.size // 64) * 64 for piece in pieces)
+    assert arena.arrange(pieces) <= sum(-(-piece.size // 64) * 64 for piece in pieces)
 
 
 def test_places_are_found_again():
     pieces = [Piece(1000, 0, 2), Piece(64, 1, 5), Piece(900, 2, 4), Piece(100, 2, 4), Piece(2000, 4, 5)]
-    record.place(pieces)
-    assert [piece.place for piece in pieces] == [0, 1024, 0, 1088, 1088]
+    arena.arrange(pieces)
+    assert [piece.offset for piece in pieces] == [0, 1024, 0, 1088, 1088]

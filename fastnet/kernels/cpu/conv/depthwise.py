@@ -16,9 +16,7 @@ from fastnet.kernels.cpu import simd, spans
 from fastnet.kernels.cpu.conv.geometry import Pair
 from fastnet.kernels.cpu.conv.operands import Operands
 from fastnet.kernels.cpu.conv.prefetch import ahead, fetch_portion
-from fastnet.kernels.cpu.runtime.array import empty, scratch
-from fastnet.kernels.cpu.runtime.jit import Launch, inlined, jit, launch
-from fastnet.kernels.cpu.runtime.plan import entry, in_words, named
+from fastnet.kernels.cpu.runtime import Launch, empty, entry, in_words, inlined, jit, launch, named, scratch
 
 # Numbers of the result that a block takes, where that makes so many blocks.
 _BLOCK, _BLOCKS = 16_384, 4

@@ -16,9 +16,7 @@ from fastnet.kernels.cpu import simd, spans, sums
 from fastnet.kernels.cpu.conv.depthwise import Windows, constants_of, copy_pixels, transpose, windows_of, work_of
 from fastnet.kernels.cpu.conv.operands import Inputs, Sums
 from fastnet.kernels.cpu.conv.prefetch import ahead, fetch_portion
-from fastnet.kernels.cpu.runtime.array import empty, scratch
-from fastnet.kernels.cpu.runtime.jit import Launch, inlined, jit, launch
-from fastnet.kernels.cpu.runtime.plan import in_words, named
+from fastnet.kernels.cpu.runtime import Launch, empty, in_words, inlined, jit, launch, named, scratch
 
 # The most partial gradients.
 _PARTS = 16

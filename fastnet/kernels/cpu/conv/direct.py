@@ -31,8 +31,7 @@ from fastnet.kernels.cpu.conv.direct_tables import (
 )
 from fastnet.kernels.cpu.conv.operands import Operands
 from fastnet.kernels.cpu.conv.prefetch import ahead, fetch_portion
-from fastnet.kernels.cpu.runtime.jit import Launch, jit
-from fastnet.kernels.cpu.runtime.plan import entry, in_words, named
+from fastnet.kernels.cpu.runtime import Launch, entry, in_words, jit, named
 
 # Tiles that share one pass over the packed filters, and so the filters' trip from L2 to the registers; fewer of them
 # where a batch is so small that there would be fewer blocks than that.

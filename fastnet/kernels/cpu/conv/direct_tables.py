@@ -21,7 +21,7 @@ import numpy as np
 
 from fastnet.kernels.cpu import simd
 from fastnet.kernels.cpu.conv.geometry import Pair
-from fastnet.kernels.cpu.runtime.plan import in_words
+from fastnet.kernels.cpu.runtime import in_words
 
 # Entries of the tables of an image beyond which it is cut into strips, and about how many pixels a strip has: so many
 # that those of its last tile that are missing cost little.

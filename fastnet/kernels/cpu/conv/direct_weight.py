@@ -24,9 +24,7 @@ from fastnet.kernels.cpu import simd, spans, sums
 from fastnet.kernels.cpu.conv.geometry import Pair
 from fastnet.kernels.cpu.conv.operands import Inputs, Sums
 from fastnet.kernels.cpu.conv.prefetch import ahead, fetch_portion
-from fastnet.kernels.cpu.runtime.array import empty, scratch
-from fastnet.kernels.cpu.runtime.jit import Launch, jit
-from fastnet.kernels.cpu.runtime.plan import entry, in_words, named
+from fastnet.kernels.cpu.runtime import Launch, empty, entry, in_words, jit, named, scratch
 
 # Pixels of a chunk at most; chunks that a partial gradient in float32 adds up at most.
 _PIXELS, _CHUNKS_OF_SUM = 128, 64

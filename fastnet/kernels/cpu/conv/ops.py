@@ -9,8 +9,7 @@ from fastnet.kernels.cpu import epilogue, simd
 from fastnet.kernels.cpu.conv import passes
 from fastnet.kernels.cpu.conv.geometry import Geometry
 from fastnet.kernels.cpu.pool import maxpool2d_forward
-from fastnet.kernels.cpu.runtime.array import empty_images, flat
-from fastnet.kernels.cpu.runtime.kept import kept
+from fastnet.kernels.cpu.runtime import empty_images, flat, kept
 from fastnet.kernels.precision import precision
 from fastnet.kernels.shapes import Kind
 

@@ -19,9 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastnet.kernels.cpu import simd
-from fastnet.kernels.cpu.runtime.array import empty, flat, scratch
-from fastnet.kernels.cpu.runtime.jit import Launch, jit, launch
-from fastnet.kernels.cpu.runtime.plan import in_words, named
+from fastnet.kernels.cpu.runtime import Launch, empty, flat, in_words, jit, launch, named, scratch
 
 # Rows of a panel that a block packs.
 ROWS = 16

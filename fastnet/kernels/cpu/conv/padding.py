@@ -3,9 +3,7 @@ from typing import NamedTuple
 
 from fastnet.kernels.cpu import simd, spans
 from fastnet.kernels.cpu.conv.geometry import Images
-from fastnet.kernels.cpu.runtime.array import empty
-from fastnet.kernels.cpu.runtime.jit import Launch, jit
-from fastnet.kernels.cpu.runtime.plan import in_words, named
+from fastnet.kernels.cpu.runtime import Launch, empty, in_words, jit, named
 
 
 class _Plan(NamedTuple):

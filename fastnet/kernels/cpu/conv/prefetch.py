@@ -6,7 +6,7 @@ products would wait behind them.
 from typing import NamedTuple
 
 from fastnet.kernels.cpu import simd, spans
-from fastnet.kernels.cpu.runtime.jit import inlined, jit
+from fastnet.kernels.cpu.runtime import inlined, jit
 
 
 class Ahead(NamedTuple):

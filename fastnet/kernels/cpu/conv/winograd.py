@@ -34,9 +34,7 @@ from fastnet.kernels.cpu.conv.winograd_patches import (
     patch_offsets,
     place_of,
 )
-from fastnet.kernels.cpu.runtime.array import scratch
-from fastnet.kernels.cpu.runtime.jit import Launch, inlined, jit
-from fastnet.kernels.cpu.runtime.plan import in_words, named
+from fastnet.kernels.cpu.runtime import Launch, in_words, inlined, jit, named, scratch
 
 # Bytes of transformed input that a block may fill; the products take its place. And how many patches it should hold at
 # most: with more, the threads' shares differ, and nothing is gained.

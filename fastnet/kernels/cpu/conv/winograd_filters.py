@@ -6,9 +6,7 @@ import numpy as np
 
 from fastnet.kernels.cpu import simd
 from fastnet.kernels.cpu.conv import packing
-from fastnet.kernels.cpu.runtime.array import empty, scratch
-from fastnet.kernels.cpu.runtime.jit import Launch, jit
-from fastnet.kernels.cpu.runtime.plan import in_words, named
+from fastnet.kernels.cpu.runtime import Launch, empty, in_words, jit, named, scratch
 
 _POINTS = (0, 1, -1, 2, -2)
 

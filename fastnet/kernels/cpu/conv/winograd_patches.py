@@ -18,8 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastnet.kernels.cpu import simd
-from fastnet.kernels.cpu.runtime.jit import inlined, jit
-from fastnet.kernels.cpu.runtime.kept import kept
+from fastnet.kernels.cpu.runtime import inlined, jit, kept
 
 
 class Place(NamedTuple):

@@ -36,9 +36,7 @@ from fastnet.kernels.cpu.conv.winograd_patches import (
     patch_offsets,
     place_of,
 )
-from fastnet.kernels.cpu.runtime.array import empty, scratch
-from fastnet.kernels.cpu.runtime.jit import Launch, inlined, jit
-from fastnet.kernels.cpu.runtime.plan import in_words, named
+from fastnet.kernels.cpu.runtime import Launch, empty, in_words, inlined, jit, named, scratch
 
 # Bytes of sums and transforms that a block may fill, and how many patches it should then hold at least.
 _BLOCK_BYTES = 1_000_000

@@ -1,16 +1,54 @@
-"""What every kernel needs to run.
+"""What every kernel needs to run; whoever is outside of this folder imports it from here.
 
-`jit` compiles and launches, `cache` keeps machine code on disk, `array` lends memory, `replay` runs launches again,
-`watch` tells whether arrays have changed, `atomic` lets threads count together.
+To be read in this order. `compiler` makes machine code, which `cache` keeps on disk. `launches` runs the blocks of a
+kernel on threads, which count by `atomic`; `plan` has the numbers that a kernel reads by name. `pool` has the memory of large arrays, `array` makes them and knows how they
+lie in it. `record` notes launches, `arena` has the memory between them, `replay` runs them again by one call. `watch`
+tells whether arrays have changed, `results` remembers what was worked out for some shapes.
+
+What is kept from call to call
+------------------------------
+================= ======================================== ========================================= ==================
+what              bounded by                               lives as long as                          `empty_cache`
+================= ======================================== ========================================= ==================
+free buffers      1 GB (`pool`); a new shape gives back    the process                               gives them back
+                  what others have left
+arena             the largest shape of a net, one for      the net                                   gives it back, but
+                  training, one for inference                                                        within a training
+                                                                                                     pass
+scratch memory    the largest launch, for each thread      the thread of Python                      gives it back
+                  and dtype
+kept results:     16 MB in all (`results`), and some 4 MB  until others push them out; a recording   forgets them
+tables of offsets for a layer, however large the image     has its own hold on what it reads
+recordings        64 MB and 64 programs a net              the net and its shapes                    leaves them
+                  (`program.run`)
+packed weights    one form for each way of convolving      the net, until the weights change         leaves them
+machine code      kernels, types, kinds of processor:      the process                               leaves it
+                  shapes of arrays play no part
+its files         one folder for each version, see         whoever deletes them                      leaves them
+                  `cache`
+================= ======================================== ========================================= ==================
 """
-from fastnet.kernels.cpu.runtime import array, kept, record
+from fastnet.kernels.cpu.runtime import arena, array, cache, pool, results
+from fastnet.kernels.cpu.runtime.arena import Arena
+from fastnet.kernels.cpu.runtime.array import address, empty, empty_images, flat, like, readable, scratch
+from fastnet.kernels.cpu.runtime.compiler import call, function_address, inlined, jit, literal
+from fastnet.kernels.cpu.runtime.launches import SERIAL_WORK, Launch, launch
+from fastnet.kernels.cpu.runtime.plan import entry, in_words, named
+from fastnet.kernels.cpu.runtime.pool import release
+from fastnet.kernels.cpu.runtime.record import recorder
+from fastnet.kernels.cpu.runtime.results import kept
+from fastnet.kernels.cpu.runtime.watch import watcher
 
-__all__ = ["empty_cache"]
+__all__ = ["Arena", "Launch", "SERIAL_WORK", "address", "cache", "call", "empty", "empty_cache", "empty_images",
+           "entry", "flat", "function_address", "in_words", "inlined", "jit", "kept", "launch", "like", "literal", "named",
+           "readable", "recorder", "release", "scratch", "watcher"]
 
 
 def empty_cache():
-    """Return to the system what memory is kept for later and not in use now."""
-    record.clear_arenas()
+    """Give back to the system all memory that is kept for later and not in use now: buffers of results that are gone,
+    what lies between the layers of nets that are not at work, scratch memory, tables. It will be taken anew when it is
+    needed. What living arrays and nets hold stays."""
+    arena.clear_arenas()
     array.release_scratch()
-    array.release()
-    kept.forget()
+    results.forget()
+    pool.release()

@@ -1,81 +1,56 @@
 """Launches that are noted while they run, to be run again by one call into machine code, see `replay`.
 
-A launch has its arguments in 64-bit words: an array is its address and its extents. For each array a `Recorder` asks
-whose memory that is:
+Within ``with recorder:`` a `Recorder` is told of each launch of its thread, and writes down what will be needed to do
+it again: five words, see `replay.Entry`, and its arguments as words of 64 bits in one array, the *frames*:
 
-* what `array.empty` lent in the meantime gets a place in the *arena*, one piece of memory in which later launches write
+    frames    | address of x | 128 | address of w | 288 | 0.01 | address of y | 128 | address of y | 128 | ...
+                ^ launch 0: kernel(x, w, 0.01, y)                               ^ launch 1: kernel(y, ...)
+
+An array is its address and its extents, a number itself. Of each array it asks whose memory that is, for the address
+will be another one when the launches run again:
+
+* *lent*: it came from `empty` in the meantime. It gets an offset in the arena, see there, in which later launches write
   over what earlier ones have left behind, just as it was when they were recorded;
-* what the caller has *bound* to a key, with `tag` before the launches or with `give` after them, has its address told
-  anew each time;
-* anything else, the tables of an algorithm say, stays where it is, and the recording keeps it alive.
+* *bound*: the caller has named it by a key, with `tag` before the launches or with `give` after them, and tells its
+  address before each run: inputs, weights, results;
+* *fixed*: anything else, the tables of an algorithm say, stays where it is, and the recording keeps it alive.
 
-So a recording has no memory of its own, and any number of them can share one arena.
+So a `Recording` has no memory of its own but its frames, and any number of them can share one arena. It holds for one
+number of threads, since scratch memory is as large as they need it.
 """
-import heapq
-import threading
 import time
 import weakref
+from collections import defaultdict
 from math import prod
+from typing import NamedTuple
 
 import numba
 import numpy as np
 from numba import config
 
-from fastnet.kernels.cpu.runtime import array, atomic, jit, replay
+from fastnet.kernels.cpu.runtime import atomic, launches, pool, replay
+from fastnet.kernels.cpu.runtime.arena import arrange
+from fastnet.kernels.cpu.runtime.array import address, empty
 
-_ALIGN = 64
 # Seconds that one call into machine code should last at most.
 _LONG = 0.2
 # Up to this many words are quicker written one by one.
 _FEW = 12
 
 
-class Arena:
-    """Memory that recordings write into, one at a time: who holds `lock`."""
+class Word(NamedTuple):
+    """A word of the frames that is an address: so many bytes after where some memory starts."""
 
-    def __init__(self):
-        self.lock = threading.Lock()
-        self._lease = None
-        self._user = _nobody
-        _arenas[id(self)] = self
-
-    @property
-    def user(self):
-        """Whose numbers lie here although nobody holds the lock: an object that will come back for them; None."""
-        return self._user()
-
-    @user.setter
-    def user(self, user):
-        self._user = _nobody if user is None else weakref.ref(user)
-
-    def address(self, size):
-        """Where at least `size` bytes are. What was there before is lost when it has to grow."""
-        if self._lease is None or self._lease.buffer.capacity < size:
-            # What served the passes before is free now, and no longer wanted in such pieces.
-            self._lease = None
-            array.shared_pool.clear()
-            self._lease = array.lend((size,), np.dtype(np.uint8))
-        return self._lease.buffer.address
-
-    def clear(self):
-        """Give the memory back, where nobody is using it."""
-        if self.lock.acquire(blocking=False):
-            if self.user is None:
-                self._lease = None
-            self.lock.release()
+    index: int
+    offset: int
 
 
-def _nobody():
-    return None
+class Layout(NamedTuple):
+    """How a result lies in memory, so that another one like it can be made."""
 
-
-_arenas = weakref.WeakValueDictionary()
-
-
-def clear_arenas():
-    """Give the memory of all arenas back that nobody is using."""
-    for arena in list(_arenas.values()):
-        arena.clear()
+    shape: tuple
+    dtype: np.dtype
+    channels_last: bool
 
 
 class Recorder:
@@ -84,28 +59,29 @@ class Recorder:
     def __init__(self):
         self.scratch = {}           # see `array.scratch`
         self.complete = True        # whether doing these launches again does all of the work again
-        self.rows, self.cuts = [], [0]
-        self._words, self._parallel = [], []
-        self._pieces = []           # of the memory that was lent
-        self._bound = {}            # key -> [(index of a word, bytes after the start)]
-        self._fixed = {}            # id -> (owner of other memory, its words), and the key that it was given to
-        self._layouts = {}          # key -> (shape, dtype, whether it is channels-last) of what was given to it
+        self.outdated = False       # whether the number of threads has changed in between
+        self.threads = launches.threads()
+        self._entries, self._parallel, self._cuts = [], [], [0]
+        self._words = []            # of the frames
+        self._lent = []             # all `_Piece`s
+        self._bound = defaultdict(list)     # key -> Words
+        self._fixed = {}            # id of an owner of other memory -> _Fixed
+        self._layouts = {}          # key -> Layout of what was given to it
         self._outer = None
-        self.threads = jit.threads()
-        self.outdated = False       # whether the number of threads, for which scratch memory is made, has changed
 
     def __enter__(self):
-        self.outdated |= self.threads != jit.threads()
-        self._outer = jit.set_recorder(self)
+        self.outdated |= self.threads != launches.threads()
+        self._outer = launches.set_recorder(self)
 
     def __exit__(self, *error):
-        jit.set_recorder(self._outer)
+        launches.set_recorder(self._outer)
         if self._outer is not None:
             self._outer.complete = False    # it knows nothing of what happened in between
 
+    # What the caller says
+
     def tag(self, key, x):
         """x as the launches are to see it: an array whose address `Recording.bind` is told."""
-        self._bound.setdefault(key, [])
         return np.asarray(_Tag(key, x))
 
     def give(self, key, x):
@@ -115,52 +91,51 @@ class Recorder:
             whole, owner.piece.key = owner.piece.size == x.nbytes, key
         elif isinstance(owner, np.ndarray):
             whole = owner.nbytes == x.nbytes
-            self._fixed.setdefault(id(owner), [owner, [], None])[2] = key
+            self._fixed.setdefault(id(owner), _Fixed(owner)).key = key
         else:
             whole = False
         self.complete &= whole      # a part of something larger, or what was given to us, cannot be made anew
-        self._layouts[key] = x.shape, x.dtype, x.ndim == 4 and not x.flags.c_contiguous
+        self._layouts[key] = Layout(x.shape, x.dtype, x.ndim == 4 and not x.flags.c_contiguous)
 
     def cut(self):
         """End a part, which `Recording.run` runs: returns its number."""
-        self.cuts.append(len(self.rows))
-        return len(self.cuts) - 2
+        self._cuts.append(len(self._entries))
+        return len(self._cuts) - 2
+
+    # What happens meanwhile
 
     def empty(self, shape, dtype):
         """What `array.empty` gives while launches are recorded."""
         size = prod(shape) * dtype.itemsize
-        piece = _Piece(size, self.rows)
-        self._pieces.append(piece)
-        return np.asarray(_Lent(piece, array.take(size), shape, dtype))
+        piece = _Piece(size, self._entries)
+        self._lent.append(piece)
+        return np.asarray(_Lent(piece, pool.take(size), shape, dtype))
 
-    def launched(self, address, blocks, threads, args):
-        """Note a launch; `jit` calls this."""
-        start = len(self._words)
-        self._note(args)
-        units = blocks if threads > 1 else min(blocks, 1)
-        self.rows.append((replay.entrance(tuple(map(numba.typeof, args))), address, start, blocks, units))
-        self._parallel.append(threads > 1)
-
-    def _note(self, args):
+    def note(self, kernel, blocks, threads, args):
+        """A launch has happened; `launches` calls this."""
+        frame = len(self._words)
         for arg in args:
             if isinstance(arg, np.ndarray):
                 self._note_array(arg)
-                self._words += arg.shape
             elif isinstance(arg, (float, np.floating)):
                 self._words.append(int(np.float64(arg).view(np.int64)))
             else:
                 self._words.append(int(np.array(arg).astype(np.int64)))
+        entrance = replay.entrance(tuple(map(numba.typeof, args)))
+        units = blocks if threads > 1 else min(blocks, 1)
+        self._entries.append(replay.Entry(entrance, kernel, frame, blocks, units))
+        self._parallel.append(threads > 1)
 
     def _note_array(self, x):
-        owner, address, index = _owner(x), array.address(x), len(self._words)
-        self._words.append(address)
+        owner, start, index = _owner(x), address(x), len(self._words)
+        self._words += start, *x.shape
         if isinstance(owner, _Lent):
-            owner.piece.words.append((index, address - owner.buffer.address))
+            owner.piece.words.append(Word(index, start - owner.buffer.address))
         elif isinstance(owner, _Tag):
-            self._bound[owner.key].append((index, address - owner.address))
+            self._bound[owner.key].append(Word(index, start - owner.address))
         else:
-            start = array.address(owner) if isinstance(owner, np.ndarray) else address
-            self._fixed.setdefault(id(owner), [owner, [], None])[1].append((index, address - start))
+            first = address(owner) if isinstance(owner, np.ndarray) else start
+            self._fixed.setdefault(id(owner), _Fixed(owner)).words.append(Word(index, start - first))
 
     def finish(self):
         """The `Recording`, or None where doing the launches again would not do all of the work again, or not on any
@@ -168,80 +143,96 @@ class Recorder:
         self.scratch.clear()
         if not self.complete or self.outdated:
             return None
-        kept, placed = [], []
-        for piece in self._pieces:
+        kept, in_arena = [], []
+        for piece in self._lent:
             lease = piece.end()
             if piece.key is not None:
-                self._bound.setdefault(piece.key, []).extend(piece.words)
+                self._bound[piece.key] += piece.words
             elif lease is not None:
                 kept.append(lease)  # somebody keeps it, an algorithm's table say
             elif piece.words:
-                placed.append(piece)
-        for owner, words, key in self._fixed.values():
-            if key is None:
-                kept.append(owner)
+                in_arena.append(piece)
+        for fixed in self._fixed.values():
+            if fixed.key is None:
+                kept.append(fixed.owner)
             else:
-                self._bound.setdefault(key, []).extend(words)
-        return Recording(self, kept, placed, place(placed), self._words, self._bound, self._layouts, self._parallel)
+                self._bound[fixed.key] += fixed.words
+        arena_size = arrange(in_arena)
+        moving = [Word(word.index, piece.offset + word.offset) for piece in in_arena for word in piece.words]
+        launched = Launched(self._words, self._entries, self._parallel, self._cuts)
+        return Recording(launched, self.threads, arena_size, moving, dict(self._bound), self._layouts, kept)
+
+
+class Launched(NamedTuple):
+    """The launches of a recording, by parts."""
+
+    words: list     # of the frames
+    entries: list   # of `replay.Entry`, whose frame is the index of its first word
+    parallel: list  # of each entry, whether it ran on several threads
+    cuts: list      # where parts start and end: part i is entries[cuts[i] : cuts[i + 1]]
 
 
 class Recording:
-    """Launches that can be run again, in parts: `arena_size` bytes of an arena are written over."""
+    """Launches that can be run again, in parts: `arena_size` bytes of an arena are written over.
 
-    def __init__(self, recorder, kept, placed, arena_size, words, bound, layouts, parallel):
-        self.arena_size, self._kept, self._layouts = arena_size, kept, layouts
-        self._threads, self._base = recorder.threads, 0
-        self._words = np.array(words, np.int64)
-        self._arena = [np.array(numbers, np.int64) for numbers in
-                       zip(*((index, piece.place + offset) for piece in placed for index, offset in piece.words),
-                           strict=True)] or 2 * [np.zeros(0, np.int64)]
+    Before a run, `move` tells where the arena is and `bind` where what is bound lies: both write into the frames.
+    """
+
+    def __init__(self, launched, threads, arena_size, moving, bound, layouts, kept):
+        self.arena_size, self._threads, self._layouts, self._kept = arena_size, threads, layouts, kept
+        self._frames = np.array(launched.words, np.int64)
+        self._arena_start = 0   # for which the words of what lies in it are right
+        self._moving = np.array(moving, np.int64).reshape(-1, 2).T
         self._bound, self._plans = bound, {}
-        frames = self._words.ctypes.data
-        rows = [(enter, kernel, frames + 8 * start, *counts) for enter, kernel, start, *counts in recorder.rows]
-        self._rows = np.array(rows, np.int64).reshape(-1, replay.LAUNCH)
-        self._parallel = parallel
+        frames = address(self._frames)
+        entries = [entry._replace(frame=frames + 8 * entry.frame) for entry in launched.entries]
+        self._entries = np.array(entries, np.int64).reshape(-1, len(replay.Entry._fields))
+        self._parallel = launched.parallel
         # Each part in pieces, (first, last + 1) of its launches.
-        self._parts = [[(first, stop)] for first, stop in zip(recorder.cuts, recorder.cuts[1:], strict=False)]
-        self._counters = np.zeros((self._threads + 1) * atomic.APART * len(self._rows), np.int64)
-        self.nbytes = self._words.nbytes + self._counters.nbytes + sum(
+        self._parts = [[(first, stop)] for first, stop in zip(launched.cuts, launched.cuts[1:], strict=False)]
+        self._counters = np.zeros((threads + 1) * atomic.APART * len(self._entries), np.int64)
+        self.nbytes = self._frames.nbytes + self._counters.nbytes + sum(
             owner.nbytes for owner in kept if isinstance(owner, np.ndarray))
 
     def outdated(self):
         """Whether it was made for another number of threads than there are now."""
-        return self._threads != jit.threads()
+        return self._threads != launches.threads()
 
-    def move(self, base):
-        """Use an arena that begins at this address."""
-        if base != self._base:
-            index, offset = self._arena
-            self._words[index] = base + offset
-            self._base = base
+    def move(self, start):
+        """Use an arena that starts at this address."""
+        if start != self._arena_start:
+            index, offset = self._moving
+            self._frames[index] = start + offset
+            self._arena_start = start
 
     def bind(self, keys, addresses):
         """Tell the addresses of what is bound to these keys, a tuple."""
         plan = self._plans.get(keys)
         if plan is None:
-            words = [(index, which, offset) for which, key in enumerate(keys) for index, offset in
-                     self._bound.get(key, ())]
-            plan = words if len(words) <= _FEW else np.array(words, np.int64).T.copy()
-            self._plans[keys] = plan
-        words = self._words
+            plan = self._plans[keys] = self._plan(keys)
+        frames = self._frames
         if isinstance(plan, list):
             for index, which, offset in plan:
-                words[index] = addresses[which] + offset
+                frames[index] = addresses[which] + offset
         else:
             index, which, offset = plan
-            words[index] = np.array(addresses, np.int64)[which] + offset
+            frames[index] = np.array(addresses, np.int64)[which] + offset
+
+    def _plan(self, keys):
+        """The words that change with the addresses of these keys: (index, which of the keys, offset) of each in a list,
+        or all of each in an array."""
+        words = [(index, which, offset) for which, key in enumerate(keys) for index, offset in self._bound.get(key, ())]
+        return words if len(words) <= _FEW else np.array(words, np.int64).T.copy()
 
     def make(self, key):
         """A new array for what was given to `key` when it was recorded: (array, address)."""
-        shape, dtype, channels_last = self._layouts[key]
-        if channels_last:
-            n, c, h, w = shape
-            x = array.empty((n, h, w, c), dtype)
-            return x.transpose(0, 3, 1, 2), array.address(x)
-        x = array.empty(shape, dtype)
-        return x, array.address(x)
+        layout = self._layouts[key]
+        if layout.channels_last:
+            n, c, h, w = layout.shape
+            x = empty((n, h, w, c), layout.dtype)
+            return x.transpose(0, 3, 1, 2), address(x)
+        x = empty(layout.shape, layout.dtype)
+        return x, address(x)
 
     def run(self, part):
         """Run part number `part` of the launches. What took long is run in two pieces the next time: Ctrl-C waits for
@@ -249,7 +240,7 @@ class Recording:
         pieces, cut = self._parts[part], []
         for first, stop in pieces:
             began, parallel = time.perf_counter(), any(self._parallel[first:stop])
-            replay.run(self._rows[first:stop].reshape(-1), self._counters, self._threads, parallel)
+            replay.run(self._entries[first:stop].reshape(-1), self._counters, self._threads, parallel)
             long = time.perf_counter() - began > _LONG and stop - first > 1
             middle = (first + stop) // 2
             cut += [(first, middle), (middle, stop)] if long else [(first, stop)]
@@ -268,31 +259,42 @@ class _Tag:
     __slots__ = ("__array_interface__", "key", "address", "kept")
 
     def __init__(self, key, x):
-        self.key, self.kept, self.address = key, x, array.address(x)
+        self.key, self.kept, self.address = key, x, address(x)
         self.__array_interface__ = {**x.__array_interface__, "data": (self.address, False)}
 
 
+class _Fixed:
+    """Memory that is neither lent nor tagged: what owns it, the words that point into it, and the key that it was given
+    to, if any."""
+
+    __slots__ = ("owner", "words", "key")
+
+    def __init__(self, owner):
+        self.owner, self.words, self.key = owner, [], None
+
+
 class _Piece:
-    """Memory that was lent before launch `birth`, and given back before launch `death`."""
+    """Memory that was lent before launch `birth`, and given back before launch `death`; the words that point into it,
+    the key that it was given to, if any, and its offset in the arena."""
 
-    __slots__ = ("size", "birth", "death", "words", "key", "place", "lease", "_rows")
+    __slots__ = ("size", "birth", "death", "words", "key", "offset", "lease", "_entries")
 
-    def __init__(self, size, rows):
-        self.size, self.birth, self.death, self.words, self.key, self._rows = size, len(rows), None, [], None, rows
-        self.lease = self.place = None
+    def __init__(self, size, entries):
+        self.size, self.birth, self.death, self._entries = size, len(entries), None, entries
+        self.words, self.key, self.offset, self.lease = [], None, None, None
 
     def died(self):
-        self.death = len(self._rows)
+        self.death = len(self._entries)
 
     def end(self):
         """Called once: the lease, where the memory is still in use."""
-        self._rows, lease = (), None if self.lease is None else self.lease()
+        self._entries, lease = (), None if self.lease is None else self.lease()
         if lease is None and self.death is None:
             self.death = self.birth
         return lease
 
 
-class _Lent(array.Lease):
+class _Lent(pool.Lease):
     """A lease of memory that was lent while launches were recorded."""
 
     __slots__ = ("piece",)
@@ -312,42 +314,3 @@ def _owner(x):
     while isinstance(x, np.ndarray) and x.base is not None:
         x = x.base
     return x
-
-
-def place(pieces):
-    """Give each piece a place in the arena that nobody else needs as long as it lives: the smallest gap into which it
-    fits. Returns how many bytes that takes."""
-    gaps, size, ends = [], 0, []    # gaps: [start, stop], in order
-    for number, piece in sorted(enumerate(pieces), key=lambda one: one[1].birth):
-        while ends and ends[0][0] <= piece.birth:
-            old = heapq.heappop(ends)[2]
-            _free(gaps, old.place, old.place + _aligned(old.size))
-        wanted = _aligned(piece.size)
-        fitting = [gap for gap in gaps if gap[1] - gap[0] >= wanted]
-        if fitting:
-            gap = min(fitting, key=lambda gap: gap[1] - gap[0])
-            piece.place, gap[0] = gap[0], gap[0] + wanted
-            if gap[0] == gap[1]:
-                gaps.remove(gap)
-        elif gaps and gaps[-1][1] == size:
-            piece.place, size = gaps[-1][0], gaps[-1][0] + wanted
-            gaps.pop()
-        else:
-            piece.place, size = size, size + wanted
-        heapq.heappush(ends, (piece.death, number, piece))
-    return size
-
-
-def _free(gaps, start, stop):
-    """Put a gap among the others, joined with its neighbours."""
-    at = next((i for i, gap in enumerate(gaps) if gap[0] > start), len(gaps))
-    if at < len(gaps) and gaps[at][0] == stop:
-        stop = gaps.pop(at)[1]
-    if at and gaps[at - 1][1] == start:
-        gaps[at - 1][1] = stop
-    else:
-        gaps.insert(at, [start, stop])
-
-
-def _aligned(size):
-    return -(-size // _ALIGN) * _ALIGN

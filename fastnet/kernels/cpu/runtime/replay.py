@@ -1,14 +1,20 @@
 """Launches run again by one call into machine code.
 
 A launch from Python costs some microseconds, a layer some tens of them: much of the time of one image, and still a
-tenth of a training step of a net of many thin layers. A *program* is a list of launches that were recorded, see
-`record`: which kernel, where its arguments are, how many blocks. All of them run within one parallel loop, in which the
-threads share the blocks of a launch as they do in `jit.run_blocks`, and go on to the next launch when every block of
-this one is done. A thread waits only for blocks that another one is computing, so it does not matter how many of the
-threads are running, or when they begin.
+tenth of a training step of a net of many thin layers. A *script* is a list of launches that were recorded, see
+`record`: five words for each, an `Entry`. All of them run within one parallel loop, in which the threads share the
+blocks of a launch as they do in `launches.run_blocks`, and go on to the next launch when every block of this one is
+done:
+
+    thread 0   | launch 0: blocks 0 1 2   | launch 1: blocks 0 1 | wait | launch 2 ...
+    thread 1   | launch 0: blocks 3 4 | 5 | launch 1: blocks 2 3 4      | launch 2 ...
+
+A thread waits only for blocks that another one is computing, so it does not matter how many of the threads are running,
+or when they begin.
 """
 import functools
 import hashlib
+from typing import NamedTuple
 
 import numba
 from llvmlite import ir
@@ -16,52 +22,63 @@ from numba import prange, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from fastnet.kernels.cpu.runtime import atomic, cache, jit
+from fastnet.kernels.cpu.runtime import atomic, cache, compiler, launches
+from fastnet.kernels.cpu.runtime.plan import entry
 
-# The numbers of a launch in a program: entrance, kernel, arguments, blocks, units. A unit is what a thread takes: a
-# block, or all blocks where `launch` would not have woken other threads.
-LAUNCH = 5
 # Looks at what others have not done yet before the operating system is asked to let them.
 _PATIENCE = 1000
 
 
-def run(program, counters, threads, parallel):
-    """Run all launches of a program, `parallel` on several threads."""
-    counters = counters[:(threads + 1) * atomic.APART * (program.size // LAUNCH)]
+class Entry(NamedTuple):
+    """A launch in a script."""
+
+    entrance: int   # address of a function that takes the arguments out of a frame, see `entrance`
+    kernel: int     # address of the kernel
+    frame: int      # address of its arguments
+    blocks: int
+    units: int      # what a thread takes: a block, or all of them where `launch` would not have woken other threads
+
+
+_SIZE = len(Entry._fields)
+
+
+def run(script, counters, threads, parallel):
+    """Run all launches of a script, `parallel` on several threads."""
+    counters = counters[:(threads + 1) * atomic.APART * (script.size // _SIZE)]
     if parallel:
-        jit.in_parallel(_replay_parallel, program, counters, threads)
+        launches.in_parallel(_replay_parallel, script, counters, threads)
     else:
-        _replay_serial(program, counters, 1)
+        _replay_serial(script, counters, 1)
 
 
-def replay(program, counters, threads):
-    """Run all launches of a program."""
+def replay(script, counters, threads):
+    """Run all launches of a script. The counters of each, `APART` numbers from each other: how many units of each
+    thread's share have been taken, and last how many are done in all."""
     for i in range(counters.size):
         counters[i] = 0
     for thread in prange(threads):
         own = numba.int64(thread)
-        for launch in range(program.size // LAUNCH):
-            at, taken = launch * LAUNCH, launch * (threads + 1) * atomic.APART
+        for launch in range(script.size // _SIZE):
+            now, taken = entry(Entry, script, launch), launch * (threads + 1) * atomic.APART
             done = taken + threads * atomic.APART
-            blocks, units = program[at + 3], program[at + 4]
-            slot = own if units > 1 else 0
+            slot = own if now.units > 1 else 0
             for turn in range(threads):
                 share = (own + turn) % threads
-                first, stop = share * units // threads, (share + 1) * units // threads
+                first, stop = share * now.units // threads, (share + 1) * now.units // threads
                 unit = first + atomic.count(counters, taken + share * atomic.APART) if first < stop else stop
                 while unit < stop:
-                    for block in range(unit * blocks // units, (unit + 1) * blocks // units):
-                        jit.call(program[at], (block, slot, program[at + 1], program[at + 2]))
+                    for block in range(unit * now.blocks // now.units, (unit + 1) * now.blocks // now.units):
+                        compiler.call(now.entrance, (block, slot, now.kernel, now.frame))
                     atomic.count(counters, done)
                     unit = first + atomic.count(counters, taken + share * atomic.APART)
             looks = 0
-            while atomic.look(counters, done) < units:
+            while atomic.look(counters, done) < now.units:
                 looks += 1
                 if looks % _PATIENCE == 0:
                     atomic.give_way()
 
 
-_replay_serial, _replay_parallel = map(cache.attach, jit.loops(replay))
+_replay_serial, _replay_parallel = map(cache.attach, compiler.loops(replay))
 
 
 @functools.cache
@@ -73,7 +90,7 @@ def entrance(kinds):
         call(block, slot, kernel, frame)
 
     enter.__qualname__ = f"enter_{hashlib.sha256(repr(kinds).encode()).hexdigest()[:16]}"
-    return jit.address(jit.jit(enter), (0, 0))
+    return compiler.address(compiler.jit(enter), (0, 0))
 
 
 def _make_call(kinds):
@@ -83,15 +100,16 @@ def _make_call(kinds):
         """Call a kernel with the arguments in a frame."""
 
         def emit(context, builder, signature, values):
-            words = builder.inttoptr(values[3], ir.IntType(64).as_pointer())
+            block, slot, kernel, frame = values
+            words = builder.inttoptr(frame, ir.IntType(64).as_pointer())
             arguments, at = [], 0
             for kind in kinds:
                 count = 1 + kind.ndim if isinstance(kind, types.Array) else 1
                 here = [builder.load(builder.gep(words, [ir.IntType(64)(at + i)])) for i in range(count)]
                 arguments.append(_argument(context, builder, kind, here))
                 at += count
-            jit.call_function(context, builder, values[2], (types.int64, types.int64, *kinds),
-                               [*values[:2], *arguments])
+            compiler.call_function(context, builder, kernel, (types.int64, types.int64, *kinds),
+                                   [block, slot, *arguments])
             return context.get_dummy_value()
 
         return types.void(types.int64, types.int64, types.int64, types.int64), emit
@@ -100,7 +118,7 @@ def _make_call(kinds):
 
 
 def _argument(context, builder, kind, words):
-    """What `_frame` wrote for a value of that type, as machine code has it."""
+    """A value of that type, as machine code has it, from its words in a frame."""
     if isinstance(kind, types.Array):
         array = context.make_array(kind)(context, builder)
         size = context.get_constant(types.intp, context.get_abi_sizeof(context.get_data_type(kind.dtype)))

@@ -15,7 +15,8 @@ from numba import config, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from fastnet.kernels.cpu.runtime.jit import Launch, jit
+from fastnet.kernels.cpu.runtime.compiler import jit
+from fastnet.kernels.cpu.runtime.launches import Launch
 
 _MULTIPLIER = 0x9E3779B97F4A7C15
 _WORD = 8

@@ -49,7 +49,7 @@ def forget():
 
 def _add(key, result):
     global _bytes
-    size = _OVERHEAD + nbytes(result, set())
+    size = _OVERHEAD + _nbytes(result, set())
     with _lock:
         if key not in _results:
             _results[key] = result, size
@@ -58,18 +58,18 @@ def _add(key, result):
             _bytes -= _results.popitem(last=False)[1][1]
 
 
-def nbytes(thing, seen):
+def _nbytes(thing, seen):
     """Bytes of the arrays in an object, in what it holds, and so on, each counted once."""
     if id(thing) in seen:
         return 0
     seen.add(id(thing))
     if isinstance(thing, np.ndarray):
-        return nbytes(thing.base, seen) if isinstance(thing.base, np.ndarray) else thing.nbytes
+        return _nbytes(thing.base, seen) if isinstance(thing.base, np.ndarray) else thing.nbytes
     if isinstance(thing, dict):
-        return sum(nbytes(one, seen) for one in thing.values())
+        return sum(_nbytes(one, seen) for one in thing.values())
     if isinstance(thing, (tuple, list)):
-        return sum(nbytes(one, seen) for one in thing)
-    return nbytes(vars(thing), seen) if type(thing).__module__.startswith("fastnet.") and hasattr(thing, "__dict__") \
+        return sum(_nbytes(one, seen) for one in thing)
+    return _nbytes(vars(thing), seen) if type(thing).__module__.startswith("fastnet.") and hasattr(thing, "__dict__") \
         else 0
 
 

@@ -1,12 +1,19 @@
-"""The one place that compiles and launches: flags, cache, threads.
+"""Launching kernels: blocks, threads, scratch slots.
 
 A kernel is a function ``body(block, slot, *args)`` that computes block number ``block`` of the result, and only that:
 the block decides what is written, so blocks may run in any order, on any thread, with the same bits. `slot` numbers the
-running thread and chooses its part of scratch memory. `launch` runs all blocks, in parallel where it pays.
+running thread and chooses its part of scratch memory. `launch` runs all blocks, in parallel where it pays:
 
-Two short loops, one serial and one over `prange`, drive every kernel, and are compiled once: they get addresses, of
-the kernel, of its arguments in memory, and of a function that passes those on. Numba would otherwise compile a kernel's
-code anew into each loop that names it, and the loops anew for each number and kind of arguments.
+    launch(body, 6, x, y, work=...)                 Python: which machine code the types of x and y want, see `compiler`
+      enter_loop(loop, kernel, 6, threads, ..)      machine code: puts x and y into memory, the *frame*
+        run_blocks(entrance, kernel, frame, ..)     the loop, serial or over threads; each takes blocks 0 1 2 | 3 4 5
+          entrance(block, slot, kernel, frame)      takes x and y out of the frame
+            body(block, slot, x, y)
+
+The loops know kernels and entrances by their addresses, and so are compiled once for all of them. Numba would otherwise
+compile a kernel's code anew into each loop that names it, and the loops anew for each number and kind of arguments.
+
+A recorder, see `record`, is told of each launch of its thread.
 """
 import functools
 import os
@@ -22,38 +29,15 @@ from numba.extending import intrinsic
 
 from fastnet.kernels.cpu.runtime import cache
 from fastnet.kernels.cpu.runtime.atomic import APART, count
-
-# No "nnan" or "ninf": NaN and Inf keep their meaning. No "reassoc": sums keep the order they are written in.
-# No Numba runtime: kernels make no arrays, and counting references to those they pass on takes locked instructions.
-_FLAGS = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "nsz"}, "_nrt": False}
+from fastnet.kernels.cpu.runtime.compiler import address, call, call_function, jit, loops
 
 # Under this many elementary operations, waking other threads costs more than they give.
 SERIAL_WORK = 20_000
 
-_addresses = {}
-_functions = {}     # what stands for addresses where nothing is compiled
-_attached = set()
 _workqueue_lock = threading.Lock()
 _layer = None
 _ask_count = None
 _forked_from = None
-
-
-def jit(function):
-    """Compile a function for use inside kernels, or as a kernel's body."""
-    return numba.njit(**_FLAGS)(function)
-
-
-def inlined(function):
-    """`jit` for what kernels call for every tile or pixel: becomes part of its caller. A call hands over each array as
-    seven words."""
-    return numba.njit(**_FLAGS, forceinline=True)(function)
-
-
-def literal(function):
-    """`jit` without any liberty of rounding: a product and a sum are rounded one by one, as NumPy does, unless it is
-    `simd.fma` that is called. So from wherever it is called, the same numbers give the same bits."""
-    return numba.njit(**_FLAGS | {"fastmath": False})(function)
 
 
 def launch(body, blocks, *args, work):
@@ -83,25 +67,25 @@ class Launch:
         _run(self._address, self.blocks, args, self.work)
 
 
-def _run(address, blocks, args, work):
-    """Run all blocks of a compiled kernel."""
+def _run(kernel, blocks, args, work):
+    """Run all blocks of the kernel at an address."""
     wanted = min(threads(), blocks) if work > SERIAL_WORK else 1
-    args = _laid_out(args)
+    args = _flat(args)
     if _here.recorder is not None:
-        _here.recorder.launched(address, blocks, wanted, args)
+        _here.recorder.note(kernel, blocks, wanted, args)
     if wanted > 1:
-        in_parallel(_start, _loop(True), address, blocks, wanted, _here.taken, *args)
+        in_parallel(_enter_loop, _loop(True), kernel, blocks, wanted, _here.taken, *args)
     elif blocks:
-        _start(_loop(False), address, blocks, 1, _here.taken, *args)
+        _enter_loop(_loop(False), kernel, blocks, 1, _here.taken, *args)
 
 
-def _laid_out(args):
+def _flat(args):
     """The arguments with what NamedTuples hold in their places: in machine code these take the same registers, and
     Numba is slow to tell the type of such a tuple."""
     flat = []
     for arg in args:
         if isinstance(arg, tuple):
-            flat += _laid_out(arg)
+            flat += _flat(arg)
         else:
             flat.append(arg)
     return flat
@@ -113,7 +97,8 @@ class _Here(threading.local):
     recorder = None
 
     def __init__(self):
-        self.taken = np.zeros(config.NUMBA_NUM_THREADS * APART, np.int64)  # blocks that each thread's share has lost
+        # For `run_blocks`: how many blocks of each thread's share have been taken.
+        self.taken = np.zeros(config.NUMBA_NUM_THREADS * APART, np.int64)
 
 
 _here = _Here()
@@ -131,7 +116,7 @@ def recorder():
 
 
 def slots(work):
-    """How many slots a launch of this work may use: the size of scratch memory."""
+    """How many slots a launch of this work may use, each of which needs scratch memory of its own."""
     return threads() if work > SERIAL_WORK and not config.DISABLE_JIT else 1
 
 
@@ -161,70 +146,13 @@ def _ask():
     return _get_num_threads()
 
 
-def address(body, args):
-    """Where the machine code of a kernel for arguments of these types starts; it is compiled first where it is new."""
-    key = body, *map(_kind, args)
-    place = _addresses.get(key)
-    if place is None:
-        if body not in _attached:
-            _attached.add(cache.attach(body))
-        signature = (types.int64, types.int64, *map(numba.typeof, args))
-        body.compile(signature)  # under Numba's own lock: a second thread finds it done
-        result = body.overloads[signature]
-        place = _addresses[key] = result.library.get_pointer_to_function(result.fndesc.llvm_func_name)
-    return place
-
-
-def _kind(arg):
-    """What of an argument machine code is compiled for; a NamedTuple may say so itself."""
-    if type(arg) is np.ndarray:
-        return arg.dtype, arg.ndim
-    if isinstance(arg, tuple):
-        return arg.kind if hasattr(arg, "kind") else (type(arg), *map(_kind, arg))
-    return type(arg)
-
-
-def function_address(function, args):
-    """What `call` finds a compiled function (start, stop, *args) by; `args` are examples."""
-    if config.DISABLE_JIT:
-        _functions[id(function)] = function
-        return id(function)
-    return address(function, args)
-
-
-@intrinsic
-def _call(typingctx, address, args):
-
-    def emit(context, builder, signature, values):
-        call_function(context, builder, values[0], tuple(args), cgutils.unpack_tuple(builder, values[1]))
-        return context.get_dummy_value()
-
-    return types.void(types.int64, args), emit
-
-
-if config.DISABLE_JIT:
-    def call(address, args):
-        """Call the function at an address with these arguments, a tuple."""
-        _functions[address](*args)
-else:
-    call = _call
-
-
-def call_function(context, builder, address, kinds, values):
-    """Emit the call of a compiled function that takes values of these types; what it raises, which is nothing, would
-    be ignored."""
-    function = context.call_conv.get_function_type(types.none, kinds)
-    pointer = builder.inttoptr(address, function.as_pointer())
-    context.call_conv.call_function(builder, pointer, types.none, kinds, values)
-
-
 @intrinsic
 def _call_loop(typingctx, loop, kernel, blocks, threads, taken, args):
-    """Put the arguments of a kernel into memory, and have `run_blocks`, which is at the address `loop`, call it."""
+    """Put the arguments of a kernel into a frame, and call `run_blocks`, which is at the address `loop`."""
     for kind in args:
         # An address stands for a dtype and a number of axes; of the strides it knows nothing.
         if isinstance(kind, types.Array) and kind.layout != "C":
-            raise TypingError(f"kernels take C-contiguous arrays only, got {kind}: see array.flat")
+            raise TypingError(f"kernels take C-contiguous arrays only, got {kind}: see `flat`")
     words = 5 * (types.int64,)
 
     def emit(context, builder, signature, values):
@@ -252,18 +180,14 @@ def _emit_entrance(context, module, kinds, packed):
     return function
 
 
-def start(loop, kernel, blocks, threads, taken, *args):
-    """Run all blocks of a kernel with these arguments in a loop."""
+def enter_loop(loop, kernel, blocks, threads, taken, *args):
+    """Have the loop at an address run all blocks of a kernel with these arguments."""
     _call_loop(loop, kernel, blocks, threads, taken, args)
 
 
-def loops(function):
-    """(serial, parallel): a function with a prange compiled to run it in this thread, and in several."""
-    return jit(function), numba.njit(**_FLAGS | {"_nrt": True}, parallel=True)(function)
-
-
 def run_blocks(entrance, kernel, frame, blocks, threads, taken):
-    """All blocks: each thread takes those of its share one by one, then what the others have left of theirs."""
+    """All blocks: each thread takes those of its share one by one, then what the others have left of theirs. A block is
+    taken by adding one to `taken` of its share, which no two threads can do at once."""
     for i in range(0, threads * APART, APART):
         taken[i] = 0
     for thread in prange(threads):
@@ -277,7 +201,7 @@ def run_blocks(entrance, kernel, frame, blocks, threads, taken):
                 block = first + count(taken, share * APART)
 
 
-_start = cache.attach(jit(start))
+_enter_loop = cache.attach(jit(enter_loop))
 _serial, _parallel = loops(run_blocks)
 
 

@@ -1,0 +1,99 @@
+"""Compiling: with which liberties, and where the machine code of a kernel starts.
+
+Numba compiles a function for the types of its arguments. What is compiled is kept on disk, see `cache`, and called by
+its address: so one loop in machine code can run any kernel, see `launches`, and one kernel any activation.
+"""
+import numba
+import numpy as np
+from numba import config, types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from fastnet.kernels.cpu.runtime import cache
+
+# No "nnan" or "ninf": NaN and Inf keep their meaning. No "reassoc": sums keep the order they are written in.
+# No Numba runtime: kernels make no arrays, and counting references to those they pass on takes locked instructions.
+_FLAGS = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "nsz"}, "_nrt": False}
+
+_addresses = {}     # (function, kinds of its arguments) -> where its machine code starts
+_attached = set()   # functions that have a cache on disk
+_functions = {}     # what stands for addresses where nothing is compiled: number -> function
+
+
+def jit(function):
+    """Compile a function for use inside kernels, or as a kernel's body."""
+    return numba.njit(**_FLAGS)(function)
+
+
+def inlined(function):
+    """`jit` for what kernels call for every tile or pixel: becomes part of its caller. A call hands over each array as
+    seven words."""
+    return numba.njit(**_FLAGS, forceinline=True)(function)
+
+
+def literal(function):
+    """`jit` without any liberty of rounding: a product and a sum are rounded one by one, as NumPy does, unless it is
+    `simd.fma` that is called. So from wherever it is called, the same numbers give the same bits."""
+    return numba.njit(**_FLAGS | {"fastmath": False})(function)
+
+
+def loops(function):
+    """(serial, parallel): a function with a prange compiled to run it in this thread, and in several."""
+    return jit(function), numba.njit(**_FLAGS | {"_nrt": True}, parallel=True)(function)
+
+
+def address(body, args):
+    """Where the machine code of a kernel for arguments of these types starts; it is compiled first where it is new."""
+    key = body, *map(_kind, args)
+    place = _addresses.get(key)
+    if place is None:
+        if body not in _attached:
+            _attached.add(cache.attach(body))
+        signature = (types.int64, types.int64, *map(numba.typeof, args))
+        body.compile(signature)  # under Numba's own lock: a second thread finds it done
+        result = body.overloads[signature]
+        place = _addresses[key] = result.library.get_pointer_to_function(result.fndesc.llvm_func_name)
+    return place
+
+
+def _kind(arg):
+    """What of an argument machine code is compiled for; a NamedTuple may say so itself."""
+    if type(arg) is np.ndarray:
+        return arg.dtype, arg.ndim
+    if isinstance(arg, tuple):
+        return arg.kind if hasattr(arg, "kind") else (type(arg), *map(_kind, arg))
+    return type(arg)
+
+
+def function_address(function, args):
+    """What `call` finds a compiled function (start, stop, *args) by; `args` are examples."""
+    if config.DISABLE_JIT:
+        _functions[id(function)] = function
+        return id(function)
+    return address(function, args)
+
+
+@intrinsic
+def _call(typingctx, address, args):
+
+    def emit(context, builder, signature, values):
+        call_function(context, builder, values[0], tuple(args), cgutils.unpack_tuple(builder, values[1]))
+        return context.get_dummy_value()
+
+    return types.void(types.int64, args), emit
+
+
+if config.DISABLE_JIT:
+    def call(address, args):
+        """Call the function at an address with these arguments, a tuple."""
+        _functions[address](*args)
+else:
+    call = _call
+
+
+def call_function(context, builder, address, kinds, values):
+    """Emit the call of a compiled function that takes values of these types; what it raises, which is nothing, would
+    be ignored."""
+    function = context.call_conv.get_function_type(types.none, kinds)
+    pointer = builder.inttoptr(address, function.as_pointer())
+    context.call_conv.call_function(builder, pointer, types.none, kinds, values)
