@@ -1,9 +1,10 @@
 """What every kernel needs to run; whoever is outside of this folder imports it from here.
 
 To be read in this order. `compiler` makes machine code, which `cache` keeps on disk. `launches` runs the blocks of a
-kernel on threads, which count by `atomic`; `plan` has the numbers that a kernel reads by name. `pool` has the memory of large arrays, `array` makes them and knows how they
-lie in it. `record` notes launches, `arena` has the memory between them, `replay` runs them again by one call. `watch`
-tells whether arrays have changed, `results` remembers what was worked out for some shapes.
+kernel on threads, which count by `atomic`; `plan` has the numbers that a kernel reads by name. `pool` has the memory of
+large arrays, `array` makes them and knows how they lie in it. `record` notes launches, `arena` has the memory between
+them, `replay` runs them again by one call. `watch` tells whether arrays have changed, `results` remembers what was
+worked out for some shapes.
 
 What is kept from call to call
 ------------------------------
@@ -40,8 +41,8 @@ from fastnet.kernels.cpu.runtime.results import kept
 from fastnet.kernels.cpu.runtime.watch import watcher
 
 __all__ = ["Arena", "Launch", "SERIAL_WORK", "address", "cache", "call", "empty", "empty_cache", "empty_images",
-           "entry", "flat", "function_address", "in_words", "inlined", "jit", "kept", "launch", "like", "literal", "named",
-           "readable", "recorder", "release", "scratch", "watcher"]
+           "entry", "flat", "function_address", "in_words", "inlined", "jit", "kept", "launch", "like", "literal",
+           "named", "readable", "recorder", "release", "scratch", "watcher"]
 
 
 def empty_cache():
