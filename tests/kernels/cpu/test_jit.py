@@ -1,9 +1,11 @@
 """Launching: which threads run, and what happens with several Python threads and after a fork."""
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
+from pathlib import Path
 from typing import NamedTuple
 
 import numba
@@ -261,3 +263,12 @@ def test_a_launch_that_is_kept_runs_like_launch():
 @jit
 def _mark(block, slot, marks, factor):
     marks[block] = factor * block
+
+
+def test_the_kernel_of_the_documentation():
+    path = Path(__file__).parents[3] / "docs" / "runtime.md"
+    block, = re.findall(r"^```python\n(.*?)^```", path.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    names = {"__name__": "documentation"}
+    exec(compile(block, str(path), "exec"), names)
+    x = np.arange(2 * 3 * 70 * 80, dtype=np.float32).reshape(2, 70, 80, 3)
+    np.testing.assert_array_equal(names["double"](x), 2 * x)

@@ -38,7 +38,7 @@ _HUGE = 2 << 20
 class _Buffer:
     """Memory that arrays are laid over, with the address of its first aligned byte. What is large is a mapping of its
     own, which the system has back at once when the buffer goes; malloc would keep it among what it could not give
-    back. Where Linux can, it comes in pages of 2 MB: the first writing costs a fifth of what it does by 4 KB."""
+    back. Where Linux can, it comes in pages of 2 MB, of which fewer have to be found."""
 
     __slots__ = ("address", "capacity", "memory")
 
