@@ -39,7 +39,8 @@ class Layer:
 
     x, y, dy and dx are an array or, for a layer with several, a tuple or a dictionary of arrays; None in dy stands for
     a result that nobody used. A tensor of PyTorch in the CPU's memory is taken for an array; lists of numbers, masked
-    arrays and whatever holds no real numbers are refused by a TypeError, and shapes that do not fit by a ValueError.
+    arrays and whatever holds no real numbers are refused by a TypeError, and shapes that do not fit by a ValueError, as
+    are sizes beyond 2^31 - 1; what is smaller and still beyond the memory gives NumPy's MemoryError.
 
     What is computed with is ``self.ops``, the module `to` chose. Where both passes compute by operations of `ops` alone
     let the class that defines them say ``traceable = True``: nets that hold the layer see what it does, and fuse and

@@ -43,12 +43,12 @@ class Graph(Container):
             kind = ValueError if isinstance(name, str) else TypeError
             raise kind(f"an entry needs a name without dots that is not {given}, got {arguments.shown(name)}")
         if not isinstance(entry, (tuple, list)) or len(entry) != 2:
-            raise TypeError(f"entry {name!r} must be (layer, [inputs]), got {arguments.shown(entry)}")
+            raise TypeError(f"entry {arguments.shown(name)} must be (layer, [inputs]), got {arguments.shown(entry)}")
         layer, inputs = entry
-        check_layer(self, layer, f"entry {name!r}")
-        inputs = _names(inputs, f"the inputs of entry {name!r}", least=0)
+        check_layer(self, layer, f"entry {arguments.shown(name)}")
+        inputs = _names(inputs, f"the inputs of entry {arguments.shown(name)}", least=0)
         if not inputs or (len(inputs) > 1 and not isinstance(layer, Merge)):
-            raise ValueError(f"entry {name!r} needs {'an input' if not inputs else 'one input'}, got "
+            raise ValueError(f"entry {arguments.shown(name)} needs {'an input' if not inputs else 'one input'}, got "
                              f"{list(inputs)}{'; Add() and Concat() join several' if inputs else ''}")
         return layer, inputs
 
@@ -84,13 +84,13 @@ class Graph(Container):
         wanted = (self._outputs,) if isinstance(self._outputs, str) else self._outputs
         for name in wanted:
             if name not in self._nodes:
-                raise ValueError(f"outputs has the unknown entry {name!r}; there are "
+                raise ValueError(f"outputs has the unknown entry {arguments.shown(name)}; there are "
                                  f"{_listed(self._nodes)}")
         needed = set(wanted)
         for name in reversed(order):
             if name not in needed:
                 end = "the last one, " if len(wanted) == 1 else ""
-                raise ValueError(f"nothing leads from entry {name!r} to {end}"
+                raise ValueError(f"nothing leads from entry {arguments.shown(name)} to {end}"
                                  f"{_listed(wanted)}, which gives the output")
             needed.update(self._nodes[name][1])
         return order
@@ -101,9 +101,9 @@ class Graph(Container):
         while path[-1] not in path[:-1]:
             path.append(next(source for source in self._nodes[path[-1]][1] if source not in done))
             if path[-1] not in self._nodes:
-                return (f"entry {path[-2]!r} has the unknown input {path[-1]!r}; there are "
-                        f"{_listed([*self._inputs, *self._nodes])}")
-        return f"the entries go round in a circle: {' <- '.join(path[path.index(path[-1]):])}"
+                return (f"entry {arguments.shown(path[-2])} has the unknown input {arguments.shown(path[-1])}; there "
+                        f"are {_listed([*self._inputs, *self._nodes])}")
+        return f"the entries go round in a circle: {' <- '.join(path[path.index(path[-1]):][:9])}"
 
     def named_children(self):
         return [(name, layer) for name, (layer, _) in self._nodes.items()]

@@ -80,7 +80,7 @@ def loss_function(loss, name):
 
 
 def _is_array(value):
-    return hasattr(value, "dtype") and hasattr(value, "shape")
+    return hasattr(value, "dtype") and isinstance(getattr(value, "shape", None), tuple)     # not NumPy itself
 
 
 def _described(batch):

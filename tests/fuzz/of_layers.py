@@ -124,9 +124,9 @@ TARGETS = [
     *(_assigned(name, option) for name in PUBLIC for option in PUBLIC[name].options),
     _of_net(fastnet.freeze, "pattern"), _of_net(fastnet.unfreeze, "pattern"), _of_net(fastnet.summary, "input_shape"),
     _of_net(fastnet.explain, "input_shape", "dtype"), _of_net(fastnet.input_gradient, "x", "dy"),
-    *(_plain(f"models.{name}", getattr(models, name), {"num_classes": LARGE}, num_classes=10)
+    *(_plain(f"{name}", getattr(models, name), {"num_classes": LARGE}, num_classes=10)
       for name in models.__all__),
-    Target("kernels.load", lambda: (kernels.load, {"backend": "cpu"}, []), "."),
+    Target("load", lambda: (kernels.load, {"backend": "cpu"}, []), "."),
     _plain("manual_seed", fastnet.manual_seed, seed=0),
     Target("Parameter", lambda: (Parameter, {"value": np.ones(3), "requires_grad": True}, []), "[Pp]arameter"),
     _parameter("value", lambda: np.ones(3, np.float32)), _parameter("grad", lambda: np.ones(3, np.float32)),
@@ -137,7 +137,7 @@ EXEMPT = {
     **{f"{name}.{method}": "for who writes layers, or takes nothing"
        for name in PUBLIC for method in FOR_AUTHORS | PLAIN},
     **{f"{name}.{method}": "the user's own, there is none" for name in PUBLIC if not _case(name) for method in METHODS},
-    **dict.fromkeys(("exact", "bfloat16_products", "plainly", "init.generator"), "takes nothing"),
+    **dict.fromkeys(("exact", "bfloat16_products", "plainly", "generator"), "takes nothing"),
     **dict.fromkeys(("Listing", "Summary", "Explanation"), "what functions give, made by them alone"),
-    "kernels.collect": "for who writes a backend",
+    "collect": "for who writes a backend",
 }

@@ -13,9 +13,13 @@ from .target import Target
 SAID = {
     **dict.fromkeys(("cifar10", "cifar10_or_synthetic"), {
         "called": "", "never": {"download": {"True", "np.True_"}}, "words": {"root": ""},     # what lies there is named
-        "errors": (OSError, data.DownloadError)}),
+        "errors": (OSError, data.DownloadError, UserWarning)}),
+    **dict.fromkeys(("confusion", "confusion_matrix"), {
+        "words": dict.fromkeys(("labels", "predictions", "classes"), "(labels|predictions|classes)")}),
+    "save_weights": {"errors": (OSError,)},
     "synthetic": {"never": {"train": LARGE, "test": LARGE}},
-    "evaluate": {"never": {"net": CALLABLE, "loss": CALLABLE}},
+    "evaluate": {"never": {"net": CALLABLE, "loss": CALLABLE}, "called": "evaluate|Linear|Loss",
+                 "words": {"batches": "batch|x\\b|labels"}},
     "predict": {"never": {"net": CALLABLE}, "called": "predict|Linear", "words": {"batches": "batch|x\\b"}},
     "Dataset": {"words": dict.fromkeys(("images", "labels", "classes"), "(images|labels|classes)")},
     "DataLoader": {"words": dict.fromkeys(("images", "labels", "normalize"), "(images|labels|normalize|mean)")},
@@ -118,7 +122,9 @@ TARGETS = [
     Target("apply", _apply, "apply", **SAID["apply"]),
     Target("a group", _groups, "SGD"),
 ]
-# Names that need no target, with the reason; the table of wrong arguments has a test of its own that it is whole.
+# Names that need no target, with the reason.
 EXEMPT = {
-    **dict.fromkeys(("Schedule", "Callback", "NonFiniteError", "data.DownloadError", "MSELoss"), "takes nothing"),
+    **dict.fromkeys(("Schedule", "Callback", "NonFiniteError", "DownloadError", "MSELoss"), "takes nothing"),
+    "Optimizer.load_state_dict": "as that of Adam",
+    "warmup.warmup": "starts processes",
 }

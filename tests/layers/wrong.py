@@ -28,8 +28,9 @@ NO_ARRAYS = {"None": None, "number": 3.0, "list": [[1.0, 2.0]], "ragged": [[1.0]
 
 # What Python, NumPy and Numba say where nobody looked at an argument before it was used.
 _FOREIGN = re.compile("|".join([
-    "not supported between", "object of type", "truth value", "has no attribute", "unhashable", "be interpreted as",
-    "not iterable", "unsupported operand", "not subscriptable", "not callable", "could not convert",
+    "not supported between", "object of type", "truth value of an", "has no attribute", "unhashable",
+    "be interpreted as", "not iterable", "unsupported operand", "not subscriptable", "not callable",
+    "could not convert",
     "must be real number", "could not broadcast", "cannot reshape", "numba", "required positional",
     "unexpected keyword", "only .* arrays can",
     "from the user's own class", "Exceeds the limit", "setting an array element", "invalid literal", "[Aa]mbiguous"]))
