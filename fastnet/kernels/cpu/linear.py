@@ -1,21 +1,41 @@
 """The fully connected layer: three matrix products on the register tile, and dot products for a few samples.
 
-A tile wants one operand in panels, with the numbers that share a vector side by side. Each block brings together the
-panel it needs: the gradients find the numbers of a vector so, the forward pass turns squares of w in registers.
+    x (N, C), w (K, C), y (N, K), all flat, row after row.
+    forward          y = x w^T + b        sums over C
+    backward_input   dx = dy w            sums over K
+    backward_weight  dw = dy^T x          sums over N; many rows go to the gradient of a 1x1 convolution
+
+A register tile (see `simd`) multiplies some rows of one matrix with a *panel* of the other: a few columns, copied to
+where the numbers of one row of the panel lie side by side, as many as some vectors hold:
+
+    columns        panel 0        panel 1
+    a b c d e f    a b c d        e f . .
+    g h i j k l    g h i j        k l . .
+
+A block copies one panel and multiplies it with its share of the rows. The gradients find the numbers of a vector as
+they are in memory; the forward pass, whose matrix lies the other way round, turns squares of w in registers.
 """
 import functools
+from typing import NamedTuple
 
 import numpy as np
 
 from fastnet.kernels import checks, shapes
 from fastnet.kernels.cpu import epilogue, simd, spans, sums
+from fastnet.kernels.cpu.conv.direct_weight import DirectWeightGradient
+from fastnet.kernels.cpu.conv.geometry import Geometry
 from fastnet.kernels.cpu.conv.packing import pack_bias
-from fastnet.kernels.cpu.runtime import Launch, empty, flat, jit, kept, scratch
+from fastnet.kernels.cpu.runtime import Launch, empty, flat, inlined, jit, kept, scratch
 
 # Up to this many samples dot products read the weights once and waste nothing; a tile would be mostly empty.
 FEW_SAMPLES = 4
 # Rows of the weights that a block takes then.
 _ROWS = 8
+# From this many samples on the weights' gradient is that of a 1x1 convolution over so many pixels: it keeps both
+# matrices in the first caches, and its sums' accuracy.
+_MANY_SAMPLES = 1024
+# Sums over more numbers than this are cut into spans, which are added up in float64, see `sums`.
+_DEEP, _SPAN = 4096, 2 * sums.PAIR
 # Tiles of a block where there are few panels, and how many blocks are enough.
 _TILES_PER_BLOCK = 6
 _BLOCKS = 16
@@ -35,7 +55,7 @@ def linear_forward(x, w, b=None, activation=None):
         return _product(n, c, k, c, 1, True, x.dtype)(x, w, b, activation)
     y = empty((n, k), x.dtype)
     bias, out = np.zeros(k, x.dtype) if b is None else flat(b), y.reshape(-1)
-    _few_product(n, c, k, x.dtype)(flat(x), flat(w), bias, out, n, c, k, epilogue.make(out, None, activation))
+    _few_product(n, c, k, x.dtype)(flat(x), flat(w), bias, out, (n, c, k), epilogue.make(out, None, activation))
     return y
 
 
@@ -54,9 +74,35 @@ def linear_backward_weight(dy, x, bias=True):
     dy = checks.floating(dy, "dy")
     x = checks.floating(x, "x", like=dy)
     shapes.linear_backward_weight(dy, x, bias)
-    n, k = dy.shape
-    dw = _product(k, n, x.shape[1], 1, k, False, dy.dtype)(dy, x)
+    (n, k), c = dy.shape, x.shape[1]
+    if n >= _MANY_SAMPLES:
+        dw, db = _many_products(n, c, k, dy.dtype)(flat(x), flat(dy), bias)
+        return dw.reshape(k, c), db
+    dw = _product(k, n, c, 1, k, False, dy.dtype)(dy, x)
     return dw, sums.column_sums(n, k, k, dy.dtype, dy.dtype)(flat(dy)) if bias else None
+
+
+class _Matrices(NamedTuple):
+    """c = a b + bias, and where the rows of a and of c start."""
+
+    a: np.ndarray
+    b: np.ndarray
+    bias: np.ndarray
+    c: np.ndarray
+    reads: np.ndarray
+    writes: np.ndarray
+
+
+class _Shape(NamedTuple):
+    """Of a product: number (i, d) of a is a[reads[i] + d step]; b is `turned` where its number (d, j) is b[j, d]. Each
+    panel is for `parts` blocks."""
+
+    rows: int
+    depth: int
+    columns: int
+    step: int
+    parts: int
+    turned: bool
 
 
 class _Product:
@@ -69,15 +115,19 @@ class _Product:
         panels, tiles = -(-columns // panel), -(-rows // simd.ROWS)
         parts = min(-(-tiles // _TILES_PER_BLOCK), -(-_BLOCKS // panels))
         self.size, self.work = (rows, columns), rows * depth * columns // lanes
-        self.launch = Launch(_kernel(wide), panels * parts, self.work)
+        kernel = _deep_kernel(wide) if depth > _DEEP else _kernel(wide)
+        self.launch = Launch(kernel, panels * parts, self.work)
         collide = step == 1 and row * dtype.itemsize % _COLLISION == 0
         self.spread = Launch(_spread, rows, rows * row // lanes) if collide else None
         self.row = row + lanes if self.spread else row
         self.reads = np.arange(tiles * simd.ROWS) * self.row
-        self.writes = np.arange(tiles * simd.ROWS) * columns
-        self.no_bias = np.zeros(panels * panel, dtype)
-        self.length = (depth + lanes) * panel
-        self.shape = np.array([rows, depth, columns, step, parts, self.length, turned])
+        self.no_bias, self.length = np.zeros(panels * panel, dtype), (depth + lanes) * panel
+        if depth > _DEEP:
+            self.total, self.length = simd.ROWS * panel, self.length + (simd.ROWS + 1) * panel
+            self.writes = np.arange(simd.ROWS) * panel
+        else:
+            self.total, self.writes = 0, np.arange(tiles * simd.ROWS) * columns
+        self.shape = _Shape(rows, depth, columns, step, parts, bool(turned))
 
     def __call__(self, a, b, bias=None, activation=None, mask=None, masking=None):
         """c plus bias[j], and what follows, see `epilogue.make`."""
@@ -89,8 +139,10 @@ class _Product:
         padded = self.no_bias if bias is None else pack_bias(bias, self.size[1], dtype)
         c = empty(self.size, dtype)
         out = c.reshape(-1)
-        self.launch(a, flat(b), padded, out, self.reads, self.writes, scratch(self.length, dtype, self.work),
-                    self.shape, epilogue.make(out, None, activation, mask, masking))
+        memory = scratch(self.length, dtype, self.work)
+        total = scratch(self.total, np.float64, self.work, sums.PART)
+        self.launch(_Matrices(a, flat(b), padded, out, self.reads, self.writes), memory, total, self.shape,
+                    epilogue.make(out, None, activation, mask, masking))
         return c
 
 
@@ -103,27 +155,41 @@ def _few_product(n, c, k, dtype):
     return Launch(_few, -(-k // _ROWS), n * k * c)
 
 
+@kept
+def _many_products(n, c, k, dtype):
+    """The weights' gradient over many samples, taken for the pixels of one image of one line."""
+    where = (1, 1), (0, 0, 0, 0), (1, 1), 1
+    geometry = Geometry.of((1, c, 1, n), (k, c, 1, 1), (1, k, 1, n), dtype, where)
+    return DirectWeightGradient(geometry, geometry.source, geometry.taps, None, np.arange(c))
+
+
 @jit
-def _few(block, slot, x, w, b, y, n, c, k, epilogue):
+def _few(block, slot, x, w, b, y, shape, epilogue):
     """Some rows of w against every sample."""
-    lanes, start, stop = simd.lanes(w), block * _ROWS, min((block + 1) * _ROWS, k)
+    n, c, k = shape
+    start, stop = block * _ROWS, min((block + 1) * _ROWS, k)
     for row in range(start, stop):
         for sample in range(n):
-            first, second = simd.full(w, 0), simd.full(w, 0)
-            i, j = row * c, sample * c
-            whole = c // (2 * lanes) * 2 * lanes
-            for at in range(0, whole, 2 * lanes):
-                first = simd.fma(simd.load(w, i + at), simd.load(x, j + at), first)
-                second = simd.fma(simd.load(w, i + at + lanes), simd.load(x, j + at + lanes), second)
-            for at in range(whole, c, lanes):
-                first = simd.fma(simd.load_part(w, i + at, c - at), simd.load_part(x, j + at, c - at), first)
-            y[sample * k + row] = simd.total(first + second) + b[row]
+            y[sample * k + row] = _dot(w, row * c, x, sample * c, c) + b[row]
     for sample in range(n):
-        for i in range(start, stop, lanes):
-            at = sample * k + i
-            v = simd.load_part(y, at, stop - i)
-            simd.store_part(y, at, spans.finished(v, at, stop - i, epilogue, epilogue.more), stop - i)
-        spans.call(y, sample * k + start, sample * k + stop, epilogue)
+        spans.follow(y, sample * k + start, stop - start, epilogue)
+
+
+@jit
+def _dot(w, i, x, j, c):
+    """The sum of w[i + at] x[j + at] over at < c, in float64 from chains of vectors, see `sums`."""
+    total, lanes = 0.0, simd.lanes(w)
+    for start in range(0, c, sums.PAIR * lanes):
+        stop = min(start + sums.PAIR * lanes, c)
+        even = odd = simd.full(w, 0)
+        whole = start + (stop - start) // (2 * lanes) * 2 * lanes
+        for at in range(start, whole, 2 * lanes):
+            even = simd.fma(simd.load(w, i + at), simd.load(x, j + at), even)
+            odd = simd.fma(simd.load(w, i + at + lanes), simd.load(x, j + at + lanes), odd)
+        for at in range(whole, stop, lanes):
+            even = simd.fma(simd.load_part(w, i + at, stop - at), simd.load_part(x, j + at, stop - at), even)
+        total += simd.total(even + odd)
+    return total
 
 
 @jit
@@ -133,35 +199,79 @@ def _spread(block, slot, a, apart, length, row):
         simd.store(apart, block * row + i, simd.load(a, block * length + i))
 
 
+@inlined
+def _copy_panel(b, left, panel, memory, at, shape):
+    """Copy the columns of b from `left` on to memory[at:], zeros behind the last of them."""
+    lanes, n = simd.lanes(b), min(panel, shape.columns - left)
+    if shape.turned:
+        for j in range(0, panel, lanes):
+            row = min(left + j, shape.columns - 1)
+            for d in range(0, shape.depth, lanes):
+                simd.transpose(b, row * shape.depth + d, shape.depth, n - j, shape.depth - d, memory,
+                               at + d * panel + j, panel)
+    else:
+        for d in range(shape.depth):
+            for j in range(0, panel, lanes):
+                v = simd.load_part(b, d * shape.columns + left + j, n - j)
+                simd.store_part(memory, at + d * panel + j, v, panel - j)
+
+
 @functools.cache
 def _kernel(tiles):
     tile, halves = tiles.tile, tiles.halves
 
-    def product(block, slot, a, b, bias, c, reads, writes, memory, shape, epilogue):
-        """Some tiles of rows of a against one panel of b, which is first copied to where it lies close together."""
-        rows, depth, columns, step, parts, length, turned = shape[:7]
-        panel, lanes = halves * simd.lanes(b) // 2, simd.lanes(b)
-        part, at, left = block % parts, slot * length, block // parts * panel
-        n = min(panel, columns - left)
-        if turned:
-            for j in range(0, panel, lanes):
-                row = min(left + j, columns - 1)
-                for d in range(0, depth, lanes):
-                    simd.transpose(b, row * depth + d, depth, n - j, depth - d, memory, at + d * panel + j, panel)
-        else:
-            for d in range(depth):
-                for j in range(0, panel, lanes):
-                    v = simd.load_part(b, d * columns + left + j, n - j)
-                    simd.store_part(memory, at + d * panel + j, v, panel - j)
-        tiles = (rows + simd.ROWS - 1) // simd.ROWS
+    def product(block, slot, matrices, memory, total, shape, epilogue):
+        """Some tiles of rows of a against one panel of b."""
+        a, bias, c, reads, writes = matrices.a, matrices.bias, matrices.c, matrices.reads, matrices.writes
+        panel, parts = halves * simd.lanes(a) // 2, shape.parts
+        part, at, left = block % parts, slot * (shape.depth + simd.lanes(a)) * panel, block // parts * panel
+        _copy_panel(matrices.b, left, panel, memory, at, shape)
+        n, tiles = min(panel, shape.columns - left), (shape.rows + simd.ROWS - 1) // simd.ROWS
         for t in range(part * tiles // parts, (part + 1) * tiles // parts):
             first = t * simd.ROWS
-            m = min(simd.ROWS, rows - first)
-            tile(a, 0, reads, first, a, 1, depth, step, memory, at, bias, left, c, left, writes, first, m, n,
-                 epilogue.bend, not epilogue.masked)
+            m = min(simd.ROWS, shape.rows - first)
+            tile(a, 0, reads, first, a, 1, shape.depth, shape.step, memory, at, bias, left, c, left, writes, first, m,
+                 n, epilogue.bend, not epilogue.masked)
             if epilogue.masked or spans.calls(epilogue):
                 for i in range(first, first + m):
-                    spans.finish(c, i * columns + left, n, epilogue)
+                    spans.finish(c, i * shape.columns + left, n, epilogue)
 
     product.__qualname__ = f"product_{halves}"
     return jit(product)
+
+
+@functools.cache
+def _deep_kernel(tiles):
+    tile, halves = tiles.tile, tiles.halves
+
+    def deep_product(block, slot, matrices, memory, total, shape, epilogue):
+        """The same for sums over many numbers: each tile is computed span by span, and the spans are added up in
+        float64. Behind the panel, memory holds one tile and a row of zeros; `writes` is for that tile."""
+        a, bias, c, reads, writes = matrices.a, matrices.bias, matrices.c, matrices.reads, matrices.writes
+        lanes, panel, parts = simd.lanes(a), halves * simd.lanes(a) // 2, shape.parts
+        size, length = simd.ROWS * panel, (shape.depth + simd.lanes(a)) * panel
+        at, part, left = slot * (length + size + panel), block % parts, block // parts * panel
+        aside, zeros, sum_at = at + length, at + length + size, slot * size
+        _copy_panel(matrices.b, left, panel, memory, at, shape)
+        spans.clear(memory, zeros, zeros + panel)
+        n, tiles = min(panel, shape.columns - left), (shape.rows + simd.ROWS - 1) // simd.ROWS
+        for t in range(part * tiles // parts, (part + 1) * tiles // parts):
+            first = t * simd.ROWS
+            m = min(simd.ROWS, shape.rows - first)
+            spans.clear(total, sum_at, sum_at + size)
+            for d in range(0, shape.depth, _SPAN):
+                tile(a, d * shape.step, reads, first, a, 1, min(_SPAN, shape.depth - d), shape.step, memory,
+                     at + d * panel, memory, zeros, memory, aside, writes, 0, m, panel, epilogue.bend, False)
+                for i in range(0, m * panel, lanes):
+                    v = simd.load_part(memory, aside + i, m * panel - i)
+                    simd.accumulate(total, sum_at + i, v, m * panel - i)
+            for i in range(m):
+                row = (first + i) * shape.columns + left
+                for j in range(0, n, lanes):
+                    v = simd.rounded(total, sum_at + i * panel + j, n - j, c) + simd.load_part(bias, left + j, n - j)
+                    v = spans.finished(v, row + j, n - j, epilogue, epilogue.more)
+                    simd.store_part(c, row + j, v, n - j)
+                spans.call(c, row, row + n, epilogue)
+
+    deep_product.__qualname__ = f"deep_product_{halves}"
+    return jit(deep_product)

@@ -4,17 +4,18 @@ Channels-last, x is a matrix of rows (pixels) by C. A block is some rows; what i
 leaves in its own line of a table of partial sums, and the lines are added in order: the same bits for any number of
 threads.
 """
-
 import numpy as np
 
 from fastnet.kernels import checks, shapes
-from fastnet.kernels.cpu import epilogue, simd, spans
+from fastnet.kernels.cpu import epilogue, simd, spans, sums
 from fastnet.kernels.cpu.runtime import Launch, call, empty, flat, inlined, jit, kept, launch, like, literal, scratch
 
 # Numbers in a block: two readings of it come from the second cache.
 _BLOCK = 16_384
-# Numbers that are fetched ahead, while as many are added up.
+# Numbers that are gone through together, while as many are fetched ahead.
 _CHUNK = 512
+# Rows that a block has at most: it adds up no more than 64 sums of 64 rows each in float32, see `sums`.
+_LINES = sums.CHAIN * sums.CHAIN
 
 
 def batchnorm_forward(x, gamma, beta, eps, add=None, activation=None):
@@ -115,10 +116,10 @@ class _Norm:
     """The launches for `rows` rows of c numbers of one dtype."""
 
     def __init__(self, rows, c, dtype):
-        lines = max(1, _BLOCK // c)
+        lines = max(1, min(_LINES, _BLOCK // c))
         blocks, work = -(-rows // lines), rows * c
         self.shape, self.partial = (c, rows, lines), blocks * c
-        self.work, self.behind = work, max(2, _CHUNK // c) * c
+        self.work, self.behind = work, _rows_together(c) * c
         self.moments, self.apply = Launch(_moments, blocks, work), Launch(_apply, blocks, work)
         self.gradient_sums = Launch(_gradient_sums, blocks, work)
         self.input_gradient, self.scaled = Launch(_input_gradient, blocks, work), Launch(_scaled, blocks, work)
@@ -132,10 +133,12 @@ class _Norm:
 _norm = kept(_Norm)
 
 
-@jit
-def _step(c):
+def _rows_together(c):
     """Rows that are gone through together."""
-    return max(2, _CHUNK // c)
+    return max(2, min(sums.CHAIN, _CHUNK // c))
+
+
+_step = jit(_rows_together)
 
 
 @jit
@@ -164,13 +167,13 @@ def _moments(block, slot, x, means, squares, c, rows, lines):
         for j in range(0, c, simd.lanes(x)):
             # Relative to the first row, so that a large mean does not swallow what the rows differ by.
             n, pivot = c - j, simd.load_part(x, first * c + j, c - j)
-            even, odd = simd.load_part(means, to + j, n), simd.full(x, 0)
+            even, odd = simd.full(x, 0), simd.full(x, 0)
             for i in range(top, bottom - 1, 2):
                 even = even + (simd.load_part(x, i * c + j, n) - pivot)
                 odd = odd + (simd.load_part(x, (i + 1) * c + j, n) - pivot)
             if (bottom - top) % 2:
                 even = even + (simd.load_part(x, (bottom - 1) * c + j, n) - pivot)
-            simd.store_part(means, to + j, even + odd, n)
+            simd.store_part(means, to + j, simd.load_part(means, to + j, n) + (even + odd), n)
     count = x.dtype.type(last - first)
     for j in range(0, c, simd.lanes(x)):
         n, pivot = c - j, simd.load_part(x, first * c + j, c - j)
@@ -179,14 +182,14 @@ def _moments(block, slot, x, means, squares, c, rows, lines):
         bottom = min(top + step, last)
         for j in range(0, c, simd.lanes(x)):
             n, mean = c - j, simd.load_part(means, to + j, c - j)
-            even, odd = simd.load_part(squares, to + j, n), simd.full(x, 0)
+            even, odd = simd.full(x, 0), simd.full(x, 0)
             for i in range(top, bottom - 1, 2):
                 v, w = simd.load_part(x, i * c + j, n) - mean, simd.load_part(x, (i + 1) * c + j, n) - mean
                 even, odd = simd.fma(v, v, even), simd.fma(w, w, odd)
             if (bottom - top) % 2:
                 v = simd.load_part(x, (bottom - 1) * c + j, n) - mean
                 even = simd.fma(v, v, even)
-            simd.store_part(squares, to + j, even + odd, n)
+            simd.store_part(squares, to + j, simd.load_part(squares, to + j, n) + (even + odd), n)
 
 
 @jit
@@ -283,8 +286,7 @@ def _sum_some(dy, x, channel, sums, products, to, c, top, bottom, behind, more):
     for j in range(0, c, simd.lanes(x)):
         n = c - j
         mean, scale = simd.load_part(channel, j, n), simd.load_part(channel, 4 * c + j, n)
-        beta, total = simd.load_part(channel, 2 * c + j, n), simd.load_part(sums, to + j, n)
-        product = simd.load_part(products, to + j, n)
+        beta, total, product = simd.load_part(channel, 2 * c + j, n), simd.full(x, 0), simd.full(x, 0)
         for i in range(top, bottom):
             g = simd.load_part(dy, i * c + j, n)
             v = simd.load_part(x, i * c + j, n) - mean
@@ -292,8 +294,8 @@ def _sum_some(dy, x, channel, sums, products, to, c, top, bottom, behind, more):
                 g = simd.through(g, simd.fma(v, scale, beta), behind.masking, more == spans.BENT)
             total = total + g
             product = simd.fma(g, v, product)
-        simd.store_part(sums, to + j, total, n)
-        simd.store_part(products, to + j, product, n)
+        simd.store_part(sums, to + j, simd.load_part(sums, to + j, n) + total, n)
+        simd.store_part(products, to + j, simd.load_part(products, to + j, n) + product, n)
 
 
 @jit

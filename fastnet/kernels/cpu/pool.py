@@ -1,15 +1,26 @@
-"""Pooling: a block is one row of an image, vectors run over the channels; all of it is bound by memory.
+"""Pooling: the largest pixel or the mean of each window, and the way back. All of it is bound by memory.
 
-The backward passes go by input pixel and ask each window over it, so that overlapping windows need no atomic addition.
+    N images, C channels, H W pixels of x, P Q windows, which are the pixels of y; images lie channels-last:
+    x[n, c, h, w] is number ((n H + h) W + w) C + c in memory, so the channels of one pixel lie side by side.
 
-Vectors of the max-poolings do not stop at the end of a pixel, but at that of the row: what they write behind the pixel
-is written again, by the pixels to which it belongs. So few channels cost no masks.
+A block is one row of the image that is written, and vectors run over the channels. A vector does not stop at the end of
+its pixel: what it writes behind it belongs to the next pixels of the row and is written again, by them, and only the
+row's end stops it. So few channels cost no masks:
+
+    C = 3, vectors of 8:   aaabbbcc        the first pixel's vector; only aaa is right
+                              bbbcccdd     the next one's, and so on
+
+The backward passes go by the pixels of x and ask each window over them, so that overlapping windows need no atomic
+addition.
 """
+from math import prod
+from typing import NamedTuple
+
 import numpy as np
 
 from fastnet.kernels import checks, shapes
-from fastnet.kernels.cpu import simd
-from fastnet.kernels.cpu.runtime import Launch, empty_images, flat, jit, kept, launch
+from fastnet.kernels.cpu import simd, spans, sums
+from fastnet.kernels.cpu.runtime import Launch, empty_images, flat, jit, kept, launch, scratch
 
 
 def maxpool2d_forward(x, kernel_size, stride, padding=(0, 0, 0, 0), relu=False):
@@ -17,9 +28,9 @@ def maxpool2d_forward(x, kernel_size, stride, padding=(0, 0, 0, 0), relu=False):
     says "no gradient" (its dtype's maximum) where y is not positive."""
     x = checks.floating(x, "x")
     shape = shapes.maxpool2d_forward(x, kernel_size, stride, padding)[0].shape
-    pool = _max_pool(x.dtype, *map(tuple, (x.shape, shape, kernel_size, stride, padding)))
+    pool = _pool(_MaxPool, x.dtype, *map(tuple, (x.shape, shape, kernel_size, stride, padding)))
     y, index = empty_images(*shape, x.dtype), empty_images(*shape, pool.index)
-    pool.forward(flat(x), flat(y), flat(index), pool.shape, bool(relu), pool.nowhere)
+    pool.forward(flat(x), flat(y), flat(index), pool.windows, bool(relu), pool.nowhere)
     return y, index
 
 
@@ -27,39 +38,20 @@ def maxpool2d_backward(dy, index, x_shape, kernel_size, stride, padding):
     """dx: every dy[n, c, p, q] goes to the pixel that won its window."""
     dy = checks.floating(dy, "dy")
     shapes.maxpool2d_backward(dy, index, x_shape, kernel_size, stride, padding)
-    pool = _max_pool(dy.dtype, *map(tuple, (x_shape, dy.shape, kernel_size, stride, padding)))
+    pool = _pool(_MaxPool, dy.dtype, *map(tuple, (x_shape, dy.shape, kernel_size, stride, padding)))
     dx = empty_images(*x_shape, dy.dtype)
-    pool.backward(flat(dy), flat(index), flat(dx), pool.shape)
+    pool.backward(flat(dy), flat(index), flat(dx), pool.windows)
     return dx
-
-
-class _MaxPool:
-    """Max-pooling of images of one shape, all worked out but the numbers."""
-
-    def __init__(self, x_shape, y_shape, kernel_size, stride, padding):
-        (n, c, h, w), p = x_shape, y_shape[2]
-        self.index = np.dtype(checks.pool_index_dtype(kernel_size))
-        self.nowhere = int(np.iinfo(self.index).max)
-        self.shape = _shape(x_shape, y_shape, kernel_size, stride, padding)
-        work = n * c * h * w // 4  # little is done for each number
-        pairs = kernel_size == (2, 2) and not any(padding)
-        self.forward = Launch(_max_forward_2x2 if pairs else _max_forward, n * p, work)
-        apart = stride[0] >= kernel_size[0] and stride[1] >= kernel_size[1]
-        self.backward = Launch(_max_backward_apart, n * p, work) if apart else Launch(_max_backward, n * h, work)
-
-
-@kept
-def _max_pool(dtype, *shapes):
-    """The _MaxPool of these shapes; one for each dtype, because a Launch is for one."""
-    return _MaxPool(*shapes)
 
 
 def avgpool2d_forward(x, kernel_size, stride, padding=(0, 0, 0, 0), count_include_pad=True):
     """The sum over each window divided by R S or, with count_include_pad=False, by its pixels within the image."""
     x = checks.floating(x, "x")
-    y = empty_images(*shapes.avgpool2d_forward(x, kernel_size, stride, padding, count_include_pad).shape, x.dtype)
-    launch(_average_forward, y.shape[0] * y.shape[2], flat(x), flat(y),
-           _shape(x.shape, y.shape, kernel_size, stride, padding), bool(count_include_pad), work=x.size)
+    shape = shapes.avgpool2d_forward(x, kernel_size, stride, padding, count_include_pad).shape
+    pool = _pool(_AveragePool, x.dtype, *map(tuple, (x.shape, shape, kernel_size, stride, padding)))
+    y = empty_images(*shape, x.dtype)
+    memory = scratch(x.shape[1], np.float64, pool.work, sums.PART)
+    pool.forward(flat(x), flat(y), memory, pool.windows, bool(count_include_pad))
     return y
 
 
@@ -67,9 +59,9 @@ def avgpool2d_backward(dy, x_shape, kernel_size, stride, padding, count_include_
     """dx: every dy[n, c, p, q] is shared out equally among the pixels that were counted."""
     dy = checks.floating(dy, "dy")
     shapes.avgpool2d_backward(dy, x_shape, kernel_size, stride, padding, count_include_pad)
-    shape, dx = dy.shape, empty_images(*x_shape, dy.dtype)
-    launch(_average_backward, shape[0] * x_shape[2], flat(dy), flat(dx),
-           _shape(x_shape, shape, kernel_size, stride, padding), bool(count_include_pad), work=dx.size)
+    pool = _pool(_AveragePool, dy.dtype, *map(tuple, (x_shape, dy.shape, kernel_size, stride, padding)))
+    dx = empty_images(*x_shape, dy.dtype)
+    pool.backward(flat(dy), flat(dx), pool.windows, bool(count_include_pad))
     return dx
 
 
@@ -77,7 +69,7 @@ def global_avgpool_forward(x):
     """The mean of each channel's image: x (N, C, H, W), y (N, C, 1, 1)."""
     x = checks.floating(x, "x")
     y, (n, c, h, w) = empty_images(*shapes.global_avgpool_forward(x).shape, x.dtype), x.shape
-    launch(_global_forward, n, flat(x), flat(y), c, h * w, work=x.size)
+    launch(_global_forward, n, flat(x), flat(y), scratch(c, np.float64, x.size, sums.PART), c, h * w, work=x.size)
     return y
 
 
@@ -90,70 +82,125 @@ def global_avgpool_backward(dy, x_shape):
     return dx
 
 
-def _shape(x_shape, y_shape, kernel_size, stride, padding):
-    _, c, h, w = x_shape
-    return np.array([c, h, w, *y_shape[2:], *kernel_size, *stride, padding[0], padding[2]])
+class Axis(NamedTuple):
+    """The windows along one axis of an image: number i covers `kernel` pixels from i step - before on."""
+
+    pixels: int
+    windows: int
+    kernel: int
+    step: int
+    before: int
+
+
+class Windows(NamedTuple):
+    """The windows over images of so many channels."""
+
+    channels: int
+    down: Axis
+    across: Axis
+
+
+class _Pool:
+    """Pooling of images of one shape, all worked out but the numbers."""
+
+    def __init__(self, x_shape, y_shape, kernel_size, stride, padding):
+        self.work, (_, c, h, w), (_, _, p, q) = prod(x_shape), x_shape, y_shape
+        self.windows = Windows(c, Axis(h, p, kernel_size[0], stride[0], padding[0]),
+                               Axis(w, q, kernel_size[1], stride[1], padding[2]))
+
+
+class _MaxPool(_Pool):
+    def __init__(self, x_shape, y_shape, kernel_size, stride, padding):
+        super().__init__(x_shape, y_shape, kernel_size, stride, padding)
+        n, h, p = x_shape[0], x_shape[2], y_shape[2]
+        self.work //= 4  # little is done for each number
+        self.index = np.dtype(checks.pool_index_dtype(kernel_size))
+        self.nowhere = int(np.iinfo(self.index).max)
+        pairs = kernel_size == (2, 2) and not any(padding)
+        self.forward = Launch(_max_forward_2x2 if pairs else _max_forward, n * p, self.work)
+        apart = stride[0] >= kernel_size[0] and stride[1] >= kernel_size[1]
+        self.backward = Launch(*(_max_backward_apart, n * p) if apart else (_max_backward, n * h), self.work)
+
+
+class _AveragePool(_Pool):
+    def __init__(self, x_shape, y_shape, kernel_size, stride, padding):
+        super().__init__(x_shape, y_shape, kernel_size, stride, padding)
+        self.forward = Launch(_average_forward, x_shape[0] * y_shape[2], self.work)
+        self.backward = Launch(_average_backward, x_shape[0] * x_shape[2], self.work)
+
+
+@kept
+def _pool(kind, dtype, *shapes):
+    """The _MaxPool or _AveragePool of these shapes; one for each dtype, because a Launch is for one."""
+    return kind(*shapes)
+
+
+# Which pixels a window covers, and which windows a pixel lies under
+
+@jit
+def _pixels_under(axis, window):
+    """(first, last + 1) of the pixels within the image that a window covers."""
+    start = window * axis.step - axis.before
+    return max(0, start), min(axis.pixels, start + axis.kernel)
 
 
 @jit
-def _window(place, step, before, kernel, extent):
-    """(first, last + 1, start): the kernel elements of window `place` inside of the image, and the pixel under element
-    0."""
-    start = place * step - before
-    return max(0, -start), min(kernel, extent - start), start
+def _pixels_nearest(axis, window):
+    """(first, last + 1) of the pixels from the start of a window to that of the next: the first and last windows take
+    what is left at the edges."""
+    start = window * axis.step - axis.before
+    return max(0, start), start + axis.step if window < axis.windows - 1 else axis.pixels
 
 
 @jit
-def _cell(place, step, before, count, extent):
-    """(first, last + 1) of the pixels from the start of window `place` to that of the next, the first and last windows
-    taking what is left at the edges."""
-    return max(0, place * step - before), (place + 1) * step - before if place < count - 1 else extent
+def _windows_over(axis, pixel):
+    """(first, last + 1) of the windows that cover a pixel."""
+    reach = pixel + axis.before
+    return max(0, (reach - axis.kernel) // axis.step + 1), min(axis.windows, reach // axis.step + 1)
 
 
-@jit
-def _windows_over(pixel, step, before, kernel, count):
-    """(first, last + 1) of the windows that contain a pixel."""
-    reach = pixel + before
-    return max(0, (reach - kernel) // step + 1), min(count, reach // step + 1)
-
+# The largest pixel of each window
 
 @jit
-def _max_forward(block, slot, x, y, index, shape, relu, nowhere):
-    c, h, w, p, q, kernel_h, kernel_w, step_h, step_w, top, left = shape[:11]
-    image, row = block // p, block % p
-    r0, r1, y0 = _window(row, step_h, top, kernel_h, h)
-    for column in range(q):
-        s0, s1, x0 = _window(column, step_w, left, kernel_w, w)
-        first = ((image * h + y0 + r0) * w + x0 + s0) * c
-        last = ((image * h + y0 + r1 - 1) * w + x0 + s1 - 1) * c
+def _max_forward(block, slot, x, y, index, windows, relu, nowhere):
+    c, down, across = windows.channels, windows.down, windows.across
+    image, row = block // down.windows, block % down.windows
+    top, bottom = _pixels_under(down, row)
+    first_r = top - row * down.step + down.before  # the kernel's row that meets the first pixel
+    for column in range(across.windows):
+        left, right = _pixels_under(across, column)
+        first_s = left - column * across.step + across.before
+        first = ((image * down.pixels + top) * across.pixels + left) * c
+        last = ((image * down.pixels + bottom - 1) * across.pixels + right - 1) * c
         for i in range(0, c, simd.lanes(x)):
-            room = x.size - last - i  # of the last pixel, and so of all: LLVM then asks once
-            best, place = simd.load_part(x, first + i, room), simd.full(x, r0 * kernel_w + s0)
-            for r in range(r0, r1):
-                for s in range(s0, s1):
-                    value = simd.load_part(x, first + ((r - r0) * w + s - s0) * c + i, room)
-                    place = simd.pick(value, best, simd.full(x, r * kernel_w + s), place)
+            room = x.size - last - i  # behind the last pixel, and so behind all: LLVM then asks once
+            best, place = simd.load_part(x, first + i, room), simd.full(x, first_r * across.kernel + first_s)
+            for r in range(bottom - top):
+                for s in range(right - left):
+                    value = simd.load_part(x, first + (r * across.pixels + s) * c + i, room)
+                    here = simd.full(x, (first_r + r) * across.kernel + first_s + s)
+                    place = simd.pick(value, best, here, place)
                     best = simd.pick(value, best, value, best)
-            to = (block * q + column) * c + i
-            keep(y, index, to, best, place, (block + 1) * q * c - to, relu, nowhere)
+            to = (block * across.windows + column) * c + i
+            keep(y, index, to, best, place, (block + 1) * across.windows * c - to, relu, nowhere)
 
 
 @jit
-def _max_forward_2x2(block, slot, x, y, index, shape, relu, nowhere):
+def _max_forward_2x2(block, slot, x, y, index, windows, relu, nowhere):
     """The commonest windows, without padding: the loop over one is unrolled, and takes half the time."""
-    c, h, w, p, q, _, _, step_h, step_w = shape[:9]
-    image, row = block // p, block % p
-    for column in range(q):
-        first = ((image * h + row * step_h) * w + column * step_w) * c
+    c, down, across = windows.channels, windows.down, windows.across
+    image, row = block // down.windows, block % down.windows
+    for column in range(across.windows):
+        first = ((image * down.pixels + row * down.step) * across.pixels + column * across.step) * c
         for i in range(0, c, simd.lanes(x)):
-            room = x.size - first - (w + 1) * c - i
+            room = x.size - first - (across.pixels + 1) * c - i
             best, place = simd.load_part(x, first + i, room), simd.full(x, 0)
             for k in range(1, 4):
-                value = simd.load_part(x, first + (k // 2 * w + k % 2) * c + i, room)
+                value = simd.load_part(x, first + (k // 2 * across.pixels + k % 2) * c + i, room)
                 place = simd.pick(value, best, simd.full(x, k), place)
                 best = simd.pick(value, best, value, best)
-            to = (block * q + column) * c + i
-            keep(y, index, to, best, place, (block + 1) * q * c - to, relu, nowhere)
+            to = (block * across.windows + column) * c + i
+            keep(y, index, to, best, place, (block + 1) * across.windows * c - to, relu, nowhere)
 
 
 @jit
@@ -168,101 +215,117 @@ def keep(y, index, to, best, place, n, relu, nowhere):
 
 
 @jit
-def _max_backward(block, slot, dy, index, dx, shape):
-    """Windows that overlap: an input row asks every window over each of its pixels."""
-    c, h, w, p, q, kernel_h, kernel_w, step_h, step_w, top, left = shape[:11]
-    image, row = block // h, block % h
-    p0, p1 = _windows_over(row, step_h, top, kernel_h, p)
-    for column in range(w):
-        q0, q1 = _windows_over(column, step_w, left, kernel_w, q)
+def _max_backward(block, slot, dy, index, dx, windows):
+    """Windows that overlap: a row of x asks every window over each of its pixels. What a pixel gets is added up line by
+    line of windows, so that rounding grows with the windows' side only."""
+    c, down, across = windows.channels, windows.down, windows.across
+    image, row = block // down.pixels, block % down.pixels
+    first_line, last_line = _windows_over(down, row)
+    for column in range(across.pixels):
+        first_place, last_place = _windows_over(across, column)
+        to = (block * across.pixels + column) * c
         for i in range(0, c, simd.lanes(dx)):
-            to, total = (block * w + column) * c + i, simd.full(dx, 0)
-            for line in range(p0, p1):
-                for place in range(q0, q1):
-                    source = ((image * p + line) * q + place) * c + i
-                    here = (row + top - line * step_h) * kernel_w + column + left - place * step_w
+            total = simd.full(dx, 0)
+            for line in range(first_line, last_line):
+                of_line = simd.full(dx, 0)
+                for place in range(first_place, last_place):
+                    source = ((image * down.windows + line) * across.windows + place) * c + i
+                    r = row + down.before - line * down.step
+                    here = r * across.kernel + column + across.before - place * across.step
                     won = simd.load_index(index, source, dy.size - source, dx)
-                    total = total + simd.matching(simd.load_part(dy, source, dy.size - source), won,
-                                                  simd.full(dx, here))
-            simd.store_part(dx, to, total, (block + 1) * w * c - to)
+                    v = simd.load_part(dy, source, dy.size - source)
+                    of_line = of_line + simd.matching(v, won, simd.full(dx, here))
+                total = total + of_line
+            simd.store_part(dx, to + i, total, (block + 1) * across.pixels * c - to - i)
 
 
 @jit
-def _max_backward_apart(block, slot, dy, index, dx, shape):
+def _max_backward_apart(block, slot, dy, index, dx, windows):
     """Windows that do not overlap: a row of them writes the rows of the image down to the next one's."""
-    c, h, w, p, q, kernel_h, kernel_w, step_h, step_w, top, left = shape[:11]
-    image, line = block // p, block % p
-    y0, y1 = _cell(line, step_h, top, p, h)
-    for row in range(y0, y1):
-        r = row + top - line * step_h
-        for place in range(q):
-            x0, x1 = _cell(place, step_w, left, q, w)
-            for column in range(x0, x1):
-                s = column + left - place * step_w
-                here = simd.full(dx, r * kernel_w + s if r < kernel_h and s < kernel_w else -1)
+    c, down, across = windows.channels, windows.down, windows.across
+    image, line = block // down.windows, block % down.windows
+    top, bottom = _pixels_nearest(down, line)
+    for row in range(top, bottom):
+        r = row + down.before - line * down.step
+        for place in range(across.windows):
+            left, right = _pixels_nearest(across, place)
+            for column in range(left, right):
+                s = column + across.before - place * across.step
+                here = simd.full(dx, r * across.kernel + s if r < down.kernel and s < across.kernel else -1)
+                to = ((image * down.pixels + row) * across.pixels + column) * c
                 for i in range(0, c, simd.lanes(dx)):
-                    source = (block * q + place) * c + i
-                    n = dy.size - source
-                    won = simd.load_index(index, source, n, dx)
-                    v = simd.matching(simd.load_part(dy, source, n), won, here)
-                    simd.store_part(dx, ((image * h + row) * w + column) * c + i, v, (w - column) * c - i)
+                    source = (block * across.windows + place) * c + i
+                    won = simd.load_index(index, source, dy.size - source, dx)
+                    v = simd.matching(simd.load_part(dy, source, dy.size - source), won, here)
+                    simd.store_part(dx, to + i, v, (across.pixels - column) * c - i)
+
+
+# The mean of each window
+
+@jit
+def _average_forward(block, slot, x, y, memory, windows, count_all):
+    c, down, across = windows.channels, windows.down, windows.across
+    image, row = block // down.windows, block % down.windows
+    top, bottom = _pixels_under(down, row)
+    for column in range(across.windows):
+        left, right = _pixels_under(across, column)
+        seen = (bottom - top) * (right - left)
+        counted = down.kernel * across.kernel if count_all else seen
+        to, first = (block * across.windows + column) * c, image * down.pixels * across.pixels * c
+        if seen > sums.CHAIN:
+            spans.clear(memory, slot * c, (slot + 1) * c)
+            for line in range(top, bottom):
+                sums.add_rows(memory, slot * c, x, first + (line * across.pixels + left) * c, right - left, c, c)
+            for i in range(0, c, simd.lanes(y)):
+                total = simd.rounded(memory, slot * c + i, c - i, y)
+                simd.store_part(y, to + i, total / simd.full(y, counted), c - i)
+            continue
+        for i in range(0, c, simd.lanes(x)):
+            total = simd.full(x, 0)
+            for line in range(top, bottom):
+                for place in range(left, right):
+                    source = first + (line * across.pixels + place) * c + i
+                    total = total + simd.load_part(x, source, x.size - source)
+            simd.store_part(y, to + i, total / simd.full(y, counted), (block + 1) * across.windows * c - to - i)
 
 
 @jit
-def _average_forward(block, slot, x, y, shape, count_all):
-    c, h, w, p, q, kernel_h, kernel_w, step_h, step_w, top, left = shape[:11]
-    image, row = block // p, block % p
-    r0, r1, y0 = _window(row, step_h, top, kernel_h, h)
-    for column in range(q):
-        s0, s1, x0 = _window(column, step_w, left, kernel_w, w)
-        to = (block * q + column) * c
-        for i in range(c):
-            y[to + i] = 0
-        for r in range(r0, r1):
-            for s in range(s0, s1):
-                source = ((image * h + y0 + r) * w + x0 + s) * c
-                for i in range(c):
-                    y[to + i] += x[source + i]
-        count = y.dtype.type(kernel_h * kernel_w if count_all else (r1 - r0) * (s1 - s0))
-        for i in range(c):
-            y[to + i] /= count
+def _average_backward(block, slot, dy, dx, windows, count_all):
+    """A row of x asks every window over each of its pixels, line by line as in `_max_backward`."""
+    c, down, across = windows.channels, windows.down, windows.across
+    image, row = block // down.pixels, block % down.pixels
+    first_line, last_line = _windows_over(down, row)
+    for column in range(across.pixels):
+        first_place, last_place = _windows_over(across, column)
+        to = (block * across.pixels + column) * c
+        for i in range(0, c, simd.lanes(dx)):
+            total = simd.full(dx, 0)
+            for line in range(first_line, last_line):
+                top, bottom = _pixels_under(down, line)
+                of_line = simd.full(dx, 0)
+                for place in range(first_place, last_place):
+                    left, right = _pixels_under(across, place)
+                    counted = down.kernel * across.kernel if count_all else (bottom - top) * (right - left)
+                    source = ((image * down.windows + line) * across.windows + place) * c + i
+                    of_line = of_line + simd.load_part(dy, source, dy.size - source) / simd.full(dx, counted)
+                total = total + of_line
+            simd.store_part(dx, to + i, total, (block + 1) * across.pixels * c - to - i)
 
 
 @jit
-def _average_backward(block, slot, dy, dx, shape, count_all):
-    c, h, w, p, q, kernel_h, kernel_w, step_h, step_w, top, left = shape[:11]
-    image, row = block // h, block % h
-    p0, p1 = _windows_over(row, step_h, top, kernel_h, p)
-    for column in range(w):
-        to = (block * w + column) * c
-        q0, q1 = _windows_over(column, step_w, left, kernel_w, q)
-        for i in range(c):
-            dx[to + i] = 0
-        for line in range(p0, p1):
-            r0, r1, _ = _window(line, step_h, top, kernel_h, h)
-            for place in range(q0, q1):
-                s0, s1, _ = _window(place, step_w, left, kernel_w, w)
-                count = dx.dtype.type(kernel_h * kernel_w if count_all else (r1 - r0) * (s1 - s0))
-                source = ((image * p + line) * q + place) * c
-                for i in range(c):
-                    dx[to + i] += dy[source + i] / count
-
-
-@jit
-def _global_forward(block, slot, x, y, c, pixels):
-    to = block * c
-    for i in range(c):
-        y[to + i] = 0
-    for pixel in range(pixels):
-        source = (block * pixels + pixel) * c
-        for i in range(c):
-            y[to + i] += x[source + i]
-    for i in range(c):
-        y[to + i] /= y.dtype.type(pixels)
+def _global_forward(block, slot, x, y, memory, c, pixels):
+    """One image: the sums of all channels in float64, then their means."""
+    start = slot * c
+    spans.clear(memory, start, start + c)
+    sums.add_rows(memory, start, x, block * pixels * c, pixels, c, c)
+    for i in range(0, c, simd.lanes(y)):
+        total = simd.rounded(memory, start + i, c - i, y)
+        simd.store_part(y, block * c + i, total / simd.full(y, pixels), c - i)
 
 
 @jit
 def _global_backward(block, slot, dy, dx, c, pixels):
+    """One image."""
     for pixel in range(pixels):
         to = (block * pixels + pixel) * c
         for i in range(c):

@@ -1,13 +1,14 @@
 """Softmax, its logarithm and the cross-entropy of scores x (N, C). A block is some rows, a row is one sample.
 
 The largest score of each row is taken off first, so that nothing overflows; NaN, or a row of -inf alone, gives NaN.
+Sums over a row are added up in float64 from parts of a few vectors, see `sums`.
 """
 import math
 
 import numpy as np
 
 from fastnet.kernels import checks, shapes
-from fastnet.kernels.cpu import simd
+from fastnet.kernels.cpu import simd, sums
 from fastnet.kernels.cpu.runtime import empty, flat, jit, launch
 
 _ROWS = 16
@@ -68,25 +69,45 @@ def _exponentials(x, y, start, c):
     """y = exp(x - largest) for the row at `start`; returns the largest of x, NaN where one of them is, and the sum of
     y."""
     lowest = simd.full(x, -math.inf)
-    best, total = lowest, simd.full(x, 0)
+    best, total, few = lowest, 0.0, sums.CHAIN * simd.lanes(x)
     for i in range(0, c, simd.lanes(x)):
         v = simd.load_filled(x, start + i, c - i, lowest)
         best = simd.pick(v, best, v, best)
     largest = simd.largest(best)
-    for i in range(0, c, simd.lanes(x)):
-        v = simd.exp(simd.load_filled(x, start + i, c - i, lowest) - simd.full(x, largest))
-        simd.store_part(y, start + i, v, c - i)
-        total = total + v
-    return largest, simd.total(total)
+    for first in range(0, c, few):
+        part = simd.full(x, 0)
+        for i in range(first, min(first + few, c), simd.lanes(x)):
+            v = simd.exp(simd.load_filled(x, start + i, c - i, lowest) - simd.full(x, largest))
+            simd.store_part(y, start + i, v, c - i)
+            part = part + v
+        total += simd.total(part)
+    return largest, x.dtype.type(total)
 
 
 @jit
 def _sum(x, start, c, shift):
-    """The sum of x - shift over the row at `start`."""
-    shift, total = simd.full(x, shift), simd.full(x, 0)
-    for i in range(0, c, simd.lanes(x)):
-        total = total + (simd.load_filled(x, start + i, c - i, shift) - shift)
-    return simd.total(total)
+    """The sum of x - shift over the row at `start`, in float64."""
+    shift, total, few = simd.full(x, shift), 0.0, sums.CHAIN * simd.lanes(x)
+    for first in range(0, c, few):
+        part = simd.full(x, 0)
+        for i in range(first, min(first + few, c), simd.lanes(x)):
+            part = part + (simd.load_filled(x, start + i, c - i, shift) - shift)
+        total += simd.total(part)
+    return total
+
+
+@jit
+def _sum_of_products(x, y, start, c):
+    """The sum of x y over the row at `start`, in float64."""
+    total, lanes, few = 0.0, simd.lanes(x), sums.PAIR * simd.lanes(x)
+    for first in range(0, c, few):
+        even = odd = simd.full(x, 0)
+        for i in range(first, min(first + few, c), 2 * lanes):
+            at, n = start + i, c - i
+            even = simd.fma(simd.load_part(x, at, n), simd.load_part(y, at, n), even)
+            odd = simd.fma(simd.load_part(x, at + lanes, n - lanes), simd.load_part(y, at + lanes, n - lanes), odd)
+        total += simd.total(even + odd)
+    return total
 
 
 @jit
@@ -102,10 +123,8 @@ def _softmax(block, slot, x, y, n, c):
 @jit
 def _softmax_backward(block, slot, dy, y, dx, n, c):
     for row in range(block * _ROWS, min((block + 1) * _ROWS, n)):
-        start, total = row * c, simd.full(dy, 0)
-        for i in range(0, c, simd.lanes(dy)):
-            total = simd.fma(simd.load_part(dy, start + i, c - i), simd.load_part(y, start + i, c - i), total)
-        total = simd.full(dy, simd.total(total))
+        start = row * c
+        total = simd.full(dy, dy.dtype.type(_sum_of_products(dy, y, start, c)))
         for i in range(0, c, simd.lanes(dy)):
             v = simd.load_part(y, start + i, c - i) * (simd.load_part(dy, start + i, c - i) - total)
             simd.store_part(dx, start + i, v, c - i)
@@ -126,7 +145,7 @@ def _log_softmax(block, slot, x, y, n, c):
 def _log_softmax_backward(block, slot, dy, y, dx, n, c):
     for row in range(block * _ROWS, min((block + 1) * _ROWS, n)):
         start = row * c
-        total = simd.full(dy, _sum(dy, start, c, 0))
+        total = simd.full(dy, dy.dtype.type(_sum(dy, start, c, 0)))
         for i in range(0, c, simd.lanes(dy)):
             v = simd.load_part(dy, start + i, c - i) - simd.exp(simd.load_part(y, start + i, c - i)) * total
             simd.store_part(dx, start + i, v, c - i)
@@ -142,7 +161,7 @@ def _cross_entropy(block, slot, x, labels, dx, losses, c, at_label, elsewhere):
         logarithm = math.log(total)
         loss = -at_label * (x[label] - largest - logarithm)
         if elsewhere > 0:
-            loss -= elsewhere * (_sum(x, start, c, largest) - x.dtype.type(c) * logarithm)
+            loss -= elsewhere * (_sum(x, start, c, largest) - c * logarithm)
         losses[row] = loss
         factor = x.dtype.type(1) / total
         at = (dx[label] * factor - (elsewhere + at_label)) * scale

@@ -52,6 +52,15 @@ def call(y, start, stop, epilogue):
 
 
 @inlined
+def follow(y, at, n, epilogue):
+    """All that the epilogue does, for n results that were just written as they are."""
+    for i in range(at, at + n, simd.lanes(y)):
+        left = at + n - i
+        simd.store_part(y, i, finished(simd.load_part(y, i, left), i, left, epilogue, epilogue.more), left)
+    call(y, at, at + n, epilogue)
+
+
+@inlined
 def finish(y, at, n, epilogue):
     """What is left to do for n results that were just written: nothing was done in registers if there was more to do
     than an activation."""

@@ -9,6 +9,12 @@ def channels_last(array):
     return np.array(array, order="C")
 
 
+def total(x, axis, keepdims=False):
+    """The sum along one axis or several, in x's dtype, but added up in float64: NumPy would add the rows of a matrix
+    one by one, and lose a digit with every few thousand."""
+    return x.sum(axis=axis, dtype=np.float64, keepdims=keepdims).astype(x.dtype)
+
+
 def pad(x, padding, value=0):
     """x (..., H, W) with a frame of `value` around it; padding is (top, bottom, left, right)."""
     top, bottom, left, right = padding

@@ -2,7 +2,7 @@
 import numpy as np
 
 from fastnet.kernels import checks, shapes
-from fastnet.kernels.naive.array import channels_last, offsets, pad, unpad
+from fastnet.kernels.naive.array import channels_last, offsets, pad, total, unpad
 
 
 def conv2d_forward(x, w, b=None, stride=(1, 1), padding=(0, 0, 0, 0), dilation=(1, 1), groups=1):
@@ -41,11 +41,11 @@ def conv2d_backward_weight(dy, x, w_shape, stride, padding, dilation, groups, bi
     shapes.conv2d_backward_weight(dy, x, w_shape, stride, padding, dilation, groups, bias)
     k, c, *kernel_size = w_shape
     grouped_x = _grouped(pad(x, padding), groups)
-    columns = _columns(_grouped(dy, groups))
+    columns = _columns(_grouped(dy, groups)).astype(np.float64)  # sums over pixels may be long
     dw = np.empty((groups, k // groups, c, *kernel_size), dy.dtype)
     for r, s, window in offsets(kernel_size, stride, dilation, dy.shape[2:]):
-        dw[..., r, s] = columns.swapaxes(1, 2) @ _columns(grouped_x[window])
-    return dw.reshape(w_shape), dy.sum(axis=(0, 2, 3)) if bias else None
+        dw[..., r, s] = columns.swapaxes(1, 2) @ _columns(grouped_x[window]).astype(np.float64)
+    return dw.reshape(w_shape), total(dy, (0, 2, 3)) if bias else None
 
 
 def conv2d_algorithm(direction, dtype, x_shape, w_shape, stride, padding, dilation, groups):

@@ -1,5 +1,8 @@
 """The fully connected layer: a matrix product and its two gradients."""
+import numpy as np
+
 from fastnet.kernels import checks, shapes
+from fastnet.kernels.naive.array import total
 
 
 def linear_forward(x, w, b=None):
@@ -24,4 +27,5 @@ def linear_backward_weight(dy, x, bias=True):
     dy = checks.floating(dy, "dy")
     x = checks.floating(x, "x", like=dy)
     shapes.linear_backward_weight(dy, x, bias)
-    return dy.T @ x, dy.sum(axis=0) if bias else None
+    dw = dy.T.astype(np.float64) @ x.astype(np.float64)  # sums over samples may be long
+    return dw.astype(dy.dtype), total(dy, 0) if bias else None

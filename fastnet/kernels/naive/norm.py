@@ -2,7 +2,7 @@
 import numpy as np
 
 from fastnet.kernels import checks, shapes
-from fastnet.kernels.naive.array import channels_last
+from fastnet.kernels.naive.array import channels_last, total
 
 
 def batchnorm_forward(x, gamma, beta, eps):
@@ -10,8 +10,8 @@ def batchnorm_forward(x, gamma, beta, eps):
     x = checks.floating(x, "x")
     gamma, beta = _alike(x, gamma=gamma, beta=beta)
     shapes.batchnorm_forward(x, gamma, beta, eps)
-    mean = x.mean(axis=_axes(x))
-    var = np.square(x - _spread(mean, x)).mean(axis=_axes(x))
+    mean = total(x, _axes(x)) / (x.size // x.shape[1])
+    var = total(np.square(x - _spread(mean, x)), _axes(x)) / (x.size // x.shape[1])
     return _normalise(x, gamma, beta, mean, var, eps), mean, var
 
 
@@ -22,7 +22,7 @@ def batchnorm_backward(dy, x, gamma, mean, var, eps):
     shapes.batchnorm_backward(dy, x, gamma, mean, var, eps)
     inverse = 1 / np.sqrt(var + float(eps))
     xhat = (x - _spread(mean, x)) * _spread(inverse, x)
-    dgamma, dbeta = (dy * xhat).sum(axis=_axes(x)), dy.sum(axis=_axes(x))
+    dgamma, dbeta = total(dy * xhat, _axes(x)), total(dy, _axes(x))
     m = x.size // x.shape[1]
     dx = _spread(gamma * inverse, x) * (dy - _spread(dbeta / m, x) - xhat * _spread(dgamma / m, x))
     return channels_last(dx), dgamma, dbeta
@@ -43,7 +43,7 @@ def batchnorm_inference_backward(dy, x, gamma, mean, var, eps):
     shapes.batchnorm_inference_backward(dy, x, gamma, mean, var, eps)
     inverse = 1 / np.sqrt(var + float(eps))
     xhat = (x - _spread(mean, x)) * _spread(inverse, x)
-    dgamma, dbeta = (dy * xhat).sum(axis=_axes(x)), dy.sum(axis=_axes(x))
+    dgamma, dbeta = total(dy * xhat, _axes(x)), total(dy, _axes(x))
     return channels_last(dy * _spread(gamma * inverse, x)), dgamma, dbeta
 
 

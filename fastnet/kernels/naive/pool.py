@@ -2,7 +2,7 @@
 import numpy as np
 
 from fastnet.kernels import checks, shapes
-from fastnet.kernels.naive.array import channels_last, offsets, pad, unpad
+from fastnet.kernels.naive.array import channels_last, offsets, pad, total, unpad
 
 
 def maxpool2d_forward(x, kernel_size, stride, padding=(0, 0, 0, 0)):
@@ -26,10 +26,10 @@ def maxpool2d_backward(dy, index, x_shape, kernel_size, stride, padding):
     """dx: every dy[n,c,p,q] goes to the pixel that won its window."""
     dy = checks.floating(dy, "dy")
     shapes.maxpool2d_backward(dy, index, x_shape, kernel_size, stride, padding)
-    dx = _padded_zeros(x_shape, padding, dy.dtype)
+    dx = _padded_zeros(x_shape, padding, np.float64)
     for r, s, window in offsets(kernel_size, stride, (1, 1), dy.shape[2:]):
         dx[window] += np.where(index == r * kernel_size[1] + s, dy, 0)
-    return channels_last(unpad(dx, padding))
+    return channels_last(unpad(dx, padding).astype(dy.dtype))
 
 
 def avgpool2d_forward(x, kernel_size, stride, padding=(0, 0, 0, 0), count_include_pad=True):
@@ -37,10 +37,11 @@ def avgpool2d_forward(x, kernel_size, stride, padding=(0, 0, 0, 0), count_includ
     x = checks.floating(x, "x")
     shape = shapes.avgpool2d_forward(x, kernel_size, stride, padding, count_include_pad).shape
     padded = pad(x, padding)
-    y = np.zeros(shape, x.dtype)
+    y = np.zeros(shape)  # float64, since windows may be large
     for _, _, window in offsets(kernel_size, stride, (1, 1), shape[2:]):
         y += padded[window]
-    return channels_last(y / _pixels(x.shape, shape, kernel_size, stride, padding, count_include_pad, x.dtype))
+    y /= _pixels(x.shape, shape, kernel_size, stride, padding, count_include_pad, x.dtype)
+    return channels_last(y.astype(x.dtype))
 
 
 def avgpool2d_backward(dy, x_shape, kernel_size, stride, padding, count_include_pad=True):
@@ -48,17 +49,17 @@ def avgpool2d_backward(dy, x_shape, kernel_size, stride, padding, count_include_
     dy = checks.floating(dy, "dy")
     shapes.avgpool2d_backward(dy, x_shape, kernel_size, stride, padding, count_include_pad)
     share = dy / _pixels(x_shape, dy.shape, kernel_size, stride, padding, count_include_pad, dy.dtype)
-    dx = _padded_zeros(x_shape, padding, dy.dtype)
+    dx = _padded_zeros(x_shape, padding, np.float64)
     for _, _, window in offsets(kernel_size, stride, (1, 1), dy.shape[2:]):
         dx[window] += share
-    return channels_last(unpad(dx, padding))
+    return channels_last(unpad(dx, padding).astype(dy.dtype))
 
 
 def global_avgpool_forward(x):
     """The mean of each channel's image."""
     x = checks.floating(x, "x")
     shapes.global_avgpool_forward(x)
-    return channels_last(x.mean(axis=(2, 3), keepdims=True))
+    return channels_last(total(x, (2, 3), keepdims=True) / (x.shape[2] * x.shape[3]))
 
 
 def global_avgpool_backward(dy, x_shape):

@@ -5,30 +5,31 @@ The largest score of each row is taken off first, so that nothing overflows.
 import numpy as np
 
 from fastnet.kernels import checks, shapes
+from fastnet.kernels.naive.array import total
 
 
 def softmax_forward(x):
     """y[n,c] = exp(x[n,c]) / sum over j of exp(x[n,j])."""
     exponentials = np.exp(_shifted(x))
-    return exponentials / exponentials.sum(axis=1, keepdims=True)
+    return exponentials / total(exponentials, 1, keepdims=True)
 
 
 def softmax_backward(dy, y):
     """dx = y (dy - sum of dy y over the row)."""
     dy, y = _gradient(dy, y)
-    return y * (dy - (dy * y).sum(axis=1, keepdims=True))
+    return y * (dy - total(dy * y, 1, keepdims=True))
 
 
 def log_softmax_forward(x):
     """y[n,c] = x[n,c] - log(sum over j of exp(x[n,j]))."""
     shifted = _shifted(x)
-    return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    return shifted - np.log(total(np.exp(shifted), 1, keepdims=True))
 
 
 def log_softmax_backward(dy, y):
     """dx = dy - exp(y) (sum of dy over the row)."""
     dy, y = _gradient(dy, y)
-    return dy - np.exp(y) * dy.sum(axis=1, keepdims=True)
+    return dy - np.exp(y) * total(dy, 1, keepdims=True)
 
 
 def softmax_cross_entropy(logits, labels, label_smoothing=0.0):
@@ -41,7 +42,7 @@ def softmax_cross_entropy(logits, labels, label_smoothing=0.0):
     dlogits = np.exp(log_p)
     dlogits[rows, labels] -= 1 - smoothing
     if smoothing:
-        losses -= smoothing / classes * log_p.sum(axis=1)
+        losses -= smoothing / classes * total(log_p, 1)
         dlogits -= smoothing / classes
     return float(losses.mean(dtype=np.float64)), dlogits / n
 

@@ -194,20 +194,22 @@ def test_parts(dtype):
 
 
 def accumulated(s):
-    def program(x, sums):
+    def program(x, sums, loaded):
         lanes = s.lanes(x)
         for count in range(-1, lanes + 3):
             at = (count + 1) * (lanes + 3)
             s.accumulate(sums, at + 1, s.load(x, 2), count)
             s.accumulate(sums, at + 1, s.full(x, 2**-24), count)
+            s.store(loaded, at, s.rounded(sums, at, count, x))
     return program
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_accumulate(dtype):
-    """Sums are float64, whatever is added; and no other number than the first ones changes."""
+def test_float64_sums(dtype):
+    """Sums are float64, whatever is added; no other number than the first ones changes; and they come back rounded."""
     lanes = simd.width(dtype)
-    assert_equal(both(accumulated, numbers(lanes + 2, dtype), np.full((lanes + 4) * (lanes + 3), CANARY)))
+    assert_equal(both(accumulated, numbers(lanes + 2, dtype), np.full((lanes + 4) * (lanes + 3), CANARY),
+                      np.full((lanes + 4) * (lanes + 3), CANARY, dtype)))
 
 
 def index_parts(s):

@@ -65,6 +65,7 @@ store = _vectors.store
 store_part = _vectors.store_part
 store_index = _vectors.store_index
 accumulate = _vectors.accumulate
+rounded = _vectors.rounded
 prefetch = _vectors.prefetch
 transpose = _vectors.transpose
 # Lane by lane

@@ -58,6 +58,15 @@ def accumulate(sums, i, v, n):
         _slice(sums, i, n)[:] += v[:n]
 
 
+def rounded(sums, i, n, x):
+    """`load_part` of float64 sums, as a vector of x's dtype."""
+    n = min(max(n, 0), lanes(x))
+    v = np.zeros(lanes(x), x.dtype)
+    if n:
+        v[:n] = _slice(sums, i, n)
+    return v
+
+
 def prefetch(x, i):
     """Ask for x[i] to be brought into the second cache, and do not wait for it."""
 

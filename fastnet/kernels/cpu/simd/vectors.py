@@ -76,11 +76,30 @@ def accumulate(sums, i, v, n):
         wide, value, pointer = Vector(types.float64, v.count), code.v, code.at(code.sums, code.i)
         if v != wide:
             value = code.builder.fpext(value, wide.llvm)
-        total = code.builder.fadd(code.load_part(wide, pointer, code.n), value)
-        code.store_part(wide, total, pointer, code.n)
+        # One question for both, loading and storing.
+        whole = code.builder.icmp_signed(">=", code.n, I64(v.count))
+        with code.builder.if_else(whole, likely=True) as (then, otherwise):
+            with then:
+                code.store(wide, code.builder.fadd(code.load(wide, pointer), value), pointer)
+            with otherwise:
+                total = code.builder.fadd(code.load_part(wide, pointer, code.n), value)
+                code.store_part(wide, total, pointer, code.n)
 
     if vector_of(sums) and sums.dtype == types.float64 and isinstance(v, Vector):
         return types.void(sums, types.int64, v, types.int64), emit
+
+
+@primitive
+def rounded(sums, i, n, x):
+    vector = vector_of(x)
+
+    def emit(code):
+        wide = Vector(types.float64, vector.count)
+        value = code.load_part(wide, code.at(code.sums, code.i), code.n)
+        return value if vector == wide else code.builder.fptrunc(value, vector.llvm)
+
+    if vector and vector_of(sums) and sums.dtype == types.float64:
+        return vector(sums, types.int64, types.int64, x), emit
 
 
 @primitive

@@ -1,0 +1,192 @@
+"""Sums over many numbers keep float32's accuracy, and their bits do not depend on the number of threads.
+
+One table of every operation that adds up: what it is called with, and how far from float64 it may be, relative to the
+largest value, for numbers that are all equal, that are all positive, and of either sign. Equal ones are the hardest:
+added one by one they are all rounded the same way.
+"""
+from collections import namedtuple
+
+import numba
+import numpy as np
+import pytest
+from numba import config
+
+from fastnet.kernels import exact, load
+
+BACKENDS = ["naive", "cpu"]
+# What sums alone may be wrong by, weights' gradients, and those by Winograd's transforms.
+SUM, WEIGHT, WINOGRAD = 2e-6, 1e-5, 2e-5
+# Sums over features: the tile adds up 256 of them in float32, and how NumPy's products do it is up to BLAS.
+FEATURES, BLAS = 5e-6, 1e-4
+
+Row = namedtuple("Row", "name run bound naive", defaults=[0])
+
+
+def images(draw, *shape):
+    n, c, h, w = shape
+    return draw(n, h, w, c).transpose(0, 3, 1, 2)
+
+
+def weights(name, x_shape, w_shape, bound, padding=0, stride=1, groups=1, precision=None):
+    """The gradients of a convolution's weights and biases."""
+    def run(ops, draw, cast):
+        extent = [(x_shape[2 + i] + 2 * padding - w_shape[2 + i]) // stride + 1 for i in range(2)]
+        x, dy = images(draw, *x_shape), images(draw, x_shape[0], w_shape[0], *extent)
+        return ops.conv2d_backward_weight(cast(dy), cast(x), w_shape, (stride,) * 2, (padding,) * 4, (1, 1), groups)
+    return Row(name, run if precision is None else precision()(run), bound)
+
+
+def pool(name, x_shape, kernel, stride, include=True):
+    """Averages of windows, and their way back."""
+    def run(ops, draw, cast):
+        windows = kernel, stride, (0, 0, 0, 0), include
+        y = ops.avgpool2d_forward(cast(images(draw, *x_shape)), *windows)
+        return y, ops.avgpool2d_backward(cast(images(draw, *y.shape)), x_shape, *windows)
+    return Row(name, run, SUM)
+
+
+def largest(name, x_shape, kernel):
+    """The way back through windows that overlap, one pixel having won all that cover it."""
+    def run(ops, draw, cast):
+        x = np.zeros(x_shape, np.float32)
+        x[:, :, x_shape[2] // 2, x_shape[3] // 2] = 1
+        y, index = ops.maxpool2d_forward(cast(x), kernel, (1, 1))
+        return [ops.maxpool2d_backward(cast(images(draw, *y.shape)), index, x_shape, kernel, (1, 1), (0, 0, 0, 0))]
+    return Row(name, run, SUM)
+
+
+def whole_image(name, x_shape):
+    return Row(name, lambda ops, draw, cast: [ops.global_avgpool_forward(cast(images(draw, *x_shape)))], SUM)
+
+
+def linear(name, n, c, k, bound=WEIGHT):
+    def run(ops, draw, cast):
+        x, w, dy = cast(draw(n, c)), cast(draw(k, c)), cast(draw(n, k))
+        return [ops.linear_forward(x, w), ops.linear_backward_input(dy, w), *ops.linear_backward_weight(dy, x)]
+    return Row(name, run, bound, naive=BLAS)
+
+
+def norm(name, *shape):
+    """Statistics, and the sums of both ways back; x has other numbers than dy, or it would have no variance."""
+    def run(ops, draw, cast):
+        make = images if len(shape) == 4 else lambda draw, *shape: draw(*shape)
+        dy, gamma = cast(make(draw, *shape)), cast(np.full(shape[1], np.float32(1.5)))
+        x = cast(make(lambda *s: np.random.default_rng(7).random(s, np.float32) + np.float32(3), *shape))
+        _, mean, var = ops.batchnorm_forward(x, gamma, gamma, 1e-5)
+        given = cast(np.full(shape[1], np.float32(2))), gamma   # mean and variance that are the same in both dtypes
+        return [mean, var, *ops.batchnorm_backward(dy, x, gamma, *given, 1e-5)[1:],
+                *ops.batchnorm_inference_backward(dy, x, gamma, *given, 1e-5)[1:]]
+    return Row(name, run, SUM)
+
+
+def scores(name, n, c):
+    """Outputs that are no probabilities for the ways back, or what is added up would cancel."""
+    def run(ops, draw, cast):
+        x, dy, half = cast(draw(n, c)), cast(draw(n, c)), cast(np.full((n, c), np.float32(0.5)))
+        return [ops.softmax_forward(x), ops.log_softmax_forward(x), *ops.softmax_cross_entropy(x, np.arange(n), 0.1),
+                ops.softmax_backward(dy, half), ops.log_softmax_backward(dy, -half)]
+    return Row(name, run, SUM)
+
+
+def squares(name, *sizes):
+    return Row(name, lambda ops, draw, cast: [np.array(ops.sum_of_squares([cast(draw(n)) for n in sizes]))], SUM)
+
+
+ROWS = [
+    weights("1x1", (1, 16, 128, 200), (8, 16, 1, 1), WEIGHT),
+    weights("1x1, a wide image", (1, 5, 2, 9000), (33, 5, 1, 1), WEIGHT),
+    weights("3x3, few channels", (1, 3, 128, 150), (16, 3, 3, 3), WEIGHT, padding=1),
+    weights("3x3, stride 2", (2, 16, 160, 150), (17, 16, 3, 3), WEIGHT, padding=1, stride=2),
+    weights("3x3, groups", (1, 8, 130, 140), (8, 4, 3, 3), WEIGHT, padding=1, groups=2),
+    weights("3x3, exact", (1, 16, 120, 150), (16, 16, 3, 3), WEIGHT, padding=1, precision=exact),
+    weights("depthwise", (1, 20, 130, 150), (20, 1, 3, 3), WEIGHT, padding=1, groups=20),
+    weights("depthwise, a wide image", (1, 5, 2, 9000), (5, 1, 1, 3), WEIGHT, groups=5),
+    weights("Winograd", (1, 16, 200, 250), (16, 16, 3, 3), WINOGRAD, padding=1),
+    weights("Winograd, many channels", (1, 96, 64, 80), (80, 96, 3, 3), WINOGRAD, padding=1),
+    weights("Winograd, 5x5", (1, 16, 120, 120), (16, 16, 5, 5), WINOGRAD, padding=2),
+    pool("windows of 2 x 2", (2, 5, 9, 8), (2, 2), (2, 2)),
+    pool("windows of 80 x 90", (1, 5, 160, 180), (80, 90), (80, 90), include=False),
+    pool("windows of 70 x 70, overlapping", (1, 3, 100, 90), (70, 70), (1, 1)),
+    largest("windows of 66 x 66, one pixel winning", (1, 3, 131, 131), (66, 66)),
+    whole_image("whole image", (2, 33, 150, 200)),
+    linear("many samples", 20_000, 20, 9),
+    linear("many features", 6, 9000, 35, FEATURES),
+    linear("many features, few samples", 3, 30_000, 9, SUM),
+    linear("many outputs", 6, 20, 9000, FEATURES),
+    norm("batch norm of one channel", 2, 1, 200, 150),
+    norm("batch norm of many channels", 40, 70, 20, 20),
+    norm("batch norm of vectors", 20_000, 9),
+    scores("scores", 3, 40_000),
+    squares("squares", 100_000, 30),
+]
+LARGE = [
+    weights("1x1", (1, 16, 1024, 1024), (16, 16, 1, 1), WEIGHT),
+    weights("3x3, few channels", (1, 3, 1024, 1024), (16, 3, 3, 3), WEIGHT, padding=1),
+    weights("depthwise", (1, 16, 1024, 1024), (16, 1, 3, 3), WEIGHT, padding=1, groups=16),
+    weights("Winograd", (1, 16, 1024, 1024), (16, 16, 3, 3), WINOGRAD, padding=1),
+    weights("Winograd, 4 images", (4, 16, 1024, 1024), (16, 16, 3, 3), WINOGRAD, padding=1),
+    weights("Winograd, many channels", (4, 64, 256, 256), (128, 64, 3, 3), WINOGRAD, padding=1),
+    weights("Winograd, 5x5", (1, 16, 512, 512), (16, 16, 5, 5), WINOGRAD, padding=2),
+    pool("windows of 500 x 500", (1, 3, 1000, 1000), (500, 500), (500, 500)),
+    whole_image("whole image", (1, 16, 1024, 1024)),
+    linear("many samples", 1_000_000, 9, 5),
+    linear("many features", 6, 1_000_000, 3, FEATURES),
+    norm("batch norm of one channel", 1, 1, 2048, 2048),
+    norm("batch norm of 16 channels", 4, 16, 512, 512),
+    norm("batch norm of vectors", 1_000_000, 3),
+    scores("scores", 2, 1_000_000),
+]
+KINDS = {
+    "equal": lambda rng, shape: np.full(shape, np.float32(1.3371)),
+    "also equal": lambda rng, shape: np.full(shape, np.float32(0.1)),
+    "positive": lambda rng, shape: rng.random(shape, np.float32),
+    "of either sign": lambda rng, shape: rng.standard_normal(shape, np.float32),
+}
+
+
+def outcome(row, backend, kind, dtype):
+    rng = np.random.default_rng(0)
+    found = row.run(load(backend), lambda *shape: KINDS[kind](rng, shape), lambda array: array.astype(dtype))
+    return [np.asarray(array) for array in found if np.size(array)]
+
+
+def assert_accurate(row, backend, kind):
+    for place, (got, wanted) in enumerate(zip(outcome(row, backend, kind, np.float32),
+                                              outcome(row, backend, kind, np.float64), strict=True)):
+        error = np.abs(got - wanted).max() / np.abs(wanted).max()
+        assert error <= (max(row.bound, row.naive) if backend == "naive" else row.bound), f"result {place}: {error}"
+
+
+def table(rows):
+    return pytest.mark.parametrize("row", [pytest.param(row, id=row.name) for row in rows])
+
+
+@table(ROWS)
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.skipif(config.DISABLE_JIT, reason="it would take hours, and NumPy adds up otherwise")
+def test_sums_are_accurate(row, backend):
+    for kind in KINDS if backend == "cpu" else ["equal"]:
+        assert_accurate(row, backend, kind)
+
+
+@table(LARGE)
+@pytest.mark.slow
+@pytest.mark.skipif(config.DISABLE_JIT, reason="it would take hours, and NumPy adds up otherwise")
+def test_they_are_over_a_million_numbers(row):
+    for kind in KINDS:
+        assert_accurate(row, "cpu", kind)
+
+
+@table(ROWS)
+@pytest.mark.skipif(config.DISABLE_JIT or config.NUMBA_NUM_THREADS < 2, reason="there is one thread")
+def test_bits_do_not_depend_on_threads(row):
+    before, found = numba.get_num_threads(), []
+    try:
+        for threads in {1, 2, min(3, config.NUMBA_NUM_THREADS)}:
+            numba.set_num_threads(threads)
+            found.append(outcome(row, "cpu", "of either sign", np.float32))
+    finally:
+        numba.set_num_threads(before)
+    for others in found[1:]:
+        for ours, theirs in zip(found[0], others, strict=True):
+            np.testing.assert_array_equal(ours, theirs)
