@@ -82,11 +82,13 @@ def test_explanation():
     assert isinstance(table, Explanation) and str(table) == repr(table)
     lines = str(table).splitlines()
     assert set(lines.pop(2)) == {"-", " "}
-    assert lines == STEPS.splitlines()
+    assert lines[:8] == STEPS.splitlines()
+    assert lines[8] == "" and "relative to the largest number in a tile" in lines[9] and "exact()" in lines[11]
     assert table.rows[1][:2] == ('Conv2d "3.body" + Add + ReLU "4"', (8, 16, 8, 8))
     assert all(row[2] == [] for row in table.rows if "Conv2d" not in row[0])
     with exact():
         assert explain(net, (8, 3, 8, 8)).rows[1][2] == ["direct: exact() is on"]
+        assert "tile" not in str(explain(net, (8, 3, 8, 8)))
     with bfloat16_products():
         assert explain(net, (8, 3, 8, 8)).rows[1][2] == [
             "Winograd F(4x4, 3x3) of bfloat16: 4.0 times fewer multiplications"]

@@ -19,7 +19,7 @@
 
 At a kink as in PyTorch: relu and hardtanh have slope 0 there, leaky_relu and elu alpha, hardsigmoid 0,
 hardswish 0 and 1. Where relu, hardtanh, hardsigmoid and hardswish are constant dx is 0 whatever dy is, NaN and infinity
-too.
+too. NaN is nowhere taken for a number: y is NaN where x is, and no gradient becomes 0 there.
 """
 import math
 from typing import NamedTuple
@@ -104,11 +104,11 @@ def _refuses_bounds(alpha, beta):
 
 ACTIVATIONS = {
     "relu": Activation("y", lambda x, alpha, beta: np.maximum(x, 0),
-                       lambda dy, y, alpha, beta: np.where(y > 0, dy, 0)),
+                       lambda dy, y, alpha, beta: np.where(y <= 0, 0, dy)),
     "leaky_relu": Activation("y", lambda x, alpha, beta: np.where(x > 0, x, alpha * x),
                              lambda dy, y, alpha, beta: np.where(y > 0, dy, alpha * dy), _refuses_slope),
     "hardtanh": Activation("y", lambda x, alpha, beta: np.clip(x, alpha, beta),
-                           lambda dy, y, alpha, beta: np.where((y > alpha) & (y < beta), dy, 0), _refuses_bounds),
+                           lambda dy, y, alpha, beta: np.where((y <= alpha) | (y >= beta), 0, dy), _refuses_bounds),
     "sigmoid": Activation("y", lambda x, alpha, beta: _sigmoid(x),
                           lambda dy, y, alpha, beta: dy * (y * (1 - y))),
     "tanh": Activation("y", lambda x, alpha, beta: np.tanh(x),
@@ -125,7 +125,7 @@ ACTIVATIONS = {
     "gelu_tanh": Activation("x", lambda x, alpha, beta: x * _bent(x),
                             lambda dy, x, alpha, beta: dy * _gelu_tanh_slope(x)),
     "hardsigmoid": Activation("y", lambda x, alpha, beta: np.clip(x + 3, 0, 6) / 6,
-                              lambda dy, y, alpha, beta: np.where((y > 0) & (y < 1), dy / 6, 0)),
+                              lambda dy, y, alpha, beta: np.where((y <= 0) | (y >= 1), 0, dy / 6)),
     "hardswish": Activation("x", lambda x, alpha, beta: x * (np.clip(x + 3, 0, 6) / 6),
                             lambda dy, x, alpha, beta: _hardswish_backward(dy, x)),
     "mish": Activation("x", lambda x, alpha, beta: x * np.tanh(np.logaddexp(0, x)),

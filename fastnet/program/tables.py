@@ -193,6 +193,12 @@ def _algorithms(ops, node, dtype):
 _WHERE = shapes.conv2d_forward.__defaults__[1:]
 
 
+_ABOUT_WINOGRAD = (
+    "Winograd's rounding error is relative to the largest number in a tile of outputs, not to each output; a NaN or an",
+    "infinity reaches its whole tile, and sums of products that are 0 or more may come out slightly below 0. Within",
+    "`with fastnet.exact():` all convolutions are direct.")
+
+
 class Explanation:
     """`rows`, one for each operation: (the layers it computes, output shape, lines that tell how). It prints as a
     table."""
@@ -208,6 +214,8 @@ class Explanation:
         widths = [max(map(len, column)) for column in zip(_STEPS, *body, strict=True)]
         lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
                  for row in (_STEPS, tuple("-" * width for width in widths), *body)]
+        if any("Winograd F(" in line for _, _, how in self.rows for line in how):
+            lines += ["", *_ABOUT_WINOGRAD]
         return f"input shape {self.input_shape}, {self.dtype}, backend {self.backend!r}\n" + "\n".join(lines)
 
     __repr__ = __str__

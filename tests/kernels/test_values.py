@@ -140,7 +140,7 @@ def test_variance_survives_a_large_mean(ops):
 
 # function, alpha, beta: x, y and dy / dx at kinks and far out
 SLOPES = {
-    ("relu", 0, 0): ([-INF, -1, -0.0, 0, 2, INF, NAN], [0, 0, 0, 0, 2, INF, NAN], [0, 0, 0, 0, 1, 1, 0]),
+    ("relu", 0, 0): ([-INF, -1, -0.0, 0, 2, INF, NAN], [0, 0, 0, 0, 2, INF, NAN], [0, 0, 0, 0, 1, 1, 1]),
     ("leaky_relu", 0.25, 0): ([-INF, -4, 0, 2, INF, NAN], [-INF, -1, 0, 2, INF, NAN], [0.25, 0.25, 0.25, 1, 1, 0.25]),
     ("hardtanh", -1, 2): ([-INF, -2, -1, 0, 2, 3, INF], [-1, -1, -1, 0, 2, 2, 2], [0, 0, 0, 1, 0, 0, 0]),
     ("hardtanh", 0, 6): ([-1, 0, 3, 6, 7, INF], [0, 0, 3, 6, 6, 6], [0, 0, 1, 0, 0, 0]),
@@ -164,7 +164,7 @@ SLOPES = {
                                                             INF, NAN],
                      [0, 0, 0.6467686, 1.7580993, 1.050701, 1.050701, 1.050701, NAN]),
     ("hardsigmoid", 0, 0): ([-INF, -4, -3, 0, 1.5, 3, 4, INF, NAN], [0, 0, 0, 0.5, 0.75, 1, 1, 1, NAN],
-                            [0, 0, 0, 1 / 6, 1 / 6, 0, 0, 0, 0]),
+                            [0, 0, 0, 1 / 6, 1 / 6, 0, 0, 0, 1 / 6]),
     ("softplus", 1, 20): ([-INF, -1e4, -1, 0, 1, 20.5, 1e4, INF, NAN],
                           [0, 0, 0.3132617, 0.6931472, 1.3132617, 20.5, 1e4, INF, NAN],
                           [0, 0, 0.2689414, 0.5, 0.7310586, 1, 1, 1, NAN]),
@@ -193,6 +193,25 @@ def test_nan_stays_nan(ops, function):
         assert_same(np.isnan(y), np.isnan(x))
         dx = ops.activation_backward(x.astype(dtype), np.full(20, 0.625), function, 0.5, 0.75)
         assert_same(np.isnan(dx[1::2]), np.isnan(x[1::2]))
+
+
+@pytest.mark.parametrize("function", ACTIVATIONS)
+def test_no_gradient_becomes_0_where_nan_was(ops, function):
+    for dtype in ("float32", "float64"):
+        kept = np.resize(np.array([0.5, NAN], dtype), 20)
+        dx = ops.activation_backward(np.ones(20, dtype), kept, function, 0.5, 0.75)
+        assert (dx[1::2] != 0).all()
+
+
+def test_nan_wins_its_window_and_gets_the_gradient(ops):
+    x = np.full((1, 3, 4, 4), -1.0)
+    x[0, :, 1, 2] = NAN
+    y, index = ops.maxpool2d_forward(x, (2, 2), (2, 2))
+    relu = ops.activation_forward(y, "relu")
+    dx = ops.maxpool2d_backward(ops.activation_backward(y * 0 + 1, relu, "relu"), index, x.shape, (2, 2), (2, 2),
+                                (0, 0, 0, 0))
+    assert_same(np.isnan(relu), np.isnan(y))
+    assert_same(dx != 0, np.isnan(x))
 
 
 @pytest.mark.parametrize("function, alpha, beta", [("relu", 0, 0), ("hardtanh", -1, 1), ("hardswish", 0, 0)])

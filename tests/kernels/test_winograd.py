@@ -3,8 +3,9 @@ import numpy as np
 import pytest
 
 from fastnet.kernels import exact, load, naive
+from fastnet.kernels.activations import ACTIVATIONS
 from fastnet.kernels.cpu.conv.ops import WINOGRAD_SIZES
-from fastnet.kernels.cpu.conv.winograd_filters import matrices
+from fastnet.kernels.cpu.conv.winograd_filters import error_bound, matrices
 
 cpu = load("cpu")
 FORMS = [(m, r) for r, sizes in WINOGRAD_SIZES.items() for m in sizes]
@@ -114,3 +115,107 @@ def test_few_outputs_want_smaller_tiles_or_none():
     large = "Winograd F(4x4, 3x3)"
     assert form(1, 4, "backward_weight") == form(128, 4) == form(1, 16) == large
     assert form(1, 4) != large  # a register tile would be all but empty
+
+
+def huge_pixel(x, w):
+    x[:, :, 0, 1] *= 1e6
+
+
+def huge_row(x, w):
+    x[:, :, 1] *= 1e6
+
+
+def no_signs(x, w):
+    np.abs(x, out=x)
+    np.abs(w, out=w)
+
+
+def equal(x, w):
+    x[:], w[:] = 1.3371, 0.1
+
+
+def signs_in_turn(x, w):
+    np.abs(x, out=x)
+    x[:, :, ::2, 1::2] *= -1
+    x[:, :, 1::2, ::2] *= -1
+
+
+def nothing(x, w):
+    pass
+
+
+def one_tile_each(m, r, c, seed=0):
+    """(x, w, padding) of images whose outputs are one tile of F(m, r)."""
+    rng, padding = np.random.default_rng(seed), (r // 2,) * 4
+    x, w = rng.standard_normal((64, c, m, m)).astype(np.float32), rng.standard_normal((24, c, r, r)).astype(np.float32)
+    assert way(x.shape, w.shape, padding=padding) == f"Winograd F({m}x{m}, {r}x{r})"
+    return x, w, padding
+
+
+def errors(x, w, padding):
+    """(how wrong each output is, the sum over channels of the tile's largest absolute value times the weights')."""
+    where = (1, 1), padding, (1, 1), 1
+    got = cpu.conv2d_forward(x, w, None, *where)
+    wanted = cpu.conv2d_forward(x.astype(np.float64), w.astype(np.float64), None, *where)
+    scale = np.abs(x).max((2, 3)).astype(np.float64) @ np.abs(w).sum((2, 3)).astype(np.float64).T
+    return np.abs(got - wanted), scale[:, :, None, None]
+
+
+@pytest.mark.parametrize("adversary", [nothing, huge_pixel, huge_row, no_signs, equal, signs_in_turn])
+@pytest.mark.parametrize("channels", [16, 64, 256])
+@pytest.mark.parametrize("m, r", FORMS)
+def test_errors_are_bounded_relative_to_the_largest_number_in_the_tile(m, r, channels, adversary):
+    for seed in range(3):
+        x, w, padding = one_tile_each(m, r, channels, seed)
+        adversary(x, w)
+        error, scale = errors(x, w, padding)
+        assert (error <= error_bound(m, r, channels) * scale).all()     # what is proven
+        assert (error <= (4 + channels / 4) * 1.2e-7 * scale).all()    # what `exact` says was never seen to fail
+
+
+def test_a_huge_pixel_blurs_its_tile_alone():
+    x, w, padding = one_tile_each(4, 3, 16)
+    x[0, 5, 0, 0] = 1e6
+    error = errors(x, w, padding)[0]
+    far = error[0, :, 2:, 2:]   # whose windows do not hold the pixel
+    assert 0.1 < far.max() < 3 and error[1:].max() < 1e-4
+
+
+def test_sums_of_nothing_negative_may_be_slightly_below_0():
+    x, w, padding = one_tile_each(4, 3, 16)
+    no_signs(x, w)
+    x[:, :, :2] = 0
+    x[:, :, 2:] *= 1e3
+    where = (1, 1), padding, (1, 1), 1
+    y = cpu.conv2d_forward(x, w, None, *where)
+    _, scale = errors(x, w, padding)
+    assert y.min() < 0 and (y >= -error_bound(4, 3, 16) * scale).all()
+    assert (cpu.conv2d_forward(x, w, None, *where, activation=("relu", 0.0, 0.0)) >= 0).all()
+    with exact():
+        assert (cpu.conv2d_forward(x, w, None, *where) >= 0).all()
+
+
+@pytest.mark.parametrize("special", [np.nan, np.inf, -np.inf])
+def test_nan_passes_no_activation_as_a_number(special):
+    """Fused or not, in tiles that see a NaN or infinity, and in pooling behind them; nor does a gradient become 0."""
+    x, w, b, _ = operands((2, 16, 12, 9), (24, 3), (1, 1, 1, 1))
+    x[0, 3, 0, 0], x[1, 5, 7, 7] = special, np.nan
+    where = (1, 1), (1, 1, 1, 1), (1, 1), 1
+    plain = cpu.conv2d_forward(x, w, b, *where)
+    lost = np.isnan(plain)
+    assert lost[0].any() and lost[1].any() and not lost.all()
+    for function in ACTIVATIONS:
+        activation = function, 0.5, 0.75
+        for y in (cpu.conv2d_forward(x, w, b, *where, activation=activation),
+                  naive.activation_forward(plain, *activation)):
+            assert np.isnan(y[lost]).all(), function
+        if ACTIVATIONS[function].reads == "y":
+            kept = cpu.activation_forward(plain, *activation)
+            ones = np.ones_like(plain)
+            for dx in (cpu.add(0 * ones, ones, mask=kept, masking=activation),
+                       naive.activation_backward(ones, kept, *activation)):
+                assert (dx[lost] != 0).all(), function
+    y, index = cpu.conv2d_maxpool_forward(x, w, b, *where, relu=True)
+    pooled, places = cpu.maxpool2d_forward(plain, (2, 2), (2, 2))
+    assert np.isnan(y[np.isnan(pooled)]).all()
+    np.testing.assert_array_equal(index[np.isnan(pooled)], places[np.isnan(pooled)])

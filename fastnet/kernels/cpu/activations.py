@@ -249,10 +249,10 @@ def _hardsigmoid(v, like, alpha, beta):
 
 @literal
 def _hardsigmoid_gradient(g, y, like, alpha, beta):
-    """g / 6 where y lies between 0 and 1, else 0, whatever g is."""
+    """g / 6 where y lies between 0 and 1, or is NaN, else 0, whatever g is."""
     zero = simd.full(like, 0)
-    below = simd.pick(simd.full(like, 1), y, g / simd.full(like, 6), zero)
-    return simd.pick(y, zero, below, zero)
+    above = simd.pick(y, zero, g / simd.full(like, 6), zero)
+    return simd.pick(zero - y, simd.full(like, -1), above, zero)
 
 
 @literal

@@ -25,7 +25,7 @@ from fastnet.kernels.cpu.runtime import Launch, empty_images, flat, jit, kept, l
 
 def maxpool2d_forward(x, kernel_size, stride, padding=(0, 0, 0, 0), relu=False):
     """(y, index): the largest pixel of each window and its place in it. With relu=True y is that of a ReLU, and index
-    says "no gradient" (its dtype's maximum) where y is not positive."""
+    says "no gradient" (its dtype's maximum) where y is 0."""
     x = checks.floating(x, "x")
     shape = shapes.maxpool2d_forward(x, kernel_size, stride, padding)[0].shape
     pool = _pool(_MaxPool, x.dtype, *map(tuple, (x.shape, shape, kernel_size, stride, padding)))
@@ -207,7 +207,7 @@ def _max_forward_2x2(block, slot, x, y, index, windows, relu, nowhere):
 def keep(y, index, to, best, place, n, relu, nowhere):
     """Write the largest of n windows, and its place in them."""
     if relu:
-        # Where best is not positive, and NaN is not, no gradient passes; the numbers are small and exact.
+        # Where best is 0 or less no gradient passes, but where it is NaN; the numbers are small and exact.
         place = simd.positive(place - simd.full(y, nowhere), best) + simd.full(y, nowhere)
         best = simd.relu(best)
     simd.store_part(y, to, best, n)

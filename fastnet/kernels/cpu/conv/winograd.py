@@ -13,8 +13,11 @@ while it multiplies has the memory fetched that comes next. The gradient for the
 rotated kernels; that for the weights is in `winograd_weight`. Where products of bfloat16 will do, two numbers of a sum
 share a word, see `simd.bfloat16`: neighbouring channels here, patches there.
 
-Sources: Lavin and Gray, "Fast algorithms for convolutional neural networks", 2016; Barabasz et al., "Error analysis and
-improving the accuracy of Winograd convolution", 2020, for the points.
+What rounds is numbers of the size of the largest in a patch, so an output is wrong relative to that and not to itself,
+see `winograd_filters.error_bound`. An infinity or NaN reaches all outputs of its patches; what is 0 by definition may
+come out a little below it.
+
+Source: Lavin and Gray, "Fast algorithms for convolutional neural networks", 2016.
 """
 import functools
 from typing import NamedTuple

@@ -13,7 +13,7 @@ number.
 In memory, room for `words` words of patches, one or two patches each:
 
     transformed x    (points, words, channels in whole vectors)
-    transformed dy   (points, panels, words, panel)
+    transformed dy   (points + 1, panels, words, panel): behind the points the sums of dy's patches, for the bias
     sums             (points, rows, columns): channels in whole tiles, output channels in whole panels
 
 with one vector more from point to point, as in `winograd_filters`.
@@ -91,6 +91,13 @@ class _Room(NamedTuple):
     runs: np.ndarray        # three integers for a run of the register tile, see `simd.python.make_tile_runs`
 
 
+class _Span(NamedTuple):
+    """Patches."""
+
+    first: int
+    count: int
+
+
 class _Starts(NamedTuple):
     """Where things begin: in transformed x, in transformed dy, in scratch memory."""
 
@@ -102,11 +109,9 @@ class _Starts(NamedTuple):
 class _Point(NamedTuple):
     """A Winograd point, and where its transforms and sums begin."""
 
-    number: int
     x: int
     dy: int
     sums: int
-    bias: int
     run: int
 
 
@@ -126,7 +131,7 @@ class WinogradWeightGradient:
         self.fused, held, parts = _cut(patches, size, per_patch, dtype.itemsize)
         held += -held % tiles.word
         words = held // tiles.word
-        self.transformed = n * n * (words * channels + lanes), n * n * (words * columns + lanes)
+        self.transformed = n * n * (words * channels + lanes), (n * n + 1) * (words * columns + lanes)
         self.sums, self.bias, self.w_shape = parts * size, parts * columns, geometry.w_shape
         self.memory, self.spare = max(n * n * channels, m * m * columns), (n * n + r * r) * lanes
         padding = geometry.padding.top, geometry.padding.left
@@ -143,7 +148,7 @@ class WinogradWeightGradient:
         self.gradient = Launch(kernels["gradient"], parts, self.work)
         self.transform = [Launch(kernels["transform"], -(-count // _PATCHES_OF_BLOCK), self.work)
                           for _, count in at_a_time]
-        self.add_products = Launch(kernels["add_products"], n * n, self.work)
+        self.add_products = Launch(kernels["add_products"], n * n + 1, self.work)
         self.collect = Launch(_collect_kernel(m, r), source.channels, self.sums)
         self.add_up_bias = sums.ColumnSums(parts, columns, target.channels, dtype, np.float64)
 
@@ -152,14 +157,14 @@ class WinogradWeightGradient:
         dtype, work, (x_size, dy_size) = x.dtype, self.work, self.transformed
         room = _Room(scratch(self.memory, dtype, work), scratch(3, np.int64, work))
         products, totals = empty(self.sums, dtype), sums.room(self.sums if self.spilling else 0)
-        inputs, to = Inputs(x, dy), Sums(products, totals, empty(self.bias, np.float64))
+        inputs, to = Inputs(x, dy), Sums(products, totals, sums.room(self.bias if bias else 0))
         if self.fused:
             transformed = Inputs(scratch(x_size, dtype, work, 1), scratch(dy_size, dtype, work, 2))
             self.gradient(inputs, transformed, to, self.tables, room, self.numbers[0])
         else:
             transformed = Inputs(empty(x_size, dtype), empty(dy_size, dtype))
             for transform, numbers in zip(self.transform, self.numbers, strict=True):
-                transform(inputs, transformed, self.tables, room, numbers)
+                transform(inputs, transformed, to.bias, self.tables, room, numbers)
                 self.add_products(transformed, to, self.tables, room, numbers)
         dw, source = empty(self.w_shape, dtype), totals if self.spilling else products
         memory = scratch(self.spare, source.dtype, self.collect.work)
@@ -184,10 +189,11 @@ def _cut(patches, sums_size, per_patch, itemsize):
 def _kernels(m, r, tiles):
     """The kernels by name, for one F(m, r) and one width of panels."""
     n, word = m + r - 1, tiles.word
-    transform_patches, add_point = _make_transform_patches(m, r, tiles), _make_add_point(n, tiles)
-    kernels = {"gradient": _make_gradient(m, n, word, transform_patches, add_point),
+    transform_patches = _make_transform_patches(m, r, tiles)
+    add_point, add_bias = _make_add_point(tiles), _make_add_bias(tiles)
+    kernels = {"gradient": _make_gradient(m, n, word, transform_patches, add_point, add_bias),
                "transform": _make_transform(m, n, tiles, transform_patches),
-               "add_products": _make_add_products(n, add_point)}
+               "add_products": _make_add_products(n, add_point, add_bias)}
     for name, kernel in kernels.items():
         kernel.__qualname__ = f"{name}_{m}_{r}_{tiles.halves}_{word}"
     return {name: jit(kernel) for name, kernel in kernels.items()}
@@ -212,11 +218,14 @@ def _make_transform_patches(m, r, tiles):
     def make_transform_both(make_transform):
         transform_x = make_transform_patch(m, n, make_transform(matrices(m, r).bt))
         transform_dy = make_transform_patch(m, m, make_transform(matrices(m, r).at.T))
+        sum_dy = make_transform_patch(m, m, make_transform(np.ones((1, m))))
 
         @inlined
-        def transform_both(images, gradients, place, room, spare, to_x, to_dy):
+        def transform_both(images, gradients, place, room, spare, to_x, to_dy, to_sum):
             transform_x(images, place, room.memory, spare, to_x)
             transform_dy(gradients, place, room.memory, spare, to_dy)
+            if to_sum.start >= 0:
+                sum_dy(gradients, place, room.memory, spare, to_sum)
 
         return transform_both
 
@@ -225,9 +234,10 @@ def _make_transform_patches(m, r, tiles):
     second_of_word = make_transform_both(simd.make_transform_paired)
 
     @inlined
-    def transform_patches(inputs, first, count, transformed, starts, tables, room, plan):
-        """Put `count` patches of x into (points, words, channels) and those of dy into (points, panels, words,
-        panel)."""
+    def transform_patches(inputs, span, summing, transformed, starts, tables, room, plan):
+        """Put a span of patches of x into (points, words, channels) and those of dy into (points, panels, words,
+        panel), with their sums behind the points if `summing`."""
+        first, count = span.first, span.count
         lanes, panel, channels = simd.lanes(inputs.x), halves * simd.lanes(inputs.x) // 2, plan.whole_channels
         x_point, dy_point = plan.words * channels + lanes, plan.words * plan.columns + lanes
         images, gradients = _patches_of_x(inputs, tables, plan), _patches_of_dy(inputs, tables, plan)
@@ -236,15 +246,18 @@ def _make_transform_patches(m, r, tiles):
             to_x = Spread(transformed.x, starts.x + t // word * channels, n * x_point, x_point, channels, 0)
             to_dy = Spread(transformed.dy, starts.dy + t // word * panel, n * dy_point, dy_point, panel,
                            plan.words * panel)
+            sum_start = to_dy.start + n * n * dy_point if summing else -1
+            to_sum = Spread(transformed.dy, sum_start, 0, 0, panel, plan.words * panel)
             if t % word:
-                second_of_word(images, gradients, place, room, starts.spare, to_x, to_dy)
+                second_of_word(images, gradients, place, room, starts.spare, to_x, to_dy, to_sum)
             else:
-                first_of_word(images, gradients, place, room, starts.spare, to_x, to_dy)
+                first_of_word(images, gradients, place, room, starts.spare, to_x, to_dy, to_sum)
             place = following(place, plan.down, plan.across)
         if count % word:
             x_word, dy_word = starts.x + count // word * channels, starts.dy + count // word * panel
             for point in range(n * n):
                 _pair_with_zeros(transformed.x, x_word + point * x_point, channels)
+            for point in range(n * n + 1):
                 for j in range(0, plan.columns, panel):
                     _pair_with_zeros(transformed.dy, dy_word + point * dy_point + j * plan.words, panel)
 
@@ -258,14 +271,13 @@ def _pair_with_zeros(x, start, count):
         simd.store(x, i, simd.pair(simd.load(x, i), simd.full(x, 0)))
 
 
-def _make_add_point(n, tiles):
+def _make_add_point(tiles):
     tile, halves, word = tiles.tile_adjacent, tiles.halves, tiles.word
 
     @inlined
     def add_point(point, count, transformed, to, rows, runs, plan):
-        """Add one point's products over `count` patches to its sums. Point n + 1 stands for 1 in both directions, so
-        that its transform of dy is the sum over a patch: it gives the bias its own."""
-        lanes, panel = simd.lanes(transformed.x), halves * simd.lanes(transformed.x) // 2
+        """Add one point's products over `count` patches to its sums."""
+        panel = halves * simd.lanes(transformed.x) // 2
         words, channels = (count + word - 1) // word, plan.whole_channels
         for first in range(0, words, _WORDS_OF_RUN):
             runs[point.run + 1], runs[point.run + 2] = 0, min(_WORDS_OF_RUN, words - first)
@@ -275,16 +287,26 @@ def _make_add_point(n, tiles):
                     runs[point.run] = point.x + first * channels + row
                     tile(transformed.x, rows, 0, channels, transformed.dy, columns, runs, point.run, 1,
                          to.partial, point.sums + row * plan.columns + j, plan.columns)
-        if point.number == n + 1:
-            for j in range(0, plan.columns, panel):
-                columns = point.dy + j * plan.words
-                if word == 1:
-                    sums.add_rows(to.bias, point.bias + j, transformed.dy, columns, words, panel, panel)
-                else:
-                    for i in range(0, panel, lanes):
-                        _add_words(to.bias, point.bias + j + i, transformed.dy, columns + i, words, panel)
 
     return add_point
+
+
+def _make_add_bias(tiles):
+    halves, word = tiles.halves, tiles.word
+
+    @inlined
+    def add_bias(dy, start, count, bias, to, plan):
+        """Add the sums of `count` patches of dy, which begin at `start`, to bias[to : to + columns]."""
+        lanes, panel, words = simd.lanes(dy), halves * simd.lanes(dy) // 2, (count + word - 1) // word
+        for j in range(0, plan.columns, panel):
+            columns = start + j * plan.words
+            if word == 1:
+                sums.add_rows(bias, to + j, dy, columns, words, panel, panel)
+            else:
+                for i in range(0, panel, lanes):
+                    _add_words(bias, to + j + i, dy, columns + i, words, panel)
+
+    return add_bias
 
 
 @jit
@@ -299,34 +321,38 @@ def _add_words(db, to, words, start, rows, apart):
         simd.accumulate(db, to, low + high, lanes)
 
 
-def _make_gradient(m, n, word, transform_patches, add_point):
+def _make_gradient(m, n, word, transform_patches, add_point, add_bias):
     x_read_to, dy_read_to = make_read_to(m, n), make_read_to(m, m)
 
     def gradient(block, slot, inputs, transformed, to, tables, room, numbers):
         """Both steps for one part of the patches; between the products, what the next patches read is fetched."""
         plan, x, dy, lanes = named(_Plan, numbers), inputs.x, inputs.dy, simd.lanes(inputs.x)
         x_point, dy_point = plan.words * plan.whole_channels + lanes, plan.words * plan.columns + lanes
-        starts = _Starts(slot * n * n * x_point, slot * n * n * dy_point,
+        starts = _Starts(slot * n * n * x_point, slot * (n * n + 1) * dy_point,
                          slot * max(n * n * plan.whole_channels, m * m * plan.columns))
         point_size, bias = plan.rows * plan.columns + lanes, block * plan.columns
         start, stop = block * n * n * point_size, (block + 1) * n * n * point_size
         spans.clear(to.partial, start, stop)
         if to.total.size:
             spans.clear(to.total, start, stop)
-        spans.clear(to.bias, bias, bias + plan.columns)
+        summing = to.bias.size > 0
+        if summing:
+            spans.clear(to.bias, bias, bias + plan.columns)
         images, gradients = _patches_of_x(inputs, tables, plan), _patches_of_dy(inputs, tables, plan)
         held, last = plan.words * word, (block + 1) * plan.count // plan.parts
         for first in range(block * plan.count // plan.parts, last, held):
             count = min(held, last - first)
-            transform_patches(inputs, first, count, transformed, starts, tables, room, plan)
+            transform_patches(inputs, _Span(first, count), summing, transformed, starts, tables, room, plan)
             end, next_end = first + count - 1, min(first + count + held, last) - 1
             x_ahead = ahead(x, x_read_to(end, images), x_read_to(next_end, images), n * n)
             dy_ahead = ahead(dy, dy_read_to(end, gradients), dy_read_to(next_end, gradients), n * n)
             for number in range(n * n):
-                point = _Point(number, starts.x + number * x_point, starts.dy + number * dy_point,
-                               start + number * point_size, bias, slot * 3)
+                point = _Point(starts.x + number * x_point, starts.dy + number * dy_point,
+                               start + number * point_size, slot * 3)
                 add_point(point, count, transformed, to, tables.rows, room.runs, plan)
                 x_ahead, dy_ahead = fetch_portion(x, x_ahead), fetch_portion(dy, dy_ahead)
+            if summing:
+                add_bias(transformed.dy, starts.dy + n * n * dy_point, count, to.bias, bias, plan)
             if to.total.size and (last - first + held - 1) // held % _CHUNKS_OF_SUM == 1:
                 sums.spill(to.partial, to.total, start, stop)
 
@@ -336,30 +362,34 @@ def _make_gradient(m, n, word, transform_patches, add_point):
 def _make_transform(m, n, tiles, transform_patches):
     halves, word = tiles.halves, tiles.word
 
-    def transform(block, slot, inputs, transformed, tables, room, numbers):
-        """Transform some of the patches that are held."""
+    def transform(block, slot, inputs, transformed, bias, tables, room, numbers):
+        """Transform some of the patches that are held, and sum those of dy if there is room for a bias."""
         plan, panel, start = named(_Plan, numbers), halves * simd.lanes(inputs.x) // 2, block * _PATCHES_OF_BLOCK
         starts = _Starts(start // word * plan.whole_channels, start // word * panel,
                          slot * max(n * n * plan.whole_channels, m * m * plan.columns))
-        transform_patches(inputs, plan.first + start, min(_PATCHES_OF_BLOCK, plan.count - start), transformed, starts,
-                          tables, room, plan)
+        span = _Span(plan.first + start, min(_PATCHES_OF_BLOCK, plan.count - start))
+        transform_patches(inputs, span, bias.size > 0, transformed, starts, tables, room, plan)
 
     return transform
 
 
-def _make_add_products(n, add_point):
+def _make_add_products(n, add_point, add_bias):
     def add_products(block, slot, transformed, to, tables, room, numbers):
-        """Add the products of point `block` over all patches that are held."""
+        """Add the products of point `block` over all patches that are held; what lies behind the points is for the
+        bias."""
         plan, lanes = named(_Plan, numbers), simd.lanes(transformed.x)
-        size = plan.rows * plan.columns
-        point = _Point(block, block * (plan.words * plan.whole_channels + lanes),
-                       block * (plan.words * plan.columns + lanes), block * (size + lanes), 0, slot * 3)
+        size, dy = plan.rows * plan.columns, block * (plan.words * plan.columns + lanes)
+        if block == n * n:
+            if to.bias.size:
+                if plan.first == 0:
+                    spans.clear(to.bias, 0, plan.columns)
+                add_bias(transformed.dy, dy, plan.count, to.bias, 0, plan)
+            return
+        point = _Point(block * (plan.words * plan.whole_channels + lanes), dy, block * (size + lanes), slot * 3)
         if plan.first == 0:
             spans.clear(to.partial, point.sums, point.sums + size)
             if to.total.size:
                 spans.clear(to.total, point.sums, point.sums + size)
-            if block == n + 1:  # the point that add_point sums dy from
-                spans.clear(to.bias, 0, plan.columns)
         add_point(point, plan.count, transformed, to, tables.rows, room.runs, plan)
         if to.total.size and plan.to_come % _HELD_OF_SUM == 0:
             sums.spill(to.partial, to.total, point.sums, point.sums + size)

@@ -55,15 +55,14 @@ class BendCode:
 
     def passes(self, g, y):
         """`unbend` if it is not bent."""
-        return self.builder.select(self.builder.fcmp_ordered(">", y, self.least), g, self.zero)
+        return self.builder.select(self.builder.fcmp_ordered("<=", y, self.least), self.zero, g)
 
     def share(self, g, y):
         """`unbend` if it is."""
         b = self.builder
-        above = b.or_(b.fcmp_ordered(">", y, self.least), b.fcmp_unordered("uno", self.least, self.least))
-        below = b.or_(b.fcmp_ordered("<", y, self.largest), b.fcmp_unordered("uno", self.largest, self.largest))
+        beyond = b.or_(b.fcmp_ordered("<=", y, self.least), b.fcmp_ordered(">=", y, self.largest))
         share = b.select(b.fcmp_ordered(">", y, self.zero), g, b.fmul(g, self.factor))
-        return b.select(b.and_(above, below), share, self.zero)
+        return b.select(beyond, self.zero, share)
 
 
 class FinishCode:
@@ -120,7 +119,7 @@ def unbend(g, y, how):
 def through(g, v, how, bent):
     def emit(code):
         made, bent_now = BendCode(code, g, how, code.how), code.builder.icmp_signed("!=", code.bent, I64(0))
-        # Where it is not bent, v is above the bound where the result is.
+        # Where it is not bent, v is beyond the bound where the result is.
         return _choose(code.builder, bent_now, lambda: [made.share(code.g, made.rest(made.bound(code.v)))],
                        [made.passes(code.g, code.v)])[0]
 

@@ -87,8 +87,8 @@ def relu(v):
 
 
 def positive(v, m):
-    """v where m > 0, else 0."""
-    return np.where(m > 0, v, v.dtype.type(0))
+    """0 where m <= 0, else v, where m is NaN too."""
+    return np.where(m <= 0, v.dtype.type(0), v)
 
 
 def bound(v, how):
@@ -116,14 +116,14 @@ def finish(v, more, kept, how, bent):
 
 
 def unbend(g, y, how):
-    """g times the derivative of a Bend where its result was y: 0 where y is not above `how.least`, and not is NaN too;
-    and if `how.bent`, 0 where y is not between the bounds, else g `how.factor` where y > 0 is not so. A bound that is
-    NaN is none."""
+    """g times the derivative of a Bend where its result was y: 0 where y is `how.least` or less; and if `how.bent`, 0
+    where y is `how.largest` or more too, and between them g `how.factor` where y > 0 is not so. NaN is no bound, and as
+    y it is beyond none."""
     zero = g.dtype.type(0)
     if how.bent:
-        inside = ((y > how.least) | np.isnan(how.least)) & ((y < how.largest) | np.isnan(how.largest))
-        return np.where(inside, np.where(y > 0, g, g * g.dtype.type(how.factor)), zero)
-    return np.where(y > how.least, g, zero)
+        beyond = (y <= how.least) | (y >= how.largest)
+        return np.where(beyond, zero, np.where(y > 0, g, g * g.dtype.type(how.factor)))
+    return np.where(y <= how.least, zero, g)
 
 
 def through(g, v, how, bent):

@@ -200,7 +200,7 @@ def relu(v):
 def positive(v, m):
     def emit(code):
         zero = v.constant(0)
-        return code.builder.select(code.builder.fcmp_ordered(">", code.m, zero), code.v, zero)
+        return code.builder.select(code.builder.fcmp_ordered("<=", code.m, zero), zero, code.v)
 
     if isinstance(v, Vector) and v == m:
         return v(v, m), emit
