@@ -1,9 +1,18 @@
 """Batch normalisation (Ioffe and Szegedy, "Batch normalization", 2015, algorithm 1), two passes over memory each way.
 
-Channels-last, x is a matrix of rows (pixels) by C. A block is some rows; what it contributes to a sum over all rows it
-leaves in its own line of a table of partial sums, and the lines are added in order: the same bits for any number of
-threads.
+    x, y, dy, dx are matrices of m rows by C: a row is one pixel of one image, or one sample, and its C numbers lie side
+    by side; vectors run over the channels. xhat = (x - mean) / deviation, deviation = sqrt(var + eps).
+
+    forward    y = gamma xhat + beta                                         mean and var are sums over all rows
+    backward   dx = gamma / deviation (dy - dbeta / m - xhat dgamma / m)     dbeta, dgamma are sums over all rows
+
+So each way there are two passes, one that adds up and one that writes, with a short kernel between them. A block is
+some rows, few enough that the second reading of them within a pass comes from the second cache. What it contributes to
+a sum it leaves in its own line of a table of C columns, and the lines are added in order, in float64: the same bits for
+any number of threads, and float32's accuracy for any number of rows.
 """
+from typing import NamedTuple
+
 import numpy as np
 
 from fastnet.kernels import checks, shapes
@@ -12,8 +21,8 @@ from fastnet.kernels.cpu.runtime import Launch, call, empty, flat, inlined, jit,
 
 # Numbers in a block: two readings of it come from the second cache.
 _BLOCK = 16_384
-# Numbers that are gone through together, while as many are fetched ahead.
-_CHUNK = 512
+# Numbers that are gone through together, while as many are fetched ahead; and of how many rows they are at least.
+_CHUNK, _FEWEST = 512, 4
 # Rows that a block has at most: it adds up no more than 64 sums of 64 rows each in float32, see `sums`.
 _LINES = sums.CHAIN * sums.CHAIN
 
@@ -30,11 +39,11 @@ def batchnorm_forward(x, gamma, beta, eps, add=None, activation=None):
     add, _ = epilogue.checked(kind, add, activation)
     c = x.shape[1]
     y, flat_x, norm = like(x), flat(x), _norm(x.size // c, c, x.dtype)
-    means, squares = empty(norm.partial, x.dtype), empty(norm.partial, x.dtype)
-    mean, var, channel = empty(c, x.dtype), empty(c, x.dtype), empty(3 * c, x.dtype)
-    norm.moments(flat_x, means, squares, *norm.shape)
-    norm.combine_moments(means, squares, flat(gamma), flat(beta), float(eps), mean, var, channel, *norm.shape[1:])
-    norm.normalise(flat_x, flat(y), channel, add, activation)
+    table = _Moments(empty(norm.table, x.dtype), empty(norm.table, x.dtype))
+    mean, var, scale = empty(c, x.dtype), empty(c, x.dtype), empty(c, x.dtype)
+    norm.moments(flat_x, table, norm.rows)
+    norm.combine_moments(table, flat(gamma), float(eps), mean, var, scale, norm.rows)
+    norm.normalise(flat_x, flat(y), _Line(mean, scale, flat(beta)), add, activation)
     return y, mean, var
 
 
@@ -57,21 +66,23 @@ def batchnorm_backward(dy, x, gamma, mean, var, eps, beta=None, activation=None)
 
 def _backward(dy, x, gamma, mean, var, eps, beta, activation, constant):
     """The gradients; with `constant` statistics dx = dy gamma / sqrt(var + eps)."""
-    c = x.shape[1]
-    dx, flat_dy, flat_x, norm = like(x), flat(dy), flat(x), _norm(x.size // c, c, x.dtype)
-    channel, means = empty(5 * c, dy.dtype), empty(2 * c, dy.dtype)
-    dgamma, dbeta = empty(c, dy.dtype), empty(c, dy.dtype)
-    sums, products = empty(norm.partial, dy.dtype), empty(norm.partial, dy.dtype)
-    behind = epilogue.behind(flat_dy, activation)
-    memory = scratch(norm.behind if behind.derivative.address else 0, dy.dtype, norm.work)
-    norm.scales(flat(gamma), flat(mean if beta is None else beta), flat(mean), flat(var), float(eps), channel)
-    norm.gradient_sums(flat_dy, flat_x, channel, sums, products, flat(dx), memory, *norm.shape, behind)
-    norm.combine_sums(sums, products, dbeta, dgamma, means, norm.shape[1])
+    c, dtype = x.shape[1], dy.dtype
+    dx, norm = like(x), _norm(x.size // c, c, dtype)
+    arrays = _Arrays(flat(dy), flat(x), flat(dx))
+    inverse, scale, slope = empty(c, dtype), empty(c, dtype), empty(c, dtype)
+    channel = _Channel(flat(mean), flat(mean if beta is None else beta), inverse, scale, slope)
+    table = _Sums(empty(norm.table, dtype), empty(norm.table, dtype))
+    dgamma, dbeta, means = empty(c, dtype), empty(c, dtype), _Sums(empty(c, dtype), empty(c, dtype))
+    behind = epilogue.behind(arrays.dy, activation)
+    memory = scratch(norm.behind if behind.derivative.address else 0, dtype, norm.work)
+    norm.scales(flat(gamma), flat(var), float(eps), inverse, scale, slope)
+    norm.gradient_sums(arrays, channel, table, memory, norm.rows, behind)
+    norm.combine_sums(table, _Sums(dbeta, dgamma), means, norm.rows)
     if constant:
-        norm.scaled(flat_dy, flat(dx), channel, *norm.shape)
+        norm.scaled(arrays.dy, arrays.dx, scale, norm.rows)
     else:
-        source = flat(dx) if behind.derivative.address else flat_dy
-        norm.input_gradient(source, flat_x, flat(dx), channel, means, *norm.shape, behind)
+        source = arrays.dx if behind.derivative.address else arrays.dy
+        norm.input_gradient(source, arrays, channel, means, norm.rows, behind)
     return dx, dgamma, dbeta
 
 
@@ -81,9 +92,10 @@ def batchnorm_inference(x, gamma, beta, mean, var, eps, add=None, activation=Non
     gamma, beta, mean, var = _alike(x, gamma=gamma, beta=beta, mean=mean, var=var)
     add, _ = epilogue.checked(shapes.batchnorm_inference(x, gamma, beta, mean, var, eps), add, activation)
     c = x.shape[1]
-    y, channel, norm = like(x), empty(5 * c, x.dtype), _norm(x.size // c, c, x.dtype)
-    norm.scales(flat(gamma), flat(beta), flat(mean), flat(var), float(eps), channel)
-    norm.normalise(flat(x), flat(y), channel, add, activation)
+    y, norm = like(x), _norm(x.size // c, c, x.dtype)
+    inverse, scale, slope = empty(c, x.dtype), empty(c, x.dtype), empty(c, x.dtype)
+    norm.scales(flat(gamma), flat(var), float(eps), inverse, scale, slope)
+    norm.normalise(flat(x), flat(y), _Line(flat(mean), scale, flat(beta)), add, activation)
     return y
 
 
@@ -112,60 +124,93 @@ def _alike(first, **operands):
     return [checks.floating(array, name, like=first) for name, array in operands.items()]
 
 
-class _Norm:
-    """The launches for `rows` rows of c numbers of one dtype."""
+class _Rows(NamedTuple):
+    """A matrix of `count` rows of c numbers, of which a block takes `lines`, `step` of them at a time."""
 
-    def __init__(self, rows, c, dtype):
-        lines = max(1, min(_LINES, _BLOCK // c))
-        blocks, work = -(-rows // lines), rows * c
-        self.shape, self.partial = (c, rows, lines), blocks * c
-        self.work, self.behind = work, _rows_together(c) * c
-        self.moments, self.apply = Launch(_moments, blocks, work), Launch(_apply, blocks, work)
-        self.gradient_sums = Launch(_gradient_sums, blocks, work)
-        self.input_gradient, self.scaled = Launch(_input_gradient, blocks, work), Launch(_scaled, blocks, work)
+    c: int
+    count: int
+    lines: int
+    step: int
+
+
+class _Line(NamedTuple):
+    """y = (x - mean) scale + beta: one number of each for a channel."""
+
+    mean: np.ndarray
+    scale: np.ndarray
+    beta: np.ndarray
+
+
+class _Channel(NamedTuple):
+    """What the way back reads for each channel: 1 / deviation is `inverse`, gamma / deviation is both `scale`, as a
+    product with that, and `slope`, as the forward pass rounds it: y = (x - mean) slope + beta to the last bit."""
+
+    mean: np.ndarray
+    beta: np.ndarray
+    inverse: np.ndarray
+    scale: np.ndarray
+    slope: np.ndarray
+
+
+class _Arrays(NamedTuple):
+    """The matrices of the way back."""
+
+    dy: np.ndarray
+    x: np.ndarray
+    dx: np.ndarray
+
+
+class _Moments(NamedTuple):
+    """A line for each block: its mean of each channel, and the sum of the squared deviations from that."""
+
+    means: np.ndarray
+    squares: np.ndarray
+
+
+class _Sums(NamedTuple):
+    """The sums of dy and of dy xhat, or what follows from them: a line for each block, or one for all."""
+
+    dy: np.ndarray
+    product: np.ndarray
+
+
+class _Norm:
+    """The launches for `count` rows of c numbers of one dtype."""
+
+    def __init__(self, count, c, dtype):
+        lines, step = max(1, min(_LINES, _BLOCK // c)), max(_FEWEST, min(sums.CHAIN, _CHUNK // c))
+        blocks, self.work = -(-count // lines), count * c
+        self.rows, self.table, self.behind = _Rows(c, count, lines, step), blocks * c, step * c
+        self.moments, self.apply = Launch(_moments, blocks, self.work), Launch(_apply, blocks, self.work)
+        self.gradient_sums = Launch(_gradient_sums, blocks, self.work)
+        self.input_gradient, self.scaled = (Launch(kernel, blocks, self.work) for kernel in (_input_gradient, _scaled))
         self.scales, self.combine_moments = Launch(_scales, 1, 0), Launch(_combine_moments, 1, 0)
         self.combine_sums = Launch(_combine_sums, 1, 0)
 
-    def normalise(self, x, y, channel, add, activation):
-        self.apply(x, y, channel, *self.shape, epilogue.make(y, add, activation))
+    def normalise(self, x, y, line, add, activation):
+        self.apply(x, y, line, self.rows, epilogue.make(y, add, activation))
 
 
 _norm = kept(_Norm)
 
 
-def _rows_together(c):
-    """Rows that are gone through together."""
-    return max(2, min(sums.CHAIN, _CHUNK // c))
-
-
-_step = jit(_rows_together)
-
+# Forward
 
 @jit
-def _scales(block, slot, gamma, beta, mean, var, eps, channel):
-    """What the kernels below read for each channel: mean, gamma / deviation, beta, 1 / deviation, and the second of
-    these again, rounded as `_combine_moments` does, in five rows."""
-    c = mean.size
-    for j in range(c):
-        deviation = np.sqrt(var[j] + var.dtype.type(eps))
-        inverse = 1 / deviation
-        channel[j], channel[c + j] = mean[j], gamma[j] * inverse
-        channel[2 * c + j], channel[3 * c + j] = beta[j], inverse
-        channel[4 * c + j] = gamma[j] / deviation
+def _moments(block, slot, x, table, rows):
+    """A block's mean of each channel, and the sum of the squared deviations from it.
 
-
-@jit
-def _moments(block, slot, x, means, squares, c, rows, lines):
-    """A block's mean of each channel, and the sum of the squared deviations from it."""
-    first, last, to = block * lines, min((block + 1) * lines, rows), block * c
-    step = _step(c)
+    Numbers are added up relative to those of the first row, so that a large mean does not swallow what the rows differ
+    by; even and odd rows apart, so that one addition does not wait for the other.
+    """
+    c, means, squares = rows.c, table.means, table.squares
+    first, last, to = block * rows.lines, min((block + 1) * rows.lines, rows.count), block * rows.c
     spans.clear(means, to, to + c)
     spans.clear(squares, to, to + c)
-    for top in range(first, last, step):
-        bottom = min(top + step, last)
-        spans.fetch(x, bottom * c, (bottom + step) * c)
+    for top in range(first, last, rows.step):
+        bottom = min(top + rows.step, last)
+        spans.fetch(x, bottom * c, (bottom + rows.step) * c)
         for j in range(0, c, simd.lanes(x)):
-            # Relative to the first row, so that a large mean does not swallow what the rows differ by.
             n, pivot = c - j, simd.load_part(x, first * c + j, c - j)
             even, odd = simd.full(x, 0), simd.full(x, 0)
             for i in range(top, bottom - 1, 2):
@@ -174,12 +219,12 @@ def _moments(block, slot, x, means, squares, c, rows, lines):
             if (bottom - top) % 2:
                 even = even + (simd.load_part(x, (bottom - 1) * c + j, n) - pivot)
             simd.store_part(means, to + j, simd.load_part(means, to + j, n) + (even + odd), n)
-    count = x.dtype.type(last - first)
+    share = simd.full(x, 1 / x.dtype.type(last - first))
     for j in range(0, c, simd.lanes(x)):
         n, pivot = c - j, simd.load_part(x, first * c + j, c - j)
-        simd.store_part(means, to + j, simd.fma(simd.load_part(means, to + j, n), simd.full(x, 1 / count), pivot), n)
-    for top in range(first, last, step):
-        bottom = min(top + step, last)
+        simd.store_part(means, to + j, simd.fma(simd.load_part(means, to + j, n), share, pivot), n)
+    for top in range(first, last, rows.step):
+        bottom = min(top + rows.step, last)
         for j in range(0, c, simd.lanes(x)):
             n, mean = c - j, simd.load_part(means, to + j, c - j)
             even, odd = simd.full(x, 0), simd.full(x, 0)
@@ -193,57 +238,97 @@ def _moments(block, slot, x, means, squares, c, rows, lines):
 
 
 @jit
-def _combine_moments(block, slot, means, squares, gamma, beta, eps, mean, var, channel, rows, lines):
-    """Mean and variance of all rows from those of the blocks, and what `_apply` reads."""
-    c = mean.size
+def _combine_moments(block, slot, table, gamma, eps, mean, var, scale, rows):
+    """Mean and variance of all rows from those of the blocks, and gamma / deviation."""
+    c, means, squares = rows.c, table.means, table.squares
     blocks = means.size // c
     for j in range(c):
         total = 0.0
         for i in range(blocks):
-            total += means[i * c + j] * float(min(lines, rows - i * lines))
-        centre = total / rows
+            total += means[i * c + j] * float(min(rows.lines, rows.count - i * rows.lines))
+        centre = total / rows.count
         square = 0.0
         for i in range(blocks):
             away = means[i * c + j] - centre
-            square += squares[i * c + j] + away * away * min(lines, rows - i * lines)
+            square += squares[i * c + j] + away * away * min(rows.lines, rows.count - i * rows.lines)
         mean[j] = centre
-        var[j] = square / rows
-        channel[j], channel[c + j] = mean[j], gamma[j] / np.sqrt(var[j] + var.dtype.type(eps))
-        channel[2 * c + j] = beta[j]
+        var[j] = square / rows.count
+        scale[j] = gamma[j] / np.sqrt(var[j] + var.dtype.type(eps))
 
 
 @jit
-def _apply(block, slot, x, y, channel, c, rows, lines, epilogue):
+def _apply(block, slot, x, y, line, rows, epilogue):
     """y = (x - mean) gamma / deviation + beta, and what follows."""
-    first, last = block * lines, min((block + 1) * lines, rows)
+    first, last = block * rows.lines, min((block + 1) * rows.lines, rows.count)
     if epilogue.more == spans.BENT:
-        _apply_rows(x, y, channel, c, first, last, epilogue, spans.BENT)
+        _apply_rows(x, y, line, first, last, epilogue, spans.BENT)
     elif epilogue.more == spans.MORE:
-        _apply_rows(x, y, channel, c, first, last, epilogue, spans.MORE)
+        _apply_rows(x, y, line, first, last, epilogue, spans.MORE)
     else:
-        _apply_rows(x, y, channel, c, first, last, epilogue, spans.BOUND)
-    spans.call(y, first * c, last * c, epilogue)
+        _apply_rows(x, y, line, first, last, epilogue, spans.BOUND)
+    spans.call(y, first * rows.c, last * rows.c, epilogue)
 
 
 @inlined
-def _apply_rows(x, y, channel, c, first, last, epilogue, more):
+def _apply_rows(x, y, line, first, last, epilogue, more):
+    c = line.mean.size
     for i in range(first, last):
         for j in range(0, c, simd.lanes(x)):
             n, at = c - j, i * c + j
-            v = simd.load_part(x, at, n) - simd.load_part(channel, j, n)
-            v = simd.fma(v, simd.load_part(channel, c + j, n), simd.load_part(channel, 2 * c + j, n))
+            v = simd.load_part(x, at, n) - simd.load_part(line.mean, j, n)
+            v = simd.fma(v, simd.load_part(line.scale, j, n), simd.load_part(line.beta, j, n))
             simd.store_part(y, at, spans.finished(v, at, n, epilogue, more), n)
 
 
+# Backward
+
 @jit
-def _past(dy, x, channel, dx, memory, at, top, bottom, c, behind):
+def _scales(block, slot, gamma, var, eps, inverse, scale, slope):
+    """The numbers of a `_Channel` that follow from gamma and var."""
+    for j in range(var.size):
+        deviation = np.sqrt(var[j] + var.dtype.type(eps))
+        inverse[j] = 1 / deviation
+        scale[j], slope[j] = gamma[j] * inverse[j], gamma[j] / deviation
+
+
+@jit
+def _gradient_sums(block, slot, arrays, channel, table, memory, rows, behind):
+    """A block's sums of dy and of dy xhat. What a compiled function has to do with dy before that is done here once,
+    and waits in dx until `_input_gradient` has its place."""
+    dy, x, c, step = arrays.dy, arrays.x, rows.c, rows.step
+    first, last, to = block * rows.lines, min((block + 1) * rows.lines, rows.count), block * c
+    spans.clear(table.dy, to, to + c)
+    spans.clear(table.product, to, to + c)
+    for top in range(first, last, step):
+        bottom = min(top + step, last)
+        spans.fetch(dy, bottom * c, (bottom + step) * c)
+        spans.fetch(x, bottom * c, (bottom + step) * c)
+        source = dy
+        if behind.derivative.address != 0:
+            _past(arrays, channel, memory, slot * step * c, top, bottom, behind)
+            source = arrays.dx
+        if behind.more == spans.BENT:
+            _sum_rows(_Arrays(source, x, x), channel, table, to, top, bottom, behind, spans.BENT)
+        elif behind.more == spans.MORE:
+            _sum_rows(_Arrays(source, x, x), channel, table, to, top, bottom, behind, spans.MORE)
+        else:
+            _sum_rows(_Arrays(source, x, x), channel, table, to, top, bottom, behind, spans.BOUND)
+    for j in range(0, c, simd.lanes(x)):
+        n = c - j
+        v = simd.load_part(table.product, to + j, n) * simd.load_part(channel.inverse, j, n)
+        simd.store_part(table.product, to + j, v, n)
+
+
+@jit
+def _past(arrays, channel, memory, at, top, bottom, behind):
     """dx = dy times the derivative of the activation behind, for some rows; its input is put into memory[at:]."""
+    dy, x, dx, c = arrays.dy, arrays.x, arrays.dx, channel.mean.size
     start, stop = top * c, bottom * c
     for i in range(top, bottom):
         for j in range(0, c, simd.lanes(x)):
             n, here = c - j, i * c + j
-            v = simd.load_part(x, here, n) - simd.load_part(channel, j, n)
-            v = simd.fma(v, simd.load_part(channel, 4 * c + j, n), simd.load_part(channel, 2 * c + j, n))
+            v = simd.load_part(x, here, n) - simd.load_part(channel.mean, j, n)
+            v = simd.fma(v, simd.load_part(channel.slope, j, n), simd.load_part(channel.beta, j, n))
             simd.store_part(memory, at + here - start, v, n)
             simd.store_part(dx, here, simd.load_part(dy, here, n), n)
     function, derivative = behind.function, behind.derivative
@@ -252,100 +337,74 @@ def _past(dy, x, channel, dx, memory, at, top, bottom, c, behind):
     call(derivative.address, (start, stop, dx, memory, at, derivative.alpha, derivative.beta))
 
 
-@jit
-def _gradient_sums(block, slot, dy, x, channel, sums, products, dx, memory, c, rows, lines, behind):
-    """A block's sums of dy and of dy xhat. What a compiled function has to do with dy before that is done here once,
-    and waits in dx until `_input_gradient` has its place."""
-    first, last, to = block * lines, min((block + 1) * lines, rows), block * c
-    step, at = _step(c), slot * _step(c) * c
-    spans.clear(sums, to, to + c)
-    spans.clear(products, to, to + c)
-    for top in range(first, last, step):
-        bottom = min(top + step, last)
-        spans.fetch(dy, bottom * c, (bottom + step) * c)
-        spans.fetch(x, bottom * c, (bottom + step) * c)
-        source = dy
-        if behind.derivative.address != 0:
-            _past(dy, x, channel, dx, memory, at, top, bottom, c, behind)
-            source = dx
-        if behind.more == spans.BENT:
-            _sum_some(source, x, channel, sums, products, to, c, top, bottom, behind, spans.BENT)
-        elif behind.more == spans.MORE:
-            _sum_some(source, x, channel, sums, products, to, c, top, bottom, behind, spans.MORE)
-        else:
-            _sum_some(source, x, channel, sums, products, to, c, top, bottom, behind, spans.BOUND)
-    for j in range(0, c, simd.lanes(x)):
-        n = c - j
-        v = simd.load_part(products, to + j, n) * simd.load_part(channel, 3 * c + j, n)
-        simd.store_part(products, to + j, v, n)
-
-
 @inlined
-def _sum_some(dy, x, channel, sums, products, to, c, top, bottom, behind, more):
-    """What rows `top` to `bottom` add to a block's sums."""
+def _sum_rows(arrays, channel, table, to, top, bottom, behind, more):
+    """What rows `top` to `bottom` - 1 add to a block's sums of dy and of dy (x - mean)."""
+    dy, x, c = arrays.dy, arrays.x, channel.mean.size
     for j in range(0, c, simd.lanes(x)):
         n = c - j
-        mean, scale = simd.load_part(channel, j, n), simd.load_part(channel, 4 * c + j, n)
-        beta, total, product = simd.load_part(channel, 2 * c + j, n), simd.full(x, 0), simd.full(x, 0)
+        mean, slope = simd.load_part(channel.mean, j, n), simd.load_part(channel.slope, j, n)
+        beta, total, product = simd.load_part(channel.beta, j, n), simd.full(x, 0), simd.full(x, 0)
         for i in range(top, bottom):
             g = simd.load_part(dy, i * c + j, n)
             v = simd.load_part(x, i * c + j, n) - mean
             if more:
-                g = simd.through(g, simd.fma(v, scale, beta), behind.masking, more == spans.BENT)
+                g = simd.through(g, simd.fma(v, slope, beta), behind.masking, more == spans.BENT)
             total = total + g
             product = simd.fma(g, v, product)
-        simd.store_part(sums, to + j, simd.load_part(sums, to + j, n) + total, n)
-        simd.store_part(products, to + j, simd.load_part(products, to + j, n) + product, n)
+        simd.store_part(table.dy, to + j, simd.load_part(table.dy, to + j, n) + total, n)
+        simd.store_part(table.product, to + j, simd.load_part(table.product, to + j, n) + product, n)
 
 
 @jit
-def _combine_sums(block, slot, sums, products, dbeta, dgamma, means, rows):
+def _combine_sums(block, slot, table, totals, means, rows):
     """dbeta and dgamma, and both divided by the number of rows."""
-    c = dbeta.size
-    for j in range(c):
+    for j in range(rows.c):
         total, product = 0.0, 0.0
-        for at in range(j, sums.size, c):
-            total += sums[at]
-            product += products[at]
-        dbeta[j], dgamma[j] = total, product
-        means[j], means[c + j] = total / rows, product / rows
+        for at in range(j, table.dy.size, rows.c):
+            total += table.dy[at]
+            product += table.product[at]
+        totals.dy[j], totals.product[j] = total, product
+        means.dy[j], means.product[j] = total / rows.count, product / rows.count
 
 
 @jit
-def _input_gradient(block, slot, dy, x, dx, channel, means, c, rows, lines, behind):
-    """dx from dy, which may lie in dx, and xhat; `means` holds dbeta / m and dgamma / m."""
-    first, last = block * lines, min((block + 1) * lines, rows)
+def _input_gradient(block, slot, dy, arrays, channel, means, rows, behind):
+    """dx from dy, which may lie in dx, and xhat."""
+    first, last = block * rows.lines, min((block + 1) * rows.lines, rows.count)
+    arrays = _Arrays(dy, arrays.x, arrays.dx)
     if behind.more == spans.BENT:
-        _differ(dy, x, dx, channel, means, c, first, last, behind, spans.BENT)
+        _differ(arrays, channel, means, first, last, behind, spans.BENT)
     elif behind.more == spans.MORE:
-        _differ(dy, x, dx, channel, means, c, first, last, behind, spans.MORE)
+        _differ(arrays, channel, means, first, last, behind, spans.MORE)
     else:
-        _differ(dy, x, dx, channel, means, c, first, last, behind, spans.BOUND)
+        _differ(arrays, channel, means, first, last, behind, spans.BOUND)
 
 
 @inlined
-def _differ(dy, x, dx, channel, means, c, first, last, behind, more):
-    """dx of the rows from `first` to `last`."""
+def _differ(arrays, channel, means, first, last, behind, more):
+    """dx of the rows from `first` to `last` - 1."""
+    dy, x, c = arrays.dy, arrays.x, channel.mean.size
     for i in range(first, last):
         for j in range(0, c, simd.lanes(x)):
             n, at = c - j, i * c + j
-            scale = simd.load_part(channel, c + j, n)
-            g, v = simd.load_part(dy, at, n), simd.load_part(x, at, n) - simd.load_part(channel, j, n)
+            g, v = simd.load_part(dy, at, n), simd.load_part(x, at, n) - simd.load_part(channel.mean, j, n)
             if more:
-                y = simd.fma(v, simd.load_part(channel, 4 * c + j, n), simd.load_part(channel, 2 * c + j, n))
+                y = simd.fma(v, simd.load_part(channel.slope, j, n), simd.load_part(channel.beta, j, n))
                 g = simd.through(g, y, behind.masking, more == spans.BENT)
-            share = simd.load_part(channel, 3 * c + j, n) * simd.load_part(means, c + j, n)
-            v = g - simd.load_part(means, j, n) - v * share
-            simd.store_part(dx, at, scale * v, n)
+            share = simd.load_part(channel.inverse, j, n) * simd.load_part(means.product, j, n)
+            v = g - simd.load_part(means.dy, j, n) - v * share
+            simd.store_part(arrays.dx, at, simd.load_part(channel.scale, j, n) * v, n)
 
 
 @jit
-def _scaled(block, slot, dy, dx, channel, c, rows, lines):
+def _scaled(block, slot, dy, dx, scale, rows):
     """dx = dy gamma / deviation."""
-    for i in range(block * lines, min((block + 1) * lines, rows)):
+    c = rows.c
+    for i in range(block * rows.lines, min((block + 1) * rows.lines, rows.count)):
         for j in range(0, c, simd.lanes(dy)):
             n, at = c - j, i * c + j
-            simd.store_part(dx, at, simd.load_part(dy, at, n) * simd.load_part(channel, c + j, n), n)
+            simd.store_part(dx, at, simd.load_part(dy, at, n) * simd.load_part(scale, j, n), n)
 
 
 @literal
