@@ -15,6 +15,7 @@ Words that have one meaning here, and what they mean:
     slot        which of the running threads it is, and so which piece of scratch memory it may use
     plan        whole numbers that are worked out once and that a kernel reads by name, see `runtime.plan`
     part        one of several equal pieces of the work, or of a sum, that blocks share
+    chain       the numbers that are added one by one in float32, no more than 64 in most places, see `sums`
     vector      one register full of numbers; each number is in a lane
     tile        the sums that a register tile keeps in registers while it multiplies: some rows of a panel's width
     panel       some columns of a matrix, as many as a tile is wide, stored row by row
@@ -28,12 +29,12 @@ Words that have one meaning here, and what they mean:
     bend        an activation that is piecewise linear: three numbers say which
 """
 from fastnet.kernels import collect, counter
-from fastnet.kernels.cpu import activation, linear, move, norm, pool, runtime, softmax, update
+from fastnet.kernels.cpu import activation, linear, move, norm, pool, runtime, softmax, statistics, update
 from fastnet.kernels.cpu.conv import ops
 from fastnet.kernels.cpu.fusions import RULES as rules
 
 globals().update(collect(
-    activation, counter, linear, move, norm, ops, pool, runtime, softmax, update,
+    activation, counter, linear, move, norm, ops, pool, runtime, softmax, statistics, update,
     extras=("conv2d_algorithm", "conv2d_pack", "conv2d_pack_folded", "conv2d_inference", "conv2d_maxpool_forward",
             "conv2d_maxpool_inference", "recorder", "Arena", "address", "release", "watcher")))
 

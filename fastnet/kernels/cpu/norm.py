@@ -17,7 +17,7 @@ import numpy as np
 
 from fastnet.kernels import checks, shapes
 from fastnet.kernels.cpu import epilogue, simd, spans, sums
-from fastnet.kernels.cpu.runtime import Launch, call, empty, flat, inlined, jit, kept, launch, like, literal, scratch
+from fastnet.kernels.cpu.runtime import Launch, call, empty, flat, inlined, jit, kept, like, scratch
 
 # Numbers in a block: two readings of it come from the second cache.
 _BLOCK = 16_384
@@ -105,18 +105,6 @@ def batchnorm_inference_backward(dy, x, gamma, mean, var, eps):
     x, gamma, mean, var = _alike(dy, x=x, gamma=gamma, mean=mean, var=var)
     shapes.batchnorm_inference_backward(dy, x, gamma, mean, var, eps)
     return _backward(dy, x, gamma, mean, var, eps, None, None, True)
-
-
-def batchnorm_track(running_mean, running_var, num_batches_tracked, mean, var, count, momentum=None):
-    """The running statistics (1 - momentum) old + momentum new, var made unbiased, and one batch more: new arrays."""
-    running_mean, counted = checks.floating(running_mean, "running_mean"), np.asarray(num_batches_tracked)
-    running_var, mean, var = _alike(running_mean, running_var=running_var, mean=mean, var=var)
-    shapes.batchnorm_track(running_mean, running_var, counted, mean, var, count, momentum)
-    dtype = running_mean.dtype
-    tracked = empty(running_mean.shape, dtype), empty(running_mean.shape, dtype), empty((), np.int64)
-    launch(_track, 1, *map(flat, (running_mean, running_var, counted.astype(np.int64, copy=False), mean, var)),
-           *map(flat, tracked), -1.0 if momentum is None else float(momentum), float(count), work=0)
-    return tracked
 
 
 def _alike(first, **operands):
@@ -405,16 +393,3 @@ def _scaled(block, slot, dy, dx, scale, rows):
         for j in range(0, c, simd.lanes(dy)):
             n, at = c - j, i * c + j
             simd.store_part(dx, at, simd.load_part(dy, at, n) * simd.load_part(scale, j, n), n)
-
-
-@literal
-def _track(block, slot, mean, var, counted, new_mean, new_var, moved_mean, moved_var, moved_counted, momentum, count):
-    """A momentum below zero stands for None."""
-    moved_counted[0] = counted[0] + 1
-    if momentum < 0:
-        momentum = 1 / moved_counted[0]
-    old, new = mean.dtype.type(1 - momentum), mean.dtype.type(momentum)
-    unbiased = mean.dtype.type(momentum * count / (count - 1))
-    for j in range(mean.size):
-        moved_mean[j] = old * mean[j] + new * new_mean[j]
-        moved_var[j] = old * var[j] + unbiased * new_var[j]

@@ -38,6 +38,18 @@ def add_rows(sums, to, x, start, rows, apart, columns):
             simd.accumulate(sums, to + j, even + odd, n)
 
 
+@inlined
+def add_rows_of_words(sums, to, words, start, rows, apart, columns):
+    """The same for words of two bfloat16 numbers, see `simd.bfloat16`: both are added."""
+    for top in range(0, rows, CHAIN):
+        for j in range(0, columns, simd.lanes(words)):
+            low = high = simd.full(words, 0)
+            for i in range(top, min(top + CHAIN, rows)):
+                pair = simd.load_part(words, start + i * apart + j, columns - j)
+                low, high = low + simd.low(pair), high + simd.high(pair)
+            simd.accumulate(sums, to + j, low + high, columns - j)
+
+
 @jit
 def spill(x, sums, start, stop):
     """Move x[start : stop] to the float64 sums in the same places: they are added there, and x starts anew from 0."""

@@ -1,9 +1,9 @@
 """Winograd's matrices, and the filters of a convolution in Winograd's form.
 
 The matrices follow from points: 0, plus and minus 3/4 and 3/2, and infinity. The geometric mean of the four is near 1,
-so that no power of one is far from another's, and they are exact in binary; since two and two differ in signs alone the
-transforms share sums. With 1 and 2 in their place, the literature's, the error is twice as large in the mean, and at its
-largest 3.5 times; without such pairs (1, -1, 1/2, -2) it is 1.4 times as large, and the transforms take longer.
+so that no power of one is far from another's, and they are exact in binary; since two and two differ in signs alone
+the transforms share sums. With 1 and 2 in their place, the literature's, the error is twice as large in the mean, and
+at its largest 3.5 times; without such pairs (1, -1, 1/2, -2) it is 1.4 times as large, and the transforms take longer.
 
 Source: Barabasz et al., "Error analysis and improving the accuracy of Winograd convolution for deep neural networks",
 2020.

@@ -6,9 +6,8 @@ At each Winograd point the sum is a matrix product, input channels by patches ti
 to stay in the second cache is these sums, a C x K matrix for each point. Where they leave room for the transforms of
 some patches, a block takes its part of the patches through both steps, and the parts are added in order ("fused"). Else
 some hundred patches are transformed at a time, and each block adds to the sums of one point, which it owns. Both give
-the same bits for any number of threads. Products of some patches are added up in registers before they go to these
-sums, and where patches are many these are moved to others in float64 every so often: rounding does not grow with their
-number.
+the same bits for any number of threads. Some products are added up in registers before they go to these sums, and where
+patches are many these are moved to others in float64 every so often: rounding does not grow with their number.
 
 In memory, room for `words` words of patches, one or two patches each:
 
@@ -39,8 +38,7 @@ from fastnet.kernels.cpu.conv.winograd_patches import (
 from fastnet.kernels.cpu.runtime import Launch, empty, in_words, inlined, jit, named, scratch
 
 # Bytes of sums and transforms that a block may fill, and how many patches it should then hold at least.
-_BLOCK_BYTES = 1_000_000
-_FEWEST_PATCHES = 12
+_BLOCK_BYTES, _FEWEST_PATCHES = 1_000_000, 12
 # Bytes of transforms that it takes, where there is room: more would drive out what is fetched ahead.
 _ENOUGH_BYTES = 320_000
 # Parts of the batch that are summed on their own: at most so many, of no fewer patches, their sums no more bytes. More
@@ -48,8 +46,7 @@ _ENOUGH_BYTES = 320_000
 _PARTS, _PATCHES_OF_PART, _SUMS_BYTES = 16, 64, 5 << 20
 _FEWER_PARTS, _MANY_PATCHES = 8, 256
 # Otherwise: bytes of transforms that are held at a time, and patches that a block transforms.
-_HELD_BYTES = 24 << 20
-_PATCHES_OF_BLOCK = 16    # even, since patches may go in pairs
+_HELD_BYTES, _PATCHES_OF_BLOCK = 24 << 20, 16   # the latter even, since patches may go in pairs
 # Words that are added up in registers; how many times that, and how many times all that is held, is added in float32.
 _WORDS_OF_RUN = 256
 _CHUNKS_OF_SUM, _HELD_OF_SUM = 128, 32
@@ -91,19 +88,13 @@ class _Room(NamedTuple):
     runs: np.ndarray        # three integers for a run of the register tile, see `simd.python.make_tile_runs`
 
 
-class _Span(NamedTuple):
-    """Patches."""
-
-    first: int
-    count: int
-
-
 class _Starts(NamedTuple):
-    """Where things begin: in transformed x, in transformed dy, in scratch memory."""
+    """Where things begin: in transformed x and dy, in scratch memory, in the bias gradient (-1 where it has none)."""
 
     x: int
     dy: int
     spare: int
+    bias: int
 
 
 class _Point(NamedTuple):
@@ -221,11 +212,11 @@ def _make_transform_patches(m, r, tiles):
         sum_dy = make_transform_patch(m, m, make_transform(np.ones((1, m))))
 
         @inlined
-        def transform_both(images, gradients, place, room, spare, to_x, to_dy, to_sum):
-            transform_x(images, place, room.memory, spare, to_x)
-            transform_dy(gradients, place, room.memory, spare, to_dy)
-            if to_sum.start >= 0:
-                sum_dy(gradients, place, room.memory, spare, to_sum)
+        def transform_both(images, gradients, place, room, starts, to_x, to_dy, to_sum):
+            transform_x(images, place, room.memory, starts.spare, to_x)
+            transform_dy(gradients, place, room.memory, starts.spare, to_dy)
+            if starts.bias >= 0:
+                sum_dy(gradients, place, room.memory, starts.spare, to_sum)
 
         return transform_both
 
@@ -234,10 +225,9 @@ def _make_transform_patches(m, r, tiles):
     second_of_word = make_transform_both(simd.make_transform_paired)
 
     @inlined
-    def transform_patches(inputs, span, summing, transformed, starts, tables, room, plan):
-        """Put a span of patches of x into (points, words, channels) and those of dy into (points, panels, words,
-        panel), with their sums behind the points if `summing`."""
-        first, count = span.first, span.count
+    def transform_patches(inputs, first, count, transformed, starts, tables, room, plan):
+        """Put `count` patches of x into (points, words, channels) and those of dy into (points, panels, words, panel),
+        with their sums behind the points if there is a `starts.bias`."""
         lanes, panel, channels = simd.lanes(inputs.x), halves * simd.lanes(inputs.x) // 2, plan.whole_channels
         x_point, dy_point = plan.words * channels + lanes, plan.words * plan.columns + lanes
         images, gradients = _patches_of_x(inputs, tables, plan), _patches_of_dy(inputs, tables, plan)
@@ -246,12 +236,11 @@ def _make_transform_patches(m, r, tiles):
             to_x = Spread(transformed.x, starts.x + t // word * channels, n * x_point, x_point, channels, 0)
             to_dy = Spread(transformed.dy, starts.dy + t // word * panel, n * dy_point, dy_point, panel,
                            plan.words * panel)
-            sum_start = to_dy.start + n * n * dy_point if summing else -1
-            to_sum = Spread(transformed.dy, sum_start, 0, 0, panel, plan.words * panel)
+            to_sum = Spread(transformed.dy, to_dy.start + n * n * dy_point, 0, 0, panel, plan.words * panel)
             if t % word:
-                second_of_word(images, gradients, place, room, starts.spare, to_x, to_dy, to_sum)
+                second_of_word(images, gradients, place, room, starts, to_x, to_dy, to_sum)
             else:
-                first_of_word(images, gradients, place, room, starts.spare, to_x, to_dy, to_sum)
+                first_of_word(images, gradients, place, room, starts, to_x, to_dy, to_sum)
             place = following(place, plan.down, plan.across)
         if count % word:
             x_word, dy_word = starts.x + count // word * channels, starts.dy + count // word * panel
@@ -293,32 +282,16 @@ def _make_add_point(tiles):
 
 def _make_add_bias(tiles):
     halves, word = tiles.halves, tiles.word
+    add = sums.add_rows if word == 1 else sums.add_rows_of_words
 
     @inlined
     def add_bias(dy, start, count, bias, to, plan):
         """Add the sums of `count` patches of dy, which begin at `start`, to bias[to : to + columns]."""
-        lanes, panel, words = simd.lanes(dy), halves * simd.lanes(dy) // 2, (count + word - 1) // word
+        panel, words = halves * simd.lanes(dy) // 2, (count + word - 1) // word
         for j in range(0, plan.columns, panel):
-            columns = start + j * plan.words
-            if word == 1:
-                sums.add_rows(bias, to + j, dy, columns, words, panel, panel)
-            else:
-                for i in range(0, panel, lanes):
-                    _add_words(bias, to + j + i, dy, columns + i, words, panel)
+            add(bias, to + j, dy, start + j * plan.words, words, panel, panel)
 
     return add_bias
-
-
-@jit
-def _add_words(db, to, words, start, rows, apart):
-    """Add `rows` vectors of words, so far apart, to one of float64 sums."""
-    lanes = simd.lanes(words)
-    for top in range(0, rows, sums.CHAIN):
-        low = high = simd.full(words, 0)
-        for i in range(top, min(top + sums.CHAIN, rows)):
-            v = simd.load(words, start + i * apart)
-            low, high = low + simd.low(v), high + simd.high(v)
-        simd.accumulate(db, to, low + high, lanes)
 
 
 def _make_gradient(m, n, word, transform_patches, add_point, add_bias):
@@ -329,20 +302,20 @@ def _make_gradient(m, n, word, transform_patches, add_point, add_bias):
         plan, x, dy, lanes = named(_Plan, numbers), inputs.x, inputs.dy, simd.lanes(inputs.x)
         x_point, dy_point = plan.words * plan.whole_channels + lanes, plan.words * plan.columns + lanes
         starts = _Starts(slot * n * n * x_point, slot * (n * n + 1) * dy_point,
-                         slot * max(n * n * plan.whole_channels, m * m * plan.columns))
-        point_size, bias = plan.rows * plan.columns + lanes, block * plan.columns
+                         slot * max(n * n * plan.whole_channels, m * m * plan.columns),
+                         block * plan.columns if to.bias.size else -1)
+        point_size = plan.rows * plan.columns + lanes
         start, stop = block * n * n * point_size, (block + 1) * n * n * point_size
         spans.clear(to.partial, start, stop)
         if to.total.size:
             spans.clear(to.total, start, stop)
-        summing = to.bias.size > 0
-        if summing:
-            spans.clear(to.bias, bias, bias + plan.columns)
+        if to.bias.size:
+            spans.clear(to.bias, starts.bias, starts.bias + plan.columns)
         images, gradients = _patches_of_x(inputs, tables, plan), _patches_of_dy(inputs, tables, plan)
         held, last = plan.words * word, (block + 1) * plan.count // plan.parts
         for first in range(block * plan.count // plan.parts, last, held):
             count = min(held, last - first)
-            transform_patches(inputs, _Span(first, count), summing, transformed, starts, tables, room, plan)
+            transform_patches(inputs, first, count, transformed, starts, tables, room, plan)
             end, next_end = first + count - 1, min(first + count + held, last) - 1
             x_ahead = ahead(x, x_read_to(end, images), x_read_to(next_end, images), n * n)
             dy_ahead = ahead(dy, dy_read_to(end, gradients), dy_read_to(next_end, gradients), n * n)
@@ -351,8 +324,8 @@ def _make_gradient(m, n, word, transform_patches, add_point, add_bias):
                                start + number * point_size, slot * 3)
                 add_point(point, count, transformed, to, tables.rows, room.runs, plan)
                 x_ahead, dy_ahead = fetch_portion(x, x_ahead), fetch_portion(dy, dy_ahead)
-            if summing:
-                add_bias(transformed.dy, starts.dy + n * n * dy_point, count, to.bias, bias, plan)
+            if to.bias.size:
+                add_bias(transformed.dy, starts.dy + n * n * dy_point, count, to.bias, starts.bias, plan)
             if to.total.size and (last - first + held - 1) // held % _CHUNKS_OF_SUM == 1:
                 sums.spill(to.partial, to.total, start, stop)
 
@@ -366,9 +339,9 @@ def _make_transform(m, n, tiles, transform_patches):
         """Transform some of the patches that are held, and sum those of dy if there is room for a bias."""
         plan, panel, start = named(_Plan, numbers), halves * simd.lanes(inputs.x) // 2, block * _PATCHES_OF_BLOCK
         starts = _Starts(start // word * plan.whole_channels, start // word * panel,
-                         slot * max(n * n * plan.whole_channels, m * m * plan.columns))
-        span = _Span(plan.first + start, min(_PATCHES_OF_BLOCK, plan.count - start))
-        transform_patches(inputs, span, bias.size > 0, transformed, starts, tables, room, plan)
+                         slot * max(n * n * plan.whole_channels, m * m * plan.columns), 0 if bias.size else -1)
+        transform_patches(inputs, plan.first + start, min(_PATCHES_OF_BLOCK, plan.count - start), transformed, starts,
+                          tables, room, plan)
 
     return transform
 

@@ -1,0 +1,31 @@
+"""The running statistics of batch normalisation, which inference uses in place of a batch's own."""
+import numpy as np
+
+from fastnet.kernels import checks, shapes
+from fastnet.kernels.cpu.runtime import empty, flat, launch, literal
+
+
+def batchnorm_track(running_mean, running_var, num_batches_tracked, mean, var, count, momentum=None):
+    """The running statistics (1 - momentum) old + momentum new, var made unbiased, and one batch more: new arrays."""
+    running_mean, counted = checks.floating(running_mean, "running_mean"), np.asarray(num_batches_tracked)
+    new = {"running_var": running_var, "mean": mean, "var": var}
+    running_var, mean, var = (checks.floating(array, name, like=running_mean) for name, array in new.items())
+    shapes.batchnorm_track(running_mean, running_var, counted, mean, var, count, momentum)
+    dtype = running_mean.dtype
+    tracked = empty(running_mean.shape, dtype), empty(running_mean.shape, dtype), empty((), np.int64)
+    launch(_track, 1, *map(flat, (running_mean, running_var, counted.astype(np.int64, copy=False), mean, var)),
+           *map(flat, tracked), -1.0 if momentum is None else float(momentum), float(count), work=0)
+    return tracked
+
+
+@literal
+def _track(block, slot, mean, var, counted, new_mean, new_var, moved_mean, moved_var, moved_counted, momentum, count):
+    """A momentum below zero stands for None."""
+    moved_counted[0] = counted[0] + 1
+    if momentum < 0:
+        momentum = 1 / moved_counted[0]
+    old, new = mean.dtype.type(1 - momentum), mean.dtype.type(momentum)
+    unbiased = mean.dtype.type(momentum * count / (count - 1))
+    for j in range(mean.size):
+        moved_mean[j] = old * mean[j] + new * new_mean[j]
+        moved_var[j] = old * var[j] + unbiased * new_var[j]
