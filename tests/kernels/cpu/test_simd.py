@@ -357,7 +357,7 @@ def test_tile_runs(tiles, adjacent, dtype):
 # generator of straight-line code looks for.
 SIGNS = np.array([[1, 2, 0, -1], [1, -2, 0, -1], [-1, -2, 0, 1], [0, 0, 4, 0], [1, 2, 0.5, -1], [1, 2, 0.5, -1]])
 F4, F2 = matrices(4, 3), matrices(2, 3)
-MATRICES = {"signs": SIGNS, "columns": SIGNS.T, "A4": F4.at, "B4": F4.bt, "F4": F4.f * 24, "B2": F2.bt,
+MATRICES = {"signs": SIGNS, "columns": SIGNS.T, "A4": F4.at, "B4": F4.bt, "F4": np.round(F4.f * 243), "B2": F2.bt,
             "one": np.array([[-3.0]])}
 
 
