@@ -281,7 +281,7 @@ def _of_list(value, name, what):
     """An array of a number or of a list of them."""
     try:
         result = np.asarray(value)
-    except (ValueError, OverflowError):     # rows of different lengths
+    except Exception:   # rows of different lengths, or a user's own class
         result = None
     if result is None or result.dtype.kind == "O":
         raise TypeError(f"{name} must be an array of {what}, got {shown(value)}, of which none can be made")

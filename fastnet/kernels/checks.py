@@ -314,13 +314,14 @@ def pool_index(index, shape, kernel_size):
 
 def dropout_key(key):
     """Refuse what is neither an integer nor, by shape and dtype, the two words that `counter.draw` makes of one."""
-    if getattr(key, "shape", None) == (2,) and key.dtype == UINT64:
+    shape, dtype = getattr(key, "shape", None), getattr(key, "dtype", None)
+    if dtype is not None and (shape == (2,) and dtype == UINT64 or shape == () and dtype.kind in "iu"):
         return
     try:
         arguments.integer(key, "key")
     except TypeError:
         raise TypeError("key must be an integer or the uint64 array of two words that draw returned, got "
-                        f"{arguments.shown(key)}") from None
+                        f"{_kind(key)}") from None
 
 
 def draws_integers(generator):

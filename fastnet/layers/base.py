@@ -289,10 +289,10 @@ class Layer:
         return {name: np.array(value) for name, (value, *_) in state_.entries(self).items()}
 
     def load_state_dict(self, state, strict=True):
-        """Take over copies of the values in `state`, which has the names and shapes of `state_dict`: arrays, or
-        PyTorch's tensors in the CPU's memory. A norm's num_batches_tracked may be missing, and stays then; a float
-        that is a whole number will do for it. Returns (missing_keys, unexpected_keys), two lists, which are empty
-        unless strict=False passes over both.
+        """Take over copies of the values in `state`, which has the names and shapes of `state_dict`: arrays, lists of
+        numbers, or PyTorch's tensors in the CPU's memory. A norm's num_batches_tracked may be missing, and stays then;
+        a float that is a whole number will do for it. Returns (missing_keys, unexpected_keys), two lists, which are
+        empty unless strict=False passes over both.
 
         ValueError that lists the names that are missing, unexpected (with `strict`) or of another shape or kind;
         nothing is changed then.

@@ -55,9 +55,10 @@ def load(net, state, strict):
 
 
 def _fitting(value, old):
-    """A copy of a value in place of the array `old`; TypeError or ValueError, to be read behind its name."""
+    """A copy of a value, an array or numbers in lists, in place of the array `old`; TypeError or ValueError, to be read
+    behind its name."""
     try:
-        value = arguments.array(value, "it")
+        value = arguments.values(value, "it")
     except TypeError:
         dtype = getattr(value, "dtype", None)
         what = arguments.shown(value) if dtype is None else f"dtype {dtype}"

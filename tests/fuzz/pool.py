@@ -66,7 +66,7 @@ POOL = {
     "Fortran": lambda: np.asfortranarray(np.ones((2, 3), np.float32)),
     "unaligned": lambda: np.frombuffer(bytearray(25), np.float32, 6, 1).reshape(2, 3),
     "empty list": list, "list": lambda: [1, 2], "ragged list": lambda: [[1.0], [2.0, 3.0]],
-    "list of None": lambda: [None], "its own dict": _own_dict,
+    "list of None": lambda: [None], "list of raising": lambda: [Raising()], "its own dict": _own_dict,
     "list of arrays": lambda: [np.ones((2, 3), np.float32)] * 2, "long list": lambda: list(range(1000)),
     "its own list": _own_list, "1-tuple": lambda: (3,), "pair": lambda: (1, 2), "4-tuple": lambda: (1, 2, 3, 4),
     "tuple of floats": lambda: (1.0, 2.0), "pair of arrays": lambda: (np.ones((2, 3), np.float32), np.arange(2)),

@@ -210,9 +210,9 @@ TABLE = {
         "p too large": ((X, 1.5, 0), {}, SHARE.format("p", 1.5)),
         "p not a number": ((X, float("nan"), 0), {}, SHARE.format("p", "nan")),
         "empty batch": ((EMPTY, 0.5, 0), {}, BATCH.format("x")),
-        "key not whole": ((X, 0.5, 0.5), {}, KEY.format("0.5")),
-        "three words": ((X, 0.5, np.zeros(3, np.uint64)), {}, KEY.format("an array of shape (3,) and dtype uint64")),
-        "words of another dtype": ((X, 0.5, np.zeros(2)), {}, KEY.format("an array of shape (2,) and dtype float64")),
+        "key not whole": ((X, 0.5, 0.5), {}, KEY.format("float")),
+        "three words": ((X, 0.5, np.zeros(3, np.uint64)), {}, KEY.format("an array of dtype uint64")),
+        "words of another dtype": ((X, 0.5, np.zeros(2)), {}, KEY.format("an array of dtype float64")),
     },
     "draw": {
         "a seed": ((3,), {}, "draw needs a numpy.random.Generator, got int"),

@@ -59,8 +59,9 @@ def test_all_or_nothing(text, shape):
     before, state = digest(net), {name: value + 1 for name, value in net.state_dict().items()}
     kind = type(net).__name__
     for name in state:
-        wrong = {"another shape": np.zeros((*state[name].shape, 1)), "complex": state[name] + 1j, "list": [1.0],
-                 "text": "x", "None": None, "masked": np.ma.masked_array(state[name], True)}
+        wrong = {"another shape": np.zeros((*state[name].shape, 1)), "complex": state[name] + 1j,
+                 "ragged": [[1.0], [2.0, 3.0]], "text": "x", "None": None,
+                 "masked": np.ma.masked_array(state[name], True)}
         if state[name].dtype.kind in "iu":
             wrong |= {"half": state[name] + 0.5, "NaN": np.array(np.nan), "beyond": np.array(1e30)}
         else:

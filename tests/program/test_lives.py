@@ -147,7 +147,7 @@ def test_freeze_and_unfreeze():
         before = net.state_dict()
         check_step(net, x)
         assert all(not np.array_equal(value, before[name]) for name, value in net.state_dict().items())
-    with pytest.raises(ValueError, match="^Sequential: no layer's path fits 'x'; there are 0, 1"):
+    with pytest.raises(ValueError, match="^Sequential: no layer's path fits the pattern 'x'; there are 0, 1"):
         freeze(net, "x")
 
 

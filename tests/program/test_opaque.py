@@ -264,5 +264,5 @@ def check_used(actual, expected):
 def test_what_does_not_fit_several_inputs():
     net = several()
     for x in (images((3, 4), 0), {"a": images((3, 4), 0)}, (images((3, 4), 0),) * 2):
-        with pytest.raises(TypeError, match="^Graph: expected a dictionary of the arrays a, b, got "):
+        with pytest.raises(TypeError, match="^Graph: expected a dictionary of the arrays a, b as x, got "):
             net(x)
