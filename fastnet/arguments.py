@@ -38,6 +38,8 @@ def shown(value):
 
 def integer(value, name, least=None, most=None):
     """`value` as an int within the bounds, which belong to the range. Python's and NumPy's integers; no bool."""
+    if type(value) is int and (least is None or value >= least) and (most is None or value <= most):
+        return value
     expected = f"{name} must be an integer{_between(least, most)}, got {{}}"
     if isinstance(value, (bool, np.bool_, np.ndarray)):
         raise TypeError(expected.format(shown(value)))
@@ -66,6 +68,9 @@ def size(value, name, least=1, what=None, whole=None):
 def integers(value, name, count=None, least=0, what=None):
     """`value`, a tuple or list of `count` integers of at least `least` (of any number without a count), as a tuple of
     ints. `what` says it in words, where there are more ways to write it."""
+    if type(value) is tuple and len(value) == (len(value) if count is None else count) \
+            and all([type(one) is int and least <= one <= LARGEST for one in value]):
+        return value    # as the library itself gives it, again and again
     what = what or f"{count} integers of at least {least}"
     if not isinstance(value, (tuple, list)):
         raise TypeError(f"{name} must be {what}, got {shown(value)}")

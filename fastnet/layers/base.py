@@ -192,8 +192,7 @@ class Layer:
     def _parts(self, kind):
         """The Layers or Parameters that are attributes, or in attributes that are tuples or dictionaries."""
         try:
-            return [part for name, value in vars(self).items() if type(value) not in _NO_PARTS and name != "saved"
-                    for part in parts.named(value, name, kind, (Layer, Parameter))]
+            return parts.of(self, kind, (Layer, Parameter))
         except TypeError as error:
             name_layer(error, self)
             raise
@@ -221,7 +220,7 @@ class Layer:
         inside, this = {id(layer) for _, layer in found}, weakref.ref(self)
         for path, layer in found[1:]:
             homes = vars(layer).get("_homes", ())
-            if (this, path) not in homes:
+            if not any(net is this and place == path for net, place in homes):
                 kept = [home for home in homes if home[0]() is not None and id(home[0]()) not in inside]
                 stays = kept[:1] == list(homes[:1])     # the net that gives the layer its name
                 vars(layer)["_homes"] = (*kept, (this, path)) if kept and stays else ((this, path), *kept)
@@ -373,10 +372,6 @@ class Layer:
         vars(self).update(state)
         if self.named_children():
             self.adopt()
-
-
-# What most attributes of a layer are.
-_NO_PARTS = {int, float, bool, str, type(None), np.ndarray}
 
 
 def value_of(parameter):

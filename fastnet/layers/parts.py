@@ -10,6 +10,9 @@ import numpy as np
 # What most attributes of a layer are.
 _PLAIN = {int, float, bool, str, type(None), np.ndarray}
 _UNORDERED = (set, frozenset, deque)
+_CONTAINERS = (tuple, list, dict, *_UNORDERED)
+# Attributes that hold no parts of their own.
+_INNER = {"saved", "_homes", "_runner"}
 
 
 class ReadOnly(dict):
@@ -46,14 +49,25 @@ def kept(value, name, kinds, around=()):
                     f"{type(value).__name__}")
 
 
+def of(layer, kind, kinds):
+    """The parts of class `kind` that a layer's attributes are or hold: a list of (dotted name, part)."""
+    found = []
+    for name, value in vars(layer).items():
+        if type(value) in _PLAIN or name in _INNER or type(value) is tuple and _PLAIN.issuperset(map(type, value)):
+            continue
+        if isinstance(value, kind):
+            found.append((name, value))
+        elif isinstance(value, _CONTAINERS) and value:
+            found += named(value, name, kind, kinds)
+    return found
+
+
 def named(value, name, kind, kinds):
     """The parts of class `kind` in an attribute's value: a list of (dotted name, part). TypeError for a list, or any
     other container, that was given parts after it had been assigned."""
-    if type(value) in _PLAIN:
-        return []
     if isinstance(value, kind):
         return [(name, value)]
-    if isinstance(value, kinds):
+    if isinstance(value, kinds) or not isinstance(value, _CONTAINERS):
         return []
     if isinstance(value, (tuple, ReadOnly)):
         items = value.items() if isinstance(value, ReadOnly) else enumerate(value)
@@ -71,7 +85,7 @@ def _holds(value, kinds, around=()):
         return True
     if isinstance(value, np.ndarray):
         return value.dtype == object and any(isinstance(one, kinds) for one in value.flat)
-    if not isinstance(value, (tuple, list, dict, *_UNORDERED)) or any(value is one for one in around):
+    if not isinstance(value, _CONTAINERS) or any(value is one for one in around):
         return False
     around = (*around, value)
     return any(type(one) not in _PLAIN and _holds(one, kinds, around)
