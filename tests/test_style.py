@@ -16,16 +16,6 @@ FREE = {
     # one for each number of an optimiser's formula
     **{f"kernels/{place}.py": {"sgd_update", "adam_update"} for place in ("shapes", "naive/update", "cpu/update")},
 }
-# What is older than these rules and is still to be redesigned. Nothing may be added, and what fits must be taken out.
-OLDER = {
-    "data/augment.py": {"_fill"},
-    "kernels/cpu/linear.py": {"_few", "product"},
-    "kernels/cpu/move.py": {"_copy_columns"},
-    "kernels/cpu/norm.py": {"_backward", "_combine_moments", "_apply", "_past", "_gradient_sums", "_sum_some",
-                            "_input_gradient", "_differ", "_track"},
-    "kernels/cpu/softmax.py": {"_cross_entropy"},
-}
-OLDER_PLACES = {"kernels/cpu/linear.py", "kernels/cpu/pool.py", "kernels/cpu/update.py"}
 
 
 def is_primitive(path, node):
@@ -85,14 +75,14 @@ def test_functions_are_short():
 def test_functions_have_few_arguments():
     found = {(name, function): count for path, name, text in modules() for function, node in functions(ast.parse(text))
              if (count := arguments(node)) > ARGUMENTS and not is_primitive(path, node)
-             and function not in FREE.get(name, set()) | OLDER.get(name, set())}
+             and function not in FREE.get(name, set())}
     assert found == {}
 
 
-@pytest.mark.parametrize("name", sorted({*FREE, *OLDER}))
+@pytest.mark.parametrize("name", sorted(FREE))
 def test_every_exception_is_needed(name):
     counts = {function: arguments(node) for function, node in functions(ast.parse((PACKAGE / name).read_text()))}
-    excepted = FREE.get(name, set()) | OLDER.get(name, set())
+    excepted = FREE.get(name, set())
     assert {function for function in excepted if counts.get(function, 0) <= ARGUMENTS} == set()
 
 
@@ -100,7 +90,7 @@ def test_numbers_have_names():
     """Kernels read numbers by name."""
     found = {name: found for _, name, text in modules() if name.startswith("kernels/cpu/")
              and (found := sorted(places(ast.parse(text))))}
-    assert found.keys() == OLDER_PLACES, found
+    assert found == {}
 
 
 def test_what_is_measured():

@@ -4,6 +4,8 @@ data set into a batch.
 All randomness comes from `random_bits`, which has no state: the numbers of a sample follow from the seed, the epoch and
 the sample's place in the data set, so that neither batch size nor threads nor prefetching can change them.
 """
+from typing import NamedTuple
+
 import numpy as np
 
 from fastnet.kernels.cpu.runtime import jit, launch
@@ -91,15 +93,22 @@ def fill_batch(out, images, index, moves, terms, reflect=False, light=None):
     """
     # No work to speak of, so that it stays in this one thread: the others are busy training.
     light = random_light(0, 0, index) if light is None else light
-    launch(_fill, len(index), out.transpose(0, 2, 3, 1), images, index, moves, terms, reflect, light, work=0)
+    launch(_fill, len(index), out.transpose(0, 2, 3, 1), images, _Samples(index, moves, light), terms, reflect, work=0)
+
+
+class _Samples(NamedTuple):
+    index: np.ndarray       # (N,) of the images
+    moves: np.ndarray       # (N, 7), see `random_moves`
+    light: np.ndarray       # (N, 2), see `random_light`
 
 
 @jit
-def _fill(i, slot, out, images, index, moves, terms, reflect, light):
-    # out (N, H, W, C); images (count, C, H, W); index (N,); moves (N, 7); light (N, 2)
+def _fill(i, slot, out, images, samples, terms, reflect):
+    # out (N, H, W, C); images (count, C, H, W)
     center, scale, shift = terms.center, terms.scale, terms.shift   # (C, H, W), (C,), (C, H, W)
     _, height, width, channels = out.shape
-    image, gain, offset = images[index[i]], light[i, 0], light[i, 1]
+    moves, light = samples.moves, samples.light
+    image, gain, offset = images[samples.index[i]], light[i, 0], light[i, 1]
     top, left, flip = moves[i, 0], moves[i, 1], moves[i, 2]
     first, last = max(0, left), min(width, width + left)  # the columns of the image that can be seen
     step = -1 if flip else 1

@@ -1,5 +1,6 @@
 """What moves numbers and changes none: joining and cutting along the channels, other shapes, other dtypes."""
 from math import prod
+from typing import NamedTuple
 
 import numpy as np
 
@@ -9,6 +10,13 @@ from fastnet.kernels.cpu.runtime import empty, empty_images, flat, jit, launch, 
 
 # Numbers of a block, and pixels of an image that are turned together.
 _BLOCK, _PIXELS = 16_384, 64
+
+
+class _Columns(NamedTuple):
+    """Where columns lie in a flat array: from `start` on, and `apart` numbers further on in each later row."""
+
+    start: int
+    apart: int
 
 
 def concat(arrays):
@@ -39,11 +47,11 @@ def split(x, sizes):
 def _move_columns(x, x_start, y, y_start, count):
     """y[:, y_start: y_start + count] = x[:, x_start: x_start + count], columns being what lies along axis 1."""
     inner = prod(x.shape[2:]) if x.ndim != 4 else 1  # numbers of a column that lie side by side
-    x_row, y_row = x.shape[1] * inner, y.shape[1] * inner
-    rows = x.size // x_row
+    source, target = (_Columns(start * inner, array.shape[1] * inner) for array, start in ((x, x_start), (y, y_start)))
+    rows = x.size // source.apart
     lines = max(1, _BLOCK // (count * inner))
-    launch(_copy_columns, -(-rows // lines), flat(x), x_start * inner, x_row, flat(y), y_start * inner, y_row,
-           count * inner, rows, lines, work=rows * count * inner)
+    launch(_copy_columns, -(-rows // lines), flat(x), source, flat(y), target, count * inner, lines,
+           work=rows * count * inner)
 
 
 def flatten(x):
@@ -97,11 +105,12 @@ def _convert_images(block, slot, x, y, c, pixels):
 
 
 @jit
-def _copy_columns(block, slot, x, x_start, x_row, y, y_start, y_row, count, rows, lines):
-    for row in range(block * lines, min((block + 1) * lines, rows)):
-        source, target = x_start + row * x_row, y_start + row * y_row
+def _copy_columns(block, slot, x, source, y, target, count, lines):
+    """Copy `count` numbers of each row, for some `lines` of them."""
+    for row in range(block * lines, min((block + 1) * lines, y.size // target.apart)):
+        here, there = source.start + row * source.apart, target.start + row * target.apart
         for i in range(0, count, simd.lanes(x)):
-            simd.store_part(y, target + i, simd.load_part(x, source + i, count - i), count - i)
+            simd.store_part(y, there + i, simd.load_part(x, here + i, count - i), count - i)
 
 
 @jit

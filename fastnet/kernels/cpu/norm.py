@@ -40,11 +40,11 @@ def batchnorm_forward(x, gamma, beta, eps, add=None, activation=None):
     c = x.shape[1]
     y, flat_x, norm = like(x), flat(x), _norm(x.size // c, c, x.dtype)
     table = _Moments(empty(norm.table, x.dtype), empty(norm.table, x.dtype))
-    mean, var, scale = empty(c, x.dtype), empty(c, x.dtype), empty(c, x.dtype)
+    line, var = _Line(empty(c, x.dtype), empty(c, x.dtype), flat(beta)), empty(c, x.dtype)
     norm.moments(flat_x, table, norm.rows)
-    norm.combine_moments(table, flat(gamma), float(eps), mean, var, scale, norm.rows)
-    norm.normalise(flat_x, flat(y), _Line(mean, scale, flat(beta)), add, activation)
-    return y, mean, var
+    norm.combine_moments(table, flat(gamma), float(eps), line, var, norm.rows)
+    norm.normalise(flat_x, flat(y), line, add, activation)
+    return y, line.mean, var
 
 
 def batchnorm_backward(dy, x, gamma, mean, var, eps, beta=None, activation=None):
@@ -61,11 +61,13 @@ def batchnorm_backward(dy, x, gamma, mean, var, eps, beta=None, activation=None)
         beta = checks.operand(beta, gamma.shape, "beta", like=dy)
         if beta is None:
             raise ValueError("an activation's input is worked out again with beta, got None")
-    return _backward(dy, x, gamma, mean, var, eps, beta, activation, False)
+    return _backward(dy, x, gamma, mean, var, eps, (beta, activation))
 
 
-def _backward(dy, x, gamma, mean, var, eps, beta, activation, constant):
-    """The gradients; with `constant` statistics dx = dy gamma / sqrt(var + eps)."""
+def _backward(dy, x, gamma, mean, var, eps, through=(None, None), constant=False):
+    """The gradients, `through` an activation: (beta, activation). With `constant` statistics dx = dy gamma / sqrt(var +
+    eps)."""
+    beta, activation = through
     c, dtype = x.shape[1], dy.dtype
     dx, norm = like(x), _norm(x.size // c, c, dtype)
     arrays = _Arrays(flat(dy), flat(x), flat(dx))
@@ -104,7 +106,7 @@ def batchnorm_inference_backward(dy, x, gamma, mean, var, eps):
     dy = checks.floating(dy, "dy")
     x, gamma, mean, var = _alike(dy, x=x, gamma=gamma, mean=mean, var=var)
     shapes.batchnorm_inference_backward(dy, x, gamma, mean, var, eps)
-    return _backward(dy, x, gamma, mean, var, eps, None, None, True)
+    return _backward(dy, x, gamma, mean, var, eps, constant=True)
 
 
 def _alike(first, **operands):
@@ -226,9 +228,9 @@ def _moments(block, slot, x, table, rows):
 
 
 @jit
-def _combine_moments(block, slot, table, gamma, eps, mean, var, scale, rows):
+def _combine_moments(block, slot, table, gamma, eps, line, var, rows):
     """Mean and variance of all rows from those of the blocks, and gamma / deviation."""
-    c, means, squares = rows.c, table.means, table.squares
+    c, means, squares, mean, scale = rows.c, table.means, table.squares, line.mean, line.scale
     blocks = means.size // c
     for j in range(c):
         total = 0.0

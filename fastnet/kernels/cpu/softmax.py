@@ -4,6 +4,7 @@ The largest score of each row is taken off first, so that nothing overflows; NaN
 Sums over a row are added up in float64 from parts of a few vectors, see `sums`.
 """
 import math
+from typing import NamedTuple
 
 import numpy as np
 
@@ -34,6 +35,13 @@ def log_softmax_backward(dy, y):
     return _rowwise_backward(_log_softmax_backward, dy, y)
 
 
+class _Target(NamedTuple):
+    """The probabilities that are aimed at: `elsewhere` for each class, and `at_label` more for the right one."""
+
+    at_label: float
+    elsewhere: float
+
+
 def softmax_cross_entropy(logits, labels, label_smoothing=0.0):
     """(loss, dlogits): the mean over the batch of -sum over c of t[c] log softmax(logits)[c], and (softmax - t) / N,
     with target t = (1 - label_smoothing) at the label plus label_smoothing / C everywhere."""
@@ -42,8 +50,9 @@ def softmax_cross_entropy(logits, labels, label_smoothing=0.0):
     n, c = shapes.softmax_cross_entropy(logits, labels, label_smoothing)[1].shape
     labels, smoothing = checks.labels(labels, n, c), float(label_smoothing)
     dlogits, losses = empty((n, c), logits.dtype), np.empty(n, np.float64)
-    launch(_cross_entropy, -(-n // _ROWS), flat(logits), flat(labels), dlogits.reshape(-1), losses, c,
-           logits.dtype.type(1 - smoothing), logits.dtype.type(smoothing / c), work=10 * n * c)
+    target = _Target(logits.dtype.type(1 - smoothing), logits.dtype.type(smoothing / c))
+    launch(_cross_entropy, -(-n // _ROWS), flat(logits), flat(labels), dlogits.reshape(-1), losses, c, target,
+           work=10 * n * c)
     return float(losses.mean()), dlogits
 
 
@@ -152,8 +161,8 @@ def _log_softmax_backward(block, slot, dy, y, dx, n, c):
 
 
 @jit
-def _cross_entropy(block, slot, x, labels, dx, losses, c, at_label, elsewhere):
-    n = losses.size
+def _cross_entropy(block, slot, x, labels, dx, losses, c, target):
+    n, at_label, elsewhere = losses.size, target.at_label, target.elsewhere
     scale = x.dtype.type(1) / x.dtype.type(n)
     for row in range(block * _ROWS, min((block + 1) * _ROWS, n)):
         start, label = row * c, row * c + labels[row]

@@ -1,4 +1,6 @@
 """The running statistics of batch normalisation, which inference uses in place of a batch's own."""
+from typing import NamedTuple
+
 import numpy as np
 
 from fastnet.kernels import checks, shapes
@@ -13,19 +15,26 @@ def batchnorm_track(running_mean, running_var, num_batches_tracked, mean, var, c
     shapes.batchnorm_track(running_mean, running_var, counted, mean, var, count, momentum)
     dtype = running_mean.dtype
     tracked = empty(running_mean.shape, dtype), empty(running_mean.shape, dtype), empty((), np.int64)
-    launch(_track, 1, *map(flat, (running_mean, running_var, counted.astype(np.int64, copy=False), mean, var)),
-           *map(flat, tracked), -1.0 if momentum is None else float(momentum), float(count), work=0)
+    old = _Running(flat(running_mean), flat(running_var), flat(counted.astype(np.int64, copy=False)))
+    launch(_track, 1, old, flat(mean), flat(var), _Running(*map(flat, tracked)),
+           -1.0 if momentum is None else float(momentum), float(count), work=0)
     return tracked
 
 
+class _Running(NamedTuple):
+    mean: np.ndarray
+    var: np.ndarray
+    batches: np.ndarray     # one integer: how many were tracked
+
+
 @literal
-def _track(block, slot, mean, var, counted, new_mean, new_var, moved_mean, moved_var, moved_counted, momentum, count):
+def _track(block, slot, old, mean, var, moved, momentum, count):
     """A momentum below zero stands for None."""
-    moved_counted[0] = counted[0] + 1
+    moved.batches[0] = old.batches[0] + 1
     if momentum < 0:
-        momentum = 1 / moved_counted[0]
-    old, new = mean.dtype.type(1 - momentum), mean.dtype.type(momentum)
+        momentum = 1 / moved.batches[0]
+    kept, taken = mean.dtype.type(1 - momentum), mean.dtype.type(momentum)
     unbiased = mean.dtype.type(momentum * count / (count - 1))
     for j in range(mean.size):
-        moved_mean[j] = old * mean[j] + new * new_mean[j]
-        moved_var[j] = old * var[j] + unbiased * new_var[j]
+        moved.mean[j] = kept * old.mean[j] + taken * mean[j]
+        moved.var[j] = kept * old.var[j] + unbiased * var[j]

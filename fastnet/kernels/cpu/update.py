@@ -4,16 +4,45 @@
 argument costs time at the call, and cuts its block out of the arrays first: LLVM then sees that no index is negative,
 which Numba would otherwise look out for, and makes vector instructions of the loop.
 """
+from typing import NamedTuple
+
 import numpy as np
 
 from fastnet.kernels import checks, shapes
-from fastnet.kernels.cpu.runtime import jit, launch
+from fastnet.kernels.cpu.runtime import jit, launch, named
 
 _BLOCK = 16_384
 # Numbers that are updated, and squared and added, in the time of what `launch` counts as one operation.
 _UPDATED, _SQUARED = 2, 8
 # How many sums a block of `sum_of_squares` keeps side by side, for vector instructions to add to.
 _ROW = 256
+
+
+class _Sgd(NamedTuple):
+    scale: float
+    decay: float
+    lr: float
+
+
+class _Momentum(NamedTuple):
+    scale: float
+    decay: float
+    lr: float
+    momentum: float
+    fresh: float    # the share of the gradient in the velocity
+
+
+class _Adam(NamedTuple):
+    scale: float
+    decay: float    # added to the gradient
+    shrink: float   # what is left of the value before the step
+    beta1: float
+    fresh1: float   # 1 - beta1
+    beta2: float
+    fresh2: float
+    eps: float
+    rate: float     # lr, and what makes up for a mean that began at 0
+    correct: float  # likewise for the mean of squares
 
 
 def sgd_update(value, grad, velocity, lr, momentum=0.0, dampening=0.0, weight_decay=0.0, nesterov=False, first=False,
@@ -23,10 +52,10 @@ def sgd_update(value, grad, velocity, lr, momentum=0.0, dampening=0.0, weight_de
     shapes.sgd_update(value, np.asarray(grad), velocity, lr, momentum)
     if not momentum:
         grad = checks.updatable(value, grad)
-        _update(_sgd, [value], grad, [scale, weight_decay, lr])
+        _update(_sgd, [value], grad, _Sgd(scale, weight_decay, lr))
         return
     grad = checks.updatable(value, grad, velocity=velocity)
-    numbers = [scale, weight_decay, lr, momentum, 1 if first else 1 - dampening]
+    numbers = _Momentum(scale, weight_decay, lr, momentum, 1 if first else 1 - dampening)
     _update(_momentum, [value, velocity], grad, numbers, bool(nesterov), bool(first))
 
 
@@ -37,8 +66,8 @@ def adam_update(value, grad, m, v, step, lr, beta1, beta2, eps, weight_decay=0.0
     shapes.adam_update(value, np.asarray(grad), m, v, step, lr, beta1, beta2, eps)
     grad = checks.updatable(value, grad, m=m, v=v)
     decay, shrink = (0, 1 - lr * weight_decay) if decoupled else (weight_decay, 1)
-    _update(_adam, [value, m, v], grad, [scale, decay, shrink, beta1, 1 - beta1, beta2, 1 - beta2, eps,
-                                         lr / (1 - beta1**step), 1 / (1 - beta2**step)])
+    _update(_adam, [value, m, v], grad, _Adam(scale, decay, shrink, beta1, 1 - beta1, beta2, 1 - beta2, eps,
+                                              lr / (1 - beta1**step), 1 / (1 - beta2**step)))
 
 
 def sum_of_squares(arrays):
@@ -73,35 +102,34 @@ def _update(kernel, targets, grad, numbers, *flags):
 def _sgd(block, slot, values, grads, numbers):
     part = slice(block * _BLOCK, (block + 1) * _BLOCK)
     value, grad = values[part], grads[part]
-    scale, decay, lr = numbers[0], numbers[1], numbers[2]
+    now = named(_Sgd, numbers)
     for i in range(value.size):
-        value[i] -= lr * (scale * grad[i] + decay * value[i])
+        value[i] -= now.lr * (now.scale * grad[i] + now.decay * value[i])
 
 
 @jit
 def _momentum(block, slot, values, velocities, grads, numbers, nesterov, first):
     part = slice(block * _BLOCK, (block + 1) * _BLOCK)
     value, velocity, grad = values[part], velocities[part], grads[part]
-    scale, decay, lr, momentum, fresh = numbers[0], numbers[1], numbers[2], numbers[3], numbers[4]
+    now = named(_Momentum, numbers)
     for i in range(value.size):
-        step = scale * grad[i] + decay * value[i]
-        speed = fresh * step if first else momentum * velocity[i] + fresh * step
+        step = now.scale * grad[i] + now.decay * value[i]
+        speed = now.fresh * step if first else now.momentum * velocity[i] + now.fresh * step
         velocity[i] = speed
-        value[i] -= lr * (step + momentum * speed if nesterov else speed)
+        value[i] -= now.lr * (step + now.momentum * speed if nesterov else speed)
 
 
 @jit
 def _adam(block, slot, values, ms, vs, grads, numbers):
     part = slice(block * _BLOCK, (block + 1) * _BLOCK)
     value, m, v, grad = values[part], ms[part], vs[part], grads[part]
-    scale, decay, shrink, beta1, fresh1 = numbers[0], numbers[1], numbers[2], numbers[3], numbers[4]
-    beta2, fresh2, eps, rate, correct = numbers[5], numbers[6], numbers[7], numbers[8], numbers[9]
+    now = named(_Adam, numbers)
     for i in range(value.size):
-        old = value[i] * shrink
-        g = scale * grad[i] + decay * old
-        m[i] = beta1 * m[i] + fresh1 * g
-        v[i] = beta2 * v[i] + fresh2 * g * g
-        value[i] = old - rate * m[i] / (np.sqrt(v[i] * correct) + eps)
+        old = value[i] * now.shrink
+        g = now.scale * grad[i] + now.decay * old
+        m[i] = now.beta1 * m[i] + now.fresh1 * g
+        v[i] = now.beta2 * v[i] + now.fresh2 * g * g
+        value[i] = old - now.rate * m[i] / (np.sqrt(v[i] * now.correct) + now.eps)
 
 
 @jit

@@ -1,7 +1,8 @@
-"""Plans: whole numbers that are worked out once, and that a kernel reads by their names.
+"""Plans: numbers that are worked out once, and that a kernel reads by their names.
 
-A plan is a NamedTuple of integers. To kernels it travels as one array of them, which costs a launch no more than any
-other array and is recorded like any other table; the first line of a kernel gives the numbers their names back:
+A plan is a NamedTuple of integers, or of floating-point numbers of one dtype. To kernels it travels as one array of
+them, which costs a launch no more than any other array and is recorded like any other table; the first line of a kernel
+gives the numbers their names back:
 
     self.numbers = in_words(Plan(rows=4, columns=9))    # once
 
@@ -42,7 +43,7 @@ def _entry(typingctx, kind, numbers, i):
 
 @intrinsic
 def _named(typingctx, kind, numbers):
-    plan = types.NamedUniTuple(types.int64, len(kind.instance_class._fields), kind.instance_class)
+    plan = types.NamedUniTuple(numbers.dtype, len(kind.instance_class._fields), kind.instance_class)
 
     def emit(context, builder, signature, args):
         return _emit_plan(context, builder, plan, (numbers, args[1]), _INT(0))
@@ -58,6 +59,7 @@ if config.DISABLE_JIT:
     def entry(kind, numbers, i):
         """Plan number i of those that an array holds."""
         size = len(kind._fields)
-        return kind(*map(int, numbers[i * size: (i + 1) * size]))
+        part = numbers[i * size: (i + 1) * size]
+        return kind(*(map(int, part) if part.dtype.kind == "i" else part))
 else:
     named, entry = _named, _entry
