@@ -37,7 +37,7 @@ class Parameter:
 
     def astype(self, dtype):
         """Let the numbers be float32 or float64; the gradient stays what it is. ValueError for any other dtype."""
-        dtype = arguments.dtype(dtype)
+        dtype = arguments.dtype(dtype, "Parameter: dtype")
         if dtype != self._value.dtype:
             self._value = self._value.astype(dtype)
             changes.note()

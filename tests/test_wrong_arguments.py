@@ -166,6 +166,7 @@ TABLE = {
     # the rest
     "Parameter": (fastnet.Parameter, lambda: {"value": np.ones(3)},
                   {"value": "nan inf -1 0.5 array long", "requires_grad": "True"}),
+    "Parameter.astype": (fastnet.Parameter(np.ones(3)).astype, lambda: {"dtype": "float32"}, {}),
     **{name: (getattr(models, name), dict, {"num_classes": "huge"}) for name in models.__all__},
     "warmup.warmup": (warmup.warmup, lambda: {"names": ["lenet5"]},
                       {"batch_size": "huge", "processes": "huge", "report": "function"}),
@@ -276,7 +277,8 @@ def test_what_is_wrong_is_refused(name, argument):
 
 
 # Who errors say was called, where it is not the last part of the name.
-CALLED = {"Schedule.__call__": "cosine", "Optimizer.load_state_dict": "Adam", "Normalize.terms": "Normalize",
+CALLED = {"Parameter.astype": "Parameter",
+          "Schedule.__call__": "cosine", "Optimizer.load_state_dict": "Adam", "Normalize.terms": "Normalize",
           "DataLoader.set_epoch": "DataLoader", "warmup.warmup": "warmup"}
 
 

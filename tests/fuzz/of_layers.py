@@ -137,7 +137,7 @@ EXEMPT = {
     **{f"{name}.{method}": "for who writes layers, or takes nothing"
        for name in PUBLIC for method in FOR_AUTHORS | PLAIN},
     **{f"{name}.{method}": "the user's own, there is none" for name in PUBLIC if not _case(name) for method in METHODS},
-    **dict.fromkeys(("exact", "bfloat16_products", "plainly", "generator"), "takes nothing"),
+    **dict.fromkeys(("exact", "bfloat16_products", "plainly", "generator", "empty_cache"), "takes nothing"),
     **dict.fromkeys(("Listing", "Summary", "Explanation"), "what functions give, made by them alone"),
     "collect": "for who writes a backend",
 }
