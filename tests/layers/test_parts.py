@@ -79,7 +79,7 @@ def test_what_has_no_names_is_refused(kept):
     ([], lambda kept: kept.append(Linear(2, 2))), ([1], lambda kept: kept.insert(0, [Linear(2, 2)])),
     ({}, lambda kept: kept.update(a=Linear(2, 2))), (set(), lambda kept: kept.add(Linear(2, 2))),
     ([], lambda kept: kept.append(Parameter(np.ones(2)))), ({"a": []}, lambda kept: kept["a"].append(Linear(2, 2))),
-    (([],), lambda kept: kept[0].append(Linear(2, 2)))], ids=str)
+    (([],), lambda kept: kept[0].append(Linear(2, 2)))])
 def test_what_is_put_into_a_list_later_is_refused(kept, put):
     """As nobody notices it; whatever asks for the parts of the net says so."""
     net = Holder(kept)
