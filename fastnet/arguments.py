@@ -243,6 +243,15 @@ def array(value, name):
     return value
 
 
+def converted(value, dtype, name):
+    """A copy of an array in that dtype, in order of its axes; ValueError where that makes a finite number infinite."""
+    try:
+        with np.errstate(over="raise"):
+            return np.array(value, dtype, order="C")
+    except FloatingPointError:
+        raise ValueError(f"{name} holds numbers beyond {dtype}".lstrip()) from None
+
+
 def values(value, name):
     """`array` that takes numbers, and lists of numbers, as well: they become an array."""
     if isinstance(value, (list, tuple, Real)) and not isinstance(value, (bool, np.generic)):

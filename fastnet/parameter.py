@@ -13,14 +13,15 @@ class Parameter:
     backward pass; optimisers check it before they use it.
     With `requires_grad` False the parameter is frozen: `grad` is None and stays it whatever is assigned, layers leave
     out the work for it, and optimisers pass it by.
-    TypeError for values that are not real numbers; then nothing is changed.
+    TypeError for values that are not real numbers, ValueError for numbers beyond the dtype; then nothing is changed.
     """
 
     __slots__ = ("_value", "_grad", "_requires_grad")
 
     def __init__(self, value, requires_grad=True):
         value = arguments.values(value, "Parameter: value")
-        self._value = np.array(value, np.float64 if value.dtype == np.float64 else np.float32, order="C")
+        wanted = np.dtype(np.float64 if value.dtype == np.float64 else np.float32)
+        self._value = arguments.converted(value, wanted, "Parameter: value")
         self.requires_grad = requires_grad
 
     @property
@@ -31,15 +32,17 @@ class Parameter:
     @value.setter
     def value(self, value):
         if type(value) is not np.ndarray or value.dtype != self._value.dtype or not value.flags.carray:
-            value = np.array(arguments.array(value, "Parameter: value"), self._value.dtype, order="C")
+            name = "Parameter: value"
+            value = arguments.converted(arguments.array(value, name), self._value.dtype, name)
         self._value = value
         changes.note()
 
     def astype(self, dtype):
-        """Let the numbers be float32 or float64; the gradient stays what it is. ValueError for any other dtype."""
+        """Let the numbers be float32 or float64; the gradient stays what it is. ValueError for any other dtype, and for
+        numbers beyond it."""
         dtype = arguments.dtype(dtype, "Parameter: dtype")
         if dtype != self._value.dtype:
-            self._value = self._value.astype(dtype)
+            self._value = arguments.converted(self._value, dtype, "Parameter: value")
             changes.note()
 
     @property

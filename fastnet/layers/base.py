@@ -238,16 +238,20 @@ class Layer:
         return self
 
     def astype(self, dtype):
-        """Convert parameters, gradients and running statistics to float32 or float64, in place. Returns self."""
+        """Convert parameters, gradients and running statistics to float32 or float64, in place. Returns self.
+        ValueError for numbers beyond that dtype; nothing is changed then."""
         try:
             dtype = arguments.dtype(dtype)
+            for name, (value, *_) in state_.entries(self).items():
+                arguments.converted(value, dtype, name)
         except (TypeError, ValueError) as error:
             name_layer(error, self)
             raise
         for parameter in self.parameters():
             parameter.astype(dtype)
             if parameter.grad is not None:
-                parameter.grad = parameter.grad.astype(dtype)
+                with np.errstate(over="ignore"):
+                    parameter.grad = parameter.grad.astype(dtype)
         for _, layer in self.named_layers():
             for name in layer.buffer_names:
                 buffer = getattr(layer, name)

@@ -71,11 +71,7 @@ def _fitting(value, old):
             raise ValueError(f"holds numbers that are not whole, expected {old.dtype}")
     elif not np.can_cast(value.dtype, old.dtype, "same_kind"):
         raise TypeError(f"has dtype {value.dtype}, expected {old.dtype}")
-    try:
-        with np.errstate(over="raise"):
-            return np.array(value, old.dtype, order="C")
-    except FloatingPointError:
-        raise ValueError(f"holds numbers beyond {old.dtype}") from None
+    return arguments.converted(value, old.dtype, "")
 
 
 def _listed(what, found):

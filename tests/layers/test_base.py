@@ -128,6 +128,20 @@ def test_astype_and_to():
     assert net[0].backend == "naive"
 
 
+def test_numbers_beyond_float32_are_refused_and_nothing_is_changed():
+    net = small_net().astype("float64")
+    net[2][1].weight.value[0, 0] = 1e300
+    before = net.state_dict()
+    with pytest.raises(ValueError, match="^Sequential: 2.1.weight holds numbers beyond float32$"):
+        net.astype("float32")
+    for name, value in net.state_dict().items():
+        assert value.dtype == before[name].dtype and np.array_equal(value, before[name])
+    net[2][1].weight.value[0, 0] = np.inf
+    assert net.astype("float32").state_dict()["2.1.weight"][0, 0] == np.inf
+    with pytest.raises(ValueError, match="^Parameter: value holds numbers beyond float32$"):
+        net[0].weight.value = np.full((4, 3), -1e300)
+
+
 def test_one_object_in_two_places_is_refused():
     layer = Linear(3, 3)
     with pytest.raises(ValueError, match="Sequential: the same Linear is at '0' and at '2.body.0'; make one "):
