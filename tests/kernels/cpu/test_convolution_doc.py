@@ -33,10 +33,10 @@ def test_direct_way(layer):
 
 def test_winograd_way(layer):
     made = passes.WinogradForward(layer, 4, False)
-    plan = dict(zip(winograd._Plan._fields, made.convolve.numbers[0, 0].tolist(), strict=True))
+    plan = dict(zip(winograd._Plan._fields, made.convolve.numbers.tolist(), strict=True))
     assert f"a block takes {plan['patches']}" in TEXT and f"{made.convolve.launch.blocks} blocks" in TEXT
     part = plan["patches"] * plan["patch_size"] + simd.width("float32")
-    assert f"37 parts of {plan['patches']} x {plan['patch_size']} + 16 numbers" in TEXT and says(4 * 37 * part)
+    assert f"37 sections of {plan['patches']} x {plan['patch_size']} + 16 numbers" in TEXT and says(4 * 37 * part)
     assert says(4 * made.transform.size) and says(made.convolve.tables.offsets.nbytes)
 
 

@@ -6,7 +6,7 @@
     direct              y, or dx, by register tiles that find their pixels through tables; direct_tables makes these
     direct_weight       dw and db the same way
     winograd            y, or dx, in Winograd's form, to which winograd_filters and winograd_patches bring w and x
-    winograd_weight     dw and db the same way
+    winograd_weight     dw and db the same way, with kernels in a file of their own
     depthwise           y, or dx, where each channel has a filter of its own; depthwise_weight: dw and db
     packing, padding    weights and images in the order in which tiles read them
     prefetch            memory that is needed next, fetched meanwhile

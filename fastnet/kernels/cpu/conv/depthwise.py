@@ -38,7 +38,7 @@ class Windows(NamedTuple):
     blocks: int         # of all images
     lines: int          # of pixels that are copied for so many rows
     columns: int        # of pixels: the last four windows may lie beyond the row
-    filters: int        # taps of a filter
+    taps: int           # of a filter
     memory: int         # numbers of a slot
 
 
@@ -50,9 +50,10 @@ def windows_of(geometry):
     lines = (rows - 1) * stride.down + (kernel.down - 1) * dilation.down + 1
     columns = (-(-y.width // 4) * 4 - 1) * stride.across + (kernel.across - 1) * dilation.across + 1
     taps = kernel.down * kernel.across
-    return Windows(*x, y.height, y.width, stride.down, dilation.down, geometry.padding.top, geometry.padding.left, rows,
-                   geometry.batch * -(-y.height // rows), lines, columns, taps,
-                   (lines * columns + taps) * simd.width(geometry.dtype))
+    return Windows(height=x.height, width=x.width, channels=x.channels, out_height=y.height, out_width=y.width,
+                   stride=stride.down, dilation=dilation.down, top=geometry.padding.top, left=geometry.padding.left,
+                   rows=rows, blocks=geometry.batch * -(-y.height // rows), lines=lines, columns=columns, taps=taps,
+                   memory=(lines * columns + taps) * simd.width(geometry.dtype))
 
 
 def constants_of(geometry):

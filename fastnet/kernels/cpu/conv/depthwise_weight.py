@@ -48,7 +48,7 @@ class DepthwiseWeightGradient:
 
     def __init__(self, geometry):
         windows, dtype, self.biases = windows_of(geometry), geometry.dtype, geometry.source.channels
-        self.parts, self.taps, self.memory = min(_PARTS, windows.blocks), windows.filters, windows.memory
+        self.parts, self.taps, self.memory = min(_PARTS, windows.blocks), windows.taps, windows.memory
         chain_rows, self.size = max(1, _CHAIN // windows.out_width), self.taps * self.biases
         chains = -(-windows.rows // chain_rows) * -(-windows.out_width // _CHAIN)  # of a block
         together = max(1, _CHAINS_OF_SUM // chains)

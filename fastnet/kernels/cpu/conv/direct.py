@@ -78,8 +78,9 @@ class DirectConvolution:
         parts = min(panels, -(-_BLOCKS // (shares * -(-max(tiles) // _TILES_PER_BLOCK))))
         pieces = -(-max(tiles) // max(1, min(_TILES_PER_BLOCK, max(tiles) * shares * parts // _BLOCKS)))
         self.numbers = in_words(_Plan(
-            batch, images, len(self.strips), source.numbers, target.numbers, length, source.channels // groups,
-            out_channels, panels // groups, groups, len(grids), sum(len(grid.origins) for grid in grids), pieces, parts,
+            batch=batch, images=images, strips=len(self.strips), x_size=source.numbers, y_size=target.numbers,
+            length=length, in_channels=source.channels // groups, out_channels=out_channels, panels=panels // groups,
+            groups=groups, grids=len(grids), taps=sum(len(grid.origins) for grid in grids), pieces=pieces, parts=parts,
             tiles=max(1, panels // parts * -(-sum(tiles) // pieces)),
             large=batch * (source.numbers + target.numbers) * dtype.itemsize > _LARGE))
         work = batch * target.channels * sum(prod(grid.size) * (len(grid.origins) * length + 1) for grid in grids)

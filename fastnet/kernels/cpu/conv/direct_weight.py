@@ -106,8 +106,9 @@ class DirectWeightGradient:
         parts = int(max(1, min(max(geometry.batch, chunks // _CHUNKS_OF_PART), _MOST_PARTS, _PARTIAL // size)))
         slices = 1 if parts >= 8 else min(8, rows.size // depth)
         self.numbers = in_words(_Plan(
-            geometry.batch, source.height, source.width, target.height, target.width, geometry.stride.down,
-            geometry.stride.across, groups, in_channels, out_channels, parts, slices,
+            batch=geometry.batch, height=source.height, width=source.width, out_height=target.height,
+            out_width=target.width, stride_down=geometry.stride.down, stride_across=geometry.stride.across,
+            groups=groups, in_channels=in_channels, out_channels=out_channels, parts=parts, slices=slices,
             slice_rows=-(-(rows.size // depth) // slices) * depth, chunk_height=height, chunk_width=width))
         self.tables, self.places = _Tables(rows, in_words(*taps)), places
         self.spilling = chunks > parts * _CHUNKS_OF_SUM
@@ -117,8 +118,9 @@ class DirectWeightGradient:
         adjacent = bool((np.diff(rows) == 1).all())
         self.add_products = Launch(_kernel(tiles, adjacent), parts * groups * slices, work)
         real, self.size = len(offsets) if offsets else in_channels, int(np.prod(geometry.w_shape))
-        self.collect_numbers = in_words(_CollectPlan(parts, size, rows.size, real, out_channels, wide,
-                                                     self.size // target.channels))
+        self.collect_numbers = in_words(_CollectPlan(
+            parts=parts, part_size=size, taps_rows=rows.size, rows=real, columns=out_channels, wide=wide,
+            apart=self.size // target.channels))
         self.collect, self.lanes = Launch(_collect, groups * len(taps) * real, parts * size), simd.width(dtype)
         self.add_up_bias = sums.ColumnSums(parts, target.channels, target.channels, dtype, np.float64)
 

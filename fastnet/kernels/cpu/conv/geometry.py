@@ -91,9 +91,9 @@ class Geometry(NamedTuple):
         """The convolution that makes dx of dy where the stride is 1, with the kernels rotated by half a circle."""
         (k, c, r, s), groups, dilation, padding = self.w_shape, self.groups, self.dilation, self.padding
         down, across = (r - 1) * dilation.down, (s - 1) * dilation.across
-        turned = Padding(down - padding.top, down - padding.bottom, across - padding.left, across - padding.right)
+        rotated = Padding(down - padding.top, down - padding.bottom, across - padding.left, across - padding.right)
         return self._replace(x_shape=self.y_shape, w_shape=(c * groups, k // groups, r, s), y_shape=self.x_shape,
-                             padding=turned)
+                             padding=rotated)
 
     def taps_that_reach(self, offset):
         """The taps through which pixels (u, v) stride + offset of x were read, as flat numbers r S + s, and for each of

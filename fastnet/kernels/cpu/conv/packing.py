@@ -56,8 +56,9 @@ def weight_matrices(w_shape, dtype, groups, backward):
     inputs, outputs = (c, r * s), (k // groups, c * r * s)  # how many, and how far apart
     (rows, row_stride), (columns, column_stride) = (outputs, inputs) if backward else (inputs, outputs)
     panel = simd.panel_width(columns, dtype)
-    return WeightMatrices(groups, k // groups * c * r * s, rows, row_stride, columns, column_stride, r * s, panel,
-                    -(-columns // panel), -(-rows // ROWS))
+    return WeightMatrices(groups=groups, group_stride=k // groups * c * r * s, rows=rows, row_stride=row_stride,
+                          columns=columns, column_stride=column_stride, taps=r * s, panel=panel,
+                          panels=-(-columns // panel), parts=-(-rows // ROWS))
 
 
 class PackWeights:
@@ -80,8 +81,8 @@ class PackWeights:
 def _pack(block, slot, w, packed, memory, taps, numbers):
     """Pack some rows of one panel.
 
-    Squares are turned along whatever lies side by side in w: the rows or the columns if there is but one tap, else the
-    taps. Where no columns are left to fill the panel, the last one is taken again.
+    Squares are transposed along whatever lies side by side in w: the rows or the columns if there is but one tap, else
+    the taps. Where no columns are left to fill the panel, the last one is taken again.
     """
     plan, lanes = named(WeightMatrices, numbers), simd.lanes(w)
     panel_number, part = block // plan.parts, block % plan.parts

@@ -96,20 +96,25 @@ class WinogradConvolution:
         self.memory = (n * n + 1) * (count * patch_size + lanes) + n * n * channels + m * m * lanes
         padding = geometry.padding.top, geometry.padding.left
         self.tables = _Tables(patch_offsets(m, n, padding, source, channels, down, across), np.zeros(lanes, dtype))
-        self.numbers = {flags: in_words(_Plan(geometry.batch, *source, *target, *padding, down, across, count,
-                                              patch_size, parts, *flags)) for flags in np.ndindex(2, 2)}
+        plan = _Plan(
+            batch=geometry.batch, height=source.height, width=source.width, channels=source.channels,
+            out_height=target.height, out_width=target.width, out_channels=target.channels,
+            above=geometry.padding.top, before=geometry.padding.left, down=down, across=across, patches=count,
+            patch_size=patch_size, parts=parts, pooled=0, relu=0)
+        self.numbers, pooled = in_words(plan), plan._replace(pooled=1)
+        self.pooled_numbers = {relu: in_words(pooled._replace(relu=int(relu))) for relu in (False, True)}
 
     def __call__(self, x, filters, bias, y, epilogue):
         """Fill y; x and y are flat and channels-last, filters and bias come from `TransformFilters` and `packing`."""
-        self._launch(Operands(x, filters, bias, y), _NO_INDEX, (0, 0), epilogue)
+        self._launch(Operands(x, filters, bias, y), _NO_INDEX, self.numbers, epilogue)
 
     def pooled(self, operands, index, relu, epilogue):
         """Fill y and index with the largest of each 2 x 2 pixels, see `pool`; the epilogue is one that does nothing."""
-        self._launch(operands, index, (1, int(relu)), epilogue)
+        self._launch(operands, index, self.pooled_numbers[bool(relu)], epilogue)
 
-    def _launch(self, operands, index, flags, epilogue):
+    def _launch(self, operands, index, numbers, epilogue):
         memory = scratch(self.memory, operands.x.dtype, self.launch.work)
-        self.launch(operands, index, self.tables, memory, self.numbers[flags], epilogue)
+        self.launch(operands, index, self.tables, memory, numbers, epilogue)
 
 
 class _Share(NamedTuple):
@@ -120,8 +125,8 @@ class _Share(NamedTuple):
     first_panel: int    # of output channels
     last_panel: int     # the one behind them
     start: int          # of the slot's memory
-    point_size: int     # from one part of it to the next
-    spare: int          # behind all parts
+    point_size: int     # of a section
+    spare: int          # behind all sections
 
 
 @functools.cache
@@ -133,15 +138,15 @@ def _kernel(m, r, tiles):
     def winograd(block, slot, operands, index, tables, memory, numbers, epilogue):
         """Take one block's patches through the transform, the products for some panels and the way back.
 
-        The slot's memory has n n + 1 parts and some spare room. The transformed input of point i is in part i + 1, and
-        its products are written to part i, whose input was that of point i - 1 and is needed no longer:
+        The slot's memory has n n + 1 sections and some spare room. The transformed input of point i is in section
+        i + 1, and its products are written to section i, whose input was that of point i - 1 and is needed no longer:
 
-            part      0             1             2             ...    n n             spare
+            section   0             1             2             ...    n n             spare
             first                   input of 0    input of 1           input of n n - 1
             then      products of 0 products of 1 products of 2        (free)
 
         An input is (vectors of channels, patches, lanes), as `tile_plain` reads it; products are (panels, patches,
-        panel). From part to part there is one vector more than they fill, see `TransformFilters`.
+        panel). A section has one vector more than they fill, see `TransformFilters`.
         """
         plan, lanes, panel = named(_Plan, numbers), simd.lanes(memory), halves * simd.lanes(memory) // 2
         panels, channels = (plan.out_channels + panel - 1) // panel, (plan.channels + lanes - 1) // lanes * lanes
@@ -150,8 +155,8 @@ def _kernel(m, r, tiles):
         point_size = plan.patches * plan.patch_size + lanes
         start = slot * ((n * n + 1) * point_size + n * n * channels + m * m * lanes)
         spare = start + (n * n + 1) * point_size
-        share = _Share(first, count, part * panels // plan.parts, (part + 1) * panels // plan.parts, start, point_size,
-                       spare)
+        first_panel, last_panel = part * panels // plan.parts, (part + 1) * panels // plan.parts
+        share = _Share(first, count, first_panel, last_panel, start, point_size, spare)
         images = Patches(operands.x, plan.height, plan.width, plan.channels, channels, plan.above, plan.before,
                          plan.down, plan.across, tables.offsets, tables.zeros)
         transform_all(images, memory, share, plan)
@@ -160,8 +165,8 @@ def _kernel(m, r, tiles):
         for t in range(count):
             products = _Products(memory, start + t * panel, point_size, panel, plan.patches * panel,
                                  spare + n * n * channels)
-            write_patch(products, operands, index, place, share.first_panel * panel,
-                        min(share.last_panel * panel, plan.out_channels), plan, epilogue)
+            write_patch(products, operands, index, place, first_panel * panel,
+                        min(last_panel * panel, plan.out_channels), plan, epilogue)
             place = following(place, plan.down, plan.across)
 
     winograd.__qualname__ = f"winograd_{m}_{r}_{halves}_{word}"

@@ -1,0 +1,299 @@
+"""The kernels of Winograd's gradient for the weights, see `winograd_weight`.
+
+In memory, room for `words` words of patches, one or two patches each:
+
+    transformed x    (points, words, channels in whole vectors)
+    transformed dy   (points + 1, panels, words, panel): behind the points the sums of dy's patches, for the bias
+    sums             (points, rows, columns): channels in whole tiles, output channels in whole panels
+
+with one vector more from point to point, as in `winograd_filters`.
+"""
+import functools
+from typing import NamedTuple
+
+import numpy as np
+
+from fastnet.kernels.cpu import simd, spans, sums
+from fastnet.kernels.cpu.conv.prefetch import ahead, fetch_portion
+from fastnet.kernels.cpu.conv.winograd_filters import matrices
+from fastnet.kernels.cpu.conv.winograd_patches import (
+    Patches,
+    Spread,
+    following,
+    make_read_to,
+    make_transform_patch,
+    place_of,
+)
+from fastnet.kernels.cpu.runtime import inlined, jit, named
+
+# Patches that a block transforms where many are held at a time: even, since patches may go in pairs.
+PATCHES_OF_BLOCK = 16
+# Words that are added up in registers; how many times that, and how many times all that is held, is added in float32.
+_WORDS_OF_RUN = 256
+CHUNKS_OF_SUM, HELD_OF_SUM = 128, 32
+
+
+class Plan(NamedTuple):
+    batch: int
+    height: int             # of x
+    width: int
+    channels: int
+    out_height: int         # of y
+    out_width: int
+    out_channels: int
+    above: int              # padding
+    before: int
+    down: int               # patches of an image
+    across: int
+    words: int              # for which there is room
+    whole_channels: int     # channels in whole vectors
+    rows: int               # channels in whole tiles
+    columns: int            # output channels in whole panels
+    parts: int
+    first: int              # patch of those at hand: of all, or of those that are held at a time
+    count: int
+    to_come: int            # how many times patches will be held after these
+
+
+class Tables(NamedTuple):
+    x_offsets: np.ndarray   # see `patch_offsets`
+    dy_offsets: np.ndarray
+    zeros: np.ndarray
+    rows: np.ndarray        # 0, 1, ...: the rows of a register tile are adjacent channels
+
+
+class Room(NamedTuple):
+    """Scratch memory."""
+
+    memory: np.ndarray      # for the copy of a patch, see `make_transform_patch`
+    runs: np.ndarray        # three integers for a run of the register tile, see `simd.python.make_tile_runs`
+
+
+class _Starts(NamedTuple):
+    """Where things begin: in transformed x and dy, in scratch memory, in the bias gradient (-1 where it has none)."""
+
+    x: int
+    dy: int
+    spare: int
+    bias: int
+
+
+class _Point(NamedTuple):
+    """A Winograd point, and where its transforms and sums begin."""
+
+    x: int
+    dy: int
+    sums: int
+    run: int
+
+
+@functools.cache
+def kernels(m, r, tiles):
+    """The kernels by name, for one F(m, r) and one width of panels."""
+    n, word = m + r - 1, tiles.word
+    transform_patches = _make_transform_patches(m, r, tiles)
+    add_point, add_bias = _make_add_point(tiles), _make_add_bias(tiles)
+    made = {"gradient": _make_gradient(m, n, word, transform_patches, add_point, add_bias),
+            "transform": _make_transform(m, n, tiles, transform_patches),
+            "add_products": _make_add_products(n, add_point, add_bias)}
+    for name, kernel in made.items():
+        kernel.__qualname__ = f"{name}_{m}_{r}_{tiles.halves}_{word}"
+    return {name: jit(kernel) for name, kernel in made.items()}
+
+
+def _make_transform_patches(m, r, tiles):
+    n, halves, word = m + r - 1, tiles.halves, tiles.word
+
+    def make_all(make_transform):
+        return (make_transform_patch(m, n, make_transform(matrices(m, r).bt)),
+                make_transform_patch(m, m, make_transform(matrices(m, r).at.T)),
+                make_transform_patch(m, m, make_transform(np.ones((1, m)))))
+
+    first_x, first_dy, first_sum = second_x, second_dy, second_sum = make_all(simd.make_transform_gathered)
+    if word == 2:   # the second patch of a word is paired with what the first one has put there
+        second_x, second_dy, second_sum = make_all(simd.make_transform_paired)
+
+    @inlined
+    def transform_patches(inputs, first, count, transformed, starts, tables, room, plan):
+        """Put `count` patches of x into (points, words, channels) and those of dy into (points, panels, words, panel),
+        with their sums behind the points if there is a `starts.bias`. Those of dy are m x m pixels, which do not
+        overlap and have no padding."""
+        lanes, panel, channels = simd.lanes(inputs.x), halves * simd.lanes(inputs.x) // 2, plan.whole_channels
+        x_point, dy_point = plan.words * channels + lanes, plan.words * plan.columns + lanes
+        images = Patches(inputs.x, plan.height, plan.width, plan.channels, channels, plan.above, plan.before, plan.down,
+                         plan.across, tables.x_offsets, tables.zeros)
+        gradients = Patches(inputs.dy, plan.out_height, plan.out_width, plan.out_channels, plan.columns, 0, 0,
+                            plan.down, plan.across, tables.dy_offsets, tables.zeros)
+        place = place_of(first, plan.down, plan.across)
+        for t in range(count):
+            to_x = Spread(transformed.x, starts.x + t // word * channels, n * x_point, x_point, channels, 0)
+            to_dy = Spread(transformed.dy, starts.dy + t // word * panel, n * dy_point, dy_point, panel,
+                           plan.words * panel)
+            to_sum = Spread(transformed.dy, to_dy.start + n * n * dy_point, 0, 0, panel, plan.words * panel)
+            if t % word:
+                second_x(images, place, room.memory, starts.spare, to_x)
+                second_dy(gradients, place, room.memory, starts.spare, to_dy)
+                if starts.bias >= 0:
+                    second_sum(gradients, place, room.memory, starts.spare, to_sum)
+            else:
+                first_x(images, place, room.memory, starts.spare, to_x)
+                first_dy(gradients, place, room.memory, starts.spare, to_dy)
+                if starts.bias >= 0:
+                    first_sum(gradients, place, room.memory, starts.spare, to_sum)
+            place = following(place, plan.down, plan.across)
+        if count % word:
+            x_word, dy_word = starts.x + count // word * channels, starts.dy + count // word * panel
+            for point in range(n * n):
+                _pair_with_zeros(transformed.x, x_word + point * x_point, channels)
+            for point in range(n * n + 1):
+                for j in range(0, plan.columns, panel):
+                    _pair_with_zeros(transformed.dy, dy_word + point * dy_point + j * plan.words, panel)
+
+    return transform_patches
+
+
+@inlined
+def _pair_with_zeros(x, start, count):
+    """Make words of the last patch alone."""
+    for i in range(start, start + count, simd.lanes(x)):
+        simd.store(x, i, simd.pair(simd.load(x, i), simd.full(x, 0)))
+
+
+def _make_add_point(tiles):
+    tile, halves, word = tiles.tile_adjacent, tiles.halves, tiles.word
+
+    @inlined
+    def add_point(point, count, transformed, to, rows, runs, plan):
+        """Add one point's products over `count` patches to its sums."""
+        panel = halves * simd.lanes(transformed.x) // 2
+        words, channels = (count + word - 1) // word, plan.whole_channels
+        for first in range(0, words, _WORDS_OF_RUN):
+            runs[point.run + 1], runs[point.run + 2] = 0, min(_WORDS_OF_RUN, words - first)
+            for j in range(0, plan.columns, panel):
+                columns = point.dy + j * plan.words + first * panel
+                for row in range(0, plan.rows, rows.size):
+                    runs[point.run] = point.x + first * channels + row
+                    tile(transformed.x, rows, 0, channels, transformed.dy, columns, runs, point.run, 1,
+                         to.partial, point.sums + row * plan.columns + j, plan.columns)
+
+    return add_point
+
+
+def _make_add_bias(tiles):
+    halves, word = tiles.halves, tiles.word
+    add = sums.add_rows if word == 1 else sums.add_rows_of_words
+
+    @inlined
+    def add_bias(dy, start, count, bias, to, plan):
+        """Add the sums of `count` patches of dy, which begin at `start`, to bias[to : to + columns]."""
+        panel, words = halves * simd.lanes(dy) // 2, (count + word - 1) // word
+        for j in range(0, plan.columns, panel):
+            add(bias, to + j, dy, start + j * plan.words, words, panel, panel)
+
+    return add_bias
+
+
+def _make_gradient(m, n, word, transform_patches, add_point, add_bias):
+    x_read_to, dy_read_to = make_read_to(m, n), make_read_to(m, m)
+
+    def gradient(block, slot, inputs, transformed, to, tables, room, numbers):
+        """Both steps for one part of the patches; between the products, what the next patches read is fetched."""
+        plan, x, dy, lanes = named(Plan, numbers), inputs.x, inputs.dy, simd.lanes(inputs.x)
+        x_point, dy_point = plan.words * plan.whole_channels + lanes, plan.words * plan.columns + lanes
+        starts = _Starts(slot * n * n * x_point, slot * (n * n + 1) * dy_point,
+                         slot * max(n * n * plan.whole_channels, m * m * plan.columns),
+                         block * plan.columns if to.bias.size else -1)
+        point_size = plan.rows * plan.columns + lanes
+        start, stop = block * n * n * point_size, (block + 1) * n * n * point_size
+        spans.clear(to.partial, start, stop)
+        if to.total.size:
+            spans.clear(to.total, start, stop)
+        if to.bias.size:
+            spans.clear(to.bias, starts.bias, starts.bias + plan.columns)
+        row_size, dy_row_size = plan.width * plan.channels, plan.out_width * plan.out_channels
+        held, last = plan.words * word, (block + 1) * plan.count // plan.parts
+        for first in range(block * plan.count // plan.parts, last, held):
+            count = min(held, last - first)
+            transform_patches(inputs, first, count, transformed, starts, tables, room, plan)
+            end, next_end = first + count - 1, min(first + count + held, last) - 1
+            x_ahead = ahead(x, x_read_to(end, plan.height, row_size, plan.above, plan.down, plan.across),
+                            x_read_to(next_end, plan.height, row_size, plan.above, plan.down, plan.across), n * n)
+            dy_ahead = ahead(dy, dy_read_to(end, plan.out_height, dy_row_size, 0, plan.down, plan.across),
+                             dy_read_to(next_end, plan.out_height, dy_row_size, 0, plan.down, plan.across), n * n)
+            for number in range(n * n):
+                point = _Point(starts.x + number * x_point, starts.dy + number * dy_point,
+                               start + number * point_size, slot * 3)
+                add_point(point, count, transformed, to, tables.rows, room.runs, plan)
+                x_ahead, dy_ahead = fetch_portion(x, x_ahead), fetch_portion(dy, dy_ahead)
+            if to.bias.size:
+                add_bias(transformed.dy, starts.dy + n * n * dy_point, count, to.bias, starts.bias, plan)
+            if to.total.size and (last - first + held - 1) // held % CHUNKS_OF_SUM == 1:
+                sums.spill(to.partial, to.total, start, stop)
+
+    return gradient
+
+
+def _make_transform(m, n, tiles, transform_patches):
+    halves, word = tiles.halves, tiles.word
+
+    def transform(block, slot, inputs, transformed, bias, tables, room, numbers):
+        """Transform some of the patches that are held, and sum those of dy if there is room for a bias."""
+        plan, panel, start = named(Plan, numbers), halves * simd.lanes(inputs.x) // 2, block * PATCHES_OF_BLOCK
+        starts = _Starts(start // word * plan.whole_channels, start // word * panel,
+                         slot * max(n * n * plan.whole_channels, m * m * plan.columns), 0 if bias.size else -1)
+        transform_patches(inputs, plan.first + start, min(PATCHES_OF_BLOCK, plan.count - start), transformed, starts,
+                          tables, room, plan)
+
+    return transform
+
+
+def _make_add_products(n, add_point, add_bias):
+    def add_products(block, slot, transformed, to, tables, room, numbers):
+        """Add the products of point `block` over all patches that are held; what lies behind the points is for the
+        bias."""
+        plan, lanes = named(Plan, numbers), simd.lanes(transformed.x)
+        size, dy = plan.rows * plan.columns, block * (plan.words * plan.columns + lanes)
+        if block == n * n:
+            if to.bias.size:
+                if plan.first == 0:
+                    spans.clear(to.bias, 0, plan.columns)
+                add_bias(transformed.dy, dy, plan.count, to.bias, 0, plan)
+            return
+        point = _Point(block * (plan.words * plan.whole_channels + lanes), dy, block * (size + lanes), slot * 3)
+        if plan.first == 0:
+            spans.clear(to.partial, point.sums, point.sums + size)
+            if to.total.size:
+                spans.clear(to.total, point.sums, point.sums + size)
+        add_point(point, plan.count, transformed, to, tables.rows, room.runs, plan)
+        if to.total.size and plan.to_come % HELD_OF_SUM == 0:
+            sums.spill(to.partial, to.total, point.sums, point.sums + size)
+
+    return add_products
+
+
+@functools.cache
+def collect_kernel(m, r):
+    n = m + r - 1
+    transform = simd.make_transform(matrices(m, r).f.T)
+
+    def collect(block, slot, products, dw, memory, numbers):
+        """F^T products F for one input channel, the parts added in order, to its place in (K, C, r, r)."""
+        plan, lanes = named(Plan, numbers), simd.lanes(products)
+        point_size = plan.rows * plan.columns + simd.lanes(dw)
+        spare = slot * (n * n + r * r) * lanes
+        result = spare + n * n * lanes
+        for j in range(0, plan.out_channels, lanes):
+            for point in range(n * n):
+                start = point * point_size + block * plan.columns + j
+                total = simd.load(products, start)
+                for part in range(1, plan.parts):
+                    total = total + simd.load(products, start + part * n * n * point_size)
+                simd.store(memory, spare + point * lanes, total)
+            transform(memory, spare, n * lanes, lanes, memory, result, r * lanes, lanes)
+            for lane in range(min(lanes, plan.out_channels - j)):
+                for tap in range(r * r):
+                    place = ((j + lane) * plan.channels + block) * r * r + tap
+                    dw[place] = memory[result + tap * lanes + lane]
+
+    collect.__qualname__ = f"collect_{m}_{r}"
+    return jit(collect)
