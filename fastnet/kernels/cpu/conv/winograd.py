@@ -160,7 +160,7 @@ def _kernel(m, r, tiles):
         images = Patches(operands.x, plan.height, plan.width, plan.channels, channels, plan.above, plan.before,
                          plan.down, plan.across, tables.offsets, tables.zeros)
         transform_all(images, memory, share, plan)
-        multiply_all(operands, images, memory, share, plan, epilogue)
+        multiply_all(operands, memory, share, plan, epilogue)
         place = place_of(first, plan.down, plan.across)
         for t in range(count):
             products = _Products(memory, start + t * panel, point_size, panel, plan.patches * panel,
@@ -196,7 +196,7 @@ def _make_multiply_all(m, n, tiles):
     read_to, written_to = make_read_to(m, n), _make_written_to(m)
 
     @inlined
-    def multiply_all(operands, images, memory, share, plan, epilogue):
+    def multiply_all(operands, memory, share, plan, epilogue):
         """The second step, the products of each point for each panel. Between them memory is fetched: of x what the
         next block reads; of y, and of what the epilogue reads, what belongs to this one."""
         x, y, lanes, panel = operands.x, operands.y, simd.lanes(memory), halves * simd.lanes(memory) // 2
@@ -204,7 +204,9 @@ def _make_multiply_all(m, n, tiles):
         filters_size = panels * words * panel + lanes
         last, total = share.first + share.count - 1, plan.batch * plan.down * plan.across
         times = n * n * (share.last_panel - share.first_panel)
-        x_ahead = ahead(x, read_to(last, images), read_to(min(last + plan.patches, total - 1), images), times)
+        row_size, next_last = plan.width * plan.channels, min(last + plan.patches, total - 1)
+        x_ahead = ahead(x, read_to(last, plan.height, row_size, plan.above, plan.down, plan.across),
+                        read_to(next_last, plan.height, row_size, plan.above, plan.down, plan.across), times)
         y_ahead = ahead(y, written_to(share.first, False, plan), written_to(last, True, plan), times)
         masked = epilogue.masked or epilogue.derivative.address != 0
         for point in range(n * n):
@@ -285,24 +287,24 @@ def _make_write_patch(m, n, at):
         corner = (place.image * plan.out_height + top) * row_size + left * pixel
         for c in range(first, stop, lanes):
             start = products.start + c // products.panel * products.next_panel + c % products.panel
-            if not plan.pooled and rows == m and columns == m and c + lanes <= plan.out_channels:
-                if epilogue.more:
-                    transform_finished(memory, start, n * products.point_size, products.point_size,
-                                       y, corner + c, row_size, pixel, bias, c, epilogue)
-                else:
-                    transform(memory, start, n * products.point_size, products.point_size,
-                              y, corner + c, row_size, pixel, bias, c, bend, True)
+            whole = not plan.pooled and rows == m and columns == m and c + lanes <= plan.out_channels
+            if whole and epilogue.more:
+                transform_finished(memory, start, n * products.point_size, products.point_size,
+                                   y, corner + c, row_size, pixel, bias, c, epilogue)
                 continue
+            to, at, to_row, to_pixel = memory, products.spare, m * lanes, lanes
+            if whole:
+                to, at, to_row, to_pixel = y, corner + c, row_size, pixel
             transform(memory, start, n * products.point_size, products.point_size,
-                      memory, products.spare, m * lanes, lanes, bias, c, bend, False)
+                      to, at, to_row, to_pixel, bias, c, bend, whole)
             if plan.pooled:
                 write_largest(products, c, y, index, place, plan)
-            else:
+            elif not whole:
                 for row in range(rows):
                     for column in range(columns):
                         v = simd.load(memory, products.spare + (row * m + column) * lanes)
-                        to = corner + row * row_size + column * pixel + c
-                        simd.store_part(y, to, spans.finished(v, to, pixel - c, epilogue, epilogue.more), pixel - c)
+                        i = corner + row * row_size + column * pixel + c
+                        simd.store_part(y, i, spans.finished(v, i, pixel - c, epilogue, epilogue.more), pixel - c)
         if spans.calls(epilogue):
             for row in range(rows):
                 for column in range(columns):

@@ -105,14 +105,14 @@ def _kinds(m, size, before, extent, count):
 
 
 def make_read_to(m, size):
-    """A function that says up to which pixel the patches of images up to a certain one read."""
+    """A function that says up to where images are read by their patches up to a certain one."""
 
     @jit
-    def read_to(number, images):
-        """The place in x at which the first row of pixels starts that no patch up to this one reads."""
-        place = place_of(number, images.down, images.across)
-        row = max(0, min(images.height, place.row * m - images.above + size))
-        return (place.image * images.height + row) * images.width * images.channels
+    def read_to(number, height, row_size, above, down, across):
+        """The place in x at which the first row of pixels, `row_size` numbers each, starts that no patch up to this one
+        reads."""
+        place = place_of(number, down, across)
+        return (place.image * height + max(0, min(height, place.row * m - above + size))) * row_size
 
     return read_to
 
