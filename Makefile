@@ -9,6 +9,9 @@
 PYTHON ?= python3
 ARGS ?=
 BIN := .venv/bin
+# Most of the time goes to compiling, which is the work of one core: two processes share the files of tests. For a
+# debugger: make test WORKERS=
+WORKERS ?= -n 2 --dist loadfile
 
 ifeq ($(PEERS),1)
 peers := .venv/peers.installed-if-possible
@@ -21,10 +24,10 @@ train: .venv/plot.installed
 	$(BIN)/python examples/train_cifar10.py $(ARGS)
 
 test: .venv/test.installed $(peers)
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(WORKERS) $(ARGS)
 
 test-all: .venv/test.installed $(peers)
-	$(BIN)/python -m pytest -m "slow or not slow" $(ARGS)
+	$(BIN)/python -m pytest $(WORKERS) -m "slow or not slow" $(ARGS)
 
 bench: .venv/bench.installed $(peers)
 	mkdir -p bench/results

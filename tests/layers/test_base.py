@@ -51,7 +51,7 @@ def test_a_frozen_parameter_has_no_gradient():
     assert parameter.grad.sum() == 2
 
 
-@pytest.mark.parametrize("frozen", [{"weight"}, {"bias"}, {"weight", "bias"}], ids=str)
+@pytest.mark.parametrize("frozen", [{"weight"}, {"bias"}, {"weight", "bias"}], ids=["weight", "bias", "both"])
 @pytest.mark.parametrize("make, shape", [(lambda: Linear(3, 4), (5, 3)), (lambda: Conv2d(3, 4, 3), (5, 3, 4, 4)),
                                          (lambda: BatchNorm1d(3), (5, 3))], ids=["Linear", "Conv2d", "BatchNorm1d"])
 def test_what_is_frozen_changes_no_other_gradient(make, shape, frozen):

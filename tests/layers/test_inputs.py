@@ -196,7 +196,8 @@ def test_shapes(shape):
                 assert "give input_shape=x.shape" in str(caught.value)
 
 
-@pytest.mark.parametrize("net", [None, 3, "net", [ReLU()], ReLU, np.ones(3), object()], ids=lambda net: type(net).__name__)
+@pytest.mark.parametrize("net", [None, 3, "net", [ReLU()], ReLU, np.ones(3), object()],
+                         ids=lambda net: type(net).__name__)
 def test_functions_that_take_a_net(net):
     from fastnet import freeze, unfreeze
 
