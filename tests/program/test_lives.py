@@ -146,7 +146,9 @@ def test_freeze_and_unfreeze():
     for _ in range(4):
         before = net.state_dict()
         check_step(net, x)
-        assert all(not np.array_equal(value, before[name]) for name, value in net.state_dict().items())
+        # But for a bias in front of a norm, whose gradient is rounding alone, and may be zero.
+        assert {name for name, value in net.state_dict().items() if np.array_equal(value, before[name])} <= {
+            "5.shortcut.0.bias"}
     with pytest.raises(ValueError, match="^Sequential: no layer's path fits the pattern 'x'; there are 0, 1"):
         freeze(net, "x")
 
