@@ -26,6 +26,8 @@ One question more is answered by every backend:
     conv2d_algorithm(direction, dtype, x_shape, w_shape, stride, padding, dilation, groups) -> (name, reason), two texts
         what computes the "forward", "backward_input" or "backward_weight" direction, and why
 
+and every backend has ``release()``, which gives back the memory that it keeps for later results.
+
 A backend may take further keyword arguments, behind those of the contract, and have further functions: forms of several
 operations in one. Only the rules that rewrite a list of operations know of these.
 """

@@ -255,8 +255,8 @@ RELU = "relu", 0.0, 0.0
     (lambda: cpu.batchnorm_forward(X, VECTOR, VECTOR, 1e-5, add=X[:, :2]),
      "expected add of shape (1, 3, 4, 4), got add of shape (1, 2, 4, 4)"),
     (lambda: cpu.batchnorm_inference(X, VECTOR, VECTOR, VECTOR, VECTOR, 1e-5, activation=("swish", 0.0, 0.0)),
-     "unknown activation 'swish': choose one of 'relu', 'leaky_relu', 'hardtanh', 'sigmoid', 'tanh', 'elu', 'selu', "
-     "'silu', 'gelu', 'gelu_tanh', 'hardsigmoid', 'hardswish', 'mish', 'softplus', 'softsign'"),
+     "function must be 'relu', 'leaky_relu', 'hardtanh', 'sigmoid', 'tanh', 'elu', 'selu', 'silu', 'gelu', "
+     "'gelu_tanh', 'hardsigmoid', 'hardswish', 'mish', 'softplus' or 'softsign', got 'swish'"),
     (lambda: cpu.batchnorm_backward(X, X, VECTOR, VECTOR, VECTOR, 1e-5, activation=RELU),
      "an activation's input is worked out again with beta, got None"),
     (lambda: cpu.linear_forward(np.ones((2, 3), "f4"), np.ones((4, 3), "f4"), activation=("elu", -1.0, 0.0)),

@@ -28,7 +28,7 @@ def test_one_packing_for_many_geometries():
     x, w = rng.standard_normal((2, 16, 12, 12), np.float32), rng.standard_normal((16, 16, 3, 3), np.float32)
     packed = ops.conv2d_pack(w)
     for stride, padding, dilation in (((1, 1), (1, 1, 1, 1), (1, 1)), ((2, 1), (0, 1, 2, 3), (1, 1)),
-                                      ((1, 1), (0, 0, 0, 0), (2, 3)), ([1, 1], [1, 1, 1, 1], np.array([1, 1]))):
+                                      ((1, 1), (0, 0, 0, 0), (2, 3)), ([1, 1], [1, 1, 1, 1], [1, 1])):
         for activation in (None, ("relu", 0.0, 0.0)):
             wanted = ops.conv2d_forward(x, w, None, stride, padding, dilation, 1, activation=activation)
             assert_same(ops.conv2d_inference(x, packed, stride, padding, dilation, 1, activation=activation), wanted)

@@ -347,7 +347,7 @@ print(json.dumps([found, again]))
 
 def test_every_kernel_source_is_part_of_the_key(copy):
     found, again, _ = finish(begin(VERSIONS, copy / "cache", root=copy))
-    assert {"llvm.py/simd", "launches.py/runtime", "ops.py/conv", "counter.py/kernels", "augment.py/data"} <= set(found)
+    assert {"code.py/simd", "launches.py/runtime", "ops.py/conv", "counter.py/kernels", "augment.py/data"} <= set(found)
     assert len(set(found.values())) == len(found)
     assert again == found[""]
 
