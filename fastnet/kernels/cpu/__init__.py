@@ -13,7 +13,7 @@ Words that have one meaning here, and what they mean:
     kernel      a compiled function (block, slot, ...) that computes one block; and what convolves images, R x S
     block       the piece of a result that one call of a kernel owns: nobody else writes there
     slot        which of the running threads it is, and so which piece of scratch memory it may use
-    plan        whole numbers that are worked out once and that a kernel reads by name, see `runtime.plan`
+    plan        numbers that are worked out once and that a kernel reads by name, see `runtime.plan`
     part        one of several equal pieces of the work, or of a sum, that blocks share
     chain       the numbers that are added one by one in float32, no more than 64 in most places, see `sums`
     vector      one register full of numbers; each number is in a lane
