@@ -98,17 +98,18 @@ def shape(value, name="shape"):
 
 def number(value, name, least=None, most=None, above=None, below=None):
     """`value` as a finite float; `least` and `most` belong to the range, `above` and `below` do not. No bool."""
-    expected = f"{name} must be a finite number{_between(least, most, above, below)}, got {{}}"
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, Real):
-        raise TypeError(expected.format(shown(value)))
-    try:
-        result = float(value)
-    except Exception:   # an integer beyond all floats, or a user's own number
-        result = float("inf")
-    if not (abs(result) < float("inf") and (least is None or result >= least) and (most is None or result <= most)
-            and (above is None or result > above) and (below is None or result < below)):
-        raise ValueError(expected.format(shown(value)))
-    return result
+    result = value if type(value) is float else None    # as the library itself gives it, again and again
+    if result is None and isinstance(value, Real) and not isinstance(value, (bool, np.bool_)):
+        try:
+            result = float(value)
+        except Exception:   # an integer beyond all floats, or a user's own number
+            result = float("inf")
+    if result is not None and abs(result) < float("inf") and (least is None or result >= least) \
+            and (most is None or result <= most) and (above is None or result > above) \
+            and (below is None or result < below):
+        return result
+    raise (TypeError if result is None else ValueError)(
+        f"{name} must be a finite number{_between(least, most, above, below)}, got {shown(value)}")
 
 
 def flag(value, name):
