@@ -10,6 +10,8 @@ import pytest
 
 from fastnet.files import pytorch
 
+from .damage import SEEDS, check_damaged
+
 
 def archive(path, pickled, storages=(), folder="net", compression=zipfile.ZIP_STORED, **more):
     """A file as torch.save writes it, of that pickle and the bytes of its storages."""
@@ -132,49 +134,20 @@ def test_a_long_program_and_a_bomb_are_refused(tmp_path):
     refused(tmp_path / "c.pt", "overlap")
 
 
-def mutated(data, rng):
-    """The bytes with some changed, cut out or put twice."""
-    data = bytearray(data)
-    for _ in range(rng.integers(1, 5)):
-        place, kind = int(rng.integers(len(data))), rng.integers(4)
-        if kind == 0:
-            data[place] = rng.integers(256)
-        elif kind == 1:
-            data[place] ^= 1 << int(rng.integers(8))
-        elif kind == 2:
-            del data[place: place + int(rng.integers(1, 40))]
-        else:
-            data[place:place] = data[place: place + int(rng.integers(1, 40))]
-        if not data:
-            return b""
-    return bytes(data)
-
-
-@pytest.mark.parametrize("seeds", [range(500), pytest.param(range(500, 50_000), marks=pytest.mark.slow)], ids=len)
+@SEEDS
 def test_damaged_files_are_read_or_refused(tmp_path, seeds):
     state = pickle.dumps({"a": 1, "b": [1.5, "x"], "c": ({}, None)}, 2)
     originals = [archive(tmp_path / f"{i}.pt", pickled, [NUMBERS]).read_bytes()
                  for i, pickled in enumerate((tensor(), state, tensor((3, 2), (1, 3))))]
-    path = tmp_path / "damaged.pt"
-    for seed in seeds:
-        rng = np.random.default_rng(seed)
-        path.write_bytes(mutated(originals[seed % 3], rng))
-        try:
-            pytorch.read(path)
-        except ValueError as error:
-            assert str(error).startswith(str(path)), seed
+    check_damaged(pytorch.read, tmp_path / "damaged.pt", originals, seeds)
 
 
-@pytest.mark.parametrize("seeds", [range(500), pytest.param(range(500, 50_000), marks=pytest.mark.slow)], ids=len)
+@SEEDS
 def test_damaged_pickles_are_read_or_refused(tmp_path, seeds):
     """Behind a checksum that fits, so that the instructions themselves are tried."""
+    path = tmp_path / "damaged.pt"
     originals = [tensor(), pickle.dumps({"a": 1, "b": [1.5, "x"], "c": ({}, None)}, 4)]
-    for seed in seeds:
-        path = archive(tmp_path / "damaged.pt", mutated(originals[seed % 2], np.random.default_rng(seed)), [NUMBERS])
-        try:
-            pytorch.read(path)
-        except ValueError as error:
-            assert str(error).startswith(str(path)), seed
+    check_damaged(pytorch.read, path, originals, seeds, lambda content: archive(path, content, [NUMBERS]))
 
 
 class TestWithPyTorch:

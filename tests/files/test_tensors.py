@@ -4,7 +4,7 @@ import pytest
 
 from fastnet.files import tensors
 
-from .test_pytorch import mutated
+from .damage import SEEDS, check_damaged
 
 DTYPES = ["float64", "float32", "float16", "int64", "int32", "int16", "int8", "uint64", "uint32", "uint16", "uint8",
           "bool"]
@@ -49,16 +49,10 @@ def test_what_is_no_such_file(tmp_path):
             tensors.packed({"x": array})
 
 
-@pytest.mark.parametrize("seeds", [range(500), pytest.param(range(500, 50_000), marks=pytest.mark.slow)], ids=len)
+@SEEDS
 def test_damaged_files_are_read_or_refused(tmp_path, seeds):
     original = tensors.packed({"x": some("float32"), "y": some("int8"), "z": some("float16", (2,))}, {"a": "b"})
-    path = tmp_path / "damaged.safetensors"
-    for seed in seeds:
-        path.write_bytes(mutated(original, np.random.default_rng(seed)))
-        try:
-            tensors.read(path)
-        except ValueError as error:
-            assert str(error).startswith(str(path)), seed
+    check_damaged(tensors.read, tmp_path / "damaged.safetensors", [original], seeds)
 
 
 class TestWithPyTorch:

@@ -67,6 +67,8 @@ class GridPlan(NamedTuple):
 
 
 class Tables(NamedTuple):
+    """What the kernel of a direct convolution looks up: numbers in the first four are places in flat arrays."""
+
     reads: np.ndarray   # for each kind of strip and each grid (tiles, taps, ROWS)
     writes: np.ndarray  # the same (tiles, ROWS)
     strips: np.ndarray  # a StripPlan for each strip of an image

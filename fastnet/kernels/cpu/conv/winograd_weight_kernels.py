@@ -34,6 +34,8 @@ CHUNKS_OF_SUM, HELD_OF_SUM = 128, 32
 
 
 class Plan(NamedTuple):
+    """What the kernels of this gradient know of the shapes, and of what part of the patches is at hand."""
+
     batch: int
     height: int             # of x
     width: int
@@ -56,6 +58,8 @@ class Plan(NamedTuple):
 
 
 class Tables(NamedTuple):
+    """What they look up."""
+
     x_offsets: np.ndarray   # see `patch_offsets`
     dy_offsets: np.ndarray
     zeros: np.ndarray
@@ -273,6 +277,7 @@ def _make_add_products(n, add_point, add_bias):
 
 @functools.cache
 def collect_kernel(m, r):
+    """The kernel that brings the sums of all parts back from Winograd's form F(m, r) to r x r weights."""
     n = m + r - 1
     transform = simd.make_transform(matrices(m, r).f.T)
 
