@@ -14,7 +14,7 @@ FREE = {
     "optim/muon.py": {"Muon.__init__"},
     "kernels/cpu/conv/ops.py": {"conv2d_forward", "conv2d_backward_input"},
     # one for each number of an optimiser's formula
-    **{f"kernels/{place}.py": {"sgd_update", "adam_update"} for place in ("shapes", "naive/update", "cpu/update")},
+    **{f"kernels/{place}/update.py": {"sgd_update", "adam_update"} for place in ("shapes", "naive", "cpu")},
 }
 
 

@@ -1,0 +1,23 @@
+"""What every operation takes, gives and refuses: the contract, one function an operation.
+
+Each function has the name and the arguments of its operation. It checks them, looks at no number, and returns what the
+operation gives: a `Kind` for each array, in a tuple where there are several, in a list where the operation gives one,
+and None for what is left out. An operand is anything with ``shape`` and ``dtype``; nothing is converted here. Results
+take the dtype of the first operand (float32 where that is neither float32 nor float64, as the operations convert it).
+A Python float counts as a Kind of shape () and dtype float64.
+
+ValueError where shapes or arguments do not fit, TypeError for a dtype that does not; the texts are those of `checks`.
+Letters and the meaning of stride, padding and dilation stand in `fastnet.kernels`. `OPS`, {name: function}, is the
+one list of operations: every public function of this folder's files, which are named as those of the backends.
+"""
+from inspect import isfunction
+
+from fastnet.kernels.shapes import activation, conv, linear, move, norm, pool, softmax, update
+from fastnet.kernels.shapes.kind import PYTHON_FLOAT, Kind
+
+__all__ = ["OPS", "PYTHON_FLOAT", "Kind"]
+
+OPS = {name: value for module in (activation, conv, linear, move, norm, pool, softmax, update)
+       for name, value in vars(module).items()
+       if isfunction(value) and value.__module__ == module.__name__ and not name.startswith("_")}
+globals().update(OPS)

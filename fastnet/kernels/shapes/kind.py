@@ -1,0 +1,34 @@
+"""What is known of an array without its numbers, and the checks that the operations share."""
+from typing import NamedTuple
+
+import numpy as np
+
+from fastnet.kernels import checks
+
+
+class Kind(NamedTuple):
+    """An array without its numbers."""
+
+    shape: tuple
+    dtype: np.dtype
+
+
+PYTHON_FLOAT = Kind((), checks.FLOAT64)
+
+
+def arriving(dy, shape, name="dy"):
+    """The dtype of the results of the gradient that arrives, which must have this shape."""
+    checks.has_shape(dy, shape, name)
+    return checks.result_dtype(dy, name)
+
+
+def alike(array, name):
+    """What is made, element by element, of an operand of any shape."""
+    checks.not_empty(array.shape, name)
+    return Kind(array.shape, checks.result_dtype(array, name))
+
+
+def fits(array, shape, name):
+    """Refuse an operand that is not of this shape or holds no real numbers."""
+    checks.real(array, name)
+    checks.has_shape(array, shape, name)

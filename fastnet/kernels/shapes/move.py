@@ -1,0 +1,40 @@
+"""What only moves numbers: joining and cutting along axis 1, other shapes, other dtypes."""
+from math import prod
+
+from fastnet import arguments
+from fastnet.kernels import checks
+from fastnet.kernels.shapes.kind import Kind, arriving
+
+
+def concat(arrays):
+    """The arrays joined along axis 1; all other axes agree."""
+    shape = checks.concat_shape([array.shape for array in arrays])
+    for i, array in enumerate(arrays):
+        checks.real(array, f"arrays[{i}]")
+    return Kind(shape, checks.result_dtype(arrays[0], "arrays[0]"))
+
+
+def split(x, sizes):
+    """A list: x cut along axis 1 into arrays of the given sizes, which add up to its length. The backward of concat."""
+    dtype, shape = checks.result_dtype(x, "x"), x.shape
+    return [Kind((shape[0], size, *shape[2:]), dtype) for size in checks.split_sizes(shape, sizes)]
+
+
+def flatten(x):
+    """x (N, C, H, W) as rows (N, C H W), each in that order."""
+    n, *image = checks.images(x.shape)
+    return Kind((n, prod(image)), checks.result_dtype(x, "x"))
+
+
+def unflatten(y, shape):
+    """Images of that shape (N, C, H, W) from rows (N, C H W): the way back from `flatten`."""
+    n, *image = checks.images(shape)
+    return Kind(tuple(shape), arriving(y, (n, prod(image)), "y"))
+
+
+def convert(x, dtype):
+    """The numbers of x, of any real dtype, shape and layout, in float32 or float64: a new array. Too large a number
+    becomes infinite. ValueError for another dtype."""
+    checks.real(x, "x")
+    checks.not_empty(x.shape)
+    return Kind(x.shape, arguments.dtype(dtype))

@@ -1,0 +1,23 @@
+"""Scores, a row a sample, and the losses of them."""
+import numpy as np
+
+from .case import Case
+
+SCORES = [
+    *(Case(op, name, (shape,), {}) for op in ("softmax_forward", "log_softmax_forward")
+      for name, shape in (("ten", (6, 10)), ("many", (3, 257)), ("sixteen", (5, 16)), ("one", (4, 1)))),
+    Case("softmax_cross_entropy", "ten", ((5, 10),), {"labels": np.array([3, 0, 9, 9, 1])}),
+    Case("softmax_cross_entropy", "smoothed", ((4, 7),), {"labels": np.array([6, 2, 0, 2]), "label_smoothing": 0.1}),
+]
+
+
+def _gradient(ops, case, arrays, results, dys):
+    return [getattr(ops, case.op.replace("forward", "backward"))(dys[0], results[0])]
+
+
+CASES, EXACT = SCORES, ()
+GRADIENTS = {
+    "softmax_forward": _gradient,
+    "log_softmax_forward": _gradient,
+    "softmax_cross_entropy": lambda ops, case, arrays, results, dys: [results[1] * dys[0]],
+}
