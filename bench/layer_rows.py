@@ -1,0 +1,106 @@
+"""The rows of `layers`: what is timed one by one, as both libraries write it.
+
+Layers are timed at the sizes of CIFAR-10 with a batch of 128 and at those of ImageNet with a batch of 8.
+"""
+from dataclasses import dataclass, field
+
+import numpy as np
+
+CIFAR, IMAGENET = (128, 64, 32, 32), (8, 64, 112, 112)
+
+
+@dataclass(eq=False)
+class Layer:
+    """A layer as fastnet writes it and as PyTorch does, and its input: of a shape, or what `x` makes."""
+
+    ours: str
+    theirs: str
+    shape: tuple
+    x: object = None
+    differentiable: bool = True
+    state: dict = field(default_factory=dict)
+
+    @property
+    def name(self):
+        return self.ours
+
+    @property
+    def at(self):
+        return "x".join(map(str, self.shape))
+
+    def __str__(self):
+        return f"{self.ours} {self.at}"
+
+
+@dataclass(eq=False)
+class Loss:
+    """A loss; `make` gives outputs and targets."""
+
+    ours: str
+    theirs: str
+    make: object
+    at: str
+
+    @property
+    def name(self):
+        return self.ours
+
+    def __str__(self):
+        return f"{self.ours} {self.at}"
+
+
+@dataclass(eq=False)
+class Optimiser:
+    """An optimiser of `parameters`, which have these shapes."""
+
+    ours: str
+    theirs: str
+    shapes: tuple = ((512, 4096), *[(64, 64, 3, 3)] * 4, *[(64,)] * 8)
+    at: str = "2.2 million numbers"
+
+    @property
+    def name(self):
+        return self.ours
+
+    def __str__(self):
+        return f"{self.ours} {self.at}"
+
+
+def layers(*texts, shapes=(CIFAR, IMAGENET)):
+    """A row for each text and shape, both libraries writing it alike; or for each pair of texts."""
+    pairs = [text if isinstance(text, tuple) else (text, f"nn.{text}") for text in texts]
+    return [Layer(ours, theirs, shape) for ours, theirs in pairs for shape in shapes]
+
+
+def scores(n, c):
+    def make():
+        rng = np.random.default_rng(0)
+        return rng.standard_normal((n, c), dtype=np.float32), rng.integers(0, c, n)
+    return make
+
+
+def alike(*shape):
+    """Numbers, and targets of the same shape between 0 and 1."""
+    def make():
+        rng = np.random.default_rng(0)
+        return rng.standard_normal(shape, dtype=np.float32), rng.random(shape, dtype=np.float32)
+    return make
+
+
+LAYERS = [
+    *layers("ReLU()", "LeakyReLU()", "Hardtanh()", "ELU()", "SELU()", "SiLU()", "GELU()", "GELU(approximate='tanh')",
+            "Mish()", "Hardswish()", "Hardsigmoid()", "Sigmoid()", "Tanh()", "Softplus()", "Softsign()"),
+    *layers("BatchNorm2d(64)"),
+    *layers("AvgPool2d(2)", "MaxPool2d(2)"),
+]
+
+LOSSES = [
+    Loss("CrossEntropyLoss()", "nn.CrossEntropyLoss()", scores(128, 10), "128x10"),
+    Loss("CrossEntropyLoss()", "nn.CrossEntropyLoss()", scores(128, 1000), "128x1000"),
+    Loss("MSELoss()", "nn.MSELoss()", alike(128, 10), "128x10"),
+]
+
+OPTIMISERS = [
+    Optimiser("SGD(parameters, lr=0.001, momentum=0.9)", "torch.optim.SGD(parameters, lr=0.001, momentum=0.9)"),
+    Optimiser("Adam(parameters, lr=0.001)", "torch.optim.Adam(parameters, lr=0.001)"),
+]

@@ -1,0 +1,183 @@
+"""Layers, losses and optimisers one by one, forward and backward, against PyTorch at its best in the same run.
+
+usage: python bench/layers.py [WORDS] [--seconds 0.5]     rows in whose text one of the WORDS occurs
+
+Each row is checked before it is timed. Prints a table in Markdown: milliseconds of fastnet, forward and backward, and
+PyTorch's time over it, the faster of its two memory layouts for each pass; above 1 fastnet is faster. A loss is one
+pass, which gives the value and the gradient; so is a step of an optimiser.
+"""
+import argparse
+import statistics
+import time
+
+import numpy as np
+import torch
+from layer_rows import LAYERS, LOSSES, OPTIMISERS
+from torch import nn
+
+import fastnet
+from fastnet.program import trees
+
+BLOCKS, PAUSE = 5, 0.05
+LAYOUTS = torch.contiguous_format, torch.channels_last
+
+
+def numbers(shape, seed=0):
+    """float32 numbers, images channels-last in memory."""
+    x = np.random.default_rng(seed).standard_normal(shape, dtype=np.float32)
+    return np.ascontiguousarray(x.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2) if x.ndim == 4 else x
+
+
+def tensor(x, layout):
+    x = torch.from_numpy(np.ascontiguousarray(x))
+    return x.to(memory_format=layout) if x.ndim == 4 else x
+
+
+def first(y):
+    """The result that gradients flow back from, of a layer that gives several."""
+    return trees.flat(y)[0] if not torch.is_tensor(y) and not isinstance(y, np.ndarray) else y
+
+
+def ours(row):
+    """(forward, backward), the results of which are lists of arrays."""
+    layer = eval(row.ours, {"fastnet": fastnet} | vars(fastnet))
+    x = row.x() if row.x else numbers(row.shape)
+    layer.load_state_dict(row.state)
+    kept = {}
+
+    def forward():
+        kept["y"] = layer.forward(x, training=True)
+        return [first(kept["y"])]
+
+    def backward():
+        y = kept["y"]
+        dy = kept.setdefault("dy", numbers(first(y).shape, 1))
+        dx = layer.backward(dy if isinstance(y, np.ndarray) else trees.build(trees.form(y), [dy] + [None] * (
+            len(trees.flat(y)) - 1)), need_dx=row.differentiable)
+        return [*([dx] if row.differentiable else []), *(parameter.grad for parameter in layer.parameters())]
+
+    return forward, backward
+
+
+def theirs(row, layout):
+    """The same of PyTorch."""
+    module = eval(row.theirs, {"nn": nn, "torch": torch})
+    if layout == torch.channels_last and len(row.shape) == 4:
+        module = module.to(memory_format=layout)
+    x = tensor(row.x() if row.x else numbers(row.shape), layout)
+    if row.differentiable:
+        x.requires_grad_()
+    row.state = {name: value.numpy().copy() for name, value in module.state_dict().items()}
+    leaves = [*([x] if row.differentiable else []), *module.parameters()]
+    kept = {}
+
+    def forward():
+        kept["y"] = first(module(x))
+        return [kept["y"].detach()]
+
+    def backward():
+        dy = kept.get("dy")
+        if dy is None:
+            dy = kept["dy"] = tensor(numbers(tuple(kept["y"].shape), 1), layout)
+        return torch.autograd.grad(kept["y"], leaves, dy)
+
+    return forward, backward
+
+
+def loss_of(row, layout=None):
+    """One function that gives value and gradient, of fastnet without a layout."""
+    x, target = row.make()
+    if layout is None:
+        loss = eval(row.ours, vars(fastnet))
+        return lambda: loss(x, target)
+    loss, x, target = eval(row.theirs, {"nn": nn, "torch": torch}), tensor(x, layout).requires_grad_(), \
+        tensor(target, layout)
+
+    def run():
+        value = loss(x, target)
+        return value.detach(), torch.autograd.grad(value, x)[0]
+
+    return run
+
+
+def steps_of(row, layout=None):
+    """One function that does a step over the parameters of the row, and returns them."""
+    values = [numbers(shape, i) for i, shape in enumerate(row.shapes)]
+    grads = [numbers(shape, 100 + i) for i, shape in enumerate(row.shapes)]
+    if layout is None:
+        parameters = [fastnet.Parameter(value.copy()) for value in values]
+        for parameter, grad in zip(parameters, grads, strict=True):
+            parameter.grad = grad
+        optimizer = eval(row.ours, vars(fastnet) | {"parameters": parameters})
+        return lambda: (optimizer.step(), [parameter.value for parameter in parameters])[1]
+    parameters = [nn.Parameter(torch.from_numpy(value.copy())) for value in values]
+    for parameter, grad in zip(parameters, grads, strict=True):
+        parameter.grad = torch.from_numpy(grad.copy())
+    optimizer = eval(row.theirs, {"torch": torch, "parameters": parameters})
+    return lambda: (optimizer.step(), [parameter.detach() for parameter in parameters])[1]
+
+
+def agree(mine, other, name):
+    """AssertionError where the results lie apart."""
+    for a, b in zip(mine, other, strict=True):
+        a, b = np.asarray(a), np.asarray(b)
+        assert a.shape == b.shape, (name, a.shape, b.shape)
+        assert np.linalg.norm(a - b) <= 1e-3 * max(np.linalg.norm(b), 1e-6), name
+
+
+def timed(contenders, seconds):
+    """{name: (times of each of its functions)}, medians, the contenders taking turns in blocks."""
+    times = {name: [[] for _ in functions] for name, functions in contenders.items()}
+    for functions in contenders.values():
+        for _ in range(4):
+            for function in functions:
+                function()
+    for _ in range(BLOCKS):
+        for name, functions in contenders.items():
+            time.sleep(PAUSE)
+            end = time.perf_counter() + seconds / BLOCKS
+            while time.perf_counter() < end:
+                for place, function in enumerate(functions):
+                    start = time.perf_counter()
+                    function()
+                    times[name][place].append(time.perf_counter() - start)
+    return {name: [statistics.median(each) for each in all_] for name, all_ in times.items()}
+
+
+def measure(row, seconds):
+    """(milliseconds, ratios) of a row, one of each a pass."""
+    if row in LAYERS:
+        others = {layout: theirs(row, layout) for layout in LAYOUTS[:1 + (len(row.shape) == 4)]}
+        mine = ours(row)
+    else:
+        make = loss_of if row in LOSSES else steps_of
+        mine, others = [make(row)], {layout: [make(row, layout)] for layout in LAYOUTS[:2 if row in LOSSES else 1]}
+    for place, function in enumerate(mine):
+        result, wanted = function(), None
+        for other in others.values():
+            wanted = other[place]()
+        agree(result if row not in OPTIMISERS else list(result), wanted, str(row))
+    times = timed({"fastnet": mine} | others, seconds)
+    own = times.pop("fastnet")
+    return [1e3 * each for each in own], [min(best) / each for each, best in zip(own, zip(*times.values(), strict=True),
+                                                                                 strict=True)]
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("words", nargs="*")
+    parser.add_argument("--seconds", type=float, default=0.5)
+    given = parser.parse_args()
+    print("| | shape | forward, ms | backward, ms | PyTorch over it | |\n|---|---|---|---|---|---|")
+    for row in [*LAYERS, *LOSSES, *OPTIMISERS]:
+        if given.words and not any(word in str(row) for word in given.words):
+            continue
+        milliseconds, ratios = measure(row, given.seconds)
+        cells = [f"{value:.3g}" for value in milliseconds] + [""] * (2 - len(milliseconds))
+        marks = [f"{ratio:.2f}" for ratio in ratios] + [""] * (2 - len(ratios))
+        print(f"| {row.name} | {row.at} | {cells[0]} | {cells[1]} | {marks[0]} | {marks[1]} |", flush=True)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(len(__import__("os").sched_getaffinity(0)))
+    main()
