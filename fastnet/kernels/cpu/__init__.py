@@ -6,7 +6,7 @@ Each file has two storeys: the operation, which checks its arguments, and the ke
 backend, the only ones who know of the fused forms: keyword arguments behind those of the contract, and convolutions
 with packed weights.
 
-Words that have one meaning here, and what they mean:
+The words of this folder. Two have two meanings, which the context tells apart, as everywhere in this field:
 
     pass        forward, or the gradient for the input, or for the weights
     way         how a pass is computed: for convolutions direct, Winograd's or depthwise
@@ -24,9 +24,15 @@ Words that have one meaning here, and what they mean:
     tap         one element (r, s) of a convolution's kernel, and the pixel that it meets
     patch       what Winograd computes at a time: m x m pixels of a result, and the n x n that they are computed from
     point       one of the n x n numbers that a patch or a kernel becomes in Winograd's form
+    run         numbers side by side that are multiplied in one innermost loop: where they start and how many they are
     span        the numbers of an array from a start up to a stop
+    strip       some rows of a large image, all of whose strips share one table
     epilogue    what is done to a result as it is written: a sum, an activation, the derivative of one
     bend        an activation that is piecewise linear: three numbers say which
+    mask        what an activation gave in the forward pass, from which its derivative is worked out; `masking` is which
+                activation that was
+    frame       the arguments of a launch as they lie in memory, see `runtime.launches` and `runtime.record`
+    entrance    a compiled function that takes a kernel's arguments out of a frame and calls it
 """
 from fastnet.kernels import collect, counter
 from fastnet.kernels.cpu import activation, linear, move, norm, pool, runtime, softmax, statistics, update

@@ -1,4 +1,4 @@
-"""Activations, dropout and sums: element-wise operations, one pass over memory each."""
+"""Activations, dropout and the addition of two arrays: element-wise operations, one pass over memory each."""
 import numpy as np
 
 from fastnet.kernels import checks, counter, shapes
@@ -16,7 +16,7 @@ _EIGHT, _FIFTEEN, _SIXTEEN = np.uint32(8), np.uint32(15), np.uint32(16)
 
 
 def activation_forward(x, function, alpha=0.0, beta=0.0):
-    """y = f(x): a row of `activations.ACTIVATIONS`."""
+    """y = f(x): `function` is a name in `fastnet.kernels.activations.ACTIVATIONS`."""
     x = checks.floating(x, "x")
     shapes.activation_forward(x, function, alpha, beta)
     y = like(x)
@@ -72,7 +72,7 @@ def _blocks(x):
 
 @jit
 def _copy(block, slot, x, y, epilogue):
-    """y = x with what follows, so few numbers at a time that the first cache holds them until a function is called."""
+    """y = x and its epilogue, so few numbers at a time that the first cache holds them until a function is called."""
     last = min((block + 1) * _BLOCK, x.size)
     for start in range(block * _BLOCK, last, _CHUNK):
         _copy_chunk(x, y, start, min(start + _CHUNK, last), epilogue)
@@ -80,20 +80,21 @@ def _copy(block, slot, x, y, epilogue):
 
 @jit
 def _copy_chunk(x, y, start, stop, epilogue):
-    if epilogue.more == spans.BENT:
-        _copy_some(x, y, start, stop, epilogue, spans.BENT)
-    elif epilogue.more == spans.MORE:
-        _copy_some(x, y, start, stop, epilogue, spans.MORE)
+    if epilogue.level == spans.SLOPED:
+        _copy_some(x, y, start, stop, epilogue, spans.SLOPED)
+    elif epilogue.level == spans.OPERANDS:
+        _copy_some(x, y, start, stop, epilogue, spans.OPERANDS)
     else:
         _copy_some(x, y, start, stop, epilogue, spans.BOUND)
-    spans.call(y, start, stop, epilogue)
+    spans.call_functions(y, start, stop, epilogue)
 
 
 @inlined
-def _copy_some(x, y, start, stop, epilogue, more):
+def _copy_some(x, y, start, stop, epilogue, level):
+    """The loop of `_copy_chunk`, written three times, once for each level: see `spans.in_registers`."""
     for i in range(start, stop, simd.lanes(x)):
         n = stop - i
-        simd.store_part(y, i, spans.finished(simd.load_part(x, i, n), i, n, epilogue, more), n)
+        simd.store_part(y, i, spans.in_registers(simd.load_part(x, i, n), i, n, epilogue, level), n)
 
 
 @jit
@@ -107,8 +108,8 @@ def _mix(h):
 
 @jit
 def _dropout(block, slot, x, y, key, threshold, scale, epilogue):
-    """A chunk is written, and gone through once more while the first cache holds it: so what follows is not compiled
-    into a loop that the compiler makes vectors of by itself."""
+    """A chunk is written, and gone through once more, by the epilogue, while the first cache holds it. These are two
+    loops since LLVM makes vectors of the first by itself, which the explicit vectors of the second would prevent."""
     last = min((block + 1) * _BLOCK, x.size)
     for start in range(block * _BLOCK, last, _CHUNK):
         stop = min(start + _CHUNK, last)
@@ -118,7 +119,7 @@ def _dropout(block, slot, x, y, key, threshold, scale, epilogue):
 
 @jit
 def _drop(x, y, start, stop, key, threshold, scale):
-    """A chunk lies within 2^32 elements, whose places have one high word."""
+    """No chunk crosses a multiple of 2^32, so the upper 32 bits of all its places are equal."""
     low, high = np.uint32(key[0]), np.uint32(key[1] ^ np.uint64(start >> 32))
     first = np.uint32(start)
     for i in range(stop - start):
@@ -130,18 +131,18 @@ def _drop(x, y, start, stop, key, threshold, scale):
 @jit
 def _add(block, slot, a, b, y, epilogue):
     start, stop = block * _BLOCK, min((block + 1) * _BLOCK, a.size)
-    if epilogue.more == spans.BENT:
-        _add_some(a, b, y, start, stop, epilogue, spans.BENT)
-    elif epilogue.more == spans.MORE:
-        _add_some(a, b, y, start, stop, epilogue, spans.MORE)
+    if epilogue.level == spans.SLOPED:
+        _add_some(a, b, y, start, stop, epilogue, spans.SLOPED)
+    elif epilogue.level == spans.OPERANDS:
+        _add_some(a, b, y, start, stop, epilogue, spans.OPERANDS)
     else:
         _add_some(a, b, y, start, stop, epilogue, spans.BOUND)
-    spans.call(y, start, stop, epilogue)
+    spans.call_functions(y, start, stop, epilogue)
 
 
 @inlined
-def _add_some(a, b, y, start, stop, epilogue, more):
+def _add_some(a, b, y, start, stop, epilogue, level):
     for i in range(start, stop, simd.lanes(a)):
         n = stop - i
         v = simd.load_part(a, i, n) + simd.load_part(b, i, n)
-        simd.store_part(y, i, spans.finished(v, i, n, epilogue, more), n)
+        simd.store_part(y, i, spans.in_registers(v, i, n, epilogue, level), n)

@@ -1,7 +1,7 @@
 """The activations, one row each: what three numbers say in registers, and what is a compiled function.
 
-A function works on a run of numbers in place, and is compiled once, as it is written: see `jit.literal`. Kernels get
-its address.
+A function works on a span of numbers in place, and is compiled once, as it is written: see `runtime.literal`. Kernels
+get its address.
 """
 import math
 from typing import NamedTuple
@@ -11,23 +11,30 @@ from fastnet.kernels.cpu import simd
 from fastnet.kernels.cpu.runtime import literal
 
 _NONE = math.nan    # as a bound
-_FAR = 1000.0       # where a square that makes no difference any more is still finite
+_FAR = 1000.0       # inputs are cut off here: beyond, results do not change any more, but squares would overflow
 
 
 class Bend(NamedTuple):
-    """A piecewise linear activation: v, or `least` where v is not above that; and if `bent`, v `factor` where v is not
-    above 0, and `largest` where v is not below that. NaN is no bound. See `simd.bend`."""
+    """An activation made of straight pieces, in three steps:
 
-    bent: bool
+    1. v is raised to `least` where it is not above that.
+    2. If `sloped`, v is multiplied by `factor` where it is not above 0.
+    3. If `sloped`, v is lowered to `largest` where it is not below that.
+
+    For a ReLU, and for no activation, the last two would change nothing: `sloped` is false, and they are left out. A
+    bound that is NaN is switched off, since no comparison with NaN is true. `simd.python` has it in NumPy.
+    """
+
+    sloped: bool
     factor: float
     least: float
     largest: float
 
 
 class Activation(NamedTuple):
-    """A row of the table: how many operations of `launch` a number takes, and how it is computed: either `bend`,
-    which gives a Bend for (alpha, beta), or the function (start, stop, y, alpha, beta), and for the derivative (start,
-    stop, g, kept, at, alpha, beta), see `epilogue.Call`."""
+    """A row of the table. A number takes `cost` operations, as `launch` counts them. Piecewise linear activations have
+    `bend`, which gives the Bend for (alpha, beta); others have `forward`, a compiled function (start, stop, y, alpha,
+    beta). All have `backward`, one of (start, stop, g, y, at, alpha, beta); see `epilogue.Call`."""
 
     cost: int
     bend: object = None
@@ -39,18 +46,18 @@ NO_BEND, RELU = Bend(False, 1.0, _NONE, _NONE), Bend(False, 1.0, 0.0, _NONE)
 
 
 def _smooth(cost, formula, gradient):
-    """The row of an activation that is formula(v, like, alpha, beta) of a vector, where `like` is an array of such
-    numbers, and by whose derivative gradient(g, v, like, alpha, beta) multiplies g, v being the x or the y that
-    `fastnet.kernels.activations` says it reads."""
+    """The row of an activation. formula(v, like, alpha, beta) gives the activation of a vector v; `like` is any array
+    of numbers of its dtype. gradient(g, v, like, alpha, beta) gives g times the derivative; there v is x or y,
+    whichever `fastnet.kernels.activations` says that the activation reads."""
 
     def forward(start, stop, y, alpha, beta):
         for i in range(start, stop, simd.lanes(y)):
             simd.store_part(y, i, formula(simd.load_part(y, i, stop - i), y, alpha, beta), stop - i)
 
-    def backward(start, stop, g, kept, at, alpha, beta):
+    def backward(start, stop, g, read, at, alpha, beta):
         for i in range(start, stop, simd.lanes(g)):
             n = stop - i
-            v = simd.load_part(kept, at + i - start, n)
+            v = simd.load_part(read, at + i - start, n)
             simd.store_part(g, i, gradient(simd.load_part(g, i, n), v, g, alpha, beta), n)
 
     forward.__qualname__, backward.__qualname__ = formula.__name__, gradient.__name__
@@ -61,10 +68,10 @@ def _piecewise(bend):
     """The row of an activation of which bend(alpha, beta) is the Bend."""
     compiled = literal(bend)
 
-    def backward(start, stop, g, kept, at, alpha, beta):
-        how = compiled(alpha, beta)
+    def backward(start, stop, g, y, at, alpha, beta):
+        pieces = compiled(alpha, beta)
         for i in range(start, stop, simd.lanes(g)):
-            v = simd.unbend(simd.load_part(g, i, stop - i), simd.load_part(kept, at + i - start, stop - i), how)
+            v = simd.unbend(simd.load_part(g, i, stop - i), simd.load_part(y, at + i - start, stop - i), pieces)
             simd.store_part(g, i, v, stop - i)
 
     backward.__qualname__ = f"{bend.__name__}_gradient"

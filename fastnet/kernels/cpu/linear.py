@@ -130,7 +130,7 @@ class _Product:
         self.shape = _Shape(rows, depth, columns, step, parts, bool(turned))
 
     def __call__(self, a, b, bias=None, activation=None, mask=None, masking=None):
-        """c plus bias[j], and what follows, see `epilogue.make`."""
+        """c plus bias[j], and its epilogue, see `epilogue.make`."""
         dtype, a = a.dtype, flat(a)
         if self.spread:
             apart = empty(self.size[0] * self.row, dtype)
@@ -172,7 +172,7 @@ def _few(block, slot, x, w, b, y, shape, epilogue):
         for sample in range(n):
             y[sample * k + row] = _dot(w, row * c, x, sample * c, c) + b[row]
     for sample in range(n):
-        spans.follow(y, sample * k + start, stop - start, epilogue)
+        spans.apply_all(y, sample * k + start, stop - start, epilogue)
 
 
 @jit
@@ -232,9 +232,9 @@ def _kernel(tiles):
             m = min(simd.ROWS, shape.rows - first)
             tile(a, 0, reads, first, a, 1, shape.depth, shape.step, memory, at, bias, left, c, left, writes, first, m,
                  n, epilogue.bend, not epilogue.masked)
-            if epilogue.masked or spans.calls(epilogue):
+            if epilogue.masked or spans.has_calls(epilogue):
                 for i in range(first, first + m):
-                    spans.finish(c, i * shape.columns + left, n, epilogue)
+                    spans.apply_rest(c, i * shape.columns + left, n, epilogue)
 
     product.__qualname__ = f"product_{halves}"
     return jit(product)
@@ -269,9 +269,9 @@ def _deep_kernel(tiles):
                 row = (first + i) * shape.columns + left
                 for j in range(0, n, lanes):
                     v = simd.rounded(total, sum_at + i * panel + j, n - j, c) + simd.load_part(bias, left + j, n - j)
-                    v = spans.finished(v, row + j, n - j, epilogue, epilogue.more)
+                    v = spans.in_registers(v, row + j, n - j, epilogue, epilogue.level)
                     simd.store_part(c, row + j, v, n - j)
-                spans.call(c, row, row + n, epilogue)
+                spans.call_functions(c, row, row + n, epilogue)
 
     deep_product.__qualname__ = f"deep_product_{halves}"
     return jit(deep_product)

@@ -1,4 +1,4 @@
-"""What moves numbers and changes none: joining and cutting along the channels, other shapes, other dtypes."""
+"""What moves numbers and computes none: joining and cutting along the channels, other shapes, other dtypes."""
 from math import prod
 from typing import NamedTuple
 
@@ -8,12 +8,12 @@ from fastnet.kernels import checks, shapes
 from fastnet.kernels.cpu import simd
 from fastnet.kernels.cpu.runtime import empty, empty_images, flat, jit, launch, like, readable
 
-# Numbers of a block, and pixels of an image that are turned together.
+# Numbers of a block, and pixels of an image whose channels are put side by side together.
 _BLOCK, _PIXELS = 16_384, 64
 
 
 class _Columns(NamedTuple):
-    """Where columns lie in a flat array: from `start` on, and `apart` numbers further on in each later row."""
+    """Where columns lie in a flat array: in row r they begin at start + r apart."""
 
     start: int
     apart: int
@@ -46,16 +46,18 @@ def split(x, sizes):
 
 def _move_columns(x, x_start, y, y_start, count):
     """y[:, y_start: y_start + count] = x[:, x_start: x_start + count], columns being what lies along axis 1."""
-    inner = prod(x.shape[2:]) if x.ndim != 4 else 1  # numbers of a column that lie side by side
+    # With more axes than two, index i of axis 1 stands for so many adjacent numbers; images lie channels-last.
+    inner = prod(x.shape[2:]) if x.ndim != 4 else 1
     source, target = (_Columns(start * inner, array.shape[1] * inner) for array, start in ((x, x_start), (y, y_start)))
     rows = x.size // source.apart
-    lines = max(1, _BLOCK // (count * inner))
-    launch(_copy_columns, -(-rows // lines), flat(x), source, flat(y), target, count * inner, lines,
+    height = max(1, _BLOCK // (count * inner))
+    launch(_copy_columns, -(-rows // height), flat(x), source, flat(y), target, count * inner, height,
            work=rows * count * inner)
 
 
 def flatten(x):
-    """x (N, C, H, W) as rows (N, C H W), each in that order."""
+    """x (N, C, H, W) as a matrix (N, C H W), a row an image. A row has its numbers in the order C, H, W, so images,
+    which lie channels-last, are transposed."""
     x = checks.floating(x, "x")
     y = empty(*shapes.flatten(x))
     n, c, h, w = x.shape
@@ -95,8 +97,8 @@ def _convert(block, slot, x, y):
 @jit
 def _convert_images(block, slot, x, y, c, pixels):
     """Some pixels of an image whose channels lie one behind the other."""
-    tiles = (pixels + _PIXELS - 1) // _PIXELS
-    image, first = block // tiles, block % tiles * _PIXELS
+    groups = (pixels + _PIXELS - 1) // _PIXELS
+    image, first = block // groups, block % groups * _PIXELS
     start, count = image * c * pixels, min(_PIXELS, pixels - first)
     for channel in range(c):
         source, target = start + channel * pixels + first, start + first * c + channel
@@ -105,9 +107,9 @@ def _convert_images(block, slot, x, y, c, pixels):
 
 
 @jit
-def _copy_columns(block, slot, x, source, y, target, count, lines):
-    """Copy `count` numbers of each row, for some `lines` of them."""
-    for row in range(block * lines, min((block + 1) * lines, y.size // target.apart)):
+def _copy_columns(block, slot, x, source, y, target, count, height):
+    """Copy `count` numbers of each row, for `height` rows."""
+    for row in range(block * height, min((block + 1) * height, y.size // target.apart)):
         here, there = source.start + row * source.apart, target.start + row * target.apart
         for i in range(0, count, simd.lanes(x)):
             simd.store_part(y, there + i, simd.load_part(x, here + i, count - i), count - i)

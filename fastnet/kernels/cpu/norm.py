@@ -75,7 +75,7 @@ def _backward(dy, x, gamma, mean, var, eps, through=(None, None), constant=False
     channel = _Channel(flat(mean), flat(mean if beta is None else beta), inverse, scale, slope)
     table = _Sums(empty(norm.table, dtype), empty(norm.table, dtype))
     dgamma, dbeta, means = empty(c, dtype), empty(c, dtype), _Sums(empty(c, dtype), empty(c, dtype))
-    behind = epilogue.behind(arrays.dy, activation)
+    behind = epilogue.through_activation(arrays.dy, activation)
     memory = scratch(norm.behind if behind.derivative.address else 0, dtype, norm.work)
     norm.scales(flat(gamma), flat(var), float(eps), inverse, scale, slope)
     norm.gradient_sums(arrays, channel, table, memory, norm.rows, behind)
@@ -250,13 +250,13 @@ def _combine_moments(block, slot, table, gamma, eps, line, var, rows):
 def _apply(block, slot, x, y, line, rows, epilogue):
     """y = (x - mean) gamma / deviation + beta, and what follows."""
     first, last = block * rows.lines, min((block + 1) * rows.lines, rows.count)
-    if epilogue.more == spans.BENT:
-        _apply_rows(x, y, line, first, last, epilogue, spans.BENT)
-    elif epilogue.more == spans.MORE:
-        _apply_rows(x, y, line, first, last, epilogue, spans.MORE)
+    if epilogue.level == spans.SLOPED:
+        _apply_rows(x, y, line, first, last, epilogue, spans.SLOPED)
+    elif epilogue.level == spans.OPERANDS:
+        _apply_rows(x, y, line, first, last, epilogue, spans.OPERANDS)
     else:
         _apply_rows(x, y, line, first, last, epilogue, spans.BOUND)
-    spans.call(y, first * rows.c, last * rows.c, epilogue)
+    spans.call_functions(y, first * rows.c, last * rows.c, epilogue)
 
 
 @inlined
@@ -267,7 +267,7 @@ def _apply_rows(x, y, line, first, last, epilogue, more):
             n, at = c - j, i * c + j
             v = simd.load_part(x, at, n) - simd.load_part(line.mean, j, n)
             v = simd.fma(v, simd.load_part(line.scale, j, n), simd.load_part(line.beta, j, n))
-            simd.store_part(y, at, spans.finished(v, at, n, epilogue, more), n)
+            simd.store_part(y, at, spans.in_registers(v, at, n, epilogue, more), n)
 
 
 # Backward
@@ -297,10 +297,10 @@ def _gradient_sums(block, slot, arrays, channel, table, memory, rows, behind):
         if behind.derivative.address != 0:
             _past(arrays, channel, memory, slot * step * c, top, bottom, behind)
             source = arrays.dx
-        if behind.more == spans.BENT:
-            _sum_rows(_Arrays(source, x, x), channel, table, to, top, bottom, behind, spans.BENT)
-        elif behind.more == spans.MORE:
-            _sum_rows(_Arrays(source, x, x), channel, table, to, top, bottom, behind, spans.MORE)
+        if behind.level == spans.SLOPED:
+            _sum_rows(_Arrays(source, x, x), channel, table, to, top, bottom, behind, spans.SLOPED)
+        elif behind.level == spans.OPERANDS:
+            _sum_rows(_Arrays(source, x, x), channel, table, to, top, bottom, behind, spans.OPERANDS)
         else:
             _sum_rows(_Arrays(source, x, x), channel, table, to, top, bottom, behind, spans.BOUND)
     for j in range(0, c, simd.lanes(x)):
@@ -339,7 +339,7 @@ def _sum_rows(arrays, channel, table, to, top, bottom, behind, more):
             g = simd.load_part(dy, i * c + j, n)
             v = simd.load_part(x, i * c + j, n) - mean
             if more:
-                g = simd.through(g, simd.fma(v, slope, beta), behind.masking, more == spans.BENT)
+                g = simd.through(g, simd.fma(v, slope, beta), behind.masking, more == spans.SLOPED)
             total = total + g
             product = simd.fma(g, v, product)
         simd.store_part(table.dy, to + j, simd.load_part(table.dy, to + j, n) + total, n)
@@ -363,10 +363,10 @@ def _input_gradient(block, slot, dy, arrays, channel, means, rows, behind):
     """dx from dy, which may lie in dx, and xhat."""
     first, last = block * rows.lines, min((block + 1) * rows.lines, rows.count)
     arrays = _Arrays(dy, arrays.x, arrays.dx)
-    if behind.more == spans.BENT:
-        _differ(arrays, channel, means, first, last, behind, spans.BENT)
-    elif behind.more == spans.MORE:
-        _differ(arrays, channel, means, first, last, behind, spans.MORE)
+    if behind.level == spans.SLOPED:
+        _differ(arrays, channel, means, first, last, behind, spans.SLOPED)
+    elif behind.level == spans.OPERANDS:
+        _differ(arrays, channel, means, first, last, behind, spans.OPERANDS)
     else:
         _differ(arrays, channel, means, first, last, behind, spans.BOUND)
 
@@ -381,7 +381,7 @@ def _differ(arrays, channel, means, first, last, behind, more):
             g, v = simd.load_part(dy, at, n), simd.load_part(x, at, n) - simd.load_part(channel.mean, j, n)
             if more:
                 y = simd.fma(v, simd.load_part(channel.slope, j, n), simd.load_part(channel.beta, j, n))
-                g = simd.through(g, y, behind.masking, more == spans.BENT)
+                g = simd.through(g, y, behind.masking, more == spans.SLOPED)
             share = simd.load_part(channel.inverse, j, n) * simd.load_part(means.product, j, n)
             v = g - simd.load_part(means.dy, j, n) - v * share
             simd.store_part(arrays.dx, at, simd.load_part(channel.scale, j, n) * v, n)

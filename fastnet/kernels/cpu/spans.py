@@ -1,10 +1,11 @@
-"""Short loops over runs of numbers, for use inside kernels."""
+"""Short loops over spans of numbers, for use inside kernels."""
 from fastnet.kernels.cpu import simd
 from fastnet.kernels.cpu.runtime import call as call_address
 from fastnet.kernels.cpu.runtime import inlined, jit
 
-# What an epilogue has to do in registers: apply a lower bound at most; add or mask as well; use a Bend that is bent.
-BOUND, MORE, BENT = range(3)
+# The levels of an epilogue, by what it has to do in registers: no more than apply a lower bound; read what is added or
+# the mask as well; use a slope or an upper bound as well.
+BOUND, OPERANDS, SLOPED = range(3)
 
 
 @jit
@@ -22,27 +23,28 @@ def fetch(x, start, stop):
 
 
 @inlined
-def finished(v, at, n, epilogue, more):
-    """The vector v of n results that belong at `at`, and what the epilogue does to them in registers. `more` is that of
-    the epilogue; a loop that is there three times, once for each number, is the quicker."""
-    if more:
-        added, kept = simd.full(epilogue.add, -0.0), simd.full(epilogue.add, 1)
+def in_registers(v, at, n, epilogue, level):
+    """The vector v of n results that belong at `at`, after all steps of the epilogue that need no function. `level` is
+    that of the epilogue. Where it is a constant, the compiler removes what that level does not need: so callers that
+    have the time write their loop three times, once for each level."""
+    if level:
+        added, output = simd.full(epilogue.add, -0.0), simd.full(epilogue.add, 1)
         if epilogue.adding:
             added = simd.load_part(epilogue.add, at, n)
         if epilogue.masked:
-            kept = simd.load_part(epilogue.mask, at, n)
-        return simd.finish(v, added, kept, epilogue, more == BENT)
+            output = simd.load_part(epilogue.mask, at, n)
+        return simd.finish(v, added, output, epilogue, level == SLOPED)
     return simd.bound(v, epilogue.bend)
 
 
 @inlined
-def calls(epilogue):
-    """Whether there are functions to call."""
+def has_calls(epilogue):
+    """Whether the epilogue has functions, which are called on what was written."""
     return epilogue.function.address != 0 or epilogue.derivative.address != 0
 
 
 @inlined
-def call(y, start, stop, epilogue):
+def call_functions(y, start, stop, epilogue):
     """Have the epilogue's functions do their work on y[start : stop], which was just written."""
     function, derivative = epilogue.function, epilogue.derivative
     if function.address != 0:
@@ -52,20 +54,19 @@ def call(y, start, stop, epilogue):
 
 
 @inlined
-def follow(y, at, n, epilogue):
-    """All that the epilogue does, for n results that were just written as they are."""
+def apply_all(y, at, n, epilogue):
+    """Every step of the epilogue, for n results that were written without any."""
     for i in range(at, at + n, simd.lanes(y)):
         left = at + n - i
-        simd.store_part(y, i, finished(simd.load_part(y, i, left), i, left, epilogue, epilogue.more), left)
-    call(y, at, at + n, epilogue)
+        simd.store_part(y, i, in_registers(simd.load_part(y, i, left), i, left, epilogue, epilogue.level), left)
+    call_functions(y, at, at + n, epilogue)
 
 
 @inlined
-def finish(y, at, n, epilogue):
-    """What is left to do for n results that were just written: nothing was done in registers if there was more to do
-    than an activation."""
+def apply_rest(y, at, n, epilogue):
+    """The steps that a register tile has left out, for n results. A tile applies a Bend itself, but only if nothing is
+    added or masked: so where something is, all steps are done here, otherwise functions are called at most."""
     if epilogue.adding or epilogue.masked:
-        for i in range(at, at + n, simd.lanes(y)):
-            left = at + n - i
-            simd.store_part(y, i, finished(simd.load_part(y, i, left), i, left, epilogue, epilogue.more), left)
-    call(y, at, at + n, epilogue)
+        apply_all(y, at, n, epilogue)
+    else:
+        call_functions(y, at, at + n, epilogue)

@@ -1,25 +1,26 @@
 """Sums that keep float32's accuracy, however many numbers they run over.
 
 Adding n numbers one by one in float32 gives a sum that may be wrong by n / 4 roundings, 1.5e-8 n of itself, even where
-all of them are equal. So kernels add up short chains only, in registers: `CHAIN` numbers at most in each lane. What a
-chain gives goes to a sum in float64 (`simd.accumulate`), or some of that to one in float32 first, which is then moved
-to float64 (`spill`). All is rounded once, at the end. Where a chain ends depends on the shapes alone, so the bits are
-the same for any number of threads.
+all of them are equal. So the kernels that use this file add up short chains only, in registers: `CHAIN` numbers at most
+in each lane. What a chain gives goes to a sum in float64 (`simd.accumulate`), or some of that to one in float32 first,
+which is then moved to float64 (`spill`). All is rounded once, at the end. Where a chain ends depends on the shapes
+alone, so the bits are the same for any number of threads. Register tiles have chains of their own: as long as the
+channels and taps of a convolution, or 4,096 features of a product with weights.
 """
 import numpy as np
 
 from fastnet.kernels.cpu import simd, spans
 from fastnet.kernels.cpu.runtime import Launch, empty, inlined, jit, kept, scratch
 
-# The most numbers that are added one by one in a lane, which is wrong by 1e-6 at worst; and the rows of a matrix that
-# are added up in two such chains, the even and the odd ones, which do not wait for each other.
+# The most numbers that are added one by one in a lane: the error stays below 1e-6. And the rows of a matrix that are
+# added up in two such chains, the even and the odd rows: two sums that do not wait for each other.
 CHAIN = 64
 PAIR = 2 * CHAIN
 
 # Rows and columns of a block.
 _ROWS, _COLUMNS = 1024, 256
 _NO_ROOM = np.zeros(0)
-# Which scratch memory float64 sums lie in: not that which a kernel for float64 has for other numbers.
+# Which of a thread's scratch arrays float64 sums lie in: another one than a kernel for float64 has for its numbers.
 PART = 3
 
 
@@ -65,7 +66,8 @@ def room(size):
 
 class ColumnSums:
     """The sums, as `columns` numbers of a dtype, of so many rows that start `apart` numbers from each other in a flat
-    array of the dtype `source`, all worked out but the numbers."""
+    array, all worked out but the numbers. The array's dtype is `source`: a Launch is for one, so each dtype has
+    ColumnSums of its own."""
 
     def __init__(self, rows, apart, columns, dtype, source):
         self.steps = []

@@ -1,8 +1,9 @@
 """Optimiser steps: one pass over a parameter, its gradient and the optimiser's state, in place.
 
 `sgd_update` and `adam_update` alone write into their arguments. A kernel gets its numbers in one array, because each
-argument costs time at the call, and cuts its block out of the arrays first: LLVM then sees that no index is negative,
-which Numba would otherwise look out for, and makes vector instructions of the loop.
+argument costs time at the call, and cuts its block out of the arrays first. A negative index would count from the end,
+and Numba has each one checked for it; in a slice that is indexed from 0 on LLVM can prove that none is negative, drops
+the check, and makes vector instructions of the loop.
 """
 from typing import NamedTuple
 
@@ -35,14 +36,14 @@ class _Momentum(NamedTuple):
 class _Adam(NamedTuple):
     scale: float
     decay: float    # added to the gradient
-    shrink: float   # what is left of the value before the step
+    shrink: float   # the value is multiplied by this first: 1, or 1 - lr weight_decay where that is decoupled
     beta1: float
     fresh1: float   # 1 - beta1
     beta2: float
     fresh2: float
     eps: float
-    rate: float     # lr, and what makes up for a mean that began at 0
-    correct: float  # likewise for the mean of squares
+    rate: float     # lr / (1 - beta1^step)
+    correct: float  # 1 / (1 - beta2^step)
 
 
 def sgd_update(value, grad, velocity, lr, momentum=0.0, dampening=0.0, weight_decay=0.0, nesterov=False, first=False,
@@ -134,7 +135,8 @@ def _adam(block, slot, values, ms, vs, grads, numbers):
 
 @jit
 def _squares(block, slot, x, sums):
-    """The sum of a block's squares: row by row onto a row of sums, which are then added in order into its first."""
+    """The sum of a block's squares. The block is read in rows of `_ROW` numbers, the squares of column j are added to
+    sums[j] of the block, and at last all of these, in order, to the first."""
     part, row = x[block * _BLOCK:(block + 1) * _BLOCK], sums[block * _ROW:(block + 1) * _ROW]
     for start in range(0, part.size, _ROW):
         numbers = part[start:start + _ROW]

@@ -19,7 +19,7 @@ def bends(s):
         n = s.lanes(x)
         for i in range(0, x.size, n):
             s.store(bent, i, s.bound(s.load(x, i), how))
-            s.store(through, i, s.through(s.load(y, i), s.load(x, i), how, how.bent))
+            s.store(through, i, s.through(s.load(y, i), s.load(x, i), how, how.sloped))
             s.store(unbent, i, s.unbend(s.load(y, i), s.load(x, i), how))
             s.store(out, i, s.clip(s.load(x, i), s.full(x, -3), s.full(x, 5)))
     return program

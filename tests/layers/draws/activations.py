@@ -15,8 +15,10 @@ def _with(name, **draws):
 
 
 DRAWS = {
-    **{name: _plain(name) for name in ("ReLU", "ReLU6", "SELU", "SiLU", "Mish", "Hardswish", "Hardsigmoid", "Sigmoid",
-                                       "Tanh", "Softsign")},
+    **{name: _plain(name) for name in ("ReLU", "ReLU6", "SELU", "SiLU", "Mish", "Hardswish", "Sigmoid", "Tanh",
+                                       "Softsign")},
+    # PyTorch divides by a float32 number, in float64 too.
+    "Hardsigmoid": lambda rng: Config("Hardsigmoid()", shape(rng, some(rng, 1, 20)), ""),
     "LeakyReLU": _with("LeakyReLU", negative_slope=(0, 1)),
     "Hardtanh": _with("Hardtanh", min_val=(-2, 0), max_val=(0, 2)),
     "ELU": _with("ELU", alpha=(0.1, 2)),

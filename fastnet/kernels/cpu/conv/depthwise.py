@@ -129,7 +129,7 @@ def copy_pixels(x, memory, at, image, top, channel, plan):
 
 @inlined
 def _write(y, at, v, n, epilogue):
-    simd.store_part(y, at, spans.finished(v, at, n, epilogue, epilogue.more), n)
+    simd.store_part(y, at, spans.in_registers(v, at, n, epilogue, epilogue.level), n)
 
 
 @functools.cache
@@ -176,7 +176,7 @@ def _kernel(r, s, stride, dilation):
                     if windows > 3:
                         _write(y, to + (column + 3) * c, v3, n, epilogue)
 
-        spans.call(y, start, start + rows * row_size, epilogue)
+        spans.call_functions(y, start, start + rows * row_size, epilogue)
 
     convolve.__qualname__ = f"convolve_{r}_{s}_{stride}_{dilation}"
     return jit(convolve)
@@ -212,4 +212,4 @@ def _input_gradient(block, slot, dy, filters, dx, taps, numbers, epilogue):
                     v = simd.load_part(dx, to + j, n)
                     v = simd.fma(simd.load_part(dy, source + j, n), simd.load_part(filters, t * c + j, n), v)
                     simd.store_part(dx, to + j, v, n)
-        spans.finish(dx, to, c, epilogue)
+        spans.apply_rest(dx, to, c, epilogue)

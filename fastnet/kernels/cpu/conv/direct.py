@@ -126,10 +126,10 @@ def _kernel(tiles):
                          grid.taps, plan.length, 1, operands.filters, filters, operands.bias, p * panel,
                          y, write, tables.writes, grid.writes + t * simd.ROWS,
                          min(pixels - t * simd.ROWS, simd.ROWS), columns, epilogue.bend, not later)
-                if later or spans.calls(epilogue):
+                if later or spans.has_calls(epilogue):
                     for pixel in range(start * simd.ROWS, min(stop * simd.ROWS, pixels)):
                         to = write + tables.writes[grid.writes + pixel]
-                        spans.finish(y, to, min(columns, panel), epilogue)
+                        spans.apply_rest(y, to, min(columns, panel), epilogue)
 
     convolve.__qualname__ = f"convolve_{halves}"
     return jit(convolve)

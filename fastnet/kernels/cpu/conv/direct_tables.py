@@ -67,9 +67,10 @@ class GridPlan(NamedTuple):
 
 
 class Tables(NamedTuple):
-    """What the kernel of a direct convolution looks up: numbers in the first four are places in flat arrays."""
+    """What the kernel of a direct convolution looks up. `reads` and `writes` hold places in the flat arrays x and y."""
 
-    reads: np.ndarray   # for each kind of strip and each grid (tiles, taps, ROWS)
+    reads: np.ndarray   # for each kind of strip and each grid (tiles, taps, ROWS); -1 for a pixel outside of the image,
+                        # and for the rows of the last tile that lie beyond the last pixel
     writes: np.ndarray  # the same (tiles, ROWS)
     strips: np.ndarray  # a StripPlan for each strip of an image
     grids: np.ndarray   # for each kind of strip a GridPlan for each grid

@@ -108,7 +108,8 @@ class WinogradBackwardInput:
 
 class DirectBackwardInput:
     """With a stride the pixels fall into stride x stride classes, each reached by taps of its own: each class is one
-    convolution of dy without a stride, and no product with a zero is computed."""
+    convolution of dy without a stride, so the zeros that the stride would put between the pixels of dy are never
+    multiplied."""
 
     def __init__(self, geometry):
         source, stride, groups, dtype = geometry.source, geometry.stride, geometry.groups, geometry.dtype

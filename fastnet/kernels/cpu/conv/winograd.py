@@ -288,7 +288,7 @@ def _make_write_patch(m, n, at):
         for c in range(first, stop, lanes):
             start = products.start + c // products.panel * products.next_panel + c % products.panel
             whole = not plan.pooled and rows == m and columns == m and c + lanes <= plan.out_channels
-            if whole and epilogue.more:
+            if whole and epilogue.level:
                 transform_finished(memory, start, n * products.point_size, products.point_size,
                                    y, corner + c, row_size, pixel, bias, c, epilogue)
                 continue
@@ -304,12 +304,12 @@ def _make_write_patch(m, n, at):
                     for column in range(columns):
                         v = simd.load(memory, products.spare + (row * m + column) * lanes)
                         i = corner + row * row_size + column * pixel + c
-                        simd.store_part(y, i, spans.finished(v, i, pixel - c, epilogue, epilogue.more), pixel - c)
-        if spans.calls(epilogue):
+                        simd.store_part(y, i, spans.in_registers(v, i, pixel - c, epilogue, epilogue.level), pixel - c)
+        if spans.has_calls(epilogue):
             for row in range(rows):
                 for column in range(columns):
                     to = corner + row * row_size + column * pixel
-                    spans.call(y, to + first, to + stop, epilogue)
+                    spans.call_functions(y, to + first, to + stop, epilogue)
 
     return write_patch
 

@@ -18,8 +18,9 @@ arena             the largest shape of a net, one for      the net              
                                                                                                      pass
 scratch memory    the largest launch, for each thread      the thread of Python                      gives it back
                   and dtype
-kept results:     16 MB in all (`results`), and some 4 MB  until others push them out; a recording   forgets them
-tables of offsets for a layer, however large the image     has its own hold on what it reads
+kept results:     16 MB in all (`results`). A layer's own  until others push them out; a recording   forgets them
+tables of offsets take 4 MB at most: large images are cut  has its own hold on what it reads
+                  into strips, which share them
 recordings        64 MB and 64 programs a net              the net and its shapes                    leaves them
                   (`program.run`)
 packed weights    one form for each way of convolving      the net, until the weights change         leaves them

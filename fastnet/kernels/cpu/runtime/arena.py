@@ -73,8 +73,9 @@ def clear_arenas():
 
 
 def arrange(pieces):
-    """Give each piece, of `size` bytes, an `offset` in the arena, at which no other piece lies that lives with it,
-    between launches `birth` and `death`: in the smallest gap into which it fits. Returns how many bytes that takes."""
+    """Give each piece an `offset` in the arena such that no two pieces that are in use at the same time overlap. A
+    piece has `size` bytes and is in use from launch `birth` to launch `death`; it is put into the smallest gap into
+    which it fits. Returns how many bytes that takes."""
     gaps, size, ends = [], 0, []    # gaps: [start, stop], in order; ends: (death, number, piece) of those that live
     for number, piece in sorted(enumerate(pieces), key=lambda one: one[1].birth):
         while ends and ends[0][0] <= piece.birth:

@@ -64,18 +64,18 @@ def empty_images(n, c, h, w, dtype=np.float32):
     return empty((n, h, w, c), dtype).transpose(0, 3, 1, 2)
 
 
-def scratch(size, dtype, work, part=0):
+def scratch(size, dtype, work, which=0):
     """Scratch memory for a launch of that much work: `size` numbers, in one flat array, for each slot.
 
-    A Python thread keeps one such array for each dtype and `part`, the largest so far, and gets it again and again: it
-    is good for one launch. Where launches are recorded it is a part of what they need, since any thread may run them
-    again.
+    A Python thread keeps one such array for each dtype and `which`, the largest so far, and gets it again and again: it
+    is good for one launch. A kernel that needs two of one dtype asks for two numbers `which`. While launches are
+    recorded they get an array that belongs to the recording, since any thread may run them again.
     """
     count, recorder = launches.slots(work) * size, launches.recorder()
     arrays = _here.scratch if recorder is None else recorder.scratch
-    memory = arrays.get((dtype, part))
+    memory = arrays.get((dtype, which))
     if memory is None or memory.size < count:
-        memory = arrays[dtype, part] = _aligned(count, dtype)
+        memory = arrays[dtype, which] = _aligned(count, dtype)
     return memory[:count]
 
 
@@ -86,13 +86,13 @@ def release_scratch():
 
 
 def flat(x):
-    """x as one flat C-contiguous array in memory order (an image batch channels-last), copied only where it must be."""
+    """x as one flat C-contiguous array in memory order, an image batch channels-last. It is copied if it lies
+    otherwise, and if it is read-only, not aligned or of foreign byte order, for which no kernel is compiled."""
     if x.ndim == 4:
         x = x.transpose(0, 2, 3, 1)
     flags = x.flags
     if flags.c_contiguous and flags.aligned and flags.writeable and x.dtype.isnative:
         return x.reshape(-1)
-    # Kernels are compiled for one layout; the read-only flag is part of it.
     _note_copy()
     copy = empty(x.shape, x.dtype.newbyteorder("="))
     copy[...] = x
@@ -106,8 +106,8 @@ def _note_copy():
 
 
 class _Alias:
-    """The memory of an array as if it might be written to, for a kernel that only reads: one compiled for read-only
-    arrays would be another one."""
+    """Shows a read-only array as one that may be written to, since kernels are compiled for those alone. The kernel
+    must only read it."""
 
     def __init__(self, x):
         self.kept = x
@@ -117,7 +117,8 @@ class _Alias:
 
 def readable(x, dtype):
     """(numbers, turned): those of any array as a flat one for a kernel that only reads, in x's own dtype if a machine
-    has it, else in `dtype`. The order is that of `flat`, or, where images are `turned`, (N, C, H, W)."""
+    has it, else in `dtype`. turned is true if images lie in the order (N, C, H, W); else the order is that of
+    `flat`."""
     flags, native = x.flags, x.dtype.kind in "biu" or x.dtype.kind == "f" and x.itemsize in (4, 8)
     if native and x.dtype.isnative and flags.aligned:
         last = x.transpose(0, 2, 3, 1) if x.ndim == 4 else x

@@ -1,9 +1,9 @@
 """Compiled kernels on disk, so that a machine compiles each only once.
 
 Numba's own cache does not notice when a function called by a kernel changes in another file, and fails loudly on a
-damaged file. This one keeps one file for each kernel and signature in a folder named after everything the machine code
-depends on: all kernel sources, the versions, Numba's settings, the processor. A file that cannot be read is compiled
-again, a folder that cannot be written costs one warning.
+damaged file. This one keeps one file for each kernel, signature and processor in a folder named after everything else
+that the machine code depends on: all kernel sources, the versions, Numba's settings. A file that cannot be read is
+compiled again, a folder that cannot be written costs one warning.
 
 What lies there is run: so the folder is used only where nobody but this user, root, or a group that its owner has let
 in can have put it there, else one of this user's own among the temporary files, after a warning.

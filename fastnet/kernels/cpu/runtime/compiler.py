@@ -1,4 +1,4 @@
-"""Compiling: with which liberties, and where the machine code of a kernel starts.
+"""Compiling: how freely the compiler may round, and where the machine code of a kernel starts.
 
 Numba compiles a function for the types of its arguments. What is compiled is kept on disk, see `cache`, and called by
 its address: so one loop in machine code can run any kernel, see `launches`, and one kernel any activation.
@@ -26,8 +26,8 @@ def jit(function):
 
 
 def inlined(function):
-    """`jit` for what kernels call for every tile or pixel: becomes part of its caller. A call hands over each array as
-    seven words."""
+    """`jit` for what kernels call for every tile or pixel: its code becomes part of its caller's. A call would hand
+    over each array as seven machine words."""
     return numba.njit(**_FLAGS, forceinline=True)(function)
 
 
@@ -43,7 +43,8 @@ def loops(function):
 
 
 def address(body, args):
-    """Where the machine code of a kernel for arguments of these types starts; it is compiled first where it is new."""
+    """Where the machine code of a kernel for arguments of these types starts; it is compiled first where it is new. In
+    front of these arguments stand two integers: (block, slot) for kernels, (start, stop) for activations."""
     key = body, *map(_kind, args)
     place = _addresses.get(key)
     if place is None:

@@ -80,8 +80,8 @@ def _run(kernel, blocks, args, work):
 
 
 def _flat(args):
-    """The arguments with what NamedTuples hold in their places: in machine code these take the same registers, and
-    Numba is slow to tell the type of such a tuple."""
+    """The arguments with each NamedTuple replaced by its fields. Machine code receives a tuple as its fields, one after
+    the other, so the kernel sees no difference; and Numba is quicker to tell the types of plain arguments."""
     flat = []
     for arg in args:
         if isinstance(arg, tuple):
@@ -121,8 +121,8 @@ def slots(work):
 
 
 def threads():
-    """This Python thread's number of threads: numba.get_num_threads, which asks a lock of the operating system at each
-    call, from compiled code, which does not."""
+    """How many threads this thread of Python may use. `numba.get_num_threads` takes a lock of the operating system at
+    each call; compiled code asks for the same number without one."""
     global _ask_count
     if _ask_count is None:
         get_num_threads()  # starts Numba's threads, whose symbols the compiled function needs

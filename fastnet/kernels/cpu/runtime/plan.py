@@ -1,8 +1,8 @@
 """Plans: numbers that are worked out once, and that a kernel reads by their names.
 
-A plan is a NamedTuple of integers, or of floating-point numbers of one dtype. To kernels it travels as one array of
-them, which costs a launch no more than any other array and is recorded like any other table; the first line of a kernel
-gives the numbers their names back:
+A plan is a NamedTuple of integers; for `named`, also of floating-point numbers of one dtype. To kernels it travels as
+one array of them, which costs a launch no more than any other array and is recorded like any other table; the first
+line of a kernel gives the numbers their names back:
 
     self.numbers = in_words(Plan(rows=4, columns=9))    # once
 

@@ -7,9 +7,9 @@ A fresh large array costs more in page faults than most kernels cost in work, so
       v                                       |
     _Buffer ---- Lease <---- array <---- views of it
 
-Who asks for an array gets one over a `Lease` of a buffer. NumPy keeps the lease alive as long as the array or any view
-of it; then the lease ends, and the buffer is free. It goes back to the system when there are too many of its kind, and
-when somebody calls `release`.
+An array from the pool uses the memory of a buffer, and a `Lease` ties the two together. NumPy keeps the lease alive as
+long as the array or any view of it; then the lease ends, and the buffer is free. Free buffers go back to the system
+when they take too many bytes in all, the smallest first, and when somebody calls `release`.
 """
 import bisect
 import collections

@@ -9,14 +9,14 @@ it again: five words, see `replay.Entry`, and its arguments as words of 64 bits 
 An array is its address and its extents, a number itself. Of each array it asks whose memory that is, for the address
 will be another one when the launches run again:
 
-* *lent*: it came from `empty` in the meantime. It gets an offset in the arena, see there, in which later launches write
-  over what earlier ones have left behind, just as it was when they were recorded;
+* *lent*: it came from `empty` in the meantime. It gets an offset in the arena. Two such arrays may share an offset if
+  the last launch that uses one comes before the first that uses the other, see `arena.arrange`;
 * *bound*: the caller has named it by a key, with `tag` before the launches or with `give` after them, and tells its
   address before each run: inputs, weights, results;
 * *fixed*: anything else, the tables of an algorithm say, stays where it is, and the recording keeps it alive.
 
-So a `Recording` has no memory of its own but its frames, and any number of them can share one arena. It holds for one
-number of threads, since scratch memory is as large as they need it.
+So the arrays of a `Recording` are not its own: it has its frames, its counters and its list of launches, and any number
+of recordings can share one arena. It holds for one number of threads, since scratch memory is as large as they need it.
 """
 import time
 import weakref
@@ -81,11 +81,13 @@ class Recorder:
     # What the caller says
 
     def tag(self, key, x):
-        """x as the launches are to see it: an array whose address `Recording.bind` is told."""
+        """x as the launches are to be given it, so that the recorder knows it by its key. Before each replay
+        `Recording.bind` is told where that array lies then."""
         return np.asarray(_Tag(key, x))
 
     def give(self, key, x):
-        """Have x, the result of a launch, be another array each time, one that `Recording.make` makes."""
+        """Say that x, the result of a launch, is for the caller to keep: in each replay a new array, which
+        `Recording.make` makes, takes its place."""
         owner = _owner(x)
         if isinstance(owner, _Lent):
             whole, owner.piece.key = owner.piece.size == x.nbytes, key
@@ -98,7 +100,7 @@ class Recorder:
         self._layouts[key] = Layout(x.shape, x.dtype, x.ndim == 4 and not x.flags.c_contiguous)
 
     def cut(self):
-        """End a part, which `Recording.run` runs: returns its number."""
+        """End a section of the launches, which `Recording.run` runs by itself: returns its number."""
         self._cuts.append(len(self._entries))
         return len(self._cuts) - 2
 
@@ -112,7 +114,7 @@ class Recorder:
         return np.asarray(_Lent(piece, pool.take(size), shape, dtype))
 
     def note(self, kernel, blocks, threads, args):
-        """A launch has happened; `launches` calls this."""
+        """Write down a launch that is about to happen; `launches` calls this."""
         frame = len(self._words)
         for arg in args:
             if isinstance(arg, np.ndarray):
@@ -138,8 +140,8 @@ class Recorder:
             self._fixed.setdefault(id(owner), _Fixed(owner)).words.append(Word(index, start - first))
 
     def finish(self):
-        """The `Recording`, or None where doing the launches again would not do all of the work again, or not on any
-        number of threads."""
+        """The `Recording`; None if NumPy did some of the work, or if the number of threads changed meanwhile, since
+        then doing the launches again would not do all of it again."""
         self.scratch.clear()
         if not self.complete or self.outdated:
             return None

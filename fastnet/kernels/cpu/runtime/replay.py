@@ -36,7 +36,7 @@ class Entry(NamedTuple):
     kernel: int     # address of the kernel
     frame: int      # address of its arguments
     blocks: int
-    units: int      # what a thread takes: a block, or all of them where `launch` would not have woken other threads
+    units: int      # how many pieces threads share: one a block, or one for all blocks of a launch too small to share
 
 
 _SIZE = len(Entry._fields)

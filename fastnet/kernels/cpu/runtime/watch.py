@@ -1,9 +1,9 @@
 """Telling whether arrays have changed: a hash of their bytes at about the speed at which memory can be read.
 
-32 lanes take a word of 64 bits each in turn: ``lane = (lane ^ word) K`` with an odd K, as FNV-1a does for bytes
-(Fowler, Noll, Vo: The FNV non-cryptographic hash algorithm, 1991), then ``lane ^= lane >> 32``, by which the top bits,
-where signs are, reach all others. Neither loses anything of lane or word, so a change of one word is always seen;
-several changes pass unseen with a chance of about 1 in 2^64.
+The bytes are read as words of 64 bits, and word i goes into hash number i mod 32, a *lane*: ``lane = (lane ^ word) K``
+with an odd K, as FNV-1a does for bytes (Fowler, Noll, Vo: The FNV non-cryptographic hash algorithm, 1991), then ``lane
+^= lane >> 32``, by which the top bits, where signs are, reach all others. Neither loses anything of lane or word, so a
+change of one word is always seen; several changes pass unseen with a chance of about 1 in 2^64.
 """
 import ctypes
 import functools
@@ -22,7 +22,7 @@ _MULTIPLIER = 0x9E3779B97F4A7C15
 _WORD = 8
 _WIDTH, _VECTORS = 8, 4  # words in a vector; LLVM cuts it into what the processor has
 _STRIDE = _WORD * _WIDTH * _VECTORS
-# Bytes that a block takes, and that take as long as what `launch` counts as one operation.
+# Bytes that a block reads; and bytes that are read in the time of what `launch` counts as one operation.
 _BLOCK, _PER_OPERATION = 65_536, 64
 
 if config.DISABLE_JIT:

@@ -10,12 +10,13 @@ arrays; ``simd.store(x, i, v)`` writes it back:
 
 Memory is always named as (array, index of the first element), and arrays are one-dimensional and C-contiguous. So the
 same kernel runs compiled, and, with ``NUMBA_DISABLE_JIT=1``, step by step as plain Python. What a primitive means is
-written down once, in NumPy, in `simd.python`; the other files emit the same as LLVM instructions: `llvm` vectors,
+written down once, in NumPy, in `simd.python`; the other files emit the same as LLVM instructions: `vectors` vectors,
 `tiles` register tiles, `transforms` Winograd's small matrices, `bends` activations, `exponential` and `bfloat16` what
 they say. None of them checks a bound, unlike `simd.python`.
 
-*Register tiles* do all the multiplying (Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication",
-2008). A tile is a small matrix of sums c that stays in registers while a loop over the products goes on:
+*Register tiles* multiply matrices, which is nearly all the multiplying there is (Goto and van de Geijn, "Anatomy of
+High-Performance Matrix Multiplication", 2008). A tile is a small matrix of sums c that stays in registers while a loop
+over the products goes on:
 
                       b: one row of the panel, 2 vectors          for l in range(length):
                       [ b0 ........ b15 | b16 ....... b31 ]           row = the next 2 vectors of b
@@ -108,10 +109,12 @@ class Tiles(NamedTuple):
         tile            ROWS rows wherever a table says, -1 for a row of zeros; with bias, edges and activation
         tile_plain      `rows` rows that lie side by side, vector by vector; nothing else
         tile_short      the same for `short_rows` rows, for the few that may be left over
-        tile_runs       `depth_rows` columns of a, read through a list of runs, added to what c holds
-        tile_adjacent   the same where these columns are adjacent numbers
+        tile_runs       c += a^T b: each of its `depth_rows` rows of c takes its numbers from one column of a, where a
+                        list of runs says
+        tile_adjacent   the same where these columns are adjacent in memory
 
-    The last but `tile_runs` can also multiply *words*, elements of two bfloat16 numbers each: then `word` is 2.
+    `tile` has ROWS rows for every width of panels. `tile_plain`, `tile_short` and `tile_adjacent` can also multiply
+    *words*, elements of two bfloat16 numbers each: then `word` is 2.
     """
 
     halves: int

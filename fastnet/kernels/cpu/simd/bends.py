@@ -5,7 +5,7 @@ from fastnet.kernels.cpu.simd.code import I64, Vector, primitive
 
 
 def _choose(builder, condition, make, others):
-    """The values of ``make()`` where the condition is true, else `others`: made only if needed, and few need them."""
+    """Emits a branch: the values of ``make()`` if the condition is true, which should be rare, else `others`."""
     before = builder.block
     with builder.if_then(condition, likely=False):
         made, made_block = make(), builder.block
@@ -19,14 +19,15 @@ def _choose(builder, condition, make, others):
 
 
 class BendCode:
-    """Emits the parts of an activation, and of its derivative, for one Bend `how`: its numbers become vectors once."""
+    """Emits the steps of an activation, and of its derivative, for one Bend, whose numbers become vectors once. `kind`
+    is the Bend's type, `bend` its value."""
 
-    def __init__(self, code, vector, kind, how):
-        self.builder, self.vector, self.bent = code.builder, vector, code.flag(kind, how, "bent")
+    def __init__(self, code, vector, kind, bend):
+        self.builder, self.vector, self.sloped = code.builder, vector, code.flag(kind, bend, "sloped")
         self.zero = vector.constant(0)
 
         def everywhere(name):
-            number_kind, number = code.field(kind, how, name)
+            number_kind, number = code.field(kind, bend, name)
             return code.splat(code.context.cast(code.builder, number, number_kind, vector.dtype), vector.count)
 
         self.factor, self.least, self.largest = map(everywhere, ("factor", "least", "largest"))
@@ -34,16 +35,16 @@ class BendCode:
     def only_if(self, now):
         """No activation at all where the integer `now` is 0."""
         now = self.builder.icmp_signed("!=", now, I64(0))
-        self.bent = self.builder.and_(self.bent, now)
+        self.sloped = self.builder.and_(self.sloped, now)
         self.least = self.builder.select(now, self.least, self.vector.constant("nan"))
         return self
 
     def bound(self, v):
-        """The activation but for what is done only if it is bent."""
+        """v raised to `least`: the first step."""
         return self.builder.select(self.builder.fcmp_ordered("<=", v, self.least), self.least, v)
 
     def rest(self, v):
-        """What is done then."""
+        """The slope and the upper bound: the steps that are done only if the Bend is sloped."""
         b = self.builder
         v = b.select(b.fcmp_ordered(">", v, self.zero), v, b.fmul(v, self.factor))
         return b.select(b.fcmp_ordered(">=", v, self.largest), self.largest, v)
@@ -51,14 +52,14 @@ class BendCode:
     def all(self, values):
         """The activation of each of some vectors."""
         values = [self.bound(v) for v in values]
-        return _choose(self.builder, self.bent, lambda: [self.rest(v) for v in values], values)
+        return _choose(self.builder, self.sloped, lambda: [self.rest(v) for v in values], values)
 
     def passes(self, g, y):
-        """`unbend` if it is not bent."""
+        """`unbend` if the Bend is not sloped: g, or 0 where y is at the bound."""
         return self.builder.select(self.builder.fcmp_ordered("<=", y, self.least), self.zero, g)
 
     def share(self, g, y):
-        """`unbend` if it is."""
+        """`unbend` if the Bend is sloped."""
         b = self.builder
         beyond = b.or_(b.fcmp_ordered("<=", y, self.least), b.fcmp_ordered(">=", y, self.largest))
         share = b.select(b.fcmp_ordered(">", y, self.zero), g, b.fmul(g, self.factor))
@@ -66,62 +67,63 @@ class BendCode:
 
 
 class FinishCode:
-    """Emits `finish`, for an Epilogue `how` of that type."""
+    """Emits `finish`, for an Epilogue of type `kind`."""
 
-    def __init__(self, code, vector, kind, how):
+    def __init__(self, code, vector, kind, epilogue):
         self.builder, self.vector = code.builder, vector
-        self.adding, self.masked = (code.flag(kind, how, name) for name in ("adding", "masked"))
-        self.bend, self.masking = (BendCode(code, vector, *code.field(kind, how, name)) for name in ("bend", "masking"))
-        self.bent = self.builder.or_(self.bend.bent, self.masking.bent)
+        self.adding, self.masked = (code.flag(kind, epilogue, name) for name in ("adding", "masked"))
+        self.bend, self.masking = (BendCode(code, vector, *code.field(kind, epilogue, name))
+                                   for name in ("bend", "masking"))
+        self.sloped = self.builder.or_(self.bend.sloped, self.masking.sloped)
 
-    def apply(self, v, more, kept):
-        """v and more, bent, times the derivative at kept; both are read whether they are wanted or not."""
+    def apply(self, v, added, output):
+        """The epilogue of v. `added` and `output` are vectors even where they are not wanted: then -0.0, which changes
+        no sum, and 1, which any derivative lets pass, take their places."""
         b = self.builder
-        v = self.bend.bound(b.fadd(v, b.select(self.adding, more, self.vector.constant(-0.0))))
-        kept = b.select(self.masked, kept, self.vector.constant(1))
+        v = self.bend.bound(b.fadd(v, b.select(self.adding, added, self.vector.constant(-0.0))))
+        output = b.select(self.masked, output, self.vector.constant(1))
 
-        def bent():
-            bent = b.select(self.bend.bent, self.bend.rest(v), v)
-            share = b.select(self.masking.bent, self.masking.share(bent, kept), self.masking.passes(bent, kept))
-            return [share]
+        def sloped():
+            bent, masking = b.select(self.bend.sloped, self.bend.rest(v), v), self.masking
+            return [b.select(masking.sloped, masking.share(bent, output), masking.passes(bent, output))]
 
-        return _choose(b, self.bent, bent, [self.masking.passes(v, kept)])[0]
-
-
-@primitive
-def bound(v, how):
-    if isinstance(v, Vector) and isinstance(how, types.NamedTuple):
-        return v(v, how), lambda code: BendCode(code, v, how, code.how).bound(code.v)
+        return _choose(b, self.sloped, sloped, [self.masking.passes(v, output)])[0]
 
 
 @primitive
-def finish(v, more, kept, how, bent):
+def bound(v, bend):
+    if isinstance(v, Vector) and isinstance(bend, types.NamedTuple):
+        return v(v, bend), lambda code: BendCode(code, v, bend, code.bend).bound(code.v)
+
+
+@primitive
+def finish(v, added, output, epilogue, sloped):
     def emit(code):
-        follow = FinishCode(code, v, how, code.how)
-        follow.bent = code.builder.icmp_signed("!=", code.bent, I64(0))
-        return follow.apply(code.v, code.more, code.kept)
+        made = FinishCode(code, v, epilogue, code.epilogue)
+        made.sloped = code.builder.icmp_signed("!=", code.sloped, I64(0))
+        return made.apply(code.v, code.added, code.output)
 
-    if isinstance(v, Vector) and v == more == kept and isinstance(how, types.NamedTuple):
-        return v(v, v, v, how, types.int64), emit
-
-
-@primitive
-def unbend(g, y, how):
-    def emit(code):
-        made, passing = BendCode(code, g, how, code.how), (code.g, code.y)
-        return _choose(code.builder, made.bent, lambda: [made.share(*passing)], [made.passes(*passing)])[0]
-
-    if isinstance(g, Vector) and g == y and isinstance(how, types.NamedTuple):
-        return g(g, y, how), emit
+    if isinstance(v, Vector) and v == added == output and isinstance(epilogue, types.NamedTuple):
+        return v(v, v, v, epilogue, types.int64), emit
 
 
 @primitive
-def through(g, v, how, bent):
+def unbend(g, y, bend):
     def emit(code):
-        made, bent_now = BendCode(code, g, how, code.how), code.builder.icmp_signed("!=", code.bent, I64(0))
-        # Where it is not bent, v is beyond the bound where the result is.
-        return _choose(code.builder, bent_now, lambda: [made.share(code.g, made.rest(made.bound(code.v)))],
+        made, passing = BendCode(code, g, bend, code.bend), (code.g, code.y)
+        return _choose(code.builder, made.sloped, lambda: [made.share(*passing)], [made.passes(*passing)])[0]
+
+    if isinstance(g, Vector) and g == y and isinstance(bend, types.NamedTuple):
+        return g(g, y, bend), emit
+
+
+@primitive
+def through(g, v, bend, sloped):
+    def emit(code):
+        made, sloped_now = BendCode(code, g, bend, code.bend), code.builder.icmp_signed("!=", code.sloped, I64(0))
+        # If it is not sloped, the output is at the bound exactly where the input v is: so v is tested in its place.
+        return _choose(code.builder, sloped_now, lambda: [made.share(code.g, made.rest(made.bound(code.v)))],
                        [made.passes(code.g, code.v)])[0]
 
-    if isinstance(g, Vector) and g == v and isinstance(how, types.NamedTuple):
-        return g(g, v, how, types.int64), emit
+    if isinstance(g, Vector) and g == v and isinstance(bend, types.NamedTuple):
+        return g(g, v, bend, types.int64), emit

@@ -1,17 +1,18 @@
 """Machine code under construction: what the primitives in the other files are emitted with.
 
-A primitive is a function of the *types* of its arguments, marked with `primitive`. Where it serves them, it answers
-with (signature, emit): the type of its result and of the arguments, to which Numba converts those that differ, and a
-function that appends the instructions to the `Code` under construction. Else it answers None, and Numba says that there
-is no such function for such arguments. So ``x + 1`` for a vector of some type is
+A primitive is a function of the *types* of its arguments, marked with `primitive`. If it can handle them it returns
+(signature, emit). The signature, written ``result_type(argument_type, ...)``, is the type of the result and the types
+to which Numba converts the arguments; ``emit`` is a function that appends the instructions to the `Code` under
+construction. Otherwise it returns None, and Numba says that there is no such function for such arguments. So ``x + 1``
+for a vector of some type is
 
     @primitive
     def add_one(x):
         if isinstance(x, Vector):
             return x(x), lambda code: code.builder.fadd(code.x, x.constant(1))
 
-where ``x`` is a type, ``code.x`` the value that the machine code will find, and ``code.builder`` llvmlite's, with a
-method for each instruction of LLVM.
+where ``x`` is a type, ``x(x)`` says "takes an x, returns an x", ``code.x`` is the value that the machine code will
+find, and ``code.builder`` llvmlite's, with a method for each instruction of LLVM.
 """
 import inspect
 
@@ -124,7 +125,8 @@ class Code:
         self.builder.store(value, self._as(vector, pointer), align=vector.align.constant)
 
     def load_part(self, vector, pointer, n, rest=None):
-        """All lanes at once where n covers them, which is the common case; a masked load can be slow."""
+        """Load n numbers; the other lanes are those of `rest`, or 0. Where n fills the vector, which is common, this is
+        a plain load, since a masked one can be slow."""
         rest = ir.Constant(vector.llvm, None) if rest is None else rest
         with self.builder.if_else(self._whole(vector, n), likely=True) as (then, otherwise):
             with then:
@@ -139,7 +141,7 @@ class Code:
         return value
 
     def store_part(self, vector, value, pointer, n):
-        """The same the other way round."""
+        """Store the first n lanes: by a plain store where n fills the vector."""
         with self.builder.if_else(self._whole(vector, n), likely=True) as (then, otherwise):
             with then:
                 self.store(vector, value, pointer)

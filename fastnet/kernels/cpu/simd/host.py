@@ -20,8 +20,8 @@ class Shape(NamedTuple):
     """
 
     vector_bytes: int
-    rows: int           # of a tile whose rows are `vectors` vectors wide
-    narrow_rows: int    # of a tile whose rows are one vector wide, or half of one
+    rows: int           # of `tile` for every width, and of `tile_plain` whose rows are `vectors` vectors wide
+    narrow_rows: int    # of a `tile_plain` whose rows are one vector wide, or half of one
     depth_rows: int     # of a tile of `vectors` vectors that adds to what is in memory; twice as many if narrower
     vectors: int
 

@@ -91,46 +91,46 @@ def positive(v, m):
     return np.where(m <= 0, v.dtype.type(0), v)
 
 
-def bound(v, how):
-    """`how.least` where v is not above it, else v; NaN stays NaN, and a bound that is NaN is none."""
-    return np.where(v <= how.least, v.dtype.type(how.least), v)
+def bound(v, bend):
+    """The first step of a Bend: `least` where v is not above it, else v. NaN stays NaN; as a bound it is none."""
+    return np.where(v <= bend.least, v.dtype.type(bend.least), v)
 
 
-def _bend(v, how):
-    """The piecewise linear activation that `how` is, see `activations.Bend`."""
-    v = bound(v, how)
-    if how.bent:
-        v = np.where(v > 0, v, v * v.dtype.type(how.factor))
-        v = np.where(v >= how.largest, v.dtype.type(how.largest), v)
+def _bent(v, bend):
+    """The piecewise linear activation of v that a Bend stands for, see `activations.Bend`."""
+    v = bound(v, bend)
+    if bend.sloped:
+        v = np.where(v > 0, v, v * v.dtype.type(bend.factor))
+        v = np.where(v >= bend.largest, v.dtype.type(bend.largest), v)
     return v
 
 
-def finish(v, more, kept, how, bent):
-    """What an Epilogue does in registers to v: plus `more` where `how.adding`, the activation `how.bend`, times the
-    derivative of `how.masking` where `how.masked`, the output of that having been `kept`. bent = 0 says that neither
-    of these is bent."""
-    if not bent and (how.bend.bent or how.masking.bent):
-        raise ValueError(f"{how} is bent")
-    v = _bend(v + more if how.adding else v, how.bend)
-    return unbend(v, kept, how.masking) if how.masked else v
+def finish(v, added, output, epilogue, sloped):
+    """v after the steps of an Epilogue that are done in registers: `added` is added if `epilogue.adding`, the
+    activation `epilogue.bend` is applied, and if `epilogue.masked`, the result is multiplied by the derivative of
+    `epilogue.masking`, whose output was `output`. sloped = 0 promises that neither Bend is sloped."""
+    if not sloped and (epilogue.bend.sloped or epilogue.masking.sloped):
+        raise ValueError(f"{epilogue} is sloped")
+    v = _bent(v + added if epilogue.adding else v, epilogue.bend)
+    return unbend(v, output, epilogue.masking) if epilogue.masked else v
 
 
-def unbend(g, y, how):
-    """g times the derivative of a Bend where its result was y: 0 where y is `how.least` or less; and if `how.bent`, 0
-    where y is `how.largest` or more too, and between them g `how.factor` where y > 0 is not so. NaN is no bound, and as
-    y it is beyond none."""
+def unbend(g, y, bend):
+    """g times the derivative of a Bend whose output was y. Not sloped: 0 where y <= least, else g. Sloped: 0 where
+    y <= least or y >= largest; elsewhere g where y > 0, and g times `factor` where not. A bound that is NaN is never
+    reached, and a y that is NaN reaches none."""
     zero = g.dtype.type(0)
-    if how.bent:
-        beyond = (y <= how.least) | (y >= how.largest)
-        return np.where(beyond, zero, np.where(y > 0, g, g * g.dtype.type(how.factor)))
-    return np.where(y <= how.least, zero, g)
+    if bend.sloped:
+        beyond = (y <= bend.least) | (y >= bend.largest)
+        return np.where(beyond, zero, np.where(y > 0, g, g * g.dtype.type(bend.factor)))
+    return np.where(y <= bend.least, zero, g)
 
 
-def through(g, v, how, bent):
-    """`unbend` where the activation's input was v. bent = 0 says that it is not bent."""
-    if how.bent and not bent:
-        raise ValueError(f"{how} is bent")
-    return unbend(g, _bend(v, how), how)
+def through(g, v, bend, sloped):
+    """`unbend` by the activation's input v in place of its output. sloped = 0 promises that the Bend is not sloped."""
+    if bend.sloped and not sloped:
+        raise ValueError(f"{bend} is sloped")
+    return unbend(g, _bent(v, bend), bend)
 
 
 def clip(v, low, high):
@@ -230,10 +230,9 @@ def _apart(words, axis):
 def make_tile(rows, halves):
     """The tile with that many rows, and half vectors to a row."""
 
-    def tile(a, a0, table, t, zeros, runs, length, step, b, b0, bias, bias0, c, c0, places, p, m, n, how, now):
+    def tile(a, a0, table, t, zeros, runs, length, step, b, b0, bias, bias0, c, c0, places, p, m, n, bend, now):
         """c[c0 + places[p + i] + j] = bias[bias0 + j] + sum over r < runs and l < length of
-        row_ri[l * step] * b[b0 + (r * length + l) * panel + j], for i < m and j < n, and with now != 0 the activation
-        `how` of it.
+        row_ri[l * step] * b[b0 + (r * length + l) * panel + j], for i < m and j < n, and with now != 0 its `bend`.
 
         row_ri starts at a[a0 + table[t + r * rows + i]], or at zeros[0] where that entry is negative. Of a only rows
         i < m are read, of c only m x n numbers written; m is at least 1. In a convolution a run is a tap, `length` the
@@ -249,7 +248,7 @@ def make_tile(rows, halves):
                 left[i] = _slice(source, start, (length - 1) * step + 1)[::step] if length else 0
             acc += left @ _slice(b, b0 + r * length * panel, length * panel).reshape(length, panel)
         if now:
-            acc = _bend(acc, how)
+            acc = _bent(acc, bend)
         n = min(n, panel)
         for i in range(min(m, rows)):
             _slice(c, c0 + places[p + i], n)[:] = acc[i, :n]
@@ -355,10 +354,10 @@ def make_transform_paired(matrix):
 def make_transform_biased(matrix):
     """The transform with a bias added to every vector of the result, and its activation."""
 
-    def transform(x, x0, x_row, x_column, y, y0, y_row, y_column, bias, bias0, how, now):
+    def transform(x, x0, x_row, x_column, y, y0, y_row, y_column, bias, bias0, bend, now):
         """y_ij of `make_transform` plus the vector at bias[bias0], and with now != 0 `bound` of it."""
         result = _transformed(matrix, _strided(matrix, x, x0, x_row, x_column)) + load(bias, bias0)
-        _store_patch(bound(result, how) if now else result, y, y0, y_row, y_column)
+        _store_patch(bound(result, bend) if now else result, y, y0, y_row, y_column)
 
     return transform
 
@@ -366,14 +365,14 @@ def make_transform_biased(matrix):
 def make_transform_finished(matrix):
     """The transform with a bias added, and an epilogue."""
 
-    def transform(x, x0, x_row, x_column, y, y0, y_row, y_column, bias, bias0, how):
-        """y_ij of `make_transform` plus the vector at bias[bias0], and `finish` of it with the numbers of `how.add` and
-        `how.mask` at y_ij's place."""
+    def transform(x, x0, x_row, x_column, y, y0, y_row, y_column, bias, bias0, epilogue):
+        """y_ij of `make_transform` plus the vector at bias[bias0], and `finish` of it with the numbers of
+        `epilogue.add` and `epilogue.mask` at y_ij's place."""
         result = _transformed(matrix, _strided(matrix, x, x0, x_row, x_column)) + load(bias, bias0)
         places = [[y0 + i * y_row + j * y_column for j in range(len(result))] for i in range(len(result))]
-        more, kept = (np.array([[load(array, place) for place in row] for row in places])
-                      for array in (how.add, how.mask))
-        _store_patch(finish(result, more, kept, how, True), y, y0, y_row, y_column)
+        added, output = (np.array([[load(array, place) for place in row] for row in places])
+                         for array in (epilogue.add, epilogue.mask))
+        _store_patch(finish(result, added, output, epilogue, True), y, y0, y_row, y_column)
 
     return transform
 

@@ -1,9 +1,10 @@
 """The register tiles as LLVM code; `simd.python` says what each of them means, `simd.__init__` draws one.
 
 The sums of a tile, its *accumulators*, are a Python list of rows x vectors LLVM values, row by row. While the loops
-below run they are never written to memory: each turn of a loop takes them as phi nodes and hands on new ones, and since
-`host.Shape` is chosen so that all of them fit, LLVM keeps each in one register. So an accumulator has no address; it
-is stored once, when the last product is in it.
+below run they are phi nodes, LLVM's way to say: this value is one thing when the loop begins, and another when it comes
+round again. So an accumulator is a value and not a variable in memory; it has no address, and is stored once, when the
+last product is in it. LLVM would still move some of them to memory if there were more than registers: `host.Shape` is
+chosen so that all fit, with room for one row of the panel and one number of a.
 """
 from numba import types
 
@@ -95,7 +96,7 @@ def make_tile(rows, halves):
     """The tile with that many rows, and half vectors to a row."""
 
     @primitive
-    def tile(a, a0, table, t, zeros, runs, length, step, b, b0, bias, bias0, c, c0, places, p, m, n, how,
+    def tile(a, a0, table, t, zeros, runs, length, step, b, b0, bias, bias0, c, c0, places, p, m, n, bend,
              now):
         (vector, vectors), i8 = _row(a, halves), types.int64
 
@@ -118,7 +119,7 @@ def make_tile(rows, halves):
                 return part.product(acc, left, code.step, right, code.length)
 
             acc = part.loop(code.runs, acc, run)
-            acc = BendCode(code, vector, how, code.how).only_if(code.now).all(acc)
+            acc = BendCode(code, vector, bend, code.bend).only_if(code.now).all(acc)
 
             def target(i):
                 return code.at(code.c, code.c0, builder.load(code.at(code.places, code.p, i)))
@@ -135,7 +136,7 @@ def make_tile(rows, halves):
                             part.store_part_of_row(acc, i, target(i), code.n)
 
         if vector:
-            return types.void(a, i8, table, i8, zeros, i8, i8, i8, b, i8, bias, i8, c, i8, places, i8, i8, i8, how,
+            return types.void(a, i8, table, i8, zeros, i8, i8, i8, b, i8, bias, i8, c, i8, places, i8, i8, i8, bend,
                               i8), emit
 
     return tile

@@ -167,17 +167,17 @@ def make_transform_biased(matrix):
     """The transform with a bias added to every vector of the result, and its activation."""
 
     @primitive
-    def transform(x, x0, x_row, x_column, y, y0, y_row, y_column, bias, bias0, how, now):
+    def transform(x, x0, x_row, x_column, y, y0, y_row, y_column, bias, bias0, bend, now):
         vector, i8 = vector_of(x), types.int64
 
         def emit(code):
             shift = code.load(vector, code.at(code.bias, code.bias0))
-            activation = BendCode(code, vector, how, code.how).only_if(code.now)
+            activation = BendCode(code, vector, bend, code.bend).only_if(code.now)
             _transform(code, vector, matrix, _source(code), _into(
                 code, vector, _target(code), lambda value, i, j: activation.bound(code.builder.fadd(value, shift))))
 
         if vector:
-            return types.void(x, i8, i8, i8, y, i8, i8, i8, bias, i8, how, i8), emit
+            return types.void(x, i8, i8, i8, y, i8, i8, i8, bias, i8, bend, i8), emit
 
     return transform
 
@@ -186,21 +186,22 @@ def make_transform_finished(matrix):
     """The transform with a bias added, and an epilogue."""
 
     @primitive
-    def transform(x, x0, x_row, x_column, y, y0, y_row, y_column, bias, bias0, how):
+    def transform(x, x0, x_row, x_column, y, y0, y_row, y_column, bias, bias0, epilogue):
         vector, i8 = vector_of(x), types.int64
 
         def emit(code):
-            more, kept = (_target(code, code.data(*code.field(how, code.how, name))) for name in ("add", "mask"))
+            added, output = (_target(code, code.data(*code.field(epilogue, code.epilogue, name)))
+                             for name in ("add", "mask"))
             shift = code.load(vector, code.at(code.bias, code.bias0))
-            follow = FinishCode(code, vector, how, code.how)
+            made = FinishCode(code, vector, epilogue, code.epilogue)
 
             def finish(value, i, j):
-                at_place = code.load(vector, more(i, j)), code.load(vector, kept(i, j))
-                return follow.apply(code.builder.fadd(value, shift), *at_place)
+                at_place = code.load(vector, added(i, j)), code.load(vector, output(i, j))
+                return made.apply(code.builder.fadd(value, shift), *at_place)
 
             _transform(code, vector, matrix, _source(code), _into(code, vector, _target(code), finish))
 
         if vector:
-            return types.void(x, i8, i8, i8, y, i8, i8, i8, bias, i8, how), emit
+            return types.void(x, i8, i8, i8, y, i8, i8, i8, bias, i8, epilogue), emit
 
     return transform
