@@ -13,7 +13,7 @@ def _images(rng):
 
 def _rows(rng):
     channels = some(rng, 1, 20)
-    return Config(written("BatchNorm1d", channels, **_options(rng)), (some(rng, 2, 9), channels))
+    return Config(written("BatchNorm1d", channels, **_options(rng)), (some(rng, 4, 9), channels))
 
 
 DRAWS = {"BatchNorm2d": _images, "BatchNorm1d": _rows}
