@@ -206,8 +206,8 @@ def main(argv=None):
     normalize = data.Normalize.per_channel(train.images)
     small, large = (
         data.DataLoader(images, train.labels, min(BATCH_SIZE, len(train)), seed=args.seed, drop_last=True,
-                        crop=images.shape[2] // 8, cutout=images.shape[2] // 4, padding_mode="reflect",
-                        flip="alternating", normalize=normalize)
+                        augment=data.Augment(crop=images.shape[2] // 8, cutout=images.shape[2] // 4,
+                                             padding_mode="reflect", flip="alternating"), normalize=normalize)
         for images in (shrunk(train.images, SMALL), train.images))
     batches = Growing(small, large, round(SMALL_SHARE * args.epochs))
 

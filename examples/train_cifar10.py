@@ -80,9 +80,9 @@ def main(argv=None):
     fastnet.manual_seed(args.seed)
     train, test = load(args)
     normalize = data.Normalize.per_channel(train.images)
-    batches = data.DataLoader(train.images, train.labels, args.batch_size, seed=args.seed, crop=2,
-                              padding_mode="reflect", flip="alternating", normalize=normalize)
-    test_batches = data.DataLoader(test.images, test.labels, 256, shuffle=False, normalize=normalize)
+    augment = data.Augment(crop=2, padding_mode="reflect", flip="alternating")
+    batches = data.DataLoader(train, batch_size=args.batch_size, seed=args.seed, augment=augment, normalize=normalize)
+    test_batches = data.DataLoader(test, batch_size=256, shuffle=False, normalize=normalize)
 
     net = getattr(models, args.model)(len(train.classes))
     print(fastnet.summary(net, (args.batch_size, 3, 32, 32)), flush=True)

@@ -2,8 +2,7 @@
 compiles."""
 from fastnet import data, init, kernels, layers, losses, models, optim, schedules, training
 from fastnet.init import manual_seed
-from fastnet.kernels import bfloat16_products, exact
-from fastnet.kernels.cpu.runtime import empty_cache
+from fastnet.kernels import bfloat16_products, empty_cache, exact
 from fastnet.layers import (
     ELU,
     GELU,

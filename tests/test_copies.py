@@ -10,7 +10,16 @@ import pytest
 
 import fastnet
 from fastnet import data, init, losses, optim, schedules, training
-from fastnet.data import DataLoader, Dataset, DownloadError, Normalize
+from fastnet.data import (
+    Augment,
+    BalancedSampler,
+    DataLoader,
+    Dataset,
+    DownloadError,
+    Normalize,
+    SubsetSampler,
+    WeightedSampler,
+)
 from fastnet.training import History, NonFiniteError
 
 RNG = np.random.default_rng(0)
@@ -46,8 +55,13 @@ CALLBACKS = {
     "WeightAverage": lambda folder: training.WeightAverage(0.9),
 }
 VALUES = {      # what is neither of these: how it is made, and what tells that two are alike
-    "DataLoader": (lambda: DataLoader(IMAGES, LABELS, 5, crop=1, flip=True, cutout=2, brightness=0.1, contrast=0.1,
-                                      normalize=Normalize.per_channel(IMAGES)), lambda loader: [*loader, loader.epoch]),
+    "DataLoader": (lambda: DataLoader(IMAGES, LABELS, 5, augment=Augment(1, True, 2, brightness=0.1, contrast=0.1),
+                                      normalize=Normalize.per_channel(IMAGES), sampler=BalancedSampler(LABELS)),
+                   lambda loader: [*loader, loader.epoch]),
+    "Augment": (lambda: Augment(1, "alternating", boxes=("a", 0)), repr),
+    "BalancedSampler": (lambda: BalancedSampler(LABELS, 7), lambda it: drawn(it, len(LABELS))),
+    "SubsetSampler": (lambda: SubsetSampler([3, 1, 2]), lambda it: drawn(it, 4)),
+    "WeightedSampler": (lambda: WeightedSampler([3, 1, 2], 9), lambda it: drawn(it, 3)),
     "Dataset": (lambda: Dataset(IMAGES, LABELS, "a b c".split(), "memory"),
                 lambda it: [it.images, it.labels, it.classes, it.source, repr(it)]),
     "Normalize": (lambda: Normalize.mean_image(IMAGES), lambda normalize: normalize(IMAGES)),
@@ -56,6 +70,11 @@ VALUES = {      # what is neither of these: how it is made, and what tells that 
     "History": (lambda: History([{"epoch": 1, "loss": 0.5}], True), lambda it: [*it, it.interrupted, repr(it)]),
     "Parameter": (lambda: fastnet.Parameter(LOGITS, requires_grad=False), lambda it: [it.value, it.grad, repr(it)]),
 }
+
+
+def drawn(sampler, n):
+    """What a sampler gives for n samples, and how it prints itself."""
+    return [sampler(np.random.default_rng(0), n), repr(sampler)]
 
 
 def public(module):
@@ -179,7 +198,7 @@ def test_values(name, way):
         assert_apart(value, other)
     assert type(other) is type(value) and same(view(other), view(value))
     if name == "DataLoader":
-        assert not other.images.flags.writeable
+        assert not other._batches.x.array.flags.writeable
 
 
 def trainer(callbacks):

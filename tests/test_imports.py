@@ -211,3 +211,13 @@ def test_import_leaves_what_only_a_download_needs_alone(probe):
 
 def test_import_compiles_nothing(probe):
     assert probe["compiled"] == []
+
+
+def test_numba_is_imported_with_the_first_operation():
+    """It takes longer than all the rest: whoever only looks, or computes by the naive backend, does without."""
+    code = ("import sys, numpy as np, fastnet\n"
+            "fastnet.Linear(2, 3).to('naive')(np.ones((1, 2)))\n"
+            "assert 'numba' not in sys.modules\n"
+            "fastnet.Linear(2, 3)(np.ones((1, 2)))\n"
+            "assert 'numba' in sys.modules\n")
+    subprocess.run([sys.executable, "-c", code], check=True)

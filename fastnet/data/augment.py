@@ -1,52 +1,107 @@
-"""Random crop, flip, cutout, brightness and contrast, and the normalisation of images, in one compiled pass from the
-data set into a batch.
-
-All randomness comes from `random_bits`, which has no state: the numbers of a sample follow from the seed, the epoch and
-the sample's place in the data set, so that neither batch size nor threads nor prefetching can change them.
-"""
+"""`Augment`: random crop, flip, cutout, brightness and contrast of images, and of masks and boxes that go with them."""
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
-from fastnet.kernels.cpu.runtime import jit, launch
-
-# What a random number is for: the order and the augmentation of an epoch must not depend on each other.
-ORDER, TOP, LEFT, FLIP, CUT_ROW, CUT_COLUMN, BRIGHTNESS, CONTRAST = range(8)
+from fastnet import arguments
+from fastnet.data.draws import BRIGHTNESS, CONTRAST, CUT_COLUMN, CUT_ROW, FLIP, LEFT, TOP, random_bits
 
 
-def random_bits(seed, epoch, index, purpose):
-    """64 random bits for every element of `index`, as uint64 of its shape.
+@dataclass(frozen=True)
+class Augment:
+    """What is done to the images of a batch at random, anew in each epoch: ``DataLoader(..., augment=Augment(crop=4,
+    flip=True))``.
 
-    The four numbers pass one after the other through the finaliser of SplitMix64 (Steele, Lea and Flood, "Fast
-    splittable pseudorandom number generators", OOPSLA 2014; constants: Stafford's mix 13).
+    crop : a random window of the image padded by this many pixels on each side. They are zero, after normalisation, or
+        with padding_mode="reflect" the mirror image of those inside, as in PyTorch's padding.
+    flip : True exchanges left and right in half of the images, another half in each epoch; "alternating" does so with a
+        random half in every second epoch and with the other half in those between (Jordan, "94% on CIFAR-10 in 3.29
+        seconds on a single GPU", 2024, section 3.6).
+    cutout : a square of so many pixels a side is set to zero, after normalisation (DeVries and Taylor,
+        "Improved regularization of convolutional neural networks with cutout", 2017).
+    brightness, contrast : each image is multiplied by a random number from 1 - contrast to 1 + contrast, then one from
+        -brightness to brightness is added, after normalisation: 0.2 is a fifth of a standard deviation (Howard, 2013).
+    mask_fill : what a moved mask of integers holds where nothing of it is seen; CrossEntropyLoss ignores -100.
+    boxes : which targets are boxes, arrays (N, 4) or (N, M, 4) of (x1, y1, x2, y2) in pixels: True for y itself, else
+        its key, or its place in a tuple, or several of those in a tuple.
+
+    Crop and flip move targets with their image: those whose last two axes are the image's height and width (masks, or
+    images to be made), and the boxes, which are cut off at the border. TypeError or ValueError for arguments that do
+    not fit; `check` judges those that depend on the images' size.
     """
-    bits = np.zeros(1, np.uint64)
-    for word in (seed, epoch, purpose, index):
-        bits = _mix((bits ^ np.asarray(word).astype(np.uint64)) + np.uint64(0x9E3779B97F4A7C15))
-    return bits
+
+    crop: int = 0
+    flip: bool | str = False
+    cutout: int = 0
+    padding_mode: str = "zeros"
+    brightness: float = 0.0
+    contrast: float = 0.0
+    mask_fill: int = -100
+    boxes: object = ()
+
+    def __post_init__(self):
+        flip = arguments.choice(self.flip, (False, True, "alternating"), "Augment: flip")
+        boxes = self.boxes if isinstance(self.boxes, tuple) else (self.boxes,)
+        for name in boxes:
+            if not isinstance(name, (bool, str, int, np.integer)) or name is False:
+                raise TypeError(f"Augment: boxes must be True, a key of y, a place in it, or a tuple of those, got "
+                                f"{arguments.shown(name)}")
+        kept = {
+            "crop": arguments.integer(self.crop, "Augment: crop", 0),
+            "flip": flip if isinstance(flip, str) else bool(flip),
+            "cutout": arguments.integer(self.cutout, "Augment: cutout", 0),
+            "padding_mode": arguments.choice(self.padding_mode, ("zeros", "reflect"), "Augment: padding_mode"),
+            "brightness": arguments.number(self.brightness, "Augment: brightness", 0, 1000),
+            "contrast": arguments.number(self.contrast, "Augment: contrast", 0, 1),
+            "mask_fill": arguments.integer(self.mask_fill, "Augment: mask_fill"), "boxes": boxes}
+        vars(self).update(kept)
+
+    @property
+    def moves(self):
+        """Whether anything changes its place."""
+        return bool(self.crop or self.flip)
+
+    def check(self, height, width):
+        """ValueError where the images are too small for it."""
+        size = f"images of {height} x {width} pixels"
+        if self.crop >= min(height, width):
+            raise ValueError(f"Augment: crop must be below height and width of the images, got {self.crop} for {size}")
+        if self.padding_mode == "reflect" and 2 * self.crop >= min(height, width):
+            raise ValueError(f"Augment: crop must be below half of the images' height and width where padding_mode is "
+                             f"'reflect', got {self.crop} for {size}")
+        if self.cutout > 2 * max(height, width):
+            raise ValueError(f"Augment: cutout must be at most twice the images' height or width, got {self.cutout} "
+                             f"for {size}")
+
+    def views(self, seed, epoch, index, height, width):
+        """The `Views` of the samples of that index."""
+        moves = random_moves(seed, epoch, index, height, width, self.crop, self.flip, self.cutout)
+        return Views(moves, random_light(seed, epoch, index, self.brightness, self.contrast),
+                     self.padding_mode == "reflect", self.mask_fill)
 
 
-def _mix(z):
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return z ^ (z >> np.uint64(31))
+class Views(NamedTuple):
+    """How some samples are seen."""
+
+    moves: np.ndarray       # (N, 7), see `random_moves`
+    light: np.ndarray       # (N, 2), see `random_light`
+    reflect: bool
+    mask_fill: int
 
 
-def permutation(seed, epoch, n):
-    """The numbers 0 to n - 1 in the random order of this seed and epoch, int64."""
-    return np.argsort(random_bits(seed, epoch, np.arange(n), ORDER), kind="stable")
+def still(n):
+    """The `Views` of n samples as they are."""
+    return Views(np.zeros((n, 7), np.int64), np.tile(np.float32((1, 0)), (n, 1)), False, 0)
 
 
 def random_moves(seed, epoch, index, height, width, crop=0, flip=False, cutout=0):
     """What happens to each sample of `index`: int64 (N, 7), top, left, flip, and the rows and columns that are cut out.
 
-    flip is False, True (an even chance in every epoch) or "alternating": a random half of the images in epoch 0, the
-    other half in epoch 1 and so on, so that two epochs show each image both ways (Jordan, "94% on CIFAR-10 in 3.29
-    seconds on a single GPU", 2024, section 3.6).
     The output's pixel (p, q) is the image's pixel (p + top, q + left), where -crop <= top, left <= crop; with flip = 1
     the columns then run from right to left. Rows cut[0] to cut[1] and columns cut[2] to cut[3], ends excluded, of the
-    output are set to zero: a square of `cutout` pixels around a random pixel, clipped at the border (DeVries and
-    Taylor, "Improved regularization of convolutional neural networks with cutout", 2017).
+    output are set to zero: a square of `cutout` pixels around a random pixel, clipped at the border. `flip` as for
+    `Augment`.
     """
     def below(bound, purpose, epoch=epoch):  # uniform on 0 ... bound - 1, from the upper half of the bits
         bits = random_bits(seed, epoch, index, purpose)
@@ -80,68 +135,34 @@ def random_light(seed, epoch, index, brightness=0.0, contrast=0.0):
     return light
 
 
-def fill_batch(out, images, index, moves, terms, reflect=False, light=None):
-    """Writes the images that `index` selects into `out`: moved as `moves` tells, normalised, and outside the image zero
-    or, with `reflect`, the mirror image of what is inside.
-
-    out : float32 (N, C, H, W), channels-last in memory;  images : uint8, float32 or float64 (count, C, H, W),
-    contiguous;  index : int64 (N,), each below count;  moves : int64 (N, 7), as `random_moves` gives them
-    terms : as `Normalize.terms` gives them; y = (x - center) * scale + shift.
-    light : float32 (N, 2), as `random_light` gives it: y becomes y * gain + offset.
-    Zeros are zeros after normalisation; to reflect, no move may exceed what the image holds beside its border row: 2
-    abs(top) < H and 2 abs(left) < W. The arguments come from the loader, which checked them.
-    """
-    # No work to speak of, so that it stays in this one thread: the others are busy training.
-    light = random_light(0, 0, index) if light is None else light
-    launch(_fill, len(index), out.transpose(0, 2, 3, 1), images, _Samples(index, moves, light), terms, reflect, work=0)
-
-
-class _Samples(NamedTuple):
-    index: np.ndarray       # (N,) of the images
-    moves: np.ndarray       # (N, 7), see `random_moves`
-    light: np.ndarray       # (N, 2), see `random_light`
-
-
-@jit
-def _fill(i, slot, out, images, samples, terms, reflect):
-    # out (N, H, W, C); images (count, C, H, W)
-    center, scale, shift = terms.center, terms.scale, terms.shift   # (C, H, W), (C,), (C, H, W)
-    _, height, width, channels = out.shape
-    moves, light = samples.moves, samples.light
-    image, gain, offset = images[samples.index[i]], light[i, 0], light[i, 1]
-    top, left, flip = moves[i, 0], moves[i, 1], moves[i, 2]
-    first, last = max(0, left), min(width, width + left)  # the columns of the image that can be seen
-    step = -1 if flip else 1
-    for p in range(height):
-        y = p + top
-        row = out[i, p]
-        if reflect:
-            y = _mirrored(y, height)
-        elif y < 0 or y >= height:
-            row[:] = 0
+def moved_masks(masks, views):
+    """Arrays (N, ..., H, W) as their images are moved: a new array."""
+    height, width = masks.shape[-2:]
+    fill = views.mask_fill if masks.dtype.kind == "i" else 0
+    rows, columns = np.arange(height), np.arange(width)
+    result = np.empty_like(masks)
+    for i, (top, left, flip, *_) in enumerate(views.moves):
+        down, across = rows + top, (columns[::-1] if flip else columns) + left
+        if views.reflect:
+            result[i] = masks[i][..., _mirrored(down, height)[:, None], _mirrored(across, width)]
             continue
-        if last - first < width:
-            row[:] = 0
-        q = width - 1 - (first - left) if flip else first - left
-        for x in range(first, last):
-            for c in range(channels):
-                row[q, c] = ((image[c, y, x] - center[c, y, x]) * scale[c] + shift[c, y, x]) * gain + offset
-            q += step
-        if reflect and last - first < width:
-            for q in range(width):
-                x = left + (width - 1 - q if flip else q)
-                if x < first or x >= last:  # its mirror image is in this row already
-                    seen = q + step * (_mirrored(x, width) - x)
-                    for c in range(channels):
-                        row[q, c] = row[seen, c]
-    for p in range(moves[i, 3], moves[i, 4]):
-        for q in range(moves[i, 5], moves[i, 6]):
-            for c in range(channels):
-                out[i, p, q, c] = 0
+        seen = masks[i][..., np.clip(down, 0, height - 1)[:, None], np.clip(across, 0, width - 1)]
+        inside = ((down >= 0) & (down < height))[:, None] & (across >= 0) & (across < width)
+        result[i] = np.where(inside, seen, masks.dtype.type(fill))
+    return result
 
 
-@jit
-def _mirrored(place, size):
-    # the place inside the image that is seen at this one, which may lie outside; the border itself is not repeated
-    place = abs(place)
-    return place if place < size else 2 * (size - 1) - place
+def _mirrored(places, size):
+    places = np.abs(places)
+    return np.where(places < size, places, 2 * (size - 1) - places)
+
+
+def moved_boxes(boxes, views, height, width):
+    """Boxes (N, ..., 4) of (x1, y1, x2, y2), in pixels from the image's edge, as their images are moved, and cut off at
+    the border: one that is out of sight has no width or height."""
+    ends = boxes.reshape(len(boxes), -1, 4).astype(boxes.dtype, copy=True)
+    top, left, flip = (views.moves[:, i, None, None].astype(boxes.dtype) for i in range(3))
+    across, down = ends[..., 0::2] - left, ends[..., 1::2] - top
+    across = np.where(flip, width - across[..., ::-1], across)
+    ends[..., 0::2], ends[..., 1::2] = np.clip(across, 0, width), np.clip(down, 0, height)
+    return ends.reshape(boxes.shape)

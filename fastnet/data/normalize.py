@@ -1,4 +1,4 @@
-"""Normalisation of images: fitted on the training set, applied by the loader while it fills a batch."""
+"""Normalisation of images, tables and sequences: fitted on the training set, applied while a batch is made."""
 from typing import NamedTuple
 
 import numpy as np
@@ -16,79 +16,77 @@ class Terms(NamedTuple):
     mean keeps its digits, which y = x * scale + shift would lose.
     """
 
-    center: np.ndarray  # (C, H, W)
+    center: np.ndarray  # (C, ...)
     scale: np.ndarray   # (C,)
-    shift: np.ndarray   # (C, H, W)
+    shift: np.ndarray   # (C, ...)
 
 
 class Normalize:
-    """y = (x - mean) / std, for each channel or with a whole mean image.
+    """y = (x - mean) / std for each channel, the second axis of x: of images (N, C, H, W), the columns of a table
+    (N, C), or sequences (N, C, L); or with a mean for each number of a sample.
 
-    mean : (C,) one number a channel, or (C, H, W) a mean image;  std : (C,), positive
-    Both are in the units of the images: 0 to 255 for uint8. Calling it on images (N, C, H, W) gives float32 of the
-    same shape; a `DataLoader` takes it as ``normalize=`` and does the same in its one pass over a batch.
-    Fit it with `per_channel`, `mean_image` or `min_max`, on the training images only. TypeError or ValueError for what
-    are no such numbers or images.
+    mean : (C,) one number a channel, or (C, ...) a mean image, of a sample's shape;  std : (C,), positive
+    Both are in the units of the data: 0 to 255 for uint8 images. Calling it on x gives float32 of the same shape; a
+    `DataLoader` takes it as ``normalize=`` and does the same while it makes a batch. Fit it with `per_channel`,
+    `mean_image` or `min_max`, on the training set only. TypeError or ValueError for what are no such numbers.
     """
 
     def __init__(self, mean, std):
         self.mean, self.std = (arguments.values(value, f"Normalize: {name}").astype(np.float64)
                                for value, name in ((mean, "mean"), (std, "std")))
-        if self.mean.ndim not in (1, 3) or self.std.shape != self.mean.shape[:1] or 0 in self.mean.shape:
-            raise ValueError(f"Normalize: mean and std must have shapes (C,) or (C, H, W) and (C,), got "
-                             f"{self.mean.shape} and {self.std.shape}")
+        if not self.mean.ndim or self.std.shape != self.mean.shape[:1] or 0 in self.mean.shape:
+            raise ValueError(f"Normalize: mean and std must have shapes (C,), or (C, ...) as a sample has, and (C,), "
+                             f"got {self.mean.shape} and {self.std.shape}")
         if not (np.abs(self.mean) <= MOST).all():
             raise ValueError("Normalize: mean must be finite, in single precision too")
         if not ((self.std > 1 / MOST) & (self.std <= MOST)).all():
             raise ValueError("Normalize: std must be finite and positive, in single precision too")
 
     @classmethod
-    def per_channel(cls, images):
+    def per_channel(cls, x):
         """Mean 0 and standard deviation 1 in every channel. A channel that never varies is only centred."""
-        images = check_images(images, "Normalize.per_channel: images")
-        mean = _mean(images).mean(axis=(1, 2))
-        low, high = _extremes(images)
-        return cls(mean, _deviation(images, mean[:, None, None], low < high))
+        x = _data(x, "Normalize.per_channel: x")
+        mean = _mean(x).reshape(x.shape[1], -1).mean(axis=1)
+        low, high = _extremes(x)
+        return cls(mean, _deviation(x, _beside(mean, x.shape[1:]), low < high))
 
     @classmethod
-    def mean_image(cls, images):
-        """Subtracts the mean image (C, H, W), and divides each channel by its deviation from that image."""
-        images = check_images(images, "Normalize.mean_image: images")
-        mean = _mean(images)
-        varies = (images.min(axis=0) != images.max(axis=0)).any(axis=(1, 2))
-        return cls(mean, _deviation(images, mean, varies))
+    def mean_image(cls, x):
+        """Subtracts the mean of each number of a sample, and divides each channel by its deviation from these."""
+        x = _data(x, "Normalize.mean_image: x")
+        mean = _mean(x)
+        varies = (x.min(axis=0) != x.max(axis=0)).reshape(x.shape[1], -1).any(axis=1)
+        return cls(mean, _deviation(x, mean, varies))
 
     @classmethod
-    def min_max(cls, images):
+    def min_max(cls, x):
         """Maps the smallest value of each channel to 0 and the greatest to 1."""
-        images = check_images(images, "Normalize.min_max: images")
-        low, high = _extremes(images)
+        x = _data(x, "Normalize.min_max: x")
+        low, high = _extremes(x)
         return cls(low, np.where(low < high, high - low, 1.0))
 
-    def __call__(self, images):
-        images = check_images(images, "Normalize: images")
-        center, scale, shift = self.terms(images.shape[1:])
-        result = np.empty(images.shape, np.float32)
-        for i in range(0, len(images), CHUNK):
-            result[i:i + CHUNK] = (images[i:i + CHUNK] - center) * scale[:, None, None] + shift
+    def __call__(self, x):
+        x = _data(x, "Normalize: x")
+        center, scale, shift = self.terms(x.shape[1:])
+        result = np.empty(x.shape, np.float32)
+        for i in range(0, len(x), CHUNK):
+            result[i:i + CHUNK] = (x[i:i + CHUNK] - center) * _beside(scale, center.shape) + shift
         return result
 
     def terms(self, shape):
-        """The `Terms` for images of this shape (C, H, W)."""
+        """The `Terms` for samples of this shape (C, ...)."""
         shape = arguments.shape(shape, "Normalize: shape")
-        if len(shape) != 3:
-            raise ValueError(f"Normalize: shape must be (C, H, W), got {arguments.shown(shape)}")
-        if self.mean.shape != (shape if self.mean.ndim == 3 else shape[:1]):
-            raise ValueError(f"Normalize was fitted to {self._form()}, got images of shape (N, "
-                             f"{', '.join(map(str, shape))}): fit it on images of that shape")
+        if not shape or self.mean.shape != (shape if self.mean.ndim > 1 else shape[:1]):
+            raise ValueError(f"Normalize was fitted to {self._form()}, got x of shape (N, "
+                             f"{arguments.shown(shape)[1:]}: fit it on such data")
         scale = 1 / self.std
-        mean = np.broadcast_to(self.mean if self.mean.ndim == 3 else self.mean[:, None, None], shape)
+        mean = np.broadcast_to(self.mean if self.mean.ndim > 1 else _beside(self.mean, shape), shape)
         center = np.array(mean, np.float32, order="C")
         return Terms(center, scale.astype(np.float32),
-                     np.array((center - mean) * scale[:, None, None], np.float32, order="C"))
+                     np.array((center - mean) * _beside(scale, shape), np.float32, order="C"))
 
     def _form(self):
-        return f"{len(self.std)} channels" if self.mean.ndim == 1 else f"a mean image of shape {self.mean.shape}"
+        return f"{len(self.std)} channels" if self.mean.ndim == 1 else f"a mean of shape {self.mean.shape}"
 
     def __repr__(self):
         mean = [round(m, 2) for m in self.mean.reshape(len(self.std), -1).mean(axis=1).tolist()]
@@ -96,7 +94,7 @@ class Normalize:
 
 
 def identity(shape):
-    """The `Terms` that leave images of this shape (C, H, W) as they are."""
+    """The `Terms` that leave samples of this shape (C, ...) as they are."""
     return Terms(np.zeros(shape, np.float32), np.ones(shape[0], np.float32), np.zeros(shape, np.float32))
 
 
@@ -121,30 +119,50 @@ def check_images(images, name, finite=True):
         if 0 in images.shape:
             raise ValueError(f"{name} must hold one pixel at least, got shape {images.shape}")
         if images.dtype != np.uint8:
-            _check_finite(images, name)
+            check_finite(images, name)
     return images
 
 
-def _check_finite(images, name):
-    for i in range(0, len(images), CHUNK):
-        good = np.abs(images[i:i + CHUNK]) <= MOST
+def check_finite(array, name):
+    """ValueError where an array holds what float32 has no number for, which names the first such sample."""
+    for i in range(0, len(array), CHUNK):
+        good = np.abs(array[i:i + CHUNK]) <= MOST
         if not good.all():
-            bad = i + int(np.argmin(good.all(axis=(1, 2, 3))))
-            raise ValueError(f"{name} must be finite, in single precision too, and image {bad} is not (NaN, infinity "
+            bad = i + int(np.argmin(good.reshape(len(good), -1).all(axis=1)))
+            raise ValueError(f"{name} must be finite, in single precision too, and sample {bad} is not (NaN, infinity "
                              "or beyond 3.4e38): repair it or leave it out")
 
 
-def _extremes(images):
-    """The smallest and the greatest value of each channel, float64 (C,); over images first, which is quick."""
-    return (images.min(axis=0).min(axis=(1, 2)).astype(np.float64),
-            images.max(axis=0).max(axis=(1, 2)).astype(np.float64))
+def _data(value, name):
+    """IMAGES as `check_images` has them, or other numbers (N, C) or (N, C, ...), finite."""
+    value = arguments.array(value, name)
+    if value.ndim == 4:
+        return check_images(value, name)
+    if value.ndim < 2 or 0 in value.shape:
+        raise ValueError(f"{name} must have shape (N, C, ...), one number at least, got {value.shape}")
+    if value.dtype.kind == "f":
+        check_finite(value, name)
+    return value if value.dtype.kind == "f" and value.itemsize >= 4 else value.astype(np.float64)
 
 
-def _mean(images):
-    return sum(images[i:i + CHUNK].sum(axis=0, dtype=np.float64) for i in range(0, len(images), CHUNK)) / len(images)
+def _beside(numbers, shape):
+    """One number a channel, so that it meets samples of that shape (C, ...)."""
+    return numbers.reshape(-1, *[1] * (len(shape) - 1))
 
 
-def _deviation(images, mean, varies):
+def _extremes(x):
+    """The smallest and the greatest value of each channel, float64 (C,); over samples first, which is quick."""
+    channels = x.shape[1]
+    return (x.min(axis=0).reshape(channels, -1).min(axis=1).astype(np.float64),
+            x.max(axis=0).reshape(channels, -1).max(axis=1).astype(np.float64))
+
+
+def _mean(x):
+    return sum(x[i:i + CHUNK].sum(axis=0, dtype=np.float64) for i in range(0, len(x), CHUNK)) / len(x)
+
+
+def _deviation(x, mean, varies):
     """Standard deviation of each channel around `mean`, (C,); 1 where a channel does not vary."""
-    total = sum(((images[i:i + CHUNK] - mean) ** 2).sum(axis=(0, 2, 3)) for i in range(0, len(images), CHUNK))
-    return np.where(varies, np.sqrt(total / (images.size // images.shape[1])), 1.0)
+    axes = (0, *range(2, x.ndim))
+    total = sum(((x[i:i + CHUNK] - mean) ** 2).sum(axis=axes) for i in range(0, len(x), CHUNK))
+    return np.where(varies, np.sqrt(total / (x.size // x.shape[1])), 1.0)

@@ -26,12 +26,14 @@ One question more is answered by every backend:
     conv2d_algorithm(direction, dtype, x_shape, w_shape, stride, padding, dilation, groups) -> (name, reason), two texts
         what computes the "forward", "backward_input" or "backward_weight" direction, and why
 
-and every backend has ``release()``, which gives back the memory that it keeps for later results.
+and every backend has ``release()``, which gives back the memory that it keeps for later results, and
+``empty_cache()``, which gives back whatever it keeps and does not use.
 
 A backend may take further keyword arguments, behind those of the contract, and have further functions: forms of several
 operations in one. Only the rules that rewrite a list of operations know of these.
 """
 import importlib
+import sys
 
 from fastnet import arguments
 from fastnet.kernels.precision import bfloat16_products, exact
@@ -39,12 +41,22 @@ from fastnet.kernels.shapes import OPS
 
 BACKENDS = ("naive", "cpu")
 
-__all__ = ["BACKENDS", "OPS", "bfloat16_products", "collect", "exact", "load"]
+__all__ = ["BACKENDS", "OPS", "bfloat16_products", "collect", "empty_cache", "exact", "load"]
 
 
 def load(backend):
     """The module that implements the operations: ``"cpu"`` (compiled by Numba) or ``"naive"`` (plain NumPy)."""
     return importlib.import_module(f"{__name__}.{arguments.choice(backend, BACKENDS, 'backend')}")
+
+
+def empty_cache():
+    """Give back to the system all memory that backends keep for later and do not use now: buffers of results that are
+    gone, what lies between the layers of nets that are not at work, scratch memory, tables. It will be taken anew when
+    it is needed. What living arrays and nets hold stays."""
+    for backend in BACKENDS:
+        module = sys.modules.get(f"{__name__}.{backend}")   # one that was never loaded keeps nothing
+        if module is not None:
+            module.empty_cache()
 
 
 def collect(*modules, extras=()):

@@ -50,26 +50,27 @@ def test_a_channel_whose_mean_is_rounded_is_constant_all_the_same(fit):
 
 
 @pytest.mark.parametrize(("images", "error", "message"), [
-    (np.zeros((2, 3, 4)), ValueError, "images must have shape (N, C, H, W), got (2, 3, 4): give images[:, None], one"),
-    (np.zeros((0, 3, 4, 4)), ValueError, "images must hold one pixel at least, got shape (0, 3, 4, 4)"),
-    (np.zeros((2, 3, 4, 4), np.int64), TypeError, "images must be uint8 or float, got an array of shape (2, 3, 4, 4)"),
-    (np.where(np.arange(1030).reshape(-1, 1, 1, 1) == 1027, np.nan, 0), ValueError, "and image 1027 is not"),
-    (np.full((1, 1, 1, 1), np.inf), ValueError, "and image 0 is not (NaN, infinity or beyond 3.4e38)"),
-    (np.full((1, 1, 1, 1), 1e300), ValueError, "and image 0 is not (NaN, infinity or beyond 3.4e38)"),
-    ([[[[0.0]]]], TypeError, "images must be a NumPy array, got [[[[0.0]]]]: make one"),
-    (np.ma.zeros((1, 1, 1, 1)), TypeError, "images is a masked array"),
-    (np.zeros((2, 32, 32, 3)), ValueError, "which looks like channels-last: give images.transpose(0, 3, 1, 2)"),
+    (np.zeros(2), ValueError, "x must have shape (N, C, ...), one number at least, got (2,)"),
+    (np.full((3, 2), np.nan), ValueError, "x must be finite, in single precision too, and sample 0 is not"),
+    (np.zeros((0, 3, 4, 4)), ValueError, "x must hold one pixel at least, got shape (0, 3, 4, 4)"),
+    (np.zeros((2, 3, 4, 4), np.int64), TypeError, "x must be uint8 or float, got an array of shape (2, 3, 4, 4)"),
+    (np.where(np.arange(1030).reshape(-1, 1, 1, 1) == 1027, np.nan, 0), ValueError, "and sample 1027 is not"),
+    (np.full((1, 1, 1, 1), np.inf), ValueError, "and sample 0 is not (NaN, infinity or beyond 3.4e38)"),
+    (np.full((1, 1, 1, 1), 1e300), ValueError, "and sample 0 is not (NaN, infinity or beyond 3.4e38)"),
+    ([[[[0.0]]]], TypeError, "x must be a NumPy array, got [[[[0.0]]]]: make one"),
+    (np.ma.zeros((1, 1, 1, 1)), TypeError, "x is a masked array"),
+    (np.zeros((2, 32, 32, 3)), ValueError, "which looks like channels-last: give images.transpose(0, 3"),
 ])
 def test_bad_images(images, error, message):
     for call, name in ((Normalize.per_channel, "Normalize.per_channel"), (Normalize.mean_image, "Normalize.mean_image"),
                        (Normalize.min_max, "Normalize.min_max"), (Normalize([0], [1]), "Normalize")):
         with pytest.raises(error, match=re.escape(message)) as caught:
             call(images)
-        assert str(caught.value).startswith(f"{name}: images ")
+        assert str(caught.value).startswith(f"{name}: x ")
 
 
 @pytest.mark.parametrize(("mean", "std", "error", "message"), [
-    ([1, 2], [1, 2, 3], ValueError, "mean and std must have shapes (C,) or (C, H, W) and (C,), got (2,) and (3,)"),
+    ([1, 2], [1, 2, 3], ValueError, "mean and std must have shapes (C,), or (C, ...) as a sample has, and (C,), got"),
     ([], [], ValueError, "mean and std must have shapes"),
     ([1, np.nan], [1, 1], ValueError, "mean must be finite"), ([1, 1], [1, 0], ValueError, "std must be finite and po"),
     ([1e39], [1], ValueError, "mean must be finite, in single"), ([1], [1e-39], ValueError, "std must be finite and p"),
@@ -83,9 +84,9 @@ def test_bad_statistics(mean, std, error, message):
 
 
 def test_images_of_another_shape():
-    with pytest.raises(ValueError, match=re.escape("fitted to 3 channels, got images of shape (N, 2, 4, 5)")):
+    with pytest.raises(ValueError, match=re.escape("fitted to 3 channels, got x of shape (N, 2, 4, 5)")):
         Normalize.per_channel(UINT8)(FLOAT)
-    with pytest.raises(ValueError, match=re.escape("fitted to a mean image of shape (3, 4, 5), got")):
+    with pytest.raises(ValueError, match=re.escape("fitted to a mean of shape (3, 4, 5), got")):
         Normalize.mean_image(UINT8)(UINT8[:, :, :2])
 
 

@@ -22,7 +22,8 @@ SAID = {
                  "words": {"batches": "batch|x\\b|labels"}},
     "predict": {"never": {"net": CALLABLE}, "called": "predict|Linear", "words": {"batches": "batch|x\\b"}},
     "Dataset": {"words": dict.fromkeys(("images", "labels", "classes"), "(images|labels|classes)")},
-    "DataLoader": {"words": dict.fromkeys(("images", "labels", "normalize"), "(images|labels|normalize|mean)")},
+    "DataLoader": {"never": {"sampler": CALLABLE}, "words": dict.fromkeys(
+        ("x", "y", "normalize", "augment", "sampler"), r"(\bx|\by|normalize|mean|images|augment|sampler)")},
     "Trainer": {"never": {"loss": CALLABLE}},
     "Trainer.fit": {"never": {"epochs": LARGE}, "errors": (training.NonFiniteError,)},
     "History.__getitem__": {"errors": (KeyError, IndexError), "words": {"key": "(column|epoch)"}},

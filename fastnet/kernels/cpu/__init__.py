@@ -42,6 +42,6 @@ from fastnet.kernels.cpu.fusions import RULES as rules
 globals().update(collect(
     activation, counter, linear, move, norm, ops, pool, runtime, softmax, statistics, update,
     extras=("conv2d_algorithm", "conv2d_pack", "conv2d_pack_folded", "conv2d_inference", "conv2d_maxpool_forward",
-            "conv2d_maxpool_inference", "recorder", "Arena", "address", "release", "watcher")))
+            "conv2d_maxpool_inference", "recorder", "Arena", "address", "release", "empty_cache", "watcher")))
 
 __all__ = ["rules"]

@@ -18,7 +18,7 @@ from ctypes import c_char, c_int, c_long, c_size_t, c_uint8, c_void_p, py_object
 import numba
 import numpy as np
 
-from fastnet.data import DataLoader
+from fastnet.data import Augment, DataLoader
 from fastnet.kernels import bfloat16_products, load
 from fastnet.kernels.cpu import runtime
 from fastnet.kernels.cpu.runtime import array, pool
@@ -159,7 +159,7 @@ def read_loader():
     print("loader", flush=True)
     with guarded():
         images, labels = np.ones((7, 3, 9, 11), np.uint8), np.zeros(7, np.int64)
-        for _ in DataLoader(images, labels, batch_size=4, crop=3, flip=True, cutout=4, prefetch=0):
+        for _ in DataLoader(images, labels, 4, augment=Augment(crop=3, flip=True, cutout=4), prefetch=0):
             pass
 
 

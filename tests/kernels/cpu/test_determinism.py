@@ -16,7 +16,7 @@ import numba, numpy as np
 import fastnet
 from fastnet import (SGD, Adam, AdaptiveAvgPool2d, BatchNorm2d, Conv2d, CrossEntropyLoss, Dropout, Flatten, Linear,
                      MaxPool2d, ReLU, Residual, Sequential)
-from fastnet.data import DataLoader
+from fastnet.data import Augment, DataLoader
 from fastnet.kernels.cpu.runtime import launches
 
 rng = np.random.default_rng(0)
@@ -39,7 +39,7 @@ def _weights(threads, make, p):
                      Conv2d(24, 40, 3, stride=2, padding=1), BatchNorm2d(40), ReLU(), Flatten(),
                      Linear(40 * 16, 280), ReLU(), Linear(280, 10))
     optimizer, loss = make(net.parameters()), CrossEntropyLoss(label_smoothing=0.1)
-    loader = DataLoader(images, labels, batch_size=20, seed=1, crop=2, flip=True, cutout=4)
+    loader = DataLoader(images, labels, batch_size=20, seed=1, augment=Augment(crop=2, flip=True, cutout=4))
     for _ in range(3):
         for x, y in loader:
             value, dlogits = loss(net.forward(x / 128 - 1, training=True), y)

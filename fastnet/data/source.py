@@ -1,0 +1,135 @@
+"""Where samples come from: arrays, or an object that gives one at a time."""
+import numpy as np
+
+from fastnet import arguments
+from fastnet.data.augment import still
+from fastnet.data.columns import check_normalize, flat, image_size, inputs, mapped, targets
+from fastnet.data.dataset import Dataset
+
+
+class Arrays:
+    """x and y as arrays, or tuples or dictionaries of arrays; y is None where there are no targets."""
+
+    def __init__(self, x, y):
+        self.x = mapped(lambda array, path: arguments.array(array, f"DataLoader: x{path}"), x)
+        self.y = None if y is None else mapped(_target, y)
+        self.count = _count(self.x, self.y)
+
+    def prepare(self, augment, normalize):
+        """What `batch` will do; returns the function (index, views) that gives a batch."""
+        normalize = check_normalize(normalize, self.x)
+        x = inputs(self.x, "DataLoader: x", normalize)
+        size = image_size(x, augment)
+        y = None if self.y is None else targets(self.y, "DataLoader: y", augment, size)
+        return Batches(x, y, augment, size)
+
+    def describe(self):
+        arrays = flat(self.x)
+        if len(arrays) == 1:
+            what = "images" if arrays[0].ndim == 4 else "samples"
+            return f"{self.count:,} {what} of {' x '.join(map(str, arrays[0].shape[1:])) or 'one number'}"
+        return f"{self.count:,} samples of {len(arrays)} arrays"
+
+
+class Samples:
+    """An object with ``len(samples)`` and ``samples[i]``, which is x, or a pair (x, y), of one sample: arrays, numbers,
+    tensors of PyTorch in the CPU's memory, or tuples or dictionaries of these."""
+
+    def __init__(self, samples):
+        self.samples, self.count = samples, len(samples)
+        if not self.count:
+            raise ValueError("DataLoader: x must hold one sample at least, got none")
+
+    def prepare(self, augment, normalize):
+        batches = SampleBatches(self.samples, augment, normalize)
+        batches(np.arange(1), 0, 0)     # what does not fit shows at once
+        return batches
+
+    def describe(self):
+        return f"{self.count:,} samples of a {type(self.samples).__name__}"
+
+
+class Batches:
+    """Gives the batch of some samples of arrays."""
+
+    def __init__(self, x, y, augment, size):
+        self.x, self.y, self.augment, self.size = x, y, augment, size
+
+    def __call__(self, index, seed, epoch, places=None):
+        """The samples of these numbers; what is drawn for them follows from `places`, which are the same at first."""
+        places = index if places is None else places
+        views = still(len(index)) if self.augment is None else self.augment.views(seed, epoch, places, *self.size)
+        x = mapped(lambda column, path: column.batch(index, views), self.x)
+        return x if self.y is None else (x, mapped(lambda column, path: column.batch(index, views), self.y))
+
+
+class SampleBatches:
+    """Gives the batch of some samples that come one by one."""
+
+    def __init__(self, samples, augment, normalize):
+        self.samples, self.augment, self.normalize = samples, augment, normalize
+
+    def __call__(self, index, seed, epoch):
+        given = [self.samples[int(i)] for i in index]
+        pairs = all(isinstance(one, (tuple, list)) and len(one) == 2 for one in given)
+        x = _stacked([one[0] for one in given] if pairs else given, "x")
+        y = mapped(_target, _stacked([one[1] for one in given], "y")) if pairs else None
+        columns = inputs(x, "DataLoader: x", check_normalize(self.normalize, x), checked=False)
+        size = image_size(columns, self.augment)
+        made = None if y is None else targets(y, "DataLoader: y", self.augment, size)
+        return Batches(columns, made, self.augment, size)(np.arange(len(index)), seed, epoch, index)
+
+
+def source(x, y):
+    """The source of what a loader was given."""
+    if y is None and isinstance(x, Dataset):
+        return Arrays(x.images, x.labels)
+    arrays = isinstance(x, (np.ndarray, np.generic, tuple, dict)) or hasattr(x, "detach") or hasattr(x, "to_numpy")
+    if isinstance(x, (str, bytes, type)):
+        arrays = True   # refused as such
+    if y is None and not arrays and hasattr(x, "__getitem__") and hasattr(x, "__len__"):
+        return Samples(x)
+    if not arrays and not hasattr(x, "__len__"):
+        raise TypeError(f"DataLoader: x must be arrays, or an object with len(x) and x[i], got {arguments.shown(x)}")
+    return Arrays(x, y)
+
+
+def _target(array, path):
+    """Targets as they are kept: integers as int64, numbers of Python in arrays, all else as it is."""
+    array = arguments.array(array, f"DataLoader: y{path}")
+    return array.astype(np.int64, copy=False) if array.dtype.kind in "iu" else array
+
+
+def _count(x, y):
+    """How many samples there are; ValueError where arrays disagree."""
+    counts = []
+    for name, tree in (("x", x), ("y", y)):
+        if tree is not None:
+            mapped(lambda array, path, name=name: counts.append((name + path, array)), tree)
+    for name, array in counts:
+        if array.ndim == 0 or not len(array):
+            raise ValueError(f"DataLoader: {name} must hold one sample at least, got {arguments.shown(array)}")
+    for name, tree in (("x", x), ("y", y)):
+        if tree is not None and not any(place.startswith(name) for place, _ in counts):
+            raise ValueError(f"DataLoader: {name} must hold an array at least, got none")
+    (first, reference), *others = counts
+    for name, array in others:
+        if len(array) != len(reference):
+            raise ValueError(f"DataLoader: {first} and {name} must hold as many samples, got {len(reference)} and "
+                             f"{len(array)}")
+    return len(reference)
+
+
+def _stacked(samples, name):
+    """Samples put together along a new first axis, in their form."""
+    first = samples[0]
+    if isinstance(first, dict):
+        return {key: _stacked([one[key] for one in samples], f"{name}[{key!r}]") for key in first}
+    if isinstance(first, (tuple, list)):
+        return tuple(_stacked(list(column), f"{name}[{i}]") for i, column in enumerate(zip(*samples, strict=True)))
+    arrays = [arguments.values(one, f"DataLoader: {name} of a sample") for one in samples]
+    shapes = {array.shape for array in arrays}
+    if len(shapes) > 1:
+        raise ValueError(f"DataLoader: {name} of all samples of a batch must have one shape, got {sorted(shapes)[:4]}: "
+                         "pad or cut them to one size, or set batch_size=1")
+    return np.stack(arrays)
