@@ -51,10 +51,10 @@ class Loss:
 
 @dataclass(eq=False)
 class Optimiser:
-    """An optimiser of `parameters`, which have these shapes."""
+    """An optimiser of `parameters`, which have these shapes, and the ways in which PyTorch may write it."""
 
     ours: str
-    theirs: str
+    theirs: tuple
     shapes: tuple = ((512, 4096), *[(64, 64, 3, 3)] * 4, *[(64,)] * 8)
     at: str = "2.2 million numbers"
 
@@ -100,7 +100,21 @@ LOSSES = [
     Loss("MSELoss()", "nn.MSELoss()", alike(128, 10), "128x10"),
 ]
 
+MANY = (((64,),) * 100 + ((64, 64),) * 100, "200 small parameters")
+
+
+def optimisers(*texts, fused=False):
+    """A row for each text, of few large parameters and of many small ones; PyTorch may go through them one by one, all
+    at once, or in one kernel of its own."""
+    ways = ["foreach=False", "foreach=True", *["fused=True"] * fused]
+    return [Optimiser(text, tuple(f"torch.optim.{text[:-1]}, {way})" for way in ways), *more)
+            for text in texts for more in ((), MANY)]
+
+
 OPTIMISERS = [
-    Optimiser("SGD(parameters, lr=0.001, momentum=0.9)", "torch.optim.SGD(parameters, lr=0.001, momentum=0.9)"),
-    Optimiser("Adam(parameters, lr=0.001)", "torch.optim.Adam(parameters, lr=0.001)"),
+    *optimisers("SGD(parameters, lr=0.001, momentum=0.9)", "Adam(parameters, lr=0.001)",
+                "Adam(parameters, lr=0.001, amsgrad=True)", "AdamW(parameters, lr=0.001)",
+                "Adagrad(parameters, lr=0.001)", fused=True),
+    *optimisers("NAdam(parameters, lr=0.001)", "RMSprop(parameters, lr=0.001)",
+                "RMSprop(parameters, lr=0.001, momentum=0.9, centered=True)"),
 ]

@@ -100,11 +100,12 @@ def loss_of(row, layout=None):
     return run
 
 
-def steps_of(row, layout=None):
-    """One function that does a step over the parameters of the row, and returns them."""
+def steps_of(row, theirs=None):
+    """One function that does a step over the parameters of the row, and returns them; of PyTorch, with what it
+    writes."""
     values = [numbers(shape, i) for i, shape in enumerate(row.shapes)]
     grads = [numbers(shape, 100 + i) for i, shape in enumerate(row.shapes)]
-    if layout is None:
+    if theirs is None:
         parameters = [fastnet.Parameter(value.copy()) for value in values]
         for parameter, grad in zip(parameters, grads, strict=True):
             parameter.grad = grad
@@ -113,7 +114,7 @@ def steps_of(row, layout=None):
     parameters = [nn.Parameter(torch.from_numpy(value.copy())) for value in values]
     for parameter, grad in zip(parameters, grads, strict=True):
         parameter.grad = torch.from_numpy(grad.copy())
-    optimizer = eval(row.theirs, {"torch": torch, "parameters": parameters})
+    optimizer = eval(theirs, {"torch": torch, "parameters": parameters})
     return lambda: (optimizer.step(), [parameter.detach() for parameter in parameters])[1]
 
 
@@ -150,8 +151,8 @@ def measure(row, seconds):
         others = {layout: theirs(row, layout) for layout in LAYOUTS[:1 + (len(row.shape) == 4)]}
         mine = ours(row)
     else:
-        make = loss_of if row in LOSSES else steps_of
-        mine, others = [make(row)], {layout: [make(row, layout)] for layout in LAYOUTS[:2 if row in LOSSES else 1]}
+        make, ways = (loss_of, LAYOUTS) if row in LOSSES else (steps_of, row.theirs)
+        mine, others = [make(row)], {way: [make(row, way)] for way in ways}
     for place, function in enumerate(mine):
         result, wanted = function(), None
         for other in others.values():

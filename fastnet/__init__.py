@@ -49,7 +49,7 @@ from fastnet.layers import (
     unfreeze,
 )
 from fastnet.losses import CrossEntropyLoss, MSELoss
-from fastnet.optim import SGD, Adam, AdamW, Muon
+from fastnet.optim import SGD, Adagrad, Adam, AdamW, Muon, NAdam, RMSprop, minimise
 from fastnet.parameter import Parameter
 from fastnet.program.tables import Explanation, Listing, Summary, explain, summary
 from fastnet.training import (
@@ -60,26 +60,29 @@ from fastnet.training import (
     LearningRateSchedule,
     NonFiniteError,
     Progress,
+    ReduceLROnPlateau,
     SaveBest,
+    StochasticWeightAverage,
     Trainer,
     WeightAverage,
     evaluate,
     load_weights,
     predict,
     save_weights,
+    update_bn,
 )
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "Activation", "Adam", "AdamW", "AdaptiveAvgPool2d", "AdaptiveMaxPool2d", "Add", "AvgPool2d", "BatchNorm1d",
-    "BatchNorm2d", "Callback", "Concat", "Container", "Conv2d", "CrossEntropyLoss", "Dropout", "ELU", "EarlyStopping",
-    "Explanation", "Flatten", "GELU", "Graph", "Hardsigmoid", "Hardswish", "Hardtanh", "History", "Identity",
-    "JsonLines", "Layer", "LeakyReLU", "LearningRateSchedule", "Linear", "Listing", "LogSoftmax", "MSELoss",
-    "MaxPool2d", "Merge", "Mish", "Muon", "NonFiniteError", "Parallel", "Parameter", "Progress", "ReLU", "ReLU6",
-    "Recompute", "Residual", "SELU", "SGD", "SaveBest", "Sequential", "SiLU", "Sigmoid", "Softmax", "Softplus",
-    "Softsign", "Summary", "Tanh", "Trainer", "WeightAverage", "bfloat16_products", "data", "empty_cache", "evaluate",
-    "exact", "explain", "freeze", "init", "input_gradient", "kernels", "layers", "load_weights", "losses",
-    "manual_seed", "models", "optim", "plainly", "predict", "save_weights", "schedules", "summary", "training",
-    "unfreeze",
+    "Activation", "Adagrad", "Adam", "AdamW", "AdaptiveAvgPool2d", "AdaptiveMaxPool2d", "Add", "AvgPool2d",
+    "BatchNorm1d", "BatchNorm2d", "Callback", "Concat", "Container", "Conv2d", "CrossEntropyLoss", "Dropout", "ELU",
+    "EarlyStopping", "Explanation", "Flatten", "GELU", "Graph", "Hardsigmoid", "Hardswish", "Hardtanh", "History",
+    "Identity", "JsonLines", "Layer", "LeakyReLU", "LearningRateSchedule", "Linear", "Listing", "LogSoftmax", "MSELoss",
+    "MaxPool2d", "Merge", "Mish", "Muon", "NAdam", "NonFiniteError", "Parallel", "Parameter", "Progress", "RMSprop",
+    "ReLU", "ReLU6", "Recompute", "ReduceLROnPlateau", "Residual", "SELU", "SGD", "SaveBest", "Sequential", "SiLU",
+    "Sigmoid", "Softmax", "Softplus", "Softsign", "StochasticWeightAverage", "Summary", "Tanh", "Trainer",
+    "WeightAverage", "bfloat16_products", "data", "empty_cache", "evaluate", "exact", "explain", "freeze", "init",
+    "input_gradient", "kernels", "layers", "load_weights", "losses", "manual_seed", "minimise", "models", "optim",
+    "plainly", "predict", "save_weights", "schedules", "summary", "training", "unfreeze", "update_bn",
 ]

@@ -23,7 +23,7 @@ INSIDE = {
     "program": {"arguments", "kernels", "changes", "program"},
     "layers": {"arguments", "changes", "kernels", "parameter", "init", "program", "layers"},
     "losses": {"arguments", "kernels", "parameter"},
-    "optim": {"arguments", "kernels", "parameter", "optim"},
+    "optim": {"arguments", "changes", "kernels", "parameter", "optim"},
     "schedules": {"arguments", "kernels", "parameter"},
     "data": {"arguments", "writing", "kernels", "data"},
     "models": {"arguments", "layers", "init", "models"},

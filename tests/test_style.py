@@ -11,10 +11,13 @@ FILE_LINES, FUNCTION_LINES, ARGUMENTS = 400, 60, 8
 FREE = {
     # PyTorch's, and the epilogue's behind them
     "data/loader.py": {"DataLoader.__init__"},
-    "optim/muon.py": {"Muon.__init__"},
+    **{f"optim/{file}.py": {f"{name}.__init__" for name in names} for file, names in (
+        ("adam", ("Adam", "AdamW", "NAdam")), ("adagrad", ["Adagrad"]), ("muon", ["Muon"]), ("rmsprop", ["RMSprop"]),
+        ("sgd", ["SGD"]))},
     "kernels/cpu/conv/ops.py": {"conv2d_forward", "conv2d_backward_input"},
     # one for each number of an optimiser's formula
-    **{f"kernels/{place}/update.py": {"sgd_update", "adam_update"} for place in ("shapes", "naive", "cpu")},
+    **{f"kernels/{place}/update.py": {f"{rule}_update" for rule in ("sgd", "adam", "nadam", "rmsprop", "adagrad")}
+       for place in ("shapes", "naive", "cpu")},
 }
 
 

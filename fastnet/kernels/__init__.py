@@ -14,7 +14,7 @@ refuses. These hold for all:
   (N, H, W, C) buffer seen through ``transpose(0, 3, 1, 2)``); inputs may have any layout.
 * float32 and float64 are computed as they come, every other real dtype is converted to float32 on entry. Operands of
   one call take the dtype of the first.
-* No operation writes into its arguments. The two exceptions are `sgd_update` and `adam_update`, whose purpose it is.
+* No operation writes into its arguments, but for those named `..._update`, whose purpose it is.
 * Every argument is checked before anything is computed; what does not fit raises ValueError or TypeError.
 * Letters in formulas: N batch, C in-channels, K out-channels, H W input, P Q output, R S kernel; dy is the gradient
   that arrives, dx dw db are those that leave.

@@ -1,8 +1,8 @@
 """Optimisers: how a gradient changes a parameter.
 
 ``SGD(net.parameters(), lr=0.1, momentum=0.9)``; after each backward pass ``optimizer.step()`` updates every parameter
-that has a gradient, in one fused pass each. There is no zero_grad, because backward assigns gradients. ``optimizer.lr``
-may be set at any time.
+that has a gradient, all of them in one fused pass. There is no zero_grad, because backward assigns gradients.
+``optimizer.lr`` may be set at any time.
 
 Instead of parameters one may give groups, as in PyTorch: ``[{"params": weights}, {"params": biases,
 "weight_decay": 0.0}]``; what a group does not name it takes from the arguments. The learning rate is one for all, times
@@ -16,9 +16,16 @@ A norm that is not finite raises nothing, as in PyTorch: with a NaN in a gradien
 with an infinity the number that it belongs to does, and all others see a gradient of 0. (A Trainer stops before such a
 step.) Source: Pascanu et al., On the difficulty of training recurrent neural networks (2013), algorithm 1.
 """
-from fastnet.optim.adam import Adam, AdamW
+from fastnet.optim.adagrad import Adagrad
+from fastnet.optim.adam import Adam, AdamW, NAdam
 from fastnet.optim.base import Optimizer, decay_groups
+from fastnet.optim.clip import clip_grad_norm, clip_grad_value
+from fastnet.optim.minimise import Minimum, minimise
 from fastnet.optim.muon import Muon, orthogonalize
+from fastnet.optim.rmsprop import RMSprop
 from fastnet.optim.sgd import SGD
 
-__all__ = ["SGD", "Adam", "AdamW", "Muon", "Optimizer", "decay_groups", "orthogonalize"]
+__all__ = [
+    "SGD", "Adagrad", "Adam", "AdamW", "Minimum", "Muon", "NAdam", "Optimizer", "RMSprop", "clip_grad_norm",
+    "clip_grad_value", "decay_groups", "minimise", "orthogonalize",
+]

@@ -16,7 +16,10 @@ class Optimizer:
     ValueError for what does not fit.
     """
 
-    state_names = ()  # what it keeps for each parameter: "step" is a count, all else arrays of the parameter's shape
+    # What it keeps for each parameter: counts and other single numbers by the names that stand in `state_scalars`, all
+    # else arrays of the parameter's shape. What it may have besides, by its options, is named in `state_may_have`.
+    state_names = state_may_have = ()
+    state_scalars = ("step", "mu_product")
 
     def __init__(self, params, lr, max_norm=None, backend="cpu", **options):
         self.backend = arguments.choice(backend, kernels.BACKENDS, self.said("backend"))
@@ -60,10 +63,19 @@ class Optimizer:
         fit. "params" is the tuple of its parameters."""
         return options
 
-    def update(self, value, grad, options, state, lr, scale):
-        """Move `value` in place; `grad` times `scale` is the gradient, both arrays are checked, `options` are those
-        of the group, `state` is what is kept for this parameter, at first an empty dictionary."""
+    def update(self, values, grads, options, states, lr, scale):
+        """Move in place `values`, a list of arrays of one dtype: those of a group that have made as many steps as each
+        other. `grads` times `scale` are their gradients, checked arrays; `options` are those of the group, and `states`
+        what is kept for each parameter, at first an empty dictionary."""
         raise NotImplementedError(f"{type(self).__name__} defines no update")
+
+    @staticmethod
+    def kept(name, values, states, start=0.0):
+        """The arrays that the states have under a name, one a value; new ones are full of `start`."""
+        for value, state in zip(values, states, strict=True):
+            if name not in state:
+                state[name] = np.full_like(value, start)
+        return [state[name] for state in states]
 
     def step(self):
         """Update in place every parameter that has a gradient; one whose grad is None (frozen, unused) stays.
@@ -81,9 +93,16 @@ class Optimizer:
                 grad, fresh = self._ready(i, parameter, state)
                 todo.append((parameter.value, grad, group, state, fresh))
         scale = self._clip([grad for _, grad, _, _, _ in todo])
+        alike = {}  # what one call may update
         for value, grad, group, state, fresh in todo:
             state.update(fresh)
-            self.update(value, grad, group, state, self._lr * group["lr_scale"], scale)
+            scalars = [float(state[name]) for name in self.state_scalars if name in state]
+            rows = alike.setdefault((id(group), value.dtype, *state, *scalars), (group, []))[1]
+            rows.append((value, grad, state))
+        for group, rows in alike.values():
+            values, grads, states = map(list, zip(*rows, strict=True))
+            self.update(values, grads, group, states, self._lr * group["lr_scale"],
+                        -scale if group.get("maximize") else scale)
 
     def _ready(self, i, parameter, state):
         """(gradient, changes of the state): those that the parameter's present dtype asks for."""
@@ -98,7 +117,7 @@ class Optimizer:
                              f"{value.shape}; nothing was updated")
         fresh = {}
         for name, array in state.items():
-            if name == "step":
+            if name in self.state_scalars:
                 continue
             if np.shape(array) != value.shape:
                 raise ValueError(f"{who} has shape {value.shape}, and its {name} is of shape {np.shape(array)}; "
@@ -130,13 +149,14 @@ class Optimizer:
         lr = self.number("state_dict['lr']", self._scalar("lr", given.pop("lr")))
         state = [{} for _ in self._state]
         for i, (parameter, _) in enumerate(self._entries()):
-            keys = {name: f"{i}.{name}" for name in self.state_names}
+            keys = {name: f"{i}.{name}" for name in (*self.state_names, *self.state_may_have)}
             if not any(key in given for key in keys.values()):
                 continue  # a parameter that had no step yet
             for name, key in keys.items():
-                if key not in given:
+                if key in given:
+                    state[i][name] = self._taken(name, key, given.pop(key), parameter.value)
+                elif name in self.state_names:
                     raise ValueError(f"{self.said('state_dict')} must hold {key!r}; it has none")
-                state[i][name] = self._taken(name, key, given.pop(key), parameter.value)
         if given:
             raise ValueError(f"{self.said('state_dict')} holds what is unexpected: "
                              f"{', '.join(map(repr, sorted(given)[:5]))}; it is of another optimiser, or of other "
@@ -149,6 +169,8 @@ class Optimizer:
             step = self._scalar(key, given)
             return np.array(arguments.integer(int(step) if step == step // 1 else step,
                                               self.said(f"state_dict[{key!r}]"), 0))
+        if name in self.state_scalars:
+            return np.array(self.number(f"state_dict[{key!r}]", self._scalar(key, given)))
         if given.shape != value.shape:
             raise ValueError(f"{self.said(f'state_dict[{key!r}]')} must have shape {value.shape}, got {given.shape}")
         return np.array(given, value.dtype, order="C")
@@ -188,6 +210,8 @@ class Optimizer:
             parameters = tuple(arguments.instance(one, Parameter, name, "Parameters, such as net.parameters()")
                                for one in arguments.listed(parameters, name, "Parameters"))
         lr_scale = self.number("lr_scale", group["lr_scale"])
+        if "maximize" in group:
+            group = {**group, "maximize": arguments.flag(group["maximize"], self.said("maximize"))}
         return self.check({**group, "params": parameters, "lr_scale": lr_scale})
 
     def __repr__(self):

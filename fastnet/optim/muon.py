@@ -42,16 +42,17 @@ class Muon(SGD):
                                  "into a group with 'orthogonal': False")
         return options
 
-    def update(self, value, grad, options, state, lr, scale):
+    def update(self, values, grads, options, states, lr, scale):
         if not options["orthogonal"]:
-            super().update(value, grad, options, state, lr, scale)
+            super().update(values, grads, options, states, lr, scale)
             return
+        velocities = self.kept("momentum_buffer", values, states)
+        for value, grad, velocity in zip(values, grads, velocities, strict=True):
+            self._turn(value, grad if scale == 1 else scale * grad, velocity, options, lr)
+
+    def _turn(self, value, grad, velocity, options, lr):
+        """Move one weight, the gradient being what it is."""
         momentum = options["momentum"]
-        if scale != 1:
-            grad = scale * grad
-        if "momentum_buffer" not in state:
-            state["momentum_buffer"] = np.zeros_like(value)
-        velocity = state["momentum_buffer"]
         velocity *= momentum
         velocity += grad
         direction = velocity

@@ -1,6 +1,4 @@
 """Stochastic gradient descent."""
-import numpy as np
-
 from fastnet import arguments
 from fastnet.optim.base import Optimizer
 
@@ -16,10 +14,10 @@ class SGD(Optimizer):
 
     state_names = ("momentum_buffer",)
 
-    def __init__(self, params, lr, momentum=0.0, dampening=0.0, weight_decay=0.0, nesterov=False,
-                 max_norm=None, backend="cpu"):
+    def __init__(self, params, lr=1e-3, momentum=0.0, dampening=0.0, weight_decay=0.0, nesterov=False, *,
+                 maximize=False, max_norm=None, backend="cpu"):
         super().__init__(params, lr, max_norm, backend, momentum=momentum, dampening=dampening,
-                         weight_decay=weight_decay, nesterov=nesterov)
+                         weight_decay=weight_decay, nesterov=nesterov, maximize=maximize)
 
     def check(self, options):
         momentum = self.number("momentum", options["momentum"], below=1)
@@ -31,13 +29,9 @@ class SGD(Optimizer):
         return {**options, "momentum": momentum, "dampening": dampening, "nesterov": nesterov,
                 "weight_decay": self.number("weight_decay", options["weight_decay"])}
 
-    def update(self, value, grad, options, state, lr, scale):
+    def update(self, values, grads, options, states, lr, scale):
         momentum = options["momentum"]
-        velocity = state.get("momentum_buffer")
-        first = velocity is None
-        if first and momentum:
-            velocity = np.zeros_like(value)
-        self.ops.sgd_update(value, grad, velocity, lr, momentum, options["dampening"], options["weight_decay"],
+        first = "momentum_buffer" not in states[0]
+        velocity = self.kept("momentum_buffer", values, states) if momentum else None
+        self.ops.sgd_update(values, grads, velocity, lr, momentum, options["dampening"], options["weight_decay"],
                             options["nesterov"], first, scale)
-        if momentum:
-            state["momentum_buffer"] = velocity

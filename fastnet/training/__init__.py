@@ -1,12 +1,13 @@
 """Training: the loop, what may be hooked into it, and what comes out of it."""
+from fastnet.training.averages import StochasticWeightAverage, WeightAverage, update_bn
 from fastnet.training.callbacks import (
     Callback,
     EarlyStopping,
     JsonLines,
     LearningRateSchedule,
     Progress,
+    ReduceLROnPlateau,
     SaveBest,
-    WeightAverage,
 )
 from fastnet.training.diagnosis import NonFiniteError
 from fastnet.training.history import History
@@ -15,5 +16,6 @@ from fastnet.training.weights import load_weights, save_weights
 
 __all__ = [
     "Callback", "EarlyStopping", "History", "JsonLines", "LearningRateSchedule", "NonFiniteError", "Progress",
-    "SaveBest", "Trainer", "WeightAverage", "evaluate", "load_weights", "predict", "save_weights",
+    "ReduceLROnPlateau", "SaveBest", "StochasticWeightAverage", "Trainer", "WeightAverage", "evaluate", "load_weights",
+    "predict", "save_weights", "update_bn",
 ]

@@ -6,7 +6,6 @@ from math import isfinite
 from numbers import Real
 from time import perf_counter
 
-import numpy as np
 from tqdm import tqdm
 
 from fastnet import arguments, writing
@@ -61,49 +60,6 @@ class LearningRateSchedule(Callback):
 
     def __repr__(self):
         return f"LearningRateSchedule({arguments.shown(self.schedule)})"
-
-
-class WeightAverage(Callback):
-    """When training ends, puts a running mean of the weights into the net: often a little better than the last ones.
-
-    After every `every`-th update, mean = d mean + (1 - d) weights with d = min(decay, t / (t + 1)) the t-th time, t
-    from 0: at first the plain mean of all so far, later one that forgets. Running statistics are averaged alike. The
-    mean is kept in float64: thousands of small changes add up to it.
-    Validation meets the weights of the moment. ``net.load_state_dict(average.last)`` brings back the last ones.
-    Polyak and Juditsky, Acceleration of stochastic approximation by averaging (1992).
-    """
-
-    def __init__(self, decay=0.999, every=1):
-        self.decay = arguments.number(decay, "WeightAverage: decay", 0, 1)
-        self.every = arguments.integer(every, "WeightAverage: every", 1)
-        self.last = self._mean = None
-        self._times = 0
-
-    def on_train_begin(self, trainer):
-        self.last = None
-        self._mean, self._times = None, 0
-
-    def on_step_end(self, trainer):
-        if trainer.step % self.every:
-            return
-        state = trainer.net.state_dict()
-        decay = min(self.decay, self._times / (self._times + 1))
-        for name, value in state.items():
-            if value.dtype.kind == "f":
-                state[name] = value = value.astype(np.float64)
-                if self._mean is not None:
-                    value *= 1 - decay
-                    value += decay * self._mean[name]
-        self._mean, self._times = state, self._times + 1
-
-    def on_train_end(self, trainer):
-        if self._mean is not None:
-            last = trainer.net.state_dict()
-            trainer.net.load_state_dict({name: value.astype(last[name].dtype) for name, value in self._mean.items()})
-            self.last, self._mean = last, None
-
-    def __repr__(self):
-        return f"WeightAverage(decay={self.decay:g}, every={self.every})"
 
 
 class Progress(Callback):
@@ -249,19 +205,25 @@ class _Best(Callback):
         self.best = self.best_epoch = None
 
     def improved(self, trainer):
-        value = trainer.history.rows[-1][self.monitor]
+        value = self.measured(trainer)
         if value is None:
-            if not trainer.history.interrupted:  # then it is only that nobody measured
-                raise ValueError(f"{type(self).__name__}: there is no {self.monitor}, because the labels are not class "
-                                 "numbers; watch a loss")
             return False
-        if self.best is None:
-            better = value == value  # the first that is not NaN
-        else:
-            better = (self.best - value if self.monitor.endswith("loss") else value - self.best) > self.min_delta
+        better = value == value if self.best is None else self.better(value)    # the first that is not NaN
         if better:
             self.best, self.best_epoch = value, trainer.epoch
         return better
+
+    def measured(self, trainer):
+        """What there is to watch, of the epoch that ends; None where that was interrupted."""
+        value = trainer.history.rows[-1][self.monitor]
+        if value is None and not trainer.history.interrupted:
+            raise ValueError(f"{type(self).__name__}: there is no {self.monitor}, because the labels are not class "
+                             "numbers; watch a loss")
+        return value
+
+    def better(self, value):
+        """Whether a value is better than `best`."""
+        return (self.best - value if self.monitor.endswith("loss") else value - self.best) > self.min_delta
 
 
 class EarlyStopping(_Best):
@@ -312,3 +274,58 @@ class SaveBest(_Best):
 
     def __repr__(self):
         return f"SaveBest({self.path!r}, monitor={self.monitor!r})"
+
+
+class ReduceLROnPlateau(_Best):
+    """Multiplies the learning rate by `factor` when `monitor` has not become better for more than `patience` epochs.
+
+    Better is lower for a loss and higher for an accuracy: by more than the part `threshold` of the best so far
+    (threshold_mode "rel"), or by more than `threshold` ("abs"). After each cut `cooldown` epochs go by in which nothing
+    is counted. The rate never falls below `min_lr`, and a change by no more than `eps` is left out. It is the
+    optimiser's one rate that changes, so this is no companion for `LearningRateSchedule`: ValueError for both. Names
+    and counting are those of PyTorch's ReduceLROnPlateau.
+    """
+
+    wants_weights = False
+
+    def __init__(self, monitor="val_loss", factor=0.1, patience=10, threshold=1e-4, threshold_mode="rel", cooldown=0,
+                 min_lr=0.0, eps=1e-8):
+        super().__init__(monitor)
+        who = "ReduceLROnPlateau"
+        self.factor = arguments.number(factor, f"{who}: factor", 0, below=1)
+        self.patience = arguments.integer(patience, f"{who}: patience", 0)
+        self.threshold = arguments.number(threshold, f"{who}: threshold", 0)
+        self.threshold_mode = arguments.choice(threshold_mode, ("rel", "abs"), f"{who}: threshold_mode")
+        self.cooldown = arguments.integer(cooldown, f"{who}: cooldown", 0)
+        self.min_lr = arguments.number(min_lr, f"{who}: min_lr", 0)
+        self.eps = arguments.number(eps, f"{who}: eps", 0)
+        self._bad = self._cooling = 0
+
+    def on_train_begin(self, trainer):
+        super().on_train_begin(trainer)
+        if any(isinstance(callback, LearningRateSchedule) for callback in trainer.callbacks):
+            raise ValueError("ReduceLROnPlateau: callbacks has a LearningRateSchedule too, which sets the rate anew "
+                             "before each step; leave one of them out")
+        self._bad = self._cooling = 0
+
+    def better(self, value):
+        lower = self.monitor.endswith("loss")
+        change = self.threshold if self.threshold_mode == "abs" else self.threshold * self.best
+        return value < self.best - change if lower else value > self.best + change
+
+    def on_epoch_end(self, trainer):
+        if self.measured(trainer) is None:
+            return
+        self._bad = 0 if self.improved(trainer) else self._bad + 1
+        if self._cooling:
+            self._cooling, self._bad = self._cooling - 1, 0
+        if self._bad > self.patience:
+            rate = max(trainer.lr * self.factor, self.min_lr)
+            if trainer.lr - rate > self.eps:
+                trainer.optimizer.lr = rate
+            self._bad, self._cooling = 0, self.cooldown
+
+    def __repr__(self):
+        return (f"ReduceLROnPlateau(monitor={self.monitor!r}, factor={self.factor:g}, patience={self.patience}, "
+                f"threshold={self.threshold:g}, threshold_mode={self.threshold_mode!r}, cooldown={self.cooldown}, "
+                f"min_lr={self.min_lr:g}, eps={self.eps:g})")

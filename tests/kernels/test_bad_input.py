@@ -273,8 +273,17 @@ TABLE = {
         "velocity": ((C.copy(), C, C[1:].copy(), 0.1, 0.9), {}, SHAPE.format("velocity", "(4,)", "(3,)")),
         "integers": ((C.astype(int), C, None, 0.1), {}, "value is updated in place and must be a float32 or float64 "
                      "array, got an array of dtype int64"),
-        "list": (([1.0], [1.0], None, 0.1), {}, "value is updated in place and must be a float32 or float64 array, got "
-                 "list"),
+        "a number": ((1.0, C, None, 0.1), {}, "value is updated in place and must be a float32 or float64 array, got "
+                     "float"),
+        "list of numbers": (([1.0], [C], None, 0.1), {}, "value[0] is updated in place and must be a float32 or float64 "
+                            "array, got float"),
+        "list and array": (([C.copy()], C, None, 0.1), {}, "grad must be a list of 1 arrays, as value is, got an array "
+                           "of dtype float32"),
+        "fewer": (([C.copy()] * 2, [C], None, 0.1), {}, "grad must be a list of 2 arrays, as value is, got a list of 1"),
+        "two dtypes": (([C.copy(), C.astype(float)], [C, C], None, 0.1), {}, "value[1] must have the dtype float32 of "
+                       "value[0], got float64"),
+        "one of several": (([C.copy(), C.copy()], [C, C[1:]], None, 0.1), {}, SHAPE.format("grad[1]", "(4,)", "(3,)")),
+        "no array": ((C.copy(), [1.0], None, 0.1), {}, "grad must be an array, got list"),
         "read-only": ((np.broadcast_to(C, 4), C, None, 0.1), {}, "value is updated in place, but the array is "
                       "read-only"),
         "velocity dtype": ((C.copy(), C, C.astype(float), 0.1, 0.9), {}, "velocity must have the dtype float32 of "
@@ -286,6 +295,22 @@ TABLE = {
         "m": ((C.copy(), C, C[1:].copy(), C.copy(), 1, 0.1, 0.9, 0.99, 1e-8), {}, SHAPE.format("m", "(4,)", "(3,)")),
         "step": ((C.copy(), C, C.copy(), C.copy(), 0, 0.1, 0.9, 0.99, 1e-8), {},
                  "step must be an integer of at least 1, got 0"),
+        "largest": ((C.copy(), C, C.copy(), C.copy(), 1, 0.1, 0.9, 0.99, 1e-8), {"largest": C[1:].copy()},
+                    SHAPE.format("largest", "(4,)", "(3,)")),
+    },
+    "nadam_update": {
+        "v": ((C.copy(), C, C.copy(), C[1:].copy(), 1, 0.1, 0.9, 0.99, 1e-8, 0.5, 0.5, 0.5), {},
+              SHAPE.format("v", "(4,)", "(3,)")),
+        "step": ((C.copy(), C, C.copy(), C.copy(), 0, 0.1, 0.9, 0.99, 1e-8, 0.5, 0.5, 0.5), {},
+                 "step must be an integer of at least 1, got 0"),
+    },
+    "rmsprop_update": {
+        "no velocity": ((C.copy(), C, C.copy(), None, None, 0.1, 0.9, 1e-8), {"momentum": 0.5},
+                        "momentum 0.5 needs a velocity, got None"),
+        "mean": ((C.copy(), C, C.copy(), C[1:].copy(), None, 0.1, 0.9, 1e-8), {}, SHAPE.format("mean", "(4,)", "(3,)")),
+    },
+    "adagrad_update": {
+        "total": ((C.copy(), C, C[1:].copy(), 0.1, 1e-8), {}, SHAPE.format("total", "(4,)", "(3,)")),
     },
     "sum_of_squares": {"complex": (([X, X + 1j],), {}, REAL.format("arrays[1]", (X + 1j).dtype))},
 }
@@ -295,8 +320,8 @@ ROWS_OF_TABLE = [pytest.param(operation, *row, id=f"{operation}-{what}")
 
 def wanted_error(message):
     """TypeError where something is of the wrong kind, ValueError for all else."""
-    wrong_kind = "array of dtype" in message or " the dtype " in message or message.startswith(("key", "draw"))
-    wrong_kind |= message.endswith(("got list", "softsign', got None", "NoneType", "got 2", "got 2.5", "(1.5, 1)"))
+    wrong_kind = "array of dtype" in message and "a list of" not in message or " the dtype " in message or message.startswith(("key", "draw"))
+    wrong_kind |= message.endswith(("got list", "got float", "softsign', got None", "NoneType", "got 2", "got 2.5", "(1.5, 1)"))
     return TypeError if wrong_kind else ValueError
 
 

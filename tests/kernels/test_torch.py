@@ -143,6 +143,26 @@ def test_adam(ops, name, decay):
         assert_close(value, parameter.numpy())
 
 
+@pytest.mark.parametrize("decay", [0.0, 0.1])
+def test_amsgrad_rmsprop_and_adagrad(ops, decay):
+    """NAdam's numbers are worked out by the optimiser, and judged there."""
+    gradients = np.random.default_rng(0).standard_normal((5, 4, 3))
+    (m, v, largest), (square, mean, velocity), total = *np.zeros((2, 3, 4, 3)), np.zeros((4, 3))
+    for name, options, step in (
+            ("Adam", {"betas": (0.8, 0.95), "amsgrad": True}, lambda value, grad, i: ops.adam_update(
+                value, grad, m, v, i, 0.01, 0.8, 0.95, 1e-8, decay, largest=largest)),
+            ("RMSprop", {"alpha": 0.9, "momentum": 0.5, "centered": True}, lambda value, grad, i: ops.rmsprop_update(
+                value, grad, square, mean, velocity, 0.01, 0.9, 1e-8, decay, 0.5)),
+            ("Adagrad", {}, lambda value, grad, i: ops.adagrad_update(value, grad, total, 0.01, 1e-10, decay))):
+        value, parameter = np.ones((4, 3)), torch.ones(4, 3, dtype=torch.float64)
+        optimiser = getattr(torch.optim, name)([parameter], lr=0.01, weight_decay=decay, **options)
+        for i, gradient in enumerate(gradients, 1):
+            step(value, gradient, i)
+            parameter.grad = torch.tensor(gradient)
+            optimiser.step()
+            np.testing.assert_allclose(value, parameter.numpy(), rtol=1e-11)
+
+
 @pytest.mark.parametrize("case", [case for case in cases.ACTIVATIONS if len(case.shapes[0]) == 1], ids=cases.name)
 def test_activations_at_kinks(ops, case):
     """Integers from -8 to 8 meet every kink; the slopes there are those that PyTorch chose."""

@@ -367,6 +367,66 @@ def test_sum_of_squares_of_numbers_that_are_not_finite(ops, size):
     assert_same(ops.sum_of_squares([np.array([INF]), numbers]), NAN)
 
 
+def test_one_step_of_amsgrad(ops):
+    """NaN is larger than anything, as in PyTorch."""
+    value, m, v, largest = np.ones(3), np.zeros(3), np.array([4.0, 16, 4]), np.array([8.0, 2, NAN])
+    ops.adam_update(value, np.zeros(3), m, v, 1, 0.5, 0.75, 0.5, 0.0, largest=largest)
+    assert v.tolist() == [2, 8, 2]
+    assert_same(largest, np.array([8, 8, NAN]))
+    assert_same(value, np.array([1, 1, NAN]))
+    ops.adam_update(value, np.array([-4.0, 4, 4]), m, v, 1, 0.5, 0.75, 0.5, 0.0, largest=largest)
+    assert_same(largest, np.array([9, 12, NAN]))
+    np.testing.assert_allclose(value[:2], [1 + 2 / 18**0.5, 1 - 2 / 24**0.5], rtol=1e-15)
+
+
+def test_one_step_of_nadam(ops):
+    value, m, v = np.array([1.0]), np.array([0.0]), np.array([0.0])
+    ops.nadam_update(value, np.array([-4.0]), m, v, 1, 0.5, 0.75, 0.5, 0.0, 0.5, 0.25, 0.5)
+    assert (m.item(), v.item()) == (-1, 8)      # and sqrt(v / (1 - 0.5)) = 4
+    assert value.item() == pytest.approx(1 + 0.5 * (0.5 * 4 / 0.5 + 0.25 * 1 / (1 - 0.125)) / 4)
+
+
+def test_one_step_of_rmsprop(ops):
+    value, square, mean, velocity = np.array([1.0]), np.array([4.0]), np.array([0.0]), np.array([2.0])
+    ops.rmsprop_update(value, np.array([2.0]), square, None, None, 0.5, 0.5, 2.0)
+    assert (square.item(), value.item()) == (4, 0.75)
+    ops.rmsprop_update(value, np.array([2.0]), square, None, velocity, 0.5, 0.5, 2.0, momentum=0.25)
+    assert (velocity.item(), value.item()) == (1, 0.25)
+    ops.rmsprop_update(value, np.array([-6.0]), square, mean, None, 0.5, 0.5, 1.0, weight_decay=8)
+    assert (square.item(), mean.item()) == (10, -2)
+    assert value.item() == pytest.approx(0.25 + 0.5 * 4 / (6**0.5 + 1))
+
+
+def test_one_step_of_adagrad(ops):
+    value, total = np.array([1.0]), np.array([5.0])
+    ops.adagrad_update(value, np.array([-4.0]), total, 0.5, 1.0, weight_decay=2.0)
+    assert (total.item(), value.item()) == (9, 1.25)
+
+
+def test_updates_of_many_arrays_are_those_of_each(ops):
+    """Of any shapes, empty ones included, in one call or one by one, to the last bit."""
+    rng = np.random.default_rng(0)
+    shapes = [(3,), (), (40_001,), (0, 4), (5, 7), (16_384,), (16_385,)]
+
+    def arrays():
+        return [np.array(rng.standard_normal(shape) ** 2, np.float32) for shape in shapes]
+
+    for call, count in ((lambda *a: ops.sgd_update(*a, 0.1, 0.9), 3),
+                        (lambda *a: ops.adam_update(*a[:4], 2, 0.1, 0.9, 0.99, 1e-8, largest=a[4]), 5),
+                        (lambda *a: ops.nadam_update(*a, 2, 0.1, 0.9, 0.99, 1e-8, 0.8, 0.9, 0.7), 4),
+                        (lambda *a: ops.rmsprop_update(*a, 0.1, 0.9, 1.0, momentum=0.5), 5),
+                        (lambda *a: ops.adagrad_update(*a, 0.1, 1e-8), 3)):
+        together = [arrays() for _ in range(count)]
+        apart = [[array.copy() for array in column] for column in together]
+        call(*together)
+        for row in zip(*apart, strict=True):
+            call(*row)
+        for ours, theirs in zip(together, apart, strict=True):
+            for a, b in zip(ours, theirs, strict=True):
+                assert_same(a, b)
+    ops.sgd_update([], [], None, 0.1)
+
+
 @pytest.mark.parametrize("order", ["C", "F"])
 def test_updates_of_arrays_in_any_layout(ops, order):
     grad = np.arange(6.0).reshape(2, 3)

@@ -1,16 +1,17 @@
-"""Optimiser steps: one pass over a parameter, its gradient and the optimiser's state, in place.
+"""Optimiser steps: one pass over parameters, their gradients and the optimiser's state, in place.
 
-`sgd_update` and `adam_update` alone write into their arguments. A kernel gets its numbers in one array, because each
-argument costs time at the call, and cuts its block out of the arrays first. A negative index would count from the end,
-and Numba has each one checked for it; in a slice that is indexed from 0 on LLVM can prove that none is negative, drops
-the check, and makes vector instructions of the loop.
+They alone write into their arguments. However many arrays there are, they take one launch: `_update` makes a table of
+blocks, each of which says where its share of an array lies in memory. A kernel gets its numbers in one array, because
+each argument costs time at the call. It sees its share as an array of its own, which it indexes from 0 on: a negative
+index would count from the end, and Numba has each one checked for it, unless LLVM can prove that none is negative.
 """
 from typing import NamedTuple
 
 import numpy as np
 
 from fastnet.kernels import checks, shapes
-from fastnet.kernels.cpu.runtime import jit, launch, named
+from fastnet.kernels.cpu import simd
+from fastnet.kernels.cpu.runtime import address, entry, jit, launch, lying_at, named
 
 _BLOCK = 16_384
 # Numbers that are updated, and squared and added, in the time of what `launch` counts as one operation.
@@ -19,13 +20,18 @@ _UPDATED, _SQUARED = 2, 8
 _ROW = 256
 
 
+class _Part(NamedTuple):
+    """What a block has to do: so many numbers, which lie at these addresses."""
+
+    size: int
+    value: int
+    grad: int
+    first: int      # the state, in the order in which the operation takes it
+    second: int
+    third: int
+
+
 class _Sgd(NamedTuple):
-    scale: float
-    decay: float
-    lr: float
-
-
-class _Momentum(NamedTuple):
     scale: float
     decay: float
     lr: float
@@ -42,33 +48,78 @@ class _Adam(NamedTuple):
     beta2: float
     fresh2: float
     eps: float
-    rate: float     # lr / (1 - beta1^step)
+    rate: float     # what m is multiplied by: lr / (1 - beta1^step), in NAdam lr following / (1 - product following)
+    ahead: float    # what g is multiplied by: 0, in NAdam lr (1 - now) / (1 - product)
     correct: float  # 1 / (1 - beta2^step)
+
+
+class _Rmsprop(NamedTuple):
+    scale: float
+    decay: float
+    lr: float
+    alpha: float
+    fresh: float    # 1 - alpha
+    momentum: float
+    eps: float
+
+
+class _Adagrad(NamedTuple):
+    scale: float
+    decay: float
+    lr: float
+    eps: float
 
 
 def sgd_update(value, grad, velocity, lr, momentum=0.0, dampening=0.0, weight_decay=0.0, nesterov=False, first=False,
                scale=1.0):
     """g = scale grad + weight_decay value; velocity = momentum velocity + (1 - dampening) g (g itself where first);
     value -= lr velocity, or lr (g + momentum velocity) with nesterov; value -= lr g without momentum."""
-    shapes.sgd_update(value, np.asarray(grad), velocity, lr, momentum)
-    if not momentum:
-        grad = checks.updatable(value, grad)
-        _update(_sgd, [value], grad, _Sgd(scale, weight_decay, lr))
-        return
-    grad = checks.updatable(value, grad, velocity=velocity)
-    numbers = _Momentum(scale, weight_decay, lr, momentum, 1 if first else 1 - dampening)
-    _update(_momentum, [value, velocity], grad, numbers, bool(nesterov), bool(first))
+    shapes.sgd_update(value, grad, velocity, lr, momentum)
+    numbers = _Sgd(scale, weight_decay, lr, momentum, 1 if first else 1 - dampening)
+    if momentum:
+        _update(_momentum, checks.updatable(value, grad, velocity=velocity), numbers, bool(nesterov), bool(first))
+    else:
+        _update(_sgd, checks.updatable(value, grad), numbers)
 
 
-def adam_update(value, grad, m, v, step, lr, beta1, beta2, eps, weight_decay=0.0, decoupled=False, scale=1.0):
+def adam_update(value, grad, m, v, step, lr, beta1, beta2, eps, weight_decay=0.0, decoupled=False, scale=1.0,
+                largest=None):
     """m = beta1 m + (1 - beta1) g; v = beta2 v + (1 - beta2) g^2;
     value -= lr (m / (1 - beta1^step)) / (sqrt(v / (1 - beta2^step)) + eps), with g = scale grad + weight_decay value
-    or, where decoupled, g = scale grad and value shrunk by 1 - lr weight_decay first."""
-    shapes.adam_update(value, np.asarray(grad), m, v, step, lr, beta1, beta2, eps)
-    grad = checks.updatable(value, grad, m=m, v=v)
-    decay, shrink = (0, 1 - lr * weight_decay) if decoupled else (weight_decay, 1)
-    _update(_adam, [value, m, v], grad, _Adam(scale, decay, shrink, beta1, 1 - beta1, beta2, 1 - beta2, eps,
-                                              lr / (1 - beta1**step), 1 / (1 - beta2**step)))
+    or, where decoupled, g = scale grad and value shrunk by 1 - lr weight_decay first; with largest = max(largest, v)
+    in place of v where it is given."""
+    shapes.adam_update(value, grad, m, v, step, lr, beta1, beta2, eps, largest=largest)
+    _update(_adam, checks.updatable(value, grad, m=m, v=v, largest=largest),
+            _Adam(scale, *_decays(lr, weight_decay, decoupled), beta1, 1 - beta1, beta2, 1 - beta2, eps,
+                  lr / (1 - beta1**step), 0, 1 / (1 - beta2**step)), largest is not None)
+
+
+def nadam_update(value, grad, m, v, step, lr, beta1, beta2, eps, now, following, product, weight_decay=0.0,
+                 decoupled=False, scale=1.0):
+    """m = beta1 m + (1 - beta1) g; v = beta2 v + (1 - beta2) g^2;
+    value -= lr ((1 - now) g / (1 - product) + following m / (1 - product following)) / (sqrt(v / (1 - beta2^step))
+    + eps)."""
+    shapes.nadam_update(value, grad, m, v, step, lr, beta1, beta2, eps, now, following, product)
+    _update(_adam, checks.updatable(value, grad, m=m, v=v),
+            _Adam(scale, *_decays(lr, weight_decay, decoupled), beta1, 1 - beta1, beta2, 1 - beta2, eps,
+                  lr * following / (1 - product * following), lr * (1 - now) / (1 - product), 1 / (1 - beta2**step)),
+            False)
+
+
+def rmsprop_update(value, grad, square, mean, velocity, lr, alpha, eps, weight_decay=0.0, momentum=0.0, scale=1.0):
+    """square = alpha square + (1 - alpha) g^2; d = g / (sqrt(square) + eps), or, with mean = alpha mean +
+    (1 - alpha) g where it is given, d = g / (sqrt(square - mean^2) + eps); value -= lr d, with momentum
+    velocity = momentum velocity + d and value -= lr velocity."""
+    shapes.rmsprop_update(value, grad, square, mean, velocity, lr, alpha, eps, momentum=momentum)
+    rows = checks.updatable(value, grad, square=square, mean=mean, velocity=velocity if momentum else None)
+    _update(_rmsprop, rows, _Rmsprop(scale, weight_decay, lr, alpha, 1 - alpha, momentum, eps), mean is not None,
+            bool(momentum))
+
+
+def adagrad_update(value, grad, total, lr, eps, weight_decay=0.0, scale=1.0):
+    """total += g^2; value -= lr g / (sqrt(total) + eps)."""
+    shapes.adagrad_update(value, grad, total, lr, eps)
+    _update(_adagrad, checks.updatable(value, grad, total=total), _Adagrad(scale, weight_decay, lr, eps))
 
 
 def sum_of_squares(arrays):
@@ -88,31 +139,55 @@ def sum_of_squares(arrays):
     return total
 
 
-def _update(kernel, targets, grad, numbers, *flags):
-    """Launch over value and state, which are the targets, and the gradient. What is not C-contiguous, or a gradient
-    that is read-only, goes there as a copy; copies of targets are copied back."""
-    arrays = [array if array.flags.carray else array.copy() for array in (*targets, grad)]
-    launch(kernel, -(-grad.size // _BLOCK), *[array.ravel() for array in arrays], np.array(numbers, grad.dtype), *flags,
-           work=grad.size // _UPDATED)
-    for target, array in zip(targets, arrays[:-1], strict=True):
-        if array is not target:
-            target[...] = array
+def _decays(lr, weight_decay, decoupled):
+    """(what is added to the gradient, for each unit of value; what is left of value before the step)."""
+    return (0, 1 - lr * weight_decay) if decoupled else (weight_decay, 1)
+
+
+def _update(kernel, rows, numbers, *flags):
+    """Launch over all arrays of the rows (value, grad, *state). What is not C-contiguous goes there as a copy, and
+    copies of what is updated are copied back."""
+    if not rows:
+        return
+    given = [[array if array is None or array.flags.c_contiguous and array.flags.aligned else array.copy()
+              for array in row] for row in rows]
+    value = given[0][0]
+    table = _table(given, value.itemsize)
+    launch(kernel, len(table), table.ravel(), np.array(numbers, value.dtype), *flags,
+           work=sum([row[0].size for row in given]) // _UPDATED)
+    for row, arrays in zip(rows, given, strict=True):
+        for place, (target, array) in enumerate(zip(row, arrays, strict=True)):
+            if array is not target and place != 1:     # the gradient stays
+                target[...] = array
+
+
+def _table(rows, itemsize):
+    """A `_Part` for each block: a row of it has no part of what is None, nor of the state that there is not."""
+    places = np.zeros((len(rows), len(_Part._fields) - 1), np.int64)
+    places[:, :len(rows[0])] = [[0 if array is None else address(array) for array in row] for row in rows]
+    sizes = np.array([row[0].size for row in rows])
+    blocks = -(-sizes // _BLOCK)
+    owner = np.repeat(np.arange(len(rows)), blocks)
+    start = (np.arange(len(owner)) - (np.cumsum(blocks) - blocks)[owner]) * _BLOCK
+    table = np.empty((len(owner), len(_Part._fields)), np.int64)
+    table[:, 0] = np.minimum(sizes[owner] - start, _BLOCK)
+    table[:, 1:] = places[owner] + (start * itemsize)[:, None]
+    return table
 
 
 @jit
-def _sgd(block, slot, values, grads, numbers):
-    part = slice(block * _BLOCK, (block + 1) * _BLOCK)
-    value, grad = values[part], grads[part]
-    now = named(_Sgd, numbers)
+def _sgd(block, slot, table, numbers):
+    part, now = entry(_Part, table, block), named(_Sgd, numbers)
+    value, grad = lying_at(part.value, part.size, numbers), lying_at(part.grad, part.size, numbers)
     for i in range(value.size):
         value[i] -= now.lr * (now.scale * grad[i] + now.decay * value[i])
 
 
 @jit
-def _momentum(block, slot, values, velocities, grads, numbers, nesterov, first):
-    part = slice(block * _BLOCK, (block + 1) * _BLOCK)
-    value, velocity, grad = values[part], velocities[part], grads[part]
-    now = named(_Momentum, numbers)
+def _momentum(block, slot, table, numbers, nesterov, first):
+    part, now = entry(_Part, table, block), named(_Sgd, numbers)
+    value, grad = lying_at(part.value, part.size, numbers), lying_at(part.grad, part.size, numbers)
+    velocity = lying_at(part.first, part.size, numbers)
     for i in range(value.size):
         step = now.scale * grad[i] + now.decay * value[i]
         speed = now.fresh * step if first else now.momentum * velocity[i] + now.fresh * step
@@ -121,16 +196,67 @@ def _momentum(block, slot, values, velocities, grads, numbers, nesterov, first):
 
 
 @jit
-def _adam(block, slot, values, ms, vs, grads, numbers):
-    part = slice(block * _BLOCK, (block + 1) * _BLOCK)
-    value, m, v, grad = values[part], ms[part], vs[part], grads[part]
-    now = named(_Adam, numbers)
+def _adagrad(block, slot, table, numbers):
+    part, now = entry(_Part, table, block), named(_Adagrad, numbers)
+    value, grad = lying_at(part.value, part.size, numbers), lying_at(part.grad, part.size, numbers)
+    total = lying_at(part.first, part.size, numbers)
     for i in range(value.size):
-        old = value[i] * now.shrink
-        g = now.scale * grad[i] + now.decay * old
-        m[i] = now.beta1 * m[i] + now.fresh1 * g
-        v[i] = now.beta2 * v[i] + now.fresh2 * g * g
-        value[i] = old - now.rate * m[i] / (np.sqrt(v[i] * now.correct) + now.eps)
+        g = now.scale * grad[i] + now.decay * value[i]
+        total[i] += g * g
+        value[i] -= now.lr * g / (np.sqrt(total[i]) + now.eps)
+
+
+@jit
+def _adam(block, slot, table, numbers, amsgrad):
+    """In vectors written out: LLVM does not compare the addresses of so many arrays, to make vectors of loops."""
+    part, now = entry(_Part, table, block), named(_Adam, numbers)
+    value, grad = lying_at(part.value, part.size, numbers), lying_at(part.grad, part.size, numbers)
+    m, v = lying_at(part.first, part.size, numbers), lying_at(part.second, part.size, numbers)
+    largest = lying_at(part.third, part.size, numbers)
+    scale, decay, shrink = simd.full(value, now.scale), simd.full(value, now.decay), simd.full(value, now.shrink)
+    beta1, fresh1, rate = simd.full(value, now.beta1), simd.full(value, now.fresh1), simd.full(value, now.rate)
+    beta2, fresh2, ahead = simd.full(value, now.beta2), simd.full(value, now.fresh2), simd.full(value, now.ahead)
+    eps, correct = simd.full(value, now.eps), simd.full(value, now.correct)
+    for i in range(0, part.size, simd.lanes(value)):
+        n = part.size - i
+        old = shrink * simd.load_part(value, i, n)
+        g = simd.fma(decay, old, scale * simd.load_part(grad, i, n))
+        mean = simd.fma(beta1, simd.load_part(m, i, n), fresh1 * g)
+        square = simd.fma(beta2, simd.load_part(v, i, n), fresh2 * g * g)
+        simd.store_part(m, i, mean, n)
+        simd.store_part(v, i, square, n)
+        if amsgrad:
+            before = simd.load_part(largest, i, n)
+            square = simd.pick(square, before, square, before)
+            simd.store_part(largest, i, square, n)
+        step = simd.fma(rate, mean, ahead * g) / (simd.sqrt(square * correct) + eps)
+        simd.store_part(value, i, old - step, n)
+
+
+@jit
+def _rmsprop(block, slot, table, numbers, centered, moving):
+    part, now = entry(_Part, table, block), named(_Rmsprop, numbers)
+    value, grad = lying_at(part.value, part.size, numbers), lying_at(part.grad, part.size, numbers)
+    squares, means = lying_at(part.first, part.size, numbers), lying_at(part.second, part.size, numbers)
+    velocity = lying_at(part.third, part.size, numbers)
+    scale, decay, lr = simd.full(value, now.scale), simd.full(value, now.decay), simd.full(value, now.lr)
+    alpha, fresh, eps = simd.full(value, now.alpha), simd.full(value, now.fresh), simd.full(value, now.eps)
+    momentum = simd.full(value, now.momentum)
+    for i in range(0, part.size, simd.lanes(value)):
+        n = part.size - i
+        old = simd.load_part(value, i, n)
+        g = simd.fma(decay, old, scale * simd.load_part(grad, i, n))
+        spread = simd.fma(alpha, simd.load_part(squares, i, n), fresh * g * g)
+        simd.store_part(squares, i, spread, n)
+        if centered:
+            mean = simd.fma(alpha, simd.load_part(means, i, n), fresh * g)
+            simd.store_part(means, i, mean, n)
+            spread = spread - mean * mean
+        step = g / (simd.sqrt(spread) + eps)
+        if moving:
+            step = simd.fma(momentum, simd.load_part(velocity, i, n), step)
+            simd.store_part(velocity, i, step, n)
+        simd.store_part(value, i, old - lr * step, n)
 
 
 @jit

@@ -152,6 +152,14 @@ def update(size, dtype):
         cpu.sgd_update(value.copy(), grad.copy(), first.copy(), 0.1, momentum=0.9, nesterov=True)
         cpu.sgd_update(value.copy(), grad.copy(), None, 0.1, scale=0.5)
         cpu.adam_update(value.copy(), grad.copy(), first.copy(), second.copy(), 1, 0.1, 0.9, 0.99, 1e-8)
+        cpu.adam_update([value.copy(), value[:3].copy()], [grad.copy(), grad[:3].copy()],
+                        [first.copy(), first[:3].copy()], [second.copy(), second[:3].copy()], 1, 0.1, 0.9, 0.99, 1e-8,
+                        largest=[second.copy(), second[:3].copy()])
+        cpu.nadam_update(value.copy(), grad.copy(), first.copy(), second.copy(), 1, 0.1, 0.9, 0.99, 1e-8, 0.5, 0.5, 0.5)
+        cpu.rmsprop_update(value.copy(), grad.copy(), second.copy(), first.copy(), first.copy(), 0.1, 0.9, 1e-8,
+                           momentum=0.5)
+        cpu.rmsprop_update(value.copy(), grad.copy(), second.copy(), None, None, 0.1, 0.9, 1e-8)
+        cpu.adagrad_update(value.copy(), grad.copy(), second.copy(), 0.1, 1e-8)
         cpu.sum_of_squares([value.copy(), grad.copy()])
 
 

@@ -9,6 +9,10 @@ import threading
 import weakref
 
 import numpy as np
+from llvmlite import ir
+from numba import config, types
+from numba.extending import intrinsic
+from numba.np.arrayobj import populate_array
 
 from fastnet.kernels.cpu.runtime import launches, pool
 
@@ -49,6 +53,28 @@ def empty(shape, dtype=np.float32):
 def address(x):
     """Where the first element of an array is."""
     return x.__array_interface__["data"][0]
+
+
+@intrinsic
+def _lying_at(typingctx, address, size, like):
+    kind = types.Array(like.dtype, 1, "C")
+
+    def emit(context, builder, signature, args):
+        array, words = context.make_array(kind)(context, builder), ir.IntType(64)
+        itemsize = words(like.dtype.bitwidth // 8)
+        populate_array(array, builder.inttoptr(args[0], array.data.type), [args[1]], [itemsize], itemsize, None)
+        return array._getvalue()
+
+    return kind(types.int64, types.int64, like), emit
+
+
+if config.DISABLE_JIT:
+    def lying_at(address, size, like):
+        """Within kernels: the `size` numbers at an address, of the dtype of the array `like`, as a flat array."""
+        numbers = np.ctypeslib.as_ctypes_type(like.dtype) * int(size)
+        return np.ctypeslib.as_array(numbers.from_address(int(address)))
+else:
+    lying_at = _lying_at
 
 
 def _aligned(count, dtype):

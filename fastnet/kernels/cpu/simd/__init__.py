@@ -72,6 +72,7 @@ transpose = _vectors.transpose
 # Lane by lane
 full = _vectors.full
 fma = _vectors.fma
+sqrt = _vectors.sqrt
 relu = _vectors.relu
 positive = _vectors.positive
 clip = _vectors.clip

@@ -187,6 +187,12 @@ def fma(a, b, c):
 
 
 @primitive
+def sqrt(v):
+    if isinstance(v, Vector):
+        return v(v), lambda code: code.call(f"llvm.sqrt.{v.suffix}", v.llvm, [code.v])
+
+
+@primitive
 def relu(v):
     def emit(code):
         zero = v.constant(0)
