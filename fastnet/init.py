@@ -7,7 +7,7 @@ PyTorch's without the trailing underscore, since nothing is changed in place.
 In the formulas fan_in is the number of inputs that one output sums (C R S for a convolution, C for a linear layer) and
 fan_out is the number of outputs that one input reaches (K R S, K).
 """
-from math import prod, sqrt
+from math import ceil, erf, exp, pi, prod, sqrt
 
 import numpy as np
 
@@ -45,6 +45,37 @@ def ones(shape):
     return np.ones(_shape(shape, "ones"), np.float32)
 
 
+def constant(shape, val):
+    """All `val`."""
+    return np.full(_shape(shape, "constant"), arguments.number(val, "constant: val"), np.float32)
+
+
+def eye(shape):
+    """A matrix (K, C) with ones on its diagonal and zeros elsewhere: a linear layer that passes on what it can."""
+    return np.eye(*_matrix(shape, "eye"), dtype=np.float32)
+
+
+def dirac(shape, groups=1):
+    """A convolution (K, C / groups, R, S), or one of one or three dimensions, that passes channels on: in each group
+    filter d has a 1 in the middle of channel d, as long as there are channels, and zeros elsewhere.
+
+    Zagoruyko and Komodakis, DiracNets (2017), section 3, in PyTorch's form. ValueError where groups do not divide K.
+    """
+    shape = _shape(shape, "dirac")
+    groups = arguments.integer(groups, "dirac: groups", 1)
+    if len(shape) not in (3, 4, 5) or 0 in shape:
+        raise ValueError(f"dirac: shape must be that of a convolution, such as (K, C, R, S), got {shape}")
+    if shape[0] % groups:
+        raise ValueError(f"dirac: groups must divide the {shape[0]} filters of shape {shape}, got "
+                         f"{arguments.shown(groups)}")
+    value, own = np.zeros(shape, np.float32), shape[0] // groups
+    same = np.arange(min(own, shape[1]))
+    middle = tuple(length // 2 for length in shape[2:])
+    for group in range(groups):
+        value[(group * own + same, same, *middle)] = 1
+    return value
+
+
 def uniform(shape, a=0.0, b=1.0):
     """Uniform in [a, b)."""
     a, b = arguments.number(a, "uniform: a"), arguments.number(b, "uniform: b")
@@ -57,6 +88,63 @@ def normal(shape, mean=0.0, std=1.0):
     """Normal with the given mean and standard deviation."""
     mean, std = arguments.number(mean, "normal: mean"), arguments.number(std, "normal: std", 0)
     return generator().normal(mean, std, _shape(shape, "normal")).astype(np.float32)
+
+
+def trunc_normal(shape, mean=0.0, std=1.0, a=-2.0, b=2.0):
+    """Normal with the given mean and standard deviation, what lies outside of [a, b] being drawn anew.
+
+    ValueError where the mean lies more than two deviations outside of [a, b], where hardly anything would be drawn.
+    """
+    who = "trunc_normal"
+    mean, std = arguments.number(mean, f"{who}: mean"), arguments.number(std, f"{who}: std", above=0)
+    a, b = arguments.number(a, f"{who}: a"), arguments.number(b, f"{who}: b")
+    if a >= b:
+        raise ValueError(f"{who}: b must be above a = {a:g}, got {b:g}")
+    if not a - 2 * std <= mean <= b + 2 * std:
+        raise ValueError(f"{who}: mean must be within two std of [{a:g}, {b:g}], got {mean:g} and std = {std:g}")
+    shape = _shape(shape, who)
+    nearest = min(max(mean, a), b)
+    # How much of what is drawn can be kept: of normal numbers, and of uniform ones that are kept by their density.
+    kept = (erf((b - mean) / std / sqrt(2)) - erf((a - mean) / std / sqrt(2))) / 2
+    even = kept * sqrt(2 * pi) * std / (b - a) * exp((nearest - mean) ** 2 / std**2 / 2)
+    rng, found, count = generator(), [np.zeros(0)], prod(shape)
+    while count:
+        if kept > even:
+            drawn = rng.normal(mean, std, count)
+            drawn = drawn[(drawn >= a) & (drawn <= b)]
+        else:
+            drawn, height = rng.uniform(a, b, count), rng.random(count)
+            drawn = drawn[height <= np.exp(((nearest - mean) ** 2 - (drawn - mean) ** 2) / std**2 / 2)]
+        found.append(drawn)
+        count -= len(drawn)
+    return np.concatenate(found).reshape(shape).clip(a, b).astype(np.float32)
+
+
+def orthogonal(shape, gain=1.0):
+    """gain times a matrix with orthonormal rows, or columns where it has fewer of them, evenly distributed over all
+    such matrices; a weight of more axes is seen as (K, C R S).
+
+    Saxe et al., Exact Solutions to the Nonlinear Dynamics of Learning in Deep Linear Neural Networks (2014), section 3;
+    evenly: Mezzadri, How to Generate Random Matrices from the Classical Compact Groups (2007), section 5.
+    """
+    gain = arguments.number(gain, "orthogonal: gain")
+    shape = _weight(shape, "orthogonal")
+    rows, columns = shape[0], prod(shape[1:])
+    q, r = np.linalg.qr(generator().normal(size=(max(rows, columns), min(rows, columns))))
+    q *= gain * np.where(np.diagonal(r) < 0, -1, 1)
+    return np.array(q if rows >= columns else q.T, np.float32, order="C").reshape(shape)
+
+
+def sparse(shape, sparsity, std=0.01):
+    """A matrix (K, C) of normal numbers with deviation `std`, of which in each column the share `sparsity`, rounded up,
+    is zero. Martens, Deep Learning via Hessian-free Optimization (2010), section 5, in PyTorch's form."""
+    shape = rows, _ = _matrix(shape, "sparse")
+    sparsity = arguments.number(sparsity, "sparse: sparsity", 0, 1)
+    std = arguments.number(std, "sparse: std", 0)
+    value = normal(shape, 0.0, std)
+    order = generator().permuted(np.broadcast_to(np.arange(rows)[:, None], shape), axis=0)
+    value[order < ceil(sparsity * rows)] = 0
+    return value
 
 
 def uniform_fan_in(shape):
@@ -117,7 +205,7 @@ def xavier_normal(shape, gain=1.0):
 
 def calculate_gain(nonlinearity, a=0.0):
     """What keeps the variance through a non-linearity: 1 for "linear" and "sigmoid", 5 / 3 for "tanh", sqrt(2) for
-    "relu", sqrt(2 / (1 + a^2)) for "leaky_relu" of slope `a`."""
+    "relu", sqrt(2 / (1 + a^2)) for "leaky_relu" of slope `a`, 3 / 4 for "selu"."""
     return _gain(nonlinearity, a, "calculate_gain")
 
 
@@ -167,10 +255,24 @@ def _shape(shape, who):
     return shape
 
 
-def _fans(shape, who):
+def _weight(shape, who):
+    """The shape of a weight."""
     shape = _shape(shape, who)
     if len(shape) < 2 or 0 in shape:
         raise ValueError(f"{who}: shape must be that of a weight, (K, C) or (K, C, R, S) without zeros, got {shape}")
+    return shape
+
+
+def _matrix(shape, who):
+    """The shape of a weight of two axes."""
+    shape = _shape(shape, who)
+    if len(shape) != 2 or 0 in shape:
+        raise ValueError(f"{who}: shape must be that of a matrix, (K, C) without zeros, got {shape}")
+    return shape
+
+
+def _fans(shape, who):
+    shape = _weight(shape, who)
     window = prod(shape[2:])
     return shape[1] * window, shape[0] * window
 
@@ -182,5 +284,6 @@ def _fan(shape, mode, who):
 
 def _gain(nonlinearity, a, who):
     a = arguments.number(a, f"{who}: a")
-    gains = {"linear": 1.0, "sigmoid": 1.0, "tanh": 5 / 3, "relu": sqrt(2), "leaky_relu": sqrt(2 / (1 + a * a))}
+    gains = {"linear": 1.0, "sigmoid": 1.0, "tanh": 5 / 3, "relu": sqrt(2),
+             "leaky_relu": sqrt(2 / (1 + a * a)), "selu": 3 / 4}
     return gains[arguments.choice(nonlinearity, tuple(gains), f"{who}: nonlinearity")]

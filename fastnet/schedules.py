@@ -64,10 +64,71 @@ class step(Schedule):
         self.keep_numbers()
 
     def rate(self, step):
-        try:
-            return self.lr * self.gamma ** (step // self.step_size)
-        except OverflowError:   # of a gamma above 1
-            return inf
+        return self.lr * _power(self.gamma, step // self.step_size)
+
+
+@dataclass(frozen=True)
+class multi_step(Schedule):
+    """rate(t) = lr * gamma^(how many of the milestones are at most t): a staircase, as PyTorch's MultiStepLR.
+    `milestones` are numbers of updates; one that is named twice counts twice."""
+
+    lr: float
+    milestones: tuple
+    gamma: float = 0.1
+
+    def __post_init__(self):
+        self.keep_numbers()
+        self.keep(milestones=_milestones(self.milestones, self.said("milestones")))
+
+    def rate(self, step):
+        return self.lr * _power(self.gamma, sum(milestone <= step for milestone in self.milestones))
+
+
+@dataclass(frozen=True)
+class exponential(Schedule):
+    """rate(t) = lr * gamma^t, as PyTorch's ExponentialLR."""
+
+    lr: float
+    gamma: float
+
+    def __post_init__(self):
+        self.keep_numbers()
+
+    def rate(self, step):
+        return self.lr * _power(self.gamma, step)
+
+
+@dataclass(frozen=True)
+class inverse_time(Schedule):
+    """rate(t) = lr / (1 + decay * t).
+
+    Robbins and Monro, A Stochastic Approximation Method (1951): rates whose sum is infinite and whose squares' is not.
+    """
+
+    lr: float
+    decay: float
+
+    def __post_init__(self):
+        self.keep_numbers()
+
+    def rate(self, step):
+        return self.lr / (1 + self.decay * step)
+
+
+@dataclass(frozen=True)
+class polynomial(Schedule):
+    """rate(t) = lr * (1 - t / total_iters)^power, and 0 from t = total_iters on, as PyTorch's PolynomialLR. A straight
+    line with the default power."""
+
+    lr: float
+    total_iters: int = 5
+    power: float = 1.0
+
+    def __post_init__(self):
+        self.keep_numbers()
+
+    def rate(self, step):
+        return self.lr * (1 - min(step / self.total_iters, 1.0)) ** self.power
 
 
 @dataclass(frozen=True)
@@ -86,6 +147,61 @@ class cosine(Schedule):
 
     def rate(self, step):
         return _cosine(self.lr, self.eta_min, min(step / self.total_steps, 1.0))
+
+
+@dataclass(frozen=True)
+class cosine_restarts(Schedule):
+    """`cosine` again and again: the first wave lasts T_0 updates, each later one T_mult times as long as that before.
+
+    Loshchilov and Hutter, SGDR (2017), section 3; the names are those of PyTorch's CosineAnnealingWarmRestarts.
+    """
+
+    lr: float
+    T_0: int
+    T_mult: int = 1
+    eta_min: float = 0.0
+
+    def __post_init__(self):
+        self.keep_numbers()
+
+    def rate(self, step):
+        length = self.T_0
+        if self.T_mult == 1:
+            step %= length
+        else:
+            while step >= length:
+                step, length = step - length, length * self.T_mult
+        return _cosine(self.lr, self.eta_min, step / length)
+
+
+@dataclass(frozen=True)
+class cyclical(Schedule):
+    """Up from base_lr to max_lr in step_size_up updates on a straight line, down again in step_size_down (as many where
+    it is None), and so on. With "triangular2" each cycle is half as high as the one before, with "exp_range" the height
+    at update t is that times gamma^t.
+
+    Smith, Cyclical Learning Rates for Training Neural Networks (2017), section 3, in the form of PyTorch's CyclicLR.
+    """
+
+    base_lr: float
+    max_lr: float
+    step_size_up: int = 2000
+    step_size_down: object = None
+    mode: str = "triangular"
+    gamma: float = 1.0
+
+    def __post_init__(self):
+        self.keep_numbers()
+        self.keep(mode=arguments.choice(self.mode, ("triangular", "triangular2", "exp_range"), self.said("mode")))
+        if self.step_size_down is not None:
+            self.keep(step_size_down=arguments.integer(self.step_size_down, self.said("step_size_down"), 1, _MOST))
+
+    def rate(self, step):
+        down = self.step_size_up if self.step_size_down is None else self.step_size_down
+        cycle, place = divmod(step, self.step_size_up + down)
+        part = place / self.step_size_up if place <= self.step_size_up else 1 - (place - self.step_size_up) / down
+        height = {"triangular": 1.0, "triangular2": _power(0.5, cycle), "exp_range": _power(self.gamma, step)}
+        return self.base_lr + (self.max_lr - self.base_lr) * part * height[self.mode]
 
 
 @dataclass(frozen=True)
@@ -139,6 +255,45 @@ class warmup(Schedule):
 
     def rate(self, step):
         return self.schedule(step) * min(1.0, (step + 1) / self.steps)
+
+
+@dataclass(frozen=True)
+class sequence(Schedule):
+    """One schedule after the other: the i-th from update milestones[i - 1] on, which it counts as its 0, as PyTorch's
+    SequentialLR. There is a milestone fewer than there are schedules."""
+
+    schedules: tuple
+    milestones: tuple
+
+    def __post_init__(self):
+        what = "schedules, functions of the step"
+        given = arguments.listed(self.schedules, self.said("schedules"), what)
+        milestones = _milestones(self.milestones, self.said("milestones"))
+        if len(given) != len(milestones) + 1:
+            raise ValueError(f"{self.said('schedules')} must be one more than milestones, got {len(given)} for "
+                             f"{len(milestones)}")
+        self.keep(schedules=tuple(arguments.function(one, self.said("schedules"), what) for one in given),
+                  milestones=milestones)
+
+    def rate(self, step):
+        done = sum(milestone <= step for milestone in self.milestones)
+        return self.schedules[done](step - self.milestones[done - 1] if done else step)
+
+
+def _milestones(value, name):
+    """Numbers of updates in their order."""
+    given = arguments.listed(value, name, "numbers of updates")
+    result = tuple(arguments.integer(one, name, 0, _MOST) for one in given)
+    if list(result) != sorted(result):
+        raise ValueError(f"{name} must be in order, got {arguments.shown(value)}")
+    return result
+
+
+def _power(base, exponent):
+    try:
+        return base**exponent
+    except OverflowError:   # of a base above 1
+        return inf
 
 
 def _cosine(start, end, done):

@@ -31,7 +31,10 @@ WAYS = {"deepcopy": copy.deepcopy, **{f"pickle {protocol}": lambda value, protoc
 OPTIMIZERS = {
     "SGD": lambda params: optim.SGD(params, 0.1, momentum=0.9, nesterov=True, max_norm=1.0),
     "Adam": lambda params: optim.Adam(optim.decay_groups(params), weight_decay=0.1),
-    "AdamW": lambda params: optim.AdamW(params),
+    "AdamW": lambda params: optim.AdamW(params, amsgrad=True),
+    "NAdam": lambda params: optim.NAdam(params, weight_decay=0.1, decoupled_weight_decay=True),
+    "RMSprop": lambda params: optim.RMSprop(params, momentum=0.5, centered=True, eps=1e-3),
+    "Adagrad": lambda params: optim.Adagrad(params, lr_decay=0.1, initial_accumulator_value=0.1),
     "Muon": lambda params: optim.Muon([{"params": [p for p in params if p.value.ndim > 1]},
                                        {"params": [p for p in params if p.value.ndim < 2], "orthogonal": False}], 0.02),
 }
@@ -44,6 +47,13 @@ SCHEDULES = {
     "step": lambda: schedules.step(0.1, 3, 0.5),
     "cosine": lambda: schedules.cosine(0.1, 10, 0.01),
     "one_cycle": lambda: schedules.one_cycle(0.1, 10, anneal_strategy="linear"),
+    "multi_step": lambda: schedules.multi_step(0.1, [3, 5]),
+    "exponential": lambda: schedules.exponential(0.1, 0.9),
+    "inverse_time": lambda: schedules.inverse_time(0.1, 0.9),
+    "polynomial": lambda: schedules.polynomial(0.1, 10, 2),
+    "cosine_restarts": lambda: schedules.cosine_restarts(0.1, 3, 2),
+    "cyclical": lambda: schedules.cyclical(0.1, 0.2, 3, 4, "exp_range", 0.9),
+    "sequence": lambda: schedules.sequence([schedules.constant(0.1), schedules.cosine(0.1, 10)], [4]),
     "warmup": lambda: schedules.warmup(schedules.cosine(0.1, 10), 4),
 }
 CALLBACKS = {
@@ -52,6 +62,8 @@ CALLBACKS = {
     "LearningRateSchedule": lambda folder: training.LearningRateSchedule(schedules.cosine(0.1, 20)),
     "Progress": lambda folder: training.Progress(io.StringIO()),
     "SaveBest": lambda folder: training.SaveBest(folder / "best.npz", "loss"),
+    "ReduceLROnPlateau": lambda folder: training.ReduceLROnPlateau("loss", 0.5, 0, 0.9),
+    "StochasticWeightAverage": lambda folder: training.StochasticWeightAverage(1),
     "WeightAverage": lambda folder: training.WeightAverage(0.9),
 }
 VALUES = {      # what is neither of these: how it is made, and what tells that two are alike
@@ -69,6 +81,7 @@ VALUES = {      # what is neither of these: how it is made, and what tells that 
     "NonFiniteError": (lambda: NonFiniteError("the loss is nan"), str),
     "History": (lambda: History([{"epoch": 1, "loss": 0.5}], True), lambda it: [*it, it.interrupted, repr(it)]),
     "Parameter": (lambda: fastnet.Parameter(LOGITS, requires_grad=False), lambda it: [it.value, it.grad, repr(it)]),
+    "Minimum": (lambda: optim.Minimum(0.5, 1, 2, "1 iterations were made", (1.0, 0.5)), lambda it: [it, repr(it)]),
 }
 
 
@@ -85,11 +98,11 @@ def public(module):
 
 
 def test_no_class_is_missing():
-    assert public(optim) == OPTIMIZERS.keys() | {"Optimizer"}
+    assert public(optim) == OPTIMIZERS.keys() | {"Optimizer", "Minimum"}
     assert public(losses) == LOSSES.keys()
     assert public(schedules) == SCHEDULES.keys() | {"Schedule"}
     known = CALLBACKS.keys() | VALUES.keys() | {"Callback", "Trainer"}
-    assert public(training) | public(data) == known - {"Parameter"}
+    assert public(training) | public(data) == known - {"Parameter", "Minimum"}
 
 
 def parts(value, found=None):

@@ -16,7 +16,7 @@ FREE = {
         ("sgd", ["SGD"]))},
     "kernels/cpu/conv/ops.py": {"conv2d_forward", "conv2d_backward_input"},
     # one for each number of an optimiser's formula
-    **{f"kernels/{place}/update.py": {f"{rule}_update" for rule in ("sgd", "adam", "nadam", "rmsprop", "adagrad")}
+    **{f"kernels/{place}/update.py": {f"{rule}_update" for rule in ("sgd", "adam", "nadam", "rmsprop")}
        for place in ("shapes", "naive", "cpu")},
 }
 

@@ -65,21 +65,36 @@ def with_net(**others):
     return lambda: {"net": fastnet.Linear(4, 3), **others}
 
 
-GROUP = {"lr": "0.5", "weight_decay": "0.5", "max_norm": "0.5", "eps": "0.5"}
+GROUP = {"lr": "0.5", "weight_decay": "0.5", "max_norm": "0.5", "eps": "0.5", "maximize": "True"}
 
 # name: (what is called, its arguments where all is right, {argument: which of WRONG are taken all the same})
 TABLE = {
     # optim
     "SGD": (optim.SGD, lambda: {"params": parameters(), "lr": 0.1, "momentum": 0.9},
             GROUP | {"momentum": "0.5", "dampening": "0.5", "nesterov": "True"}),
-    "Adam": (optim.Adam, lambda: {"params": parameters()}, GROUP | {"decoupled": "True"}),
-    "AdamW": (optim.AdamW, lambda: {"params": parameters()}, GROUP),
+    "Adam": (optim.Adam, lambda: {"params": parameters()},
+             GROUP | {"decoupled_weight_decay": "True", "amsgrad": "True"}),
+    "AdamW": (optim.AdamW, lambda: {"params": parameters()}, GROUP | {"amsgrad": "True"}),
+    "NAdam": (optim.NAdam, lambda: {"params": parameters()},
+              GROUP | {"decoupled_weight_decay": "True", "momentum_decay": "0.5"}),
+    "RMSprop": (optim.RMSprop, lambda: {"params": parameters()},
+                GROUP | {"alpha": "0.5", "momentum": "0.5", "centered": "True"}),
+    "Adagrad": (optim.Adagrad, lambda: {"params": parameters()},
+                GROUP | {"lr_decay": "0.5", "initial_accumulator_value": "0.5"}),
     "Muon": (optim.Muon, lambda: {"params": parameters()},
              GROUP | {"momentum": "0.5", "nesterov": "True", "normalize": "True", "orthogonal": "True"}),
     "Optimizer": (lambda **given: optim.Optimizer(**given), lambda: {"params": parameters(), "lr": 0.1}, GROUP),
     "Optimizer.load_state_dict": (lambda **given: optimizer(optim.Adam).load_state_dict(**given),
                                   lambda: {"state_dict": optimizer(optim.Adam).state_dict()}, {}),
     "decay_groups": (optim.decay_groups, lambda: {"params": parameters()}, {}),
+    "clip_grad_norm": (optim.clip_grad_norm, lambda: {"parameters": parameters(), "max_norm": 1.0},
+                       {"max_norm": "0.5 inf", "norm_type": "0.5 inf", "error_if_nonfinite": "True"}),
+    "clip_grad_value": (optim.clip_grad_value, lambda: {"parameters": parameters(), "clip_value": 1.0},
+                        {"clip_value": "0.5"}),
+    "minimise": (optim.minimise, with_net(loss=losses.CrossEntropyLoss(), x=X, y=Y, max_iter=2),
+                 {"net": "function", "loss": "function", "seed": "huge", "max_iter": "huge"}),
+    "Minimum": (optim.Minimum, lambda: {"value": 0.5, "iterations": 1, "evaluations": 1, "reason": "", "history": ()},
+                dict.fromkeys(("value", "iterations", "evaluations", "reason", "history"), " ".join(WRONG))),
     "orthogonalize": (optim.orthogonalize, lambda: {"matrix": np.ones((2, 3), np.float32)},
                       {"matrix": "array"}),
     # losses
@@ -94,6 +109,15 @@ TABLE = {
     "step": (schedules.step, lambda: {"lr": 0.1, "step_size": 3}, {"lr": "0.5", "gamma": "0.5"}),
     "cosine": (schedules.cosine, lambda: {"lr": 0.1, "total_steps": 3},
                {"lr": "0.5", "eta_min": "0.5"}),
+    "multi_step": (schedules.multi_step, lambda: {"lr": 0.1, "milestones": [3]},
+                   {"lr": "0.5", "gamma": "0.5", "milestones": "long"}),
+    "exponential": (schedules.exponential, lambda: {"lr": 0.1, "gamma": 0.9}, {"lr": "0.5", "gamma": "0.5"}),
+    "inverse_time": (schedules.inverse_time, lambda: {"lr": 0.1, "decay": 0.9}, {"lr": "0.5", "decay": "0.5"}),
+    "polynomial": (schedules.polynomial, lambda: {"lr": 0.1}, {"lr": "0.5", "power": "0.5"}),
+    "cosine_restarts": (schedules.cosine_restarts, lambda: {"lr": 0.1, "T_0": 3}, {"lr": "0.5", "eta_min": "0.5"}),
+    "cyclical": (schedules.cyclical, lambda: {"base_lr": 0.1, "max_lr": 0.3},
+                 {"base_lr": "0.5", "max_lr": "0.5", "gamma": "0.5"}),
+    "sequence": (schedules.sequence, lambda: {"schedules": [len], "milestones": []}, {}),
     "one_cycle": (schedules.one_cycle, lambda: {"max_lr": 0.1, "total_steps": 3},
                   {"max_lr": "0.5", "pct_start": "0.5"}),
     "warmup": (schedules.warmup, lambda: {"schedule": len, "steps": 3}, {"schedule": "function"}),
@@ -104,6 +128,13 @@ TABLE = {
     "ones": (init.ones, lambda: {"shape": (2, 3)}, {}),
     "uniform": (init.uniform, lambda: {"shape": (2, 3)}, {"a": "-1 0.5", "b": "0.5"}),
     "normal": (init.normal, lambda: {"shape": (2, 3)}, {"mean": "-1 0.5", "std": "0.5"}),
+    "init.constant": (init.constant, lambda: {"shape": (2, 3), "val": 1}, {"val": "-1 0.5"}),
+    "eye": (init.eye, lambda: {"shape": (2, 3)}, {}),
+    "dirac": (init.dirac, lambda: {"shape": (2, 3, 1, 1)}, {}),
+    "trunc_normal": (init.trunc_normal, lambda: {"shape": (2, 3)},
+                     {"mean": "-1 0.5", "std": "0.5", "a": "-1 0.5", "b": "-1 0.5"}),
+    "orthogonal": (init.orthogonal, lambda: {"shape": (2, 3)}, {"gain": "-1 0.5"}),
+    "sparse": (init.sparse, lambda: {"shape": (2, 3), "sparsity": 0.5}, {"sparsity": "0.5", "std": "0.5"}),
     "uniform_fan_in": (init.uniform_fan_in, lambda: {"shape": (2, 3)}, {}),
     "partial_dirac": (init.partial_dirac, lambda: {"shape": (2, 3, 1, 1)}, {}),
     "kaiming_uniform": (init.kaiming_uniform, lambda: {"shape": (2, 3)}, {"a": "-1 0.5"}),
@@ -128,6 +159,13 @@ TABLE = {
     "JsonLines": (training.JsonLines, lambda: {"path": "log"}, {"path": "text"}),
     "LearningRateSchedule": (training.LearningRateSchedule, lambda: {"schedule": len}, {"schedule": "function"}),
     "Progress": (training.Progress, lambda: {"file": io.StringIO()}, {}),
+    "ReduceLROnPlateau": (training.ReduceLROnPlateau, dict,
+                          {"factor": "0.5", "threshold": "0.5", "min_lr": "0.5", "eps": "0.5", "patience": "huge",
+                           "cooldown": "huge"}),
+    "StochasticWeightAverage": (training.StochasticWeightAverage, lambda: {"start": 1},
+                                {"start": "huge", "every": "huge"}),
+    "update_bn": (training.update_bn, lambda: {
+        "net": fastnet.Sequential(fastnet.Linear(4, 3), fastnet.BatchNorm1d(3)), "batches": [X]}, {}),
     "SaveBest": (training.SaveBest, lambda: {"path": "best"}, {"path": "text"}),
     "WeightAverage": (training.WeightAverage, dict, {"decay": "0.5", "every": "huge"}),
     "History": (training.History, dict, {"interrupted": "True"}),
@@ -186,9 +224,11 @@ TABLE = {
 # What is taken and not tried: it would take long, or is another function than what is wanted.
 NOT_TRIED = {("DataLoader", "function"), ("warmup.warmup", "function"), ("warmup.warmup", "huge"), ("cifar10", "True"),
              ("cifar10_or_synthetic", "True"), ("evaluate", "function"), ("predict", "function"),
+             ("minimise", "function"), ("minimise", "huge"),
              *((name, "huge") for name in models.__all__)}
 # Methods that are called by the library itself, or by subclasses with what it has judged.
-INNER = {"check", "views", "update", "number", "said", "rate", "keep", "keep_numbers", "improved", "interrupt",
+INNER = {"check", "views", "update", "kept", "number", "said", "rate", "keep", "keep_numbers", "improved", "measured", "better",
+         "take", "interrupt",
          *training.callbacks.HOOKS}
 FOREIGN = re.compile("|".join((
     "no attribute", "unsupported operand", "not supported between", "ambiguous", "interpreted as", "could not convert",
@@ -206,7 +246,8 @@ def public():
             home = getattr(value, "__module__", None) or ""
             inner = ("fastnet.kernels", "fastnet.program", "fastnet.layers")
             if callable(value) and home.startswith("fastnet") and not home.startswith(inner):
-                found[name] = value
+                if found.setdefault(name, value) is not value:
+                    found[f"{module.__name__.removeprefix('fastnet.')}.{name}"] = value
     found["warmup.warmup"] = warmup.warmup
     for value in list(found.values()):
         if inspect.isclass(value):

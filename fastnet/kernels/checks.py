@@ -272,67 +272,6 @@ def resolve_padding(padding, kernel_size, stride, dilation, input_hw):
     return total[0] // 2, total[0] - total[0] // 2, total[1] // 2, total[1] - total[1] // 2
 
 
-def updatable(value, grad, **state):
-    """The rows (value, grad, *state) of an optimiser's step that `in_place` has passed: each gradient in the dtype of
-    its value, after a look at whether what is updated can be written to."""
-    rows = _rows(value, grad, state)
-    for i, row in enumerate(rows):
-        for name, array in zip(("value", "grad", *state), row, strict=True):
-            if name != "grad" and array is not None and not (isinstance(array, np.ndarray) and array.flags.writeable):
-                raise ValueError(f"{_nth(name, i, value)} is updated in place, but the array is read-only")
-        rows[i] = (row[0], floating(row[1], "grad", row[0]), *row[2:])
-    return rows
-
-
-def in_place(value, grad, **state):
-    """The part of `updatable` that shapes and dtypes tell: value and state are float32 or float64, all of one dtype,
-    and of one shape with the gradient. They are arrays or, all of them, lists of as many; a state may be None."""
-    rows, names = _rows(value, grad, state), ("value", "grad", *state)
-    dtype = getattr(rows[0][0], "dtype", None) if rows else None
-    for i, row in enumerate(rows):
-        if _plain(row, dtype):
-            continue
-        for name, array in zip(names, row, strict=True):
-            if name == "grad" or array is None and name != "value":
-                continue
-            name, kind = _nth(name, i, value), getattr(array, "dtype", None)
-            if kind is None or kind not in (FLOAT32, FLOAT64):
-                raise TypeError(f"{name} is updated in place and must be a float32 or float64 array, got "
-                                f"{_kind(array)}")
-            if kind != dtype:
-                raise TypeError(f"{name} must have the dtype {dtype} of {_nth('value', 0, value)}, got {kind}")
-            has_shape(array, row[0].shape, name)
-        name, given = _nth("grad", i, value), row[1]
-        if not hasattr(given, "dtype"):
-            raise TypeError(f"{name} must be an array, got {_kind(given)}")
-        real(given, name)
-        has_shape(given, row[0].shape, name)
-
-
-def _rows(value, grad, state):
-    """What belongs together of arrays, or of lists of arrays: a list of (value, grad, *state)."""
-    columns = value, grad, *state.values()
-    if not isinstance(value, (list, tuple)):
-        return [columns]
-    for name, column in zip(("grad", *state), columns[1:], strict=True):
-        if column is not None and (not isinstance(column, (list, tuple)) or len(column) != len(value)):
-            got = f"a list of {len(column)}" if isinstance(column, (list, tuple)) else _kind(column)
-            raise ValueError(f"{name} must be a list of {len(value)} arrays, as value is, got {got}")
-    return list(zip(*[[None] * len(value) if column is None else column for column in columns], strict=True))
-
-
-def _plain(row, dtype):
-    """Whether a row is as the library itself makes it, again and again."""
-    shape = getattr(row[0], "shape", None)
-    return (dtype is FLOAT32 or dtype is FLOAT64) and row[1] is not None and all(
-        [type(one) is np.ndarray and one.dtype is dtype and one.shape == shape for one in row if one is not None])
-
-
-def _nth(name, i, value):
-    """An operand of an optimiser's step as errors call it."""
-    return f"{name}[{i}]" if isinstance(value, (list, tuple)) else name
-
-
 def pool_index_dtype(kernel_size):
     """The dtype of max-pool's index r S + s; its largest value means that no gradient passes."""
     size = kernel_size[0] * kernel_size[1]
@@ -348,7 +287,7 @@ def pool_index(index, shape, kernel_size):
     dtype = pool_index_dtype(kernel_size)
     if getattr(index, "dtype", None) != dtype:
         dtype = np.dtype(dtype)
-        raise TypeError(f"index must be the {dtype} array that maxpool2d_forward returned, got {_kind(index)}")
+        raise TypeError(f"index must be the {dtype} array that maxpool2d_forward returned, got {kind_of(index)}")
     has_shape(index, shape, "index")
 
 
@@ -361,7 +300,7 @@ def dropout_key(key):
         arguments.integer(key, "key")
     except TypeError:
         raise TypeError("key must be an integer or the uint64 array of two words that draw returned, got "
-                        f"{_kind(key)}") from None
+                        f"{kind_of(key)}") from None
 
 
 def draws_integers(generator):
@@ -370,7 +309,7 @@ def draws_integers(generator):
         raise TypeError(f"draw needs a numpy.random.Generator, got {type(generator).__name__}")
 
 
-def _kind(value):
+def kind_of(value):
     """What it is, for an error."""
     dtype = getattr(value, "dtype", None)
     return type(value).__name__ if dtype is None else f"an array of dtype {dtype}"

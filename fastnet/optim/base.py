@@ -4,6 +4,7 @@ from math import sqrt
 import numpy as np
 
 from fastnet import arguments, kernels
+from fastnet.kernels import updates
 from fastnet.parameter import Parameter
 
 
@@ -106,7 +107,11 @@ class Optimizer:
 
     def _ready(self, i, parameter, state):
         """(gradient, changes of the state): those that the parameter's present dtype asks for."""
-        value, who = parameter.value, self.said(f"parameter {i}")
+        value = parameter.value
+        kept = [array for name, array in state.items() if name not in self.state_scalars]
+        if updates.plain((value, parameter.grad, *kept), value.dtype) and value.flags.writeable:
+            return parameter.grad, {}
+        who = self.said(f"parameter {i}")
         if not isinstance(value, np.ndarray) or value.dtype not in (np.float32, np.float64):
             raise TypeError(f"{who} must be a float32 or float64 array, got {arguments.shown(value)}")
         if not value.flags.writeable:

@@ -35,7 +35,7 @@ def strong_wolfe(along, start, step, shortest):
             return point
         if point.slope >= 0:
             return _zoom(along, start, point, before, limit - used - 1, shortest)
-        step = _between(_lowest(before, point), point.step + 0.01 * (point.step - before.step), 10 * point.step)
+        step = _lowest(before, point, point.step + 0.5 * (point.step - before.step), 10 * point.step)
         before = point
     return before
 
@@ -46,8 +46,7 @@ def _zoom(along, start, low, high, left, shortest):
         width = high.step - low.step
         if abs(width) <= shortest:
             break
-        ends = sorted((low.step + 0.1 * width, high.step - 0.1 * width))
-        point = along(_between(_lowest(low, high), *ends))
+        point = along(_lowest(low, high, *sorted((low.step + 0.1 * width, high.step - 0.1 * width))))
         if _too_high(point, start) or point.value >= low.value:
             high = point
             continue
@@ -64,9 +63,10 @@ def _too_high(point, start):
     return not (isfinite(point.slope) and point.value <= start.value + _LOWER * point.step * start.slope)
 
 
-def _lowest(a, b):
-    """Where the cubic polynomial through two points, with their slopes, is lowest; half-way where there is none."""
-    half = (a.step + b.step) / 2
+def _lowest(a, b, least, most):
+    """Where the cubic polynomial through two points, with their slopes, is lowest, brought into the bounds; half-way
+    between these where it has no such place."""
+    half = (least + most) / 2
     if not isfinite(b.value - a.value + b.slope - a.slope):
         return half
     d1 = a.slope + b.slope - 3 * (a.value - b.value) / (a.step - b.step)
@@ -75,8 +75,6 @@ def _lowest(a, b):
         return half
     d2 = sqrt(square) if b.step > a.step else -sqrt(square)
     below = b.slope - a.slope + 2 * d2
-    return b.step - (b.step - a.step) * (b.slope + d2 - d1) / below if below else half
-
-
-def _between(step, low, high):
-    return min(max(step, low), high)
+    if not below:
+        return half
+    return min(max(b.step - (b.step - a.step) * (b.slope + d2 - d1) / below, least), most)

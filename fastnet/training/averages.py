@@ -3,7 +3,7 @@ import numpy as np
 
 from fastnet import arguments
 from fastnet.training.batches import batches as checked_batches
-from fastnet.training.batches import pair
+from fastnet.training.batches import pair, size
 from fastnet.training.callbacks import Callback
 
 
@@ -113,6 +113,7 @@ def update_bn(net, batches):
                 setattr(layer, name, np.ones_like(value) if name == "running_var" else np.zeros_like(value))
         for batch in batches:
             x = pair(batch, "update_bn: batches")[0] if isinstance(batch, (tuple, list)) else batch
+            size(x, "update_bn: batches")
             net.forward(x, training=True)
             count += 1
         if not count:

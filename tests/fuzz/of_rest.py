@@ -34,7 +34,9 @@ SAID = {
     "train_val_split": {"words": {"labels": "(labels|samples)", "validation": "(validation|samples)"}},
     "k_folds": {"words": dict.fromkeys(("labels", "k"), "(labels|samples|k)")},
     "load_weights": {"errors": (FileNotFoundError,)},
-    "warmup": {"never": {"schedule": CALLABLE}},
+    "warmup": {"never": {"schedule": CALLABLE}}, "sequence": {"never": {"schedules": CALLABLE}},
+    "minimise": {"never": {"net": CALLABLE, "loss": CALLABLE, "max_iter": LARGE}, "called": "minimise"},
+    "update_bn": {"called": "update_bn|Sequential|Linear|BatchNorm1d", "words": {"batches": "batch|x\\b"}},
     "apply": {"never": {"weight": CALLABLE, "bias": CALLABLE}},
 }
 DRAWN = importlib.util.find_spec("matplotlib") is not None

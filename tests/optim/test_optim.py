@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fastnet import kernels
-from fastnet.optim import SGD, Adam, AdamW, Muon, decay_groups
+from fastnet.optim import SGD, Adagrad, Adam, AdamW, Muon, NAdam, RMSprop, decay_groups
 from fastnet.parameter import Parameter
 
 SGD_OPTIONS = [dict(momentum=m, dampening=d, weight_decay=w, nesterov=n)
@@ -268,8 +268,9 @@ def test_lr_scale_multiplies_the_rate_of_its_group(backend, make):
         np.testing.assert_allclose(judged.value, judge.value, rtol=1e-12)
 
 
-@pytest.mark.parametrize("make, options", [(SGD, {"momentum": 0.9}), (SGD, {}), (Adam, {}), (AdamW, {}),
-                                           (Muon, {"orthogonal": False})])
+@pytest.mark.parametrize("make, options", [
+    (SGD, {"momentum": 0.9}), (SGD, {}), (Adam, {}), (AdamW, {}), (Muon, {"orthogonal": False}), (Adagrad, {}),
+    (Adam, {"amsgrad": True}), (NAdam, {}), (RMSprop, {}), (RMSprop, {"momentum": 0.5, "centered": True})], ids=str)
 def test_a_loaded_state_goes_on_bit_by_bit(backend, make, options):
     def steps(optimizer, params, seeds):
         for seed in seeds:
@@ -328,6 +329,13 @@ def test_a_state_that_does_not_fit_is_refused_and_nothing_changes():
     (lambda p: Adam(p, betas=0.9), "Adam: betas must be two numbers, got 0.9"),
     (lambda p: Adam(p, eps=float("inf")), "Adam: eps must be a finite number"),
     (lambda p: AdamW(p, weight_decay=-1), "AdamW: weight_decay must be"),
+    (lambda p: NAdam(p, momentum_decay=-1), "NAdam: momentum_decay must be"),
+    (lambda p: NAdam(p, decoupled_weight_decay=1), "NAdam: decoupled_weight_decay must be True or False, got 1"),
+    (lambda p: RMSprop(p, alpha=1.5), "RMSprop: alpha must be .* at most 1, got 1.5"),
+    (lambda p: RMSprop(p, centered=None), "RMSprop: centered must be True or False, got None"),
+    (lambda p: Adagrad(p, initial_accumulator_value=-1), "Adagrad: initial_accumulator_value must be"),
+    (lambda p: Adam(p, maximize=2), "Adam: maximize must be True or False, got 2"),
+    (lambda p: Adam(p, amsgrad=2), "Adam: amsgrad must be True or False, got 2"),
     (lambda p: SGD(p, lr=0.1, max_norm=0.0), "SGD: max_norm must be a finite number above 0, got 0.0"),
     (lambda p: Adam(p, max_norm=-1), "Adam: max_norm must be a finite number above 0, got -1"),
     (lambda p: AdamW(p, max_norm=float("inf")), "AdamW: max_norm must be a finite number above 0, got inf"),
@@ -364,8 +372,8 @@ def test_a_bad_learning_rate_is_refused_later_too():
 
 def test_repr():
     assert repr(SGD(parameters(), lr=0.1)) == ("SGD(2 parameters of 53 numbers, lr=0.1, momentum=0.0, dampening=0.0, "
-                                               "weight_decay=0.0, nesterov=False, max_norm=None)")
-    assert "decoupled=True, max_norm=0.5)" in repr(AdamW(parameters(), max_norm=0.5))
+                                               "weight_decay=0.0, nesterov=False, maximize=False, max_norm=None)")
+    assert "decoupled_weight_decay=True, max_norm=0.5)" in repr(AdamW(parameters(), max_norm=0.5))
 
 
 # A step that is refused
@@ -406,7 +414,9 @@ def test_a_step_that_is_refused_changes_nothing(change, error, message):
     assert all(np.array_equal(value, state[key]) for key, value in optimizer.state_dict().items())
 
 
-@pytest.mark.parametrize("make", [lambda p: SGD(p, 0.1, momentum=0.9), Adam, AdamW, lambda p: Muon(p, 0.1)])
+@pytest.mark.parametrize("make", [
+    lambda p: SGD(p, 0.1, momentum=0.9), Adam, AdamW, lambda p: Muon(p, 0.1), NAdam, Adagrad,
+    lambda p: Adam(p, amsgrad=True), lambda p: RMSprop(p, momentum=0.5, centered=True)])
 def test_the_state_follows_a_parameter_into_another_dtype(backend, make):
     params = parameters(np.float32, ((4, 3), (5, 2)))
     optimizer = make(params)
@@ -416,7 +426,7 @@ def test_the_state_follows_a_parameter_into_another_dtype(backend, make):
         parameter.grad = parameter.grad.astype(np.float64)
     optimizer.step()
     assert {parameter.value.dtype for parameter in params} == {np.dtype(np.float64)}
-    assert {value.dtype for key, value in optimizer.state_dict().items() if "step" not in key} == {np.dtype(np.float64)}
+    assert {value.dtype for key, value in optimizer.state_dict().items() if value.ndim} == {np.dtype(np.float64)}
 
 
 def test_options_assigned_later_count_from_the_next_step():

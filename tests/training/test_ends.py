@@ -16,7 +16,9 @@ CALLBACKS = {
     "JsonLines": lambda folder: training.JsonLines(folder / "log"),
     "LearningRateSchedule": lambda folder: training.LearningRateSchedule(fastnet.schedules.cosine(0.1, 10)),
     "Progress": lambda folder: training.Progress(open(folder / "progress", "a")),  # noqa: SIM115
+    "ReduceLROnPlateau": lambda folder: training.ReduceLROnPlateau("loss", patience=0),
     "SaveBest": lambda folder: SaveBest(folder / "best.npz", "loss"),
+    "StochasticWeightAverage": lambda folder: training.StochasticWeightAverage(1),
     "WeightAverage": lambda folder: WeightAverage(),
 }
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastnet.kernels import checks, shapes
+from fastnet.kernels import checks, shapes, updates
 from fastnet.kernels.cpu import simd
 from fastnet.kernels.cpu.runtime import address, entry, jit, launch, lying_at, named
 
@@ -77,9 +77,9 @@ def sgd_update(value, grad, velocity, lr, momentum=0.0, dampening=0.0, weight_de
     shapes.sgd_update(value, grad, velocity, lr, momentum)
     numbers = _Sgd(scale, weight_decay, lr, momentum, 1 if first else 1 - dampening)
     if momentum:
-        _update(_momentum, checks.updatable(value, grad, velocity=velocity), numbers, bool(nesterov), bool(first))
+        _update(_momentum, updates.updatable(value, grad, velocity=velocity), numbers, bool(nesterov), bool(first))
     else:
-        _update(_sgd, checks.updatable(value, grad), numbers)
+        _update(_sgd, updates.updatable(value, grad), numbers)
 
 
 def adam_update(value, grad, m, v, step, lr, beta1, beta2, eps, weight_decay=0.0, decoupled=False, scale=1.0,
@@ -89,7 +89,7 @@ def adam_update(value, grad, m, v, step, lr, beta1, beta2, eps, weight_decay=0.0
     or, where decoupled, g = scale grad and value shrunk by 1 - lr weight_decay first; with largest = max(largest, v)
     in place of v where it is given."""
     shapes.adam_update(value, grad, m, v, step, lr, beta1, beta2, eps, largest=largest)
-    _update(_adam, checks.updatable(value, grad, m=m, v=v, largest=largest),
+    _update(_adam, updates.updatable(value, grad, m=m, v=v, largest=largest),
             _Adam(scale, *_decays(lr, weight_decay, decoupled), beta1, 1 - beta1, beta2, 1 - beta2, eps,
                   lr / (1 - beta1**step), 0, 1 / (1 - beta2**step)), largest is not None)
 
@@ -100,7 +100,7 @@ def nadam_update(value, grad, m, v, step, lr, beta1, beta2, eps, now, following,
     value -= lr ((1 - now) g / (1 - product) + following m / (1 - product following)) / (sqrt(v / (1 - beta2^step))
     + eps)."""
     shapes.nadam_update(value, grad, m, v, step, lr, beta1, beta2, eps, now, following, product)
-    _update(_adam, checks.updatable(value, grad, m=m, v=v),
+    _update(_adam, updates.updatable(value, grad, m=m, v=v),
             _Adam(scale, *_decays(lr, weight_decay, decoupled), beta1, 1 - beta1, beta2, 1 - beta2, eps,
                   lr * following / (1 - product * following), lr * (1 - now) / (1 - product), 1 / (1 - beta2**step)),
             False)
@@ -111,7 +111,7 @@ def rmsprop_update(value, grad, square, mean, velocity, lr, alpha, eps, weight_d
     (1 - alpha) g where it is given, d = g / (sqrt(square - mean^2) + eps); value -= lr d, with momentum
     velocity = momentum velocity + d and value -= lr velocity."""
     shapes.rmsprop_update(value, grad, square, mean, velocity, lr, alpha, eps, momentum=momentum)
-    rows = checks.updatable(value, grad, square=square, mean=mean, velocity=velocity if momentum else None)
+    rows = updates.updatable(value, grad, square=square, mean=mean, velocity=velocity if momentum else None)
     _update(_rmsprop, rows, _Rmsprop(scale, weight_decay, lr, alpha, 1 - alpha, momentum, eps), mean is not None,
             bool(momentum))
 
@@ -119,7 +119,7 @@ def rmsprop_update(value, grad, square, mean, velocity, lr, alpha, eps, weight_d
 def adagrad_update(value, grad, total, lr, eps, weight_decay=0.0, scale=1.0):
     """total += g^2; value -= lr g / (sqrt(total) + eps)."""
     shapes.adagrad_update(value, grad, total, lr, eps)
-    _update(_adagrad, checks.updatable(value, grad, total=total), _Adagrad(scale, weight_decay, lr, eps))
+    _update(_adagrad, updates.updatable(value, grad, total=total), _Adagrad(scale, weight_decay, lr, eps))
 
 
 def sum_of_squares(arrays):
@@ -149,8 +149,8 @@ def _update(kernel, rows, numbers, *flags):
     copies of what is updated are copied back."""
     if not rows:
         return
-    given = [[array if array is None or array.flags.c_contiguous and array.flags.aligned else array.copy()
-              for array in row] for row in rows]
+    given = [[array if array is None or array.flags.carray or _lies_in_order(array) else array.copy() for array in row]
+             for row in rows]
     value = given[0][0]
     table = _table(given, value.itemsize)
     launch(kernel, len(table), table.ravel(), np.array(numbers, value.dtype), *flags,
@@ -159,6 +159,11 @@ def _update(kernel, rows, numbers, *flags):
         for place, (target, array) in enumerate(zip(row, arrays, strict=True)):
             if array is not target and place != 1:     # the gradient stays
                 target[...] = array
+
+
+def _lies_in_order(array):
+    """As `flags.carray` has it, but for a gradient that is read-only."""
+    return array.flags.c_contiguous and array.flags.aligned
 
 
 def _table(rows, itemsize):

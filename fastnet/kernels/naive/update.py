@@ -2,7 +2,7 @@
 gradients are clipped by."""
 import numpy as np
 
-from fastnet.kernels import checks, shapes
+from fastnet.kernels import checks, shapes, updates
 
 
 def sgd_update(value, grad, velocity, lr, momentum=0.0, dampening=0.0, weight_decay=0.0, nesterov=False, first=False,
@@ -10,7 +10,7 @@ def sgd_update(value, grad, velocity, lr, momentum=0.0, dampening=0.0, weight_de
     """g = scale grad + weight_decay value; velocity = momentum velocity + (1 - dampening) g (g itself where first);
     value -= lr velocity, or lr (g + momentum velocity) with nesterov; value -= lr g without momentum."""
     shapes.sgd_update(value, grad, velocity, lr, momentum)
-    rows = checks.updatable(value, grad, velocity=velocity if momentum else None)
+    rows = updates.updatable(value, grad, velocity=velocity if momentum else None)
     for value, grad, velocity in rows:
         step = scale * grad + weight_decay * value if weight_decay else scale * grad
         if momentum:
@@ -25,7 +25,7 @@ def adam_update(value, grad, m, v, step, lr, beta1, beta2, eps, weight_decay=0.0
     value -= lr (m / (1 - beta1^step)) / (sqrt(v / (1 - beta2^step)) + eps), with largest = max(largest, v) in place of
     v where it is given."""
     shapes.adam_update(value, grad, m, v, step, lr, beta1, beta2, eps, largest=largest)
-    rows = checks.updatable(value, grad, m=m, v=v, largest=largest)
+    rows = updates.updatable(value, grad, m=m, v=v, largest=largest)
     for value, grad, m, v, largest in rows:
         _moments(_decayed(value, scale * grad, lr, weight_decay, decoupled), m, v, beta1, beta2)
         if largest is not None:
@@ -40,7 +40,7 @@ def nadam_update(value, grad, m, v, step, lr, beta1, beta2, eps, now, following,
     value -= lr ((1 - now) g / (1 - product) + following m / (1 - product following)) / (sqrt(v / (1 - beta2^step))
     + eps)."""
     shapes.nadam_update(value, grad, m, v, step, lr, beta1, beta2, eps, now, following, product)
-    rows = checks.updatable(value, grad, m=m, v=v)
+    rows = updates.updatable(value, grad, m=m, v=v)
     for value, grad, m, v in rows:
         grad = _decayed(value, scale * grad, lr, weight_decay, decoupled)
         _moments(grad, m, v, beta1, beta2)
@@ -53,7 +53,7 @@ def rmsprop_update(value, grad, square, mean, velocity, lr, alpha, eps, weight_d
     (1 - alpha) g where it is given, d = g / (sqrt(square - mean^2) + eps); value -= lr d, with momentum
     velocity = momentum velocity + d and value -= lr velocity."""
     shapes.rmsprop_update(value, grad, square, mean, velocity, lr, alpha, eps, momentum=momentum)
-    rows = checks.updatable(value, grad, square=square, mean=mean, velocity=velocity if momentum else None)
+    rows = updates.updatable(value, grad, square=square, mean=mean, velocity=velocity if momentum else None)
     for value, grad, square, mean, velocity in rows:
         grad = _decayed(value, scale * grad, lr, weight_decay, False)
         square[...] = alpha * square + (1 - alpha) * grad * grad
@@ -72,7 +72,7 @@ def rmsprop_update(value, grad, square, mean, velocity, lr, alpha, eps, weight_d
 def adagrad_update(value, grad, total, lr, eps, weight_decay=0.0, scale=1.0):
     """total += g^2; value -= lr g / (sqrt(total) + eps)."""
     shapes.adagrad_update(value, grad, total, lr, eps)
-    rows = checks.updatable(value, grad, total=total)
+    rows = updates.updatable(value, grad, total=total)
     for value, grad, total in rows:
         grad = _decayed(value, scale * grad, lr, weight_decay, False)
         total += grad * grad

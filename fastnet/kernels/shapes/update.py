@@ -5,7 +5,7 @@ and all have the dtype of the first value. scale multiplies grad.
 """
 
 from fastnet import arguments
-from fastnet.kernels import checks
+from fastnet.kernels import checks, updates
 from fastnet.kernels.shapes.kind import PYTHON_FLOAT
 
 
@@ -17,7 +17,7 @@ def sgd_update(value, grad, velocity, lr, momentum=0.0, dampening=0.0, weight_de
     velocity is None where momentum is 0. Source: Sutskever et al., On the importance of initialization and momentum in
     deep learning, 2013, in the form that PyTorch gives it.
     """
-    checks.in_place(value, grad, velocity=_of_momentum(velocity, momentum))
+    updates.in_place(value, grad, velocity=_of_momentum(velocity, momentum))
 
 
 def adam_update(value, grad, m, v, step, lr, beta1, beta2, eps, weight_decay=0.0, decoupled=False, scale=1.0,
@@ -32,7 +32,7 @@ def adam_update(value, grad, m, v, step, lr, beta1, beta2, eps, weight_decay=0.0
     (AMSGrad), with PyTorch's correction of largest.
     """
     arguments.integer(step, "step", 1)
-    checks.in_place(value, grad, m=m, v=v, largest=largest)
+    updates.in_place(value, grad, m=m, v=v, largest=largest)
 
 
 def nadam_update(value, grad, m, v, step, lr, beta1, beta2, eps, now, following, product, weight_decay=0.0,
@@ -46,7 +46,7 @@ def nadam_update(value, grad, m, v, step, lr, beta1, beta2, eps, now, following,
     it.
     """
     arguments.integer(step, "step", 1)
-    checks.in_place(value, grad, m=m, v=v)
+    updates.in_place(value, grad, m=m, v=v)
 
 
 def rmsprop_update(value, grad, square, mean, velocity, lr, alpha, eps, weight_decay=0.0, momentum=0.0, scale=1.0):
@@ -58,7 +58,7 @@ def rmsprop_update(value, grad, square, mean, velocity, lr, alpha, eps, weight_d
     6.5, 2012; with mean Graves, Generating sequences with recurrent neural networks, 2013, equations 38 to 41, but eps
     outside of the root, as in PyTorch.
     """
-    checks.in_place(value, grad, square=square, mean=mean, velocity=_of_momentum(velocity, momentum))
+    updates.in_place(value, grad, square=square, mean=mean, velocity=_of_momentum(velocity, momentum))
 
 
 def adagrad_update(value, grad, total, lr, eps, weight_decay=0.0, scale=1.0):
@@ -66,7 +66,7 @@ def adagrad_update(value, grad, total, lr, eps, weight_decay=0.0, scale=1.0):
 
     Source: Duchi et al., Adaptive subgradient methods, 2011, section 1.1, with the diagonal of G.
     """
-    checks.in_place(value, grad, total=total)
+    updates.in_place(value, grad, total=total)
 
 
 def sum_of_squares(arrays):
