@@ -1,4 +1,5 @@
 """Ten steps of every optimiser in configurations drawn at random, judged by PyTorch; and what their rules say."""
+import numba
 import numpy as np
 import pytest
 
@@ -124,6 +125,26 @@ def test_all_parameters_take_one_launch(name, monkeypatch):
     optimizer.step()
     counted = name not in ("SGD", "RMSprop")     # of different age, which their rules ask for
     assert len(calls) == 4 + counted
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_the_same_bits_for_any_number_of_threads(name):
+    results = []
+    for threads in (1, numba.config.NUMBA_NUM_THREADS):
+        numba.set_num_threads(threads)
+        try:
+            rng = np.random.default_rng(0)
+            params = [Parameter(rng.standard_normal(shape).astype(np.float32)) for shape in ((100_003,), (7, 5), (3,))]
+            optimizer = getattr(optim, name)(params, lr=0.1)
+            for _ in range(3):
+                for parameter in params:
+                    parameter.grad = rng.standard_normal(parameter.shape).astype(np.float32)
+                optimizer.step()
+        finally:
+            numba.set_num_threads(numba.config.NUMBA_NUM_THREADS)
+        results.append([parameter.value for parameter in params])
+    for one, other in zip(*results, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.parametrize("name", RULES)

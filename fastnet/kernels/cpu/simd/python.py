@@ -1,7 +1,8 @@
 """What each SIMD primitive means, in plain NumPy: run when Numba's compiler is off (``NUMBA_DISABLE_JIT=1``).
 
-An array is followed by where in it things begin: (x, i), (a, a0), (table, t). `x_row` is how far apart rows are in x.
-A *panel* is a matrix stored row by row, `halves` half vectors wide. Only here is refused what lies outside.
+An array is followed by where in it things begin: (x, i), (a, a0), (table, t). `x_row` is how far apart rows are in x. A
+*panel* is a matrix stored row by row whose rows are `halves` half vectors wide. Reads and writes outside of an array
+are refused here, which the compiled primitives do not do.
 """
 import numpy as np
 
