@@ -129,7 +129,12 @@ class _Objective:
         """(value, gradient) in training; running statistics and gradients of parameters stay what they are."""
         self.move(weights)
         with changes.quiet(), changes.gradients() as found:
-            value, dy = self._whole(self.net.forward(self.x, training=True))
+            y = self.net.forward(self.x, training=True)
+            try:
+                value, dy = self._whole(y)
+            except BaseException:
+                self.net.saved = None   # no backward pass follows
+                raise
             self.net.backward(dy, need_dx=False)
         grads = [found.get(parameter) for parameter in self.parameters]
         gradient = self.joined(np.zeros(parameter.shape) if grad is None else grad
