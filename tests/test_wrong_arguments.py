@@ -227,8 +227,8 @@ NOT_TRIED = {("DataLoader", "function"), ("warmup.warmup", "function"), ("warmup
              ("minimise", "function"), ("minimise", "huge"),
              *((name, "huge") for name in models.__all__)}
 # Methods that are called by the library itself, or by subclasses with what it has judged.
-INNER = {"check", "views", "update", "kept", "number", "said", "rate", "keep", "keep_numbers", "improved", "measured", "better",
-         "take", "interrupt",
+INNER = {"check", "views", "update", "kept", "number", "said", "rate", "keep", "keep_numbers", "improved", "measured",
+         "better", "take", "interrupt",
          *training.callbacks.HOOKS}
 FOREIGN = re.compile("|".join((
     "no attribute", "unsupported operand", "not supported between", "ambiguous", "interpreted as", "could not convert",
