@@ -91,7 +91,10 @@ LAYERS = [
     *layers("ReLU()", "LeakyReLU()", "Hardtanh()", "ELU()", "SELU()", "SiLU()", "GELU()", "GELU(approximate='tanh')",
             "Mish()", "Hardswish()", "Hardsigmoid()", "Sigmoid()", "Tanh()", "Softplus()", "Softsign()"),
     *layers("BatchNorm2d(64)"),
-    *layers("AvgPool2d(2)", "MaxPool2d(2)"),
+    *layers("AvgPool2d(2)", "MaxPool2d(2)", "AdaptiveAvgPool2d(7)"),
+    *layers("ZeroPad2d(1)", "ReflectionPad2d(1)", "ReplicationPad2d(1)"),
+    *layers("Upsample(scale_factor=2)", "Upsample(scale_factor=2, mode='bilinear')",
+            "Upsample(scale_factor=2, mode='bilinear', align_corners=True)", "PixelShuffle(2)"),
 ]
 
 LOSSES = [

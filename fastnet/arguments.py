@@ -112,6 +112,14 @@ def number(value, name, least=None, most=None, above=None, below=None):
         f"{name} must be a finite number{_between(least, most, above, below)}, got {shown(value)}")
 
 
+def numbers(value, name, count, least=None, most=None, above=None, below=None):
+    """`value`, a tuple or list of `count` finite numbers within the bounds of `number`, as a tuple of floats."""
+    if not isinstance(value, (tuple, list)) or len(value) != count:
+        raise (ValueError if isinstance(value, (tuple, list)) else TypeError)(
+            f"{name} must be {count} finite numbers{_between(least, most, above, below)}, got {shown(value)}")
+    return tuple([number(one, name, least, most, above, below) for one in value])
+
+
 def flag(value, name):
     """`value`, True or False, as a bool."""
     if not isinstance(value, (bool, np.bool_)):

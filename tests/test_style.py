@@ -14,6 +14,7 @@ FREE = {
     **{f"optim/{file}.py": {f"{name}.__init__" for name in names} for file, names in (
         ("adam", ("Adam", "AdamW", "NAdam")), ("adagrad", ["Adagrad"]), ("muon", ["Muon"]), ("rmsprop", ["RMSprop"]),
         ("sgd", ["SGD"]))},
+    "layers/conv.py": {"Conv2d.__init__"},
     "kernels/cpu/conv/ops.py": {"conv2d_forward", "conv2d_backward_input"},
     # one for each number of an optimiser's formula
     **{f"kernels/{place}/update.py": {f"{rule}_update" for rule in ("sgd", "adam", "nadam", "rmsprop")}

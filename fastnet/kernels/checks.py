@@ -188,6 +188,22 @@ def pool2d_shape(x_shape, kernel_size, stride, padding):
     return n, c, p, q
 
 
+def image_size(p, q):
+    """Refuse results of so many rows and columns of pixels that nobody has the memory."""
+    if p * q > arguments.LARGEST:
+        raise ValueError(f"each image would become one of {p} x {q} pixels, and at most {arguments.LARGEST} are "
+                         "allowed")
+
+
+def padding2d(padding, mode):
+    """(top, bottom, left, right) of a padding of that kind. Negative ones take pixels away, and belong to "constant"
+    alone."""
+    arguments.choice(mode, ("constant", "reflect", "replicate", "circular"), "mode")
+    if mode == "constant":
+        return arguments.integers(padding, "padding", 4, -arguments.LARGEST, "4 integers")
+    return arguments.integers(padding, "padding", 4, 0)
+
+
 def linear_shape(x_shape, w_shape):
     """(N, K) from x (N, C) and w (K, C)."""
     n, c = scores(x_shape)
@@ -328,7 +344,5 @@ def _windows(hw, kernel, stride, padding):
         raise ValueError(f"a kernel that covers {kernel[0]} x {kernel[1]} pixels does not fit into the padded input of "
                          f"{height} x {width}: use a smaller kernel, more padding or larger images")
     p, q = (height - kernel[0]) // stride[0] + 1, (width - kernel[1]) // stride[1] + 1
-    if p * q > arguments.LARGEST:
-        raise ValueError(f"each image would become one of {p} x {q} pixels, and at most {arguments.LARGEST} are "
-                         "allowed")
+    image_size(p, q)
     return p, q

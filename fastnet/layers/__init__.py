@@ -30,14 +30,25 @@ from fastnet.layers.freezing import freeze, input_gradient, unfreeze
 from fastnet.layers.graph import Graph
 from fastnet.layers.linear import Linear
 from fastnet.layers.norm import BatchNorm1d, BatchNorm2d
+from fastnet.layers.pad import CircularPad2d, ConstantPad2d, ReflectionPad2d, ReplicationPad2d, ZeroPad2d
 from fastnet.layers.pool import AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, MaxPool2d
 from fastnet.layers.recompute import Recompute
 from fastnet.layers.shape import Flatten
+from fastnet.layers.upsample import (
+    BedOfNails,
+    PixelShuffle,
+    PixelUnshuffle,
+    Upsample,
+    UpsamplingBilinear2d,
+    UpsamplingNearest2d,
+)
 
 __all__ = [
-    "Activation", "AdaptiveAvgPool2d", "AdaptiveMaxPool2d", "Add", "AvgPool2d", "BatchNorm1d", "BatchNorm2d", "Concat",
-    "Container", "Conv2d", "Dropout", "ELU", "Flatten", "GELU", "Graph", "Hardsigmoid", "Hardswish", "Hardtanh",
-    "Identity", "Layer", "LeakyReLU", "Linear", "LogSoftmax", "MaxPool2d", "Merge", "Mish", "Parallel", "ReLU", "ReLU6",
-    "Recompute", "Residual", "SELU", "Sequential", "SiLU", "Sigmoid", "Softmax", "Softplus", "Softsign", "Tanh",
-    "freeze", "input_gradient", "plainly", "unfreeze",
+    "Activation", "AdaptiveAvgPool2d", "AdaptiveMaxPool2d", "Add", "AvgPool2d", "BatchNorm1d", "BatchNorm2d",
+    "BedOfNails", "CircularPad2d", "Concat", "ConstantPad2d", "Container", "Conv2d", "Dropout", "ELU", "Flatten",
+    "GELU", "Graph", "Hardsigmoid", "Hardswish", "Hardtanh", "Identity", "Layer", "LeakyReLU", "Linear", "LogSoftmax",
+    "MaxPool2d", "Merge", "Mish", "Parallel", "PixelShuffle", "PixelUnshuffle", "ReLU", "ReLU6", "Recompute",
+    "ReflectionPad2d", "ReplicationPad2d", "Residual", "SELU", "Sequential", "SiLU", "Sigmoid", "Softmax", "Softplus",
+    "Softsign", "Tanh", "Upsample", "UpsamplingBilinear2d", "UpsamplingNearest2d", "ZeroPad2d", "freeze",
+    "input_gradient", "plainly", "unfreeze",
 ]

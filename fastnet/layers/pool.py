@@ -95,36 +95,39 @@ class AvgPool2d(_Pool2d):
         return super().arguments() + keywords(count_include_pad=(self.count_include_pad, True))
 
 
-class _AdaptivePool2d(Layer):
-    """What both poolings of the whole image share."""
+class AdaptiveAvgPool2d(Layer):
+    """y[n, c, p, q] is the mean of the rows floor(p H / P) to ceil((p + 1) H / P) of x[n, c], and of its columns
+    likewise, whatever the image's size.
 
-    options = ("output_size",)
-    window = None   # the layer for other windows
+    output_size is an integer or a pair (P, Q), where None stands for as many as x has. x (N, C, H, W), y (N, C, P, Q).
+    ValueError for what does not fit.
+    """
+
+    traceable, options = True, ("output_size",)
 
     @named_errors
     def __init__(self, output_size=1):
         self.set_options(output_size=output_size)
 
     def check(self, output_size):
-        if arguments.pair(output_size, "output_size") != (1, 1):
-            raise ValueError(f"the only output_size is 1, got {output_size}; use {self.window} for other windows")
-        return {"output_size": (1, 1)}
+        what = "an integer of at least 1, or two of them or None"
+        pair = output_size if isinstance(output_size, (tuple, list)) else (output_size,) * 2
+        if len(pair) != 2:
+            raise ValueError(f"output_size must be {what}, got {arguments.shown(output_size)}")
+        return {"output_size": tuple([None if one is None else arguments.size(one, "output_size", 1, what, output_size)
+                                      for one in pair])}
 
-    def arguments(self):
-        return "1"
-
-
-class AdaptiveAvgPool2d(_AdaptivePool2d):
-    """y[n, c, 0, 0] is the mean of x[n, c]: x (N, C, H, W), y (N, C, 1, 1).
-
-    The only output_size is 1, whatever the image's size; ValueError for any other.
-    """
-
-    traceable, window = True, "AvgPool2d"
+    def where(self, x_shape):
+        """The output's size for an x of this shape; None where one pixel is left of it, which has operations of its
+        own."""
+        hw = checks.images(x_shape)[2:]
+        size = tuple([length if one is None else one for one, length in zip(self.output_size, hw, strict=True)])
+        return None if size == (1, 1) else size
 
     @formula
     def forward(self, x, training=False):
-        y = self.ops.global_avgpool_forward(x)
+        size = self.where(x.shape)
+        y = self.ops.adaptive_avgpool2d_forward(x, size) if size else self.ops.global_avgpool_forward(x)
         if training:
             self.saved = (x.shape,)
         return y
@@ -132,17 +135,35 @@ class AdaptiveAvgPool2d(_AdaptivePool2d):
     @formula
     def backward(self, dy, need_dx=True):
         x_shape, = self.take_saved()
-        return self.ops.global_avgpool_backward(dy, x_shape) if need_dx else None
+        if not need_dx:
+            return None
+        back = self.ops.adaptive_avgpool2d_backward if self.where(x_shape) else self.ops.global_avgpool_backward
+        return back(dy, x_shape)
+
+    def arguments(self):
+        return f"{short(self.output_size)}"
 
 
-class AdaptiveMaxPool2d(_Largest, _AdaptivePool2d):
+class AdaptiveMaxPool2d(_Largest):
     """y[n, c, 0, 0] is the largest value of x[n, c]: x (N, C, H, W), y (N, C, 1, 1).
 
     The only output_size is 1, whatever the image's size up to 65534 pixels; ValueError for any other. Of equal values
     the first one gets the gradient.
     """
 
-    window = "MaxPool2d"
+    options = ("output_size",)
+
+    @named_errors
+    def __init__(self, output_size=1):
+        self.set_options(output_size=output_size)
+
+    def check(self, output_size):
+        if arguments.pair(output_size, "output_size") != (1, 1):
+            raise ValueError(f"the only output_size is 1, got {output_size}; use MaxPool2d for other windows")
+        return {"output_size": (1, 1)}
+
+    def arguments(self):
+        return "1"
 
     def windows(self, x_shape):
         hw = tuple(checks.images(x_shape)[2:])

@@ -16,7 +16,8 @@ from .target import Target
 
 # What those who write layers call, and nets; none of it is an argument of a user's.
 FOR_AUTHORS = {"adopt", "arguments", "check", "check_attribute", "check_several", "check_shape", "check_size",
-               "compose", "compute", "differentiate", "own_parameters", "set_options", "take_saved", "where", "windows"}
+               "compose", "compute", "differentiate", "margin", "own_parameters", "set_options", "take_saved", "where",
+               "windows"}
 # Those that take nothing.
 PLAIN = {"named_children", "named_layers", "named_parameters", "parameters", "state_dict", "trains"}
 SHAPE = {"input_shape": LARGE}
@@ -79,6 +80,8 @@ def _constructor(name):
     words = {argument: CALLED[name, argument] for argument in RIGHT[name] if (name, argument) in CALLED}
     if name == "Graph":
         words = dict.fromkeys(RIGHT[name], "(nodes|entry|entries|inputs?|outputs)")
+    if "Upsampl" in name:
+        words |= {argument: "(size|scale_factor|mode|align_corners)" for argument in RIGHT[name]}
     if name in ("Linear", "Conv2d", "MaxPool2d", "AvgPool2d", "BatchNorm1d", "BatchNorm2d"):
         words |= {argument: f"({argument}|these sizes|padding)" for argument in RIGHT[name]}
     return Target(name, make, name, words)
@@ -90,7 +93,8 @@ def _assigned(name, option):
         layer = make_layer(name)
         return (lambda value: setattr(layer, option, value)), {"value": getattr(layer, option)}, [layer]
 
-    return Target(f"{name}.{option} =", make, name, {"value": rf"({option}|the weight|padding|max_val)"})
+    words = rf"({option}|the weight|padding|max_val|scale_factor|mode)"
+    return Target(f"{name}.{option} =", make, name, {"value": words})
 
 
 def _of_net(function, *arguments, **words):

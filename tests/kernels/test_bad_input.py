@@ -23,6 +23,9 @@ SHARE = "{} must be a finite number of at least 0 and at most 1, got {}"
 REAL = "{} must hold real numbers, got an array of dtype {}"
 PAIR = "{} must be 2 integers of at least 1, got {}"
 PADDING = "padding must be 4 integers of at least 0, got {}"
+MODE = "mode must be 'constant', 'reflect', 'replicate' or 'circular', got {}"
+FRAME = ("padding of the kind '{}' must be {} on each side, got padding {} (top, bottom, left, right) for images of "
+         "6 x 6 pixels")
 IMAGES = "expected {0} of shape (N, C, H, W), got {0} of shape {1}"
 SCORES = "expected {0} of shape (N, C), got {0} of shape {1}"
 SHAPE = "expected {0} of shape {1}, got {0} of shape {2}"
@@ -142,6 +145,64 @@ TABLE = {
     "global_avgpool_backward": {
         "dy": ((X, X.shape), {}, SHAPE.format("dy", "(2, 4, 1, 1)", "(2, 4, 6, 6)")),
         "rank": ((X[:, :, :1, :1], (2, 4)), {}, IMAGES.format("x", "(2, 4)")),
+    },
+    "pad2d_forward": {
+        "rank": ((ROWS, NONE), {}, IMAGES.format("x", "(5, 10)")),
+        "empty batch": ((EMPTY, NONE), {}, BATCH.format("x")),
+        "mode": ((X, NONE, "edge"), {}, MODE.format("'edge'")),
+        "padding a pair": ((X, (1, 1)), {}, "padding must be 4 integers, got (1, 1)"),
+        "negative and reflected": ((X, (1, 1, -1, 1), "reflect"), {}, PADDING.format("(1, 1, -1, 1)")),
+        "reflected too far": ((X, (0, 6, 0, 0), "reflect"), {}, FRAME.format("reflect", "smaller than the image",
+                                                                               "(0, 6, 0, 0)")),
+        "round too far": ((X, (0, 0, 7, 0), "circular"), {}, FRAME.format("circular", "at most as large as the image",
+                                                                          "(0, 0, 7, 0)")),
+        "nothing left": ((X, (-3, -3, 0, 0)), {}, "padding (-3, -3, 0, 0) (top, bottom, left, right) takes all away of "
+                         "images of 6 x 6 pixels: take away less, or use larger images"),
+        "value": ((X, NONE, "constant", np.nan), {}, "value must be a finite number, got nan"),
+        "too large": ((X, (2**20, 0, 2**20, 0)), {}, "each image would become one of 1048582 x 1048582 pixels, and at "
+                      "most 2147483647 are allowed"),
+        "complex": ((X + 1j, NONE), {}, REAL.format("x", (X + 1j).dtype)),
+    },
+    "pad2d_backward": {
+        "dy": ((X, X.shape, (1, 0, 0, 0)), {}, SHAPE.format("dy", "(2, 4, 7, 6)", "(2, 4, 6, 6)")),
+        "mode": ((X, X.shape, NONE, "edge"), {}, MODE.format("'edge'")),
+    },
+    "upsample2d_forward": {
+        "rank": ((ROWS, (2, 2)), {}, IMAGES.format("x", "(5, 10)")),
+        "size zero": ((X, (2, 0)), {}, PAIR.format("size", "(2, 0)")),
+        "mode": ((X, (2, 2), "cubic"), {}, "mode must be 'nearest' or 'bilinear', got 'cubic'"),
+        "steps": ((X, (2, 2)), {"steps": (1, 0)}, "steps must be a finite number above 0, got 0"),
+        "one step": ((X, (2, 2)), {"steps": (1.5,)}, "steps must be 2 finite numbers above 0, got (1.5,)"),
+        "too large": ((X, (2**16, 2**16)), {}, "each image would become one of 65536 x 65536 pixels, and at most "
+                      "2147483647 are allowed"),
+    },
+    "upsample2d_backward": {
+        "dy": ((X[1:], X.shape), {}, SHAPE.format("dy", "(2, 4, 6, 6)", "(1, 4, 6, 6)")),
+        "dy rank": ((ROWS, X.shape), {}, IMAGES.format("dy", "(5, 10)")),
+        "mode": ((X, X.shape, "cubic"), {}, "mode must be 'nearest' or 'bilinear', got 'cubic'"),
+    },
+    "adaptive_avgpool2d_forward": {
+        "rank": ((ROWS, (2, 2)), {}, IMAGES.format("x", "(5, 10)")),
+        "size zero": ((X, (0, 2)), {}, PAIR.format("output_size", "(0, 2)")),
+    },
+    "adaptive_avgpool2d_backward": {
+        "dy": ((X[:, 1:], X.shape), {}, SHAPE.format("dy", "(2, 4, 6, 6)", "(2, 3, 6, 6)")),
+    },
+    "bed_of_nails_forward": {
+        "factor zero": ((X, (0, 2)), {}, PAIR.format("scale_factor", "(0, 2)")),
+        "rank": ((ROWS, (2, 2)), {}, IMAGES.format("x", "(5, 10)")),
+    },
+    "bed_of_nails_backward": {
+        "dy": ((X, X.shape, (2, 1)), {}, SHAPE.format("dy", "(2, 4, 12, 6)", "(2, 4, 6, 6)")),
+    },
+    "pixel_shuffle": {
+        "channels": ((X, 3), {}, "upscale_factor 3 needs channels in multiples of 9, got x of shape (2, 4, 6, 6)"),
+        "factor zero": ((X, 0), {}, "upscale_factor must be an integer of at least 1, got 0"),
+    },
+    "pixel_unshuffle": {
+        "sides": ((X, 4), {}, "downscale_factor 4 needs height and width in multiples of it, got x of shape "
+                  "(2, 4, 6, 6)"),
+        "rank": ((ROWS, 1), {}, IMAGES.format("x", "(5, 10)")),
     },
     "batchnorm_forward": {
         "rank": ((X[0], C, C, 1e-5), {}, "expected x of shape (N, C) or (N, C, H, W), got x of shape (4, 6, 6)"),

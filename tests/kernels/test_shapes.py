@@ -92,7 +92,9 @@ def test_shapes_may_be_written_as_lists():
     wanted = shapes.Kind((2, 4, 6, 6), x.dtype)
     for kind in (shapes.conv2d_backward_input(x, w, shape, *where), shapes.maxpool2d_backward(x, index, shape, *window),
                  shapes.avgpool2d_backward(x, shape, *window), shapes.unflatten(Bare(np.ones((2, 144))), shape),
-                 shapes.global_avgpool_backward(Bare(np.ones((2, 4, 1, 1))), shape)):
+                 shapes.global_avgpool_backward(Bare(np.ones((2, 4, 1, 1))), shape),
+                 shapes.pad2d_backward(x, shape, [0] * 4), shapes.upsample2d_backward(x, shape, steps=[1, 1]),
+                 shapes.adaptive_avgpool2d_backward(x, shape), shapes.bed_of_nails_backward(x, shape, [1, 1])):
         assert kind == wanted
     assert shapes.conv2d_backward_weight(x, x, [4, 4, 1, 1], *where) == (((4, 4, 1, 1), x.dtype), ((4,), x.dtype))
 

@@ -59,6 +59,30 @@ def whole_image(name, x_shape):
     return Row(name, lambda ops, draw, cast: [ops.global_avgpool_forward(cast(images(draw, *x_shape)))], SUM)
 
 
+def adaptive(name, x_shape, output_size):
+    """Means over windows that cover the image, and their way back."""
+    def run(ops, draw, cast):
+        y = ops.adaptive_avgpool2d_forward(cast(images(draw, *x_shape)), output_size)
+        return y, ops.adaptive_avgpool2d_backward(cast(images(draw, *y.shape)), x_shape)
+    return Row(name, run, SUM)
+
+
+def upsampled(name, x_shape, size, mode):
+    """The way back to a few pixels that many were made of."""
+    def run(ops, draw, cast):
+        return [ops.upsample2d_backward(cast(images(draw, *x_shape[:2], *size)), x_shape, mode)]
+    return Row(name, run, SUM)
+
+
+def repeated(name, x_shape, padding):
+    """The way back to the pixels at the corners, which fill most of the margin."""
+    def run(ops, draw, cast):
+        n, c, h, w = x_shape
+        dy = images(draw, n, c, h + 2 * padding, w + 2 * padding)
+        return [ops.pad2d_backward(cast(dy), x_shape, (padding,) * 4, "replicate")]
+    return Row(name, run, SUM)
+
+
 def linear(name, n, c, k, bound=WEIGHT):
     def run(ops, draw, cast):
         x, w, dy = cast(draw(n, c)), cast(draw(k, c)), cast(draw(n, k))
@@ -109,6 +133,13 @@ ROWS = [
     pool("windows of 70 x 70, overlapping", (1, 3, 100, 90), (70, 70), (1, 1)),
     largest("windows of 66 x 66, one pixel winning", (1, 3, 131, 131), (66, 66)),
     whole_image("whole image", (2, 33, 150, 200)),
+    adaptive("means of 5 x 6", (2, 17, 32, 40), (7, 7)),
+    adaptive("means of 100 x 2 and of 31 x 33", (1, 5, 200, 66), (2, 33)),
+    adaptive("means of 80 x 90", (1, 19, 160, 180), (2, 2)),
+    upsampled("nearest, 60 x 70 pixels of one", (1, 19, 2, 3), (120, 210), "nearest"),
+    upsampled("bilinear, 30 x 33 pixels of one", (2, 5, 2, 3), (60, 99), "bilinear"),
+    upsampled("bilinear, 150 x 200 pixels of one", (2, 5, 2, 1), (300, 200), "bilinear"),
+    repeated("a margin of 100 pixels", (1, 5, 2, 3), 100),
     linear("many samples", 20_000, 20, 9),
     linear("many features", 6, 9000, 35, FEATURES),
     linear("many features, few samples", 3, 30_000, 9, SUM),

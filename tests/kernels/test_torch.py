@@ -29,6 +29,24 @@ def mean(x, kernel_size, stride, padding, count_include_pad=True):
     return y if count_include_pad else y / inside
 
 
+def framed(x, padding, mode, value=0.0):
+    return F.pad(x, sides(padding), mode, value if mode == "constant" else None)
+
+
+def resized(x, size, mode="nearest", align_corners=False, steps=None):
+    """`steps` are what PyTorch works out of a scale_factor."""
+    corners = align_corners if mode == "bilinear" else None
+    if steps is None:
+        return F.interpolate(x, size, mode=mode, align_corners=corners)
+    return F.interpolate(x, scale_factor=tuple(1 / step for step in steps), mode=mode, align_corners=corners)
+
+
+def nails(x, scale_factor):
+    y = x.new_zeros(*x.shape[:2], *(length * r for length, r in zip(x.shape[2:], scale_factor, strict=True)))
+    y[:, :, ::scale_factor[0], ::scale_factor[1]] = x
+    return y
+
+
 def normalise(x, gamma, beta, mean=None, var=None, *, eps):
     return F.batch_norm(x, mean, var, gamma, beta, training=mean is None, eps=eps)
 
@@ -67,6 +85,12 @@ JUDGES = {
     "maxpool2d_forward": largest,
     "avgpool2d_forward": mean,
     "global_avgpool_forward": lambda x: F.adaptive_avg_pool2d(x, 1),
+    "pad2d_forward": framed,
+    "upsample2d_forward": resized,
+    "adaptive_avgpool2d_forward": F.adaptive_avg_pool2d,
+    "bed_of_nails_forward": nails,
+    "pixel_shuffle": F.pixel_shuffle,
+    "pixel_unshuffle": F.pixel_unshuffle,
     "batchnorm_forward": normalise,
     "batchnorm_inference": normalise,
     "batchnorm_track": track,

@@ -110,6 +110,53 @@ def test_average_pool(ops):
     assert ops.global_avgpool_backward(image([[16]]), x.shape).tolist() == [[[[2] * 4] * 2]]
 
 
+def test_upsampling(ops):
+    x = image([[1, 2], [3, 4]])
+    assert ops.upsample2d_forward(x, (4, 4)).tolist() == [[[[1, 1, 2, 2], [1, 1, 2, 2], [3, 3, 4, 4], [3, 3, 4, 4]]]]
+    assert ops.bed_of_nails_forward(x, (2, 2)).tolist() == [[[[1, 0, 2, 0], [0] * 4, [3, 0, 4, 0], [0] * 4]]]
+    dy = image(np.arange(16).reshape(4, 4))
+    assert ops.upsample2d_backward(dy, x.shape).tolist() == [[[[10, 18], [42, 50]]]]
+    assert ops.bed_of_nails_backward(dy, x.shape, (2, 2)).tolist() == [[[[0, 2], [8, 10]]]]
+    assert ops.upsample2d_forward(image([[1, 2, 4]]), (1, 5), "bilinear", True).tolist() == [[[[1, 1.5, 2, 3, 4]]]]
+    assert ops.upsample2d_forward(image([[1, 5]]), (1, 4), "bilinear").tolist() == [[[[1, 2, 4, 5]]]]
+    assert ops.upsample2d_backward(image([[1, 2, 4, 8]]), (1, 1, 1, 2), "bilinear").tolist() == [[[[3.5, 11.5]]]]
+
+
+def test_neighbours_of_weight_zero_do_not_spread(ops):
+    """Infinity times zero would be NaN."""
+    assert_same(ops.upsample2d_forward(image([[1, INF, 3]]), (1, 5), "bilinear", True), image([[1, INF, INF, INF, 3]]))
+    assert_same(ops.upsample2d_forward(image([[1, NAN]]), (1, 4), "bilinear"), image([[1, NAN, NAN, NAN]]))
+    assert_same(ops.upsample2d_backward(image([[1, 1, INF]]), (1, 1, 1, 2), "bilinear", True), image([[1.5, INF]]))
+    assert_same(ops.adaptive_avgpool2d_forward(image([[1, 1, NAN, 1]]), (1, 2)), image([[1, NAN]]))
+    assert_same(ops.pad2d_backward(image([[NAN, 1, 2, INF]]), (1, 1, 1, 2), (0, 0, 1, 1)), image([[1, 2]]))
+
+
+@pytest.mark.parametrize("mode, wanted", [("constant", [9, 9, 1, 2, 3, 9]), ("reflect", [3, 2, 1, 2, 3, 2]),
+                                          ("replicate", [1, 1, 1, 2, 3, 3]), ("circular", [2, 3, 1, 2, 3, 1])])
+def test_margins(ops, mode, wanted):
+    x = image([[1, 2, 3]])
+    y = ops.pad2d_forward(x, (0, 0, 2, 1), mode, 9)
+    assert y.tolist() == [[[wanted]]]
+    dx = ops.pad2d_backward(np.ones_like(y), x.shape, (0, 0, 2, 1), mode)
+    assert dx.tolist() == [[[[wanted.count(value) for value in (1, 2, 3)]]]]
+    assert ops.pad2d_forward(x, (2, 0, 0, 0), "constant", 7).tolist() == [[[[7] * 3, [7] * 3, [1, 2, 3]]]]
+    assert ops.pad2d_forward(x, (0, 0, -1, 1)).tolist() == [[[[2, 3, 0]]]]
+
+
+def test_means_of_parts(ops):
+    x = image([[1, 2, 3, 4, 5], [11, 12, 13, 14, 15]])
+    assert ops.adaptive_avgpool2d_forward(x, (1, 2)).tolist() == [[[[7, 9]]]]
+    assert ops.adaptive_avgpool2d_forward(x, (2, 5)).tolist() == x.tolist()
+    assert ops.adaptive_avgpool2d_backward(image([[6, 12]]), x.shape).tolist() == [[[[1, 1, 3, 2, 2]] * 2]]
+
+
+def test_channels_become_pixels(ops):
+    x = np.arange(8.0).reshape(1, 8, 1, 1)
+    y = ops.pixel_shuffle(x, 2)
+    assert y.tolist() == [[[[0, 1], [2, 3]], [[4, 5], [6, 7]]]]
+    assert_same(ops.pixel_unshuffle(y, 2), x)
+
+
 def test_batch_norm(ops):
     x = np.array([[1.0, 10], [3, 10]])
     y, mean, var = ops.batchnorm_forward(x, np.array([2.0, 1]), np.array([0.0, 5]), 3.0)

@@ -18,7 +18,7 @@ RIGHT = {
     "BatchNorm2d": {"num_features": 4, "eps": 1e-5, "momentum": 0.1},
     "Concat": {}, "Container": {},
     "Conv2d": {"in_channels": 4, "out_channels": 4, "kernel_size": 3, "stride": 1, "padding": 0, "dilation": 1,
-               "groups": 1, "bias": True},
+               "groups": 1, "bias": True, "padding_mode": "zeros"},
     "Dropout": {"p": 0.5}, "ELU": {"alpha": 1.0}, "Flatten": {}, "GELU": {"approximate": "none"},
     "Graph": {"nodes": {"a": (Identity(), "x")}, "inputs": ("x",), "outputs": "a"},
     "Hardsigmoid": {}, "Hardswish": {}, "Hardtanh": {"min_val": -1, "max_val": 1}, "Identity": {}, "Layer": {},
@@ -28,6 +28,12 @@ RIGHT = {
     "Residual": {"body": ReLU(), "shortcut": ReLU()}, "Sequential": {"layers": (ReLU(),)}, "SELU": {}, "SiLU": {},
     "Sigmoid": {}, "Softplus": {"beta": 1.0, "threshold": 20.0}, "Softsign": {},
     "Softmax": {"dim": 1}, "Tanh": {},
+    "BedOfNails": {"scale_factor": 2}, "PixelShuffle": {"upscale_factor": 2}, "PixelUnshuffle": {"downscale_factor": 2},
+    "CircularPad2d": {"padding": 1}, "ConstantPad2d": {"padding": 1, "value": 0.5}, "ReflectionPad2d": {"padding": 1},
+    "ReplicationPad2d": {"padding": 1}, "ZeroPad2d": {"padding": 1},
+    "Upsample": {"size": None, "scale_factor": 2, "mode": "nearest", "align_corners": None,
+                 "recompute_scale_factor": None},
+    "UpsamplingBilinear2d": {"size": 3, "scale_factor": None}, "UpsamplingNearest2d": {"size": None, "scale_factor": 2},
 }
 # What an error calls an argument, where that is not its name; and wrong values that are right for an argument.
 CALLED = {("Recompute", "layer"): "the argument", ("Sequential", "layers"): "argument 1",

@@ -6,7 +6,7 @@ import numpy as np
 
 from fastnet.kernels import checks, shapes
 from fastnet.kernels.cpu import simd
-from fastnet.kernels.cpu.runtime import empty, empty_images, flat, jit, launch, like, readable
+from fastnet.kernels.cpu.runtime import empty, empty_images, flat, jit, kept, launch, like, readable
 
 # Numbers of a block, and pixels of an image whose channels are put side by side together.
 _BLOCK, _PIXELS = 16_384, 64
@@ -127,3 +127,49 @@ def _turn_images(block, slot, x, y, rows, columns):
                 for row in range(i, min(i + lanes, rows)):
                     for column in range(j, min(j + lanes, columns)):
                         y[start + column * rows + row] = x[start + row * columns + column]
+
+
+def pixel_shuffle(x, upscale_factor):
+    """y[n, c, h r + i, w r + j] = x[n, c r^2 + i r + j, h, w]."""
+    x = checks.floating(x, "x")
+    y = empty_images(*shapes.pixel_shuffle(x, upscale_factor).shape, x.dtype)
+    (n, _, h, w), c, r = x.shape, y.shape[1], int(upscale_factor)
+    launch(_unfold, n * h, flat(x), flat(y), _places(c, w, r), w, c * r, work=x.size)
+    return y
+
+
+def pixel_unshuffle(x, downscale_factor):
+    """y[n, c r^2 + i r + j, h, w] = x[n, c, h r + i, w r + j]."""
+    x = checks.floating(x, "x")
+    y = empty_images(*shapes.pixel_unshuffle(x, downscale_factor).shape, x.dtype)
+    (n, _, h, w), c, r = y.shape, x.shape[1], int(downscale_factor)
+    launch(_fold, n * h, flat(x), flat(y), _places(c, w, r), w, c * r, work=x.size)
+    return y
+
+
+@kept
+def _places(c, w, r):
+    """Where the c r^2 channels of the first of w pixels lie when they have become pixels: those of r rows of w r
+    pixels of c channels, counted from the first on. For the next pixel they lie c r numbers further on."""
+    channel, i, j = np.ogrid[:c, :r, :r]
+    return ((i * w * r + j) * c + channel).reshape(-1)
+
+
+@jit
+def _unfold(block, slot, x, y, places, pixels, apart):
+    """A row of x becomes some of y. Unsigned places spare Numba the question whether they are negative."""
+    size = places.size
+    for pixel in range(pixels):
+        source, target = (block * pixels + pixel) * size, block * pixels * size + pixel * apart
+        for k in range(size):
+            y[np.uint64(target + places[k])] = x[np.uint64(source + k)]
+
+
+@jit
+def _fold(block, slot, x, y, places, pixels, apart):
+    """Some rows of x become one of y."""
+    size = places.size
+    for pixel in range(pixels):
+        source, target = block * pixels * size + pixel * apart, (block * pixels + pixel) * size
+        for k in range(size):
+            y[np.uint64(target + k)] = x[np.uint64(source + places[k])]

@@ -38,3 +38,21 @@ def convert(x, dtype):
     x = np.asarray(x)
     with np.errstate(over="ignore"):  # too large a number is infinite
         return channels_last(x.astype(shapes.convert(x, dtype).dtype))
+
+
+def pixel_shuffle(x, upscale_factor):
+    """y[n, c, h r + i, w r + j] = x[n, c r^2 + i r + j, h, w]."""
+    x = checks.floating(x, "x")
+    shape = n, c, height, width = shapes.pixel_shuffle(x, upscale_factor).shape
+    r = upscale_factor
+    parts = x.reshape(n, c, r, r, height // r, width // r)
+    return channels_last(parts.transpose(0, 1, 4, 2, 5, 3).reshape(shape))
+
+
+def pixel_unshuffle(x, downscale_factor):
+    """y[n, c r^2 + i r + j, h, w] = x[n, c, h r + i, w r + j]."""
+    x = checks.floating(x, "x")
+    shape = n, _, h, w = shapes.pixel_unshuffle(x, downscale_factor).shape
+    r = downscale_factor
+    parts = x.reshape(n, x.shape[1], h, r, w, r)
+    return channels_last(parts.transpose(0, 1, 3, 5, 2, 4).reshape(shape))

@@ -38,3 +38,27 @@ def convert(x, dtype):
     checks.real(x, "x")
     checks.not_empty(x.shape)
     return Kind(x.shape, arguments.dtype(dtype))
+
+
+def pixel_shuffle(x, upscale_factor):
+    """Channels become pixels: y[n, c, h r + i, w r + j] = x[n, c r^2 + i r + j, h, w], r being the upscale_factor.
+
+    x (N, C r^2, H, W), y (N, C, H r, W r). Source: Shi et al., Real-Time Single Image and Video Super-Resolution Using
+    an Efficient Sub-Pixel Convolutional Neural Network, 2016, equation 4.
+    """
+    n, c, h, w = checks.images(x.shape)
+    r = arguments.size(upscale_factor, "upscale_factor")
+    if c % r**2:
+        raise ValueError(f"upscale_factor {r} needs channels in multiples of {r**2}, got x of shape {tuple(x.shape)}")
+    return Kind((n, c // r**2, h * r, w * r), checks.result_dtype(x, "x"))
+
+
+def pixel_unshuffle(x, downscale_factor):
+    """The way back from `pixel_shuffle`: y[n, c r^2 + i r + j, h, w] = x[n, c, h r + i, w r + j], r being the
+    downscale_factor. x (N, C, H r, W r), y (N, C r^2, H, W)."""
+    n, c, h, w = checks.images(x.shape)
+    r = arguments.size(downscale_factor, "downscale_factor")
+    if h % r or w % r:
+        raise ValueError(f"downscale_factor {r} needs height and width in multiples of it, got x of shape "
+                         f"{tuple(x.shape)}")
+    return Kind((n, c * r**2, h // r, w // r), checks.result_dtype(x, "x"))

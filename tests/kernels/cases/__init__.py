@@ -21,7 +21,7 @@ and, where it needs them,
 """
 import numpy as np
 
-from . import convolutions, elementwise, moves, norms, pools, products, scores, updates
+from . import convolutions, elementwise, moves, norms, pools, products, resample, scores, updates
 from .case import Case, as_list
 from .convolutions import CONVOLUTIONS, conv, geometry
 from .elementwise import ACTIVATIONS
@@ -33,7 +33,7 @@ from .updates import UPDATES
 __all__ = ["ACTIVATIONS", "CASES", "CONVOLUTIONS", "Case", "LINEARS", "NO_GRADIENT", "UPDATES", "conv", "geometry",
            "linear", "norm", "pool"]
 
-FAMILIES = convolutions, products, pools, norms, elementwise, moves, scores, updates
+FAMILIES = convolutions, products, pools, resample, norms, elementwise, moves, scores, updates
 
 
 def _all(name):

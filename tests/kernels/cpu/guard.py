@@ -126,6 +126,13 @@ OTHERS = [
     cases.pool("maxpool2d_forward", "3x3", (3, 37, 21, 19), (3, 3), (2, 2), (1, 1, 1, 1)),
     cases.pool("maxpool2d_forward", "16-bit", (1, 37, 33, 35), (16, 17), (5, 4)),
     cases.pool("avgpool2d_forward", "3x2", (3, 37, 21, 19), (3, 2), (2, 1), (1, 0, 1, 1)),
+    *(cases.Case("pad2d_forward", mode, ((3, c, 21, 19),), {"padding": (2, 1, 0, 3), "mode": mode})
+      for mode in ("constant", "reflect", "circular") for c in (3, 37)),
+    *(cases.Case("upsample2d_forward", f"{mode}-{size}", ((3, 37, 11, 9),), {"size": size, "mode": mode})
+      for mode in ("nearest", "bilinear") for size in ((22, 18), (7, 131))),
+    *(cases.Case("adaptive_avgpool2d_forward", f"{c}", ((3, c, 81, 70),), {"output_size": (2, 7)}) for c in (3, 37)),
+    cases.Case("bed_of_nails_forward", "large", ((3, 37, 11, 9),), {"scale_factor": (3, 2)}),
+    cases.Case("pixel_shuffle", "large", ((3, 9 * 37, 11, 9),), {"upscale_factor": 3}),
     cases.norm("batchnorm_forward", "images", (9, 37, 11, 13)),
     cases.norm("batchnorm_forward", "one-channel", (9, 1, 61, 63)),
     cases.norm("batchnorm_inference", "rows", (129, 515)),

@@ -9,7 +9,8 @@ def _conv2d(rng):
     padding = one(rng, 0, pair(rng, 0, 3), "valid", "same")
     stride = 1 if padding == "same" else pair(rng, 1, 3)
     options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups,
-               "bias": one(rng, True, False)}
+               "bias": one(rng, True, False),
+               "padding_mode": one(rng, "zeros", "zeros", "reflect", "replicate", "circular")}
     return Config(written("Conv2d", channels, kernels, kernel_size, **options), images(rng, channels, 8, 14))
 
 

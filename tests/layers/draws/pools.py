@@ -21,6 +21,5 @@ def _average(rng):
 DRAWS = {
     "MaxPool2d": _max,
     "AvgPool2d": _average,
-    "AdaptiveAvgPool2d": lambda rng: Config("AdaptiveAvgPool2d(1)", images(rng, some(rng, 1, 20))),
     "AdaptiveMaxPool2d": lambda rng: Config("AdaptiveMaxPool2d(1)", images(rng, some(rng, 1, 20))),
 }
