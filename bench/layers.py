@@ -38,6 +38,21 @@ def first(y):
     return trees.flat(y)[0] if not torch.is_tensor(y) and not isinstance(y, np.ndarray) else y
 
 
+class Function(nn.Module):
+    """What PyTorch has as a function, as a module; the result in the memory layout of its input."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.forward = function
+
+
+class Moved(Function):
+    """One of PyTorch's views of images, with the numbers moved: channels-last, as fastnet gives them."""
+
+    def __init__(self, view):
+        super().__init__(lambda x: view(x).contiguous(memory_format=torch.channels_last))
+
+
 def ours(row):
     """(forward, backward), the results of which are lists of arrays."""
     layer = eval(row.ours, {"fastnet": fastnet} | vars(fastnet))
@@ -51,7 +66,9 @@ def ours(row):
 
     def backward():
         y = kept["y"]
-        dy = kept.setdefault("dy", numbers(first(y).shape, 1))
+        if "dy" not in kept:
+            kept["dy"] = numbers(first(y).shape, 1)
+        dy = kept["dy"]
         dx = layer.backward(dy if isinstance(y, np.ndarray) else trees.build(trees.form(y), [dy] + [None] * (
             len(trees.flat(y)) - 1)), need_dx=row.differentiable)
         return [*([dx] if row.differentiable else []), *(parameter.grad for parameter in layer.parameters())]
@@ -61,7 +78,7 @@ def ours(row):
 
 def theirs(row, layout):
     """The same of PyTorch."""
-    module = eval(row.theirs, {"nn": nn, "torch": torch})
+    module = eval(row.theirs, {"nn": nn, "torch": torch, "Function": Function, "Moved": Moved})
     if layout == torch.channels_last and len(row.shape) == 4:
         module = module.to(memory_format=layout)
     x = tensor(row.x() if row.x else numbers(row.shape), layout)

@@ -16,10 +16,17 @@
     mish        x tanh(log(1 + exp(x))) (Misra, Mish: a self regularized non-monotonic activation function, 2019)
     softplus    log(1 + exp(alpha x)) / alpha, but x where alpha x > beta (Dugas et al., 2001)
     softsign    x / (1 + |x|) (Bergstra et al., Quadratic polynomials learn better image features, 2009)
+    log_sigmoid -log(1 + exp(-x))
+    celu        x where x > 0, else alpha (exp(x / alpha) - 1) (Barron, Continuously differentiable ELUs, 2017)
+    softshrink  x - alpha where x > alpha, x + alpha where x < -alpha, else 0, with an alpha of at least 0
+    hardshrink  x where |x| > alpha, else 0, likewise
+    tanhshrink  x - tanh(x)
+    threshold   x where x > alpha, else beta
 
-At a kink as in PyTorch: relu and hardtanh have slope 0 there, leaky_relu and elu alpha, hardsigmoid 0,
-hardswish 0 and 1. Where relu, hardtanh, hardsigmoid and hardswish are constant dx is 0 whatever dy is, NaN and infinity
-too. NaN is nowhere taken for a number: y is NaN where x is, and no gradient becomes 0 there.
+At a kink as in PyTorch: relu and hardtanh have slope 0 there, leaky_relu and elu alpha, celu 1, hardsigmoid, the
+shrinks and threshold 0, hardswish 0 and 1. Where relu, hardtanh, hardsigmoid, hardswish, softshrink, hardshrink and
+threshold are constant dx is 0 whatever dy is, NaN and infinity too. NaN is nowhere taken for a number: y is NaN where x
+is, and no gradient becomes 0 there.
 """
 import math
 from typing import NamedTuple
@@ -79,6 +86,22 @@ def _softplus_backward(dy, x, alpha, beta):
     return np.where(alpha * x > beta, dy, dy * _sigmoid(alpha * x))
 
 
+def _log_sigmoid(x):
+    return -np.logaddexp(0, -x)
+
+
+def _celu(x, alpha, beta):
+    return np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0) / alpha))
+
+
+def _softshrink(x, alpha, beta):
+    return np.where(x > alpha, x - alpha, np.where(x < -alpha, x + alpha, x * 0))
+
+
+def _hardshrink(x, alpha, beta):
+    return np.where((x >= -alpha) & (x <= alpha), 0, x)
+
+
 def _hardswish_backward(dy, x):
     return np.where(x <= -3, 0, np.where(x >= 3, dy, dy * (x / 3 + 0.5)))
 
@@ -92,10 +115,18 @@ def _refuses_slope(alpha, beta):
     return None if 0 <= alpha < math.inf else f"alpha must be a finite number of at least 0, got {alpha!r}"
 
 
+def _refuses_radius(alpha, beta):
+    return None if 0 < alpha < math.inf else f"alpha must be a finite number above zero, got {alpha!r}"
+
+
 def _refuses_softness(alpha, beta):
-    if not 0 < alpha < math.inf:
-        return f"alpha must be a finite number above zero, got {alpha!r}"
-    return None if abs(beta) < math.inf else f"beta must be a finite number, got {beta!r}"
+    return _refuses_radius(alpha, beta) or (
+        None if abs(beta) < math.inf else f"beta must be a finite number, got {beta!r}")
+
+
+def _refuses_threshold(alpha, beta):
+    fine = abs(alpha) < math.inf and abs(beta) < math.inf
+    return None if fine else f"alpha and beta must be finite numbers, got {alpha!r} and {beta!r}"
 
 
 def _refuses_bounds(alpha, beta):
@@ -133,6 +164,16 @@ ACTIVATIONS = {
     "softplus": Activation("x", _softplus, _softplus_backward, _refuses_softness),
     "softsign": Activation("x", lambda x, alpha, beta: x / (1 + np.abs(x)),
                            lambda dy, x, alpha, beta: dy / np.square(1 + np.abs(x))),
+    "log_sigmoid": Activation("x", lambda x, alpha, beta: _log_sigmoid(x),
+                              lambda dy, x, alpha, beta: dy * _sigmoid(-x)),
+    "celu": Activation("y", _celu, lambda dy, y, alpha, beta: np.where(y > 0, dy, dy * (y / alpha + 1)),
+                       _refuses_radius),
+    "softshrink": Activation("y", _softshrink, lambda dy, y, alpha, beta: np.where(y == 0, 0, dy), _refuses_slope),
+    "hardshrink": Activation("y", _hardshrink, lambda dy, y, alpha, beta: np.where(y == 0, 0, dy), _refuses_slope),
+    "tanhshrink": Activation("x", lambda x, alpha, beta: x - np.tanh(x),
+                             lambda dy, x, alpha, beta: dy * np.square(np.tanh(x))),
+    "threshold": Activation("x", lambda x, alpha, beta: np.where(x <= alpha, beta, x),
+                            lambda dy, x, alpha, beta: np.where(x <= alpha, 0, dy), _refuses_threshold),
 }
 
 

@@ -226,33 +226,6 @@ def batchnorm_channels(x_shape, training):
     return x_shape[1]
 
 
-def concat_shape(shapes):
-    """The shape of arrays joined along axis 1: all other axes must agree."""
-    if not shapes:
-        raise ValueError("concat needs at least one array, got none")
-    first = shapes[0]
-    for shape in shapes:
-        if len(shape) < 2:
-            raise ValueError(f"concat joins arrays along axis 1, got shape {tuple(shape)}")
-        not_empty(shape)
-        if shape[:1] + shape[2:] != first[:1] + first[2:]:
-            raise ValueError(f"concat needs shapes that differ in axis 1 only, got {tuple(first)} and {tuple(shape)}")
-    return (first[0], sum(shape[1] for shape in shapes), *first[2:])
-
-
-def split_sizes(x_shape, sizes):
-    """The sizes as a tuple of positive integers that add up to the length of axis 1."""
-    if len(x_shape) < 2:
-        raise ValueError(f"split cuts along axis 1, got x of shape {tuple(x_shape)}")
-    not_empty(x_shape)
-    count = len(sizes) if isinstance(sizes, (tuple, list)) else None
-    checked = arguments.integers(sizes, "sizes", count, 1, None if count else "integers of at least 1")
-    if sum(checked) != x_shape[1]:
-        raise ValueError(f"sizes {checked} add up to {sum(checked)}, but axis 1 of x of shape {tuple(x_shape)} "
-                         f"has length {x_shape[1]}")
-    return checked
-
-
 # Arguments
 
 def padding_given(padding):

@@ -1,39 +1,46 @@
 """The layers. Each is a plain object with forward, backward and parameters; see `Layer`."""
 from fastnet.layers.activation import (
+    CELU,
     ELU,
     GELU,
     SELU,
     Activation,
+    Hardshrink,
     Hardsigmoid,
     Hardswish,
     Hardtanh,
     Identity,
     LeakyReLU,
-    LogSoftmax,
+    LogSigmoid,
     Mish,
     ReLU,
     ReLU6,
     Sigmoid,
     SiLU,
-    Softmax,
     Softplus,
+    Softshrink,
     Softsign,
     Tanh,
+    Tanhshrink,
+    Threshold,
 )
 from fastnet.layers.base import Layer
-from fastnet.layers.compose import Add, Concat, Merge, Parallel, Residual, Sequential
+from fastnet.layers.compose import Parallel, Residual, Sequential
 from fastnet.layers.container import Container
 from fastnet.layers.conv import Conv2d
 from fastnet.layers.dropout import Dropout
 from fastnet.layers.formula import plainly
 from fastnet.layers.freezing import freeze, input_gradient, unfreeze
 from fastnet.layers.graph import Graph
+from fastnet.layers.learned import Maxout, PReLU
 from fastnet.layers.linear import Linear
+from fastnet.layers.merge import Add, Concat, Merge, Multiply
 from fastnet.layers.norm import BatchNorm1d, BatchNorm2d
 from fastnet.layers.pad import CircularPad2d, ConstantPad2d, ReflectionPad2d, ReplicationPad2d, ZeroPad2d
 from fastnet.layers.pool import AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, MaxPool2d
 from fastnet.layers.recompute import Recompute
-from fastnet.layers.shape import Flatten
+from fastnet.layers.scores import LogSoftmax, Softmax
+from fastnet.layers.shape import ChannelShuffle, Chunk, Flatten, Mean, Permute, Unflatten
 from fastnet.layers.upsample import (
     BedOfNails,
     PixelShuffle,
@@ -45,10 +52,11 @@ from fastnet.layers.upsample import (
 
 __all__ = [
     "Activation", "AdaptiveAvgPool2d", "AdaptiveMaxPool2d", "Add", "AvgPool2d", "BatchNorm1d", "BatchNorm2d",
-    "BedOfNails", "CircularPad2d", "Concat", "ConstantPad2d", "Container", "Conv2d", "Dropout", "ELU", "Flatten",
-    "GELU", "Graph", "Hardsigmoid", "Hardswish", "Hardtanh", "Identity", "Layer", "LeakyReLU", "Linear", "LogSoftmax",
-    "MaxPool2d", "Merge", "Mish", "Parallel", "PixelShuffle", "PixelUnshuffle", "ReLU", "ReLU6", "Recompute",
+    "BedOfNails", "CELU", "ChannelShuffle", "Chunk", "CircularPad2d", "Concat", "ConstantPad2d", "Container", "Conv2d",
+    "Dropout", "ELU", "Flatten", "GELU", "Graph", "Hardshrink", "Hardsigmoid", "Hardswish", "Hardtanh", "Identity",
+    "Layer", "LeakyReLU", "Linear", "LogSigmoid", "LogSoftmax", "MaxPool2d", "Maxout", "Mean", "Merge", "Mish",
+    "Multiply", "PReLU", "Parallel", "Permute", "PixelShuffle", "PixelUnshuffle", "ReLU", "ReLU6", "Recompute",
     "ReflectionPad2d", "ReplicationPad2d", "Residual", "SELU", "Sequential", "SiLU", "Sigmoid", "Softmax", "Softplus",
-    "Softsign", "Tanh", "Upsample", "UpsamplingBilinear2d", "UpsamplingNearest2d", "ZeroPad2d", "freeze",
-    "input_gradient", "plainly", "unfreeze",
+    "Softshrink", "Softsign", "Tanh", "Tanhshrink", "Threshold", "Unflatten", "Upsample", "UpsamplingBilinear2d",
+    "UpsamplingNearest2d", "ZeroPad2d", "freeze", "input_gradient", "plainly", "unfreeze",
 ]

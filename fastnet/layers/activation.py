@@ -233,52 +233,88 @@ class Softsign(Activation):
     function, reads = "softsign", "x"
 
 
-class _Scores(Layer):
-    """Softmax and its logarithm share everything but the operations."""
+class LogSigmoid(Activation):
+    """y = log(1 / (1 + exp(-x))), without loss where x is far below zero."""
 
-    traceable, options = True, ("dim",)
+    function, reads = "log_sigmoid", "x"
+
+
+class CELU(Activation):
+    """y = x where x > 0, else alpha (exp(x / alpha) - 1): an `ELU` whose slope does not jump at 0.
+
+    ValueError unless alpha is a finite number above zero. Barron, Continuously differentiable exponential linear units
+    (2017).
+    """
+
+    function, reads, options = "celu", "y", ("alpha",)
 
     @named_errors
-    def __init__(self, dim=1):
-        self.set_options(dim=dim)
+    def __init__(self, alpha=1.0):
+        self.set_options(alpha=alpha)
 
-    def check(self, dim):
-        if arguments.integer(dim, "dim") not in (1, -1):
-            raise ValueError(f"dim must be 1, the axis of the classes of x (N, C), got {arguments.shown(dim)}")
-        return {"dim": 1}
+    def check(self, alpha):
+        return {"alpha": arguments.number(alpha, "alpha", above=0)}
 
-    @formula
-    def forward(self, x, training=False):
-        y = self.compute(x)
-        if training:
-            self.saved = (y,)
-        return y
-
-    @formula
-    def backward(self, dy, need_dx=True):
-        y, = self.take_saved()
-        return self.differentiate(dy, y) if need_dx else None
+    @property
+    def numbers(self):
+        return (self.alpha,)
 
     def arguments(self):
-        return "dim=1"
+        return keywords(alpha=(self.alpha, 1.0))[2:]
 
 
-class Softmax(_Scores):
-    """y[n, c] = exp(x[n, c]) / sum over j of exp(x[n, j]), x (N, C). For training on labels give the scores themselves
-    to CrossEntropyLoss, which is faster and more exact."""
+class _Shrink(Activation):
+    """What is 0 where |x| is up to `lambd`."""
 
-    def compute(self, x):
-        return self.ops.softmax_forward(x)
+    @named_errors
+    def __init__(self, lambd=0.5):
+        self.set_options(lambd=lambd)
 
-    def differentiate(self, dy, y):
-        return self.ops.softmax_backward(dy, y)
+    def check(self, lambd):
+        return {"lambd": arguments.number(lambd, "lambd", 0)}
+
+    @property
+    def numbers(self):
+        return (self.lambd,)
+
+    def arguments(self):
+        return keywords(lambd=(self.lambd, 0.5))[2:]
 
 
-class LogSoftmax(_Scores):
-    """y[n, c] = x[n, c] - log sum over j of exp(x[n, j]), x (N, C)."""
+class Softshrink(_Shrink):
+    """y = x - lambd where x > lambd, x + lambd where x < -lambd, else 0. ValueError unless lambd is a finite number of
+    at least 0."""
 
-    def compute(self, x):
-        return self.ops.log_softmax_forward(x)
+    function, reads, options = "softshrink", "y", ("lambd",)
 
-    def differentiate(self, dy, y):
-        return self.ops.log_softmax_backward(dy, y)
+
+class Hardshrink(_Shrink):
+    """y = x where |x| > lambd, else 0. ValueError unless lambd is a finite number of at least 0."""
+
+    function, reads, options = "hardshrink", "y", ("lambd",)
+
+
+class Tanhshrink(Activation):
+    """y = x - tanh(x)."""
+
+    function, reads = "tanhshrink", "x"
+
+
+class Threshold(Activation):
+    """y = x where x > threshold, else value. ValueError unless both are finite numbers."""
+
+    function, reads, options = "threshold", "x", ("threshold", "value")
+
+    @named_errors
+    def __init__(self, threshold, value):
+        self.set_options(threshold=threshold, value=value)
+
+    def check(self, threshold, value):
+        return {"threshold": arguments.number(threshold, "threshold"), "value": arguments.number(value, "value")}
+
+    @property
+    def numbers(self):
+        return self.threshold, self.value
+
+    def arguments(self):
+        return f"threshold={self.threshold}, value={self.value}"

@@ -1,6 +1,5 @@
 """What every layer is: forward, backward, parameters, a name, and the operations it computes with."""
 import functools
-import weakref
 from math import prod
 from textwrap import indent
 
@@ -11,6 +10,7 @@ from fastnet.kernels import shapes
 from fastnet.layers import parts
 from fastnet.layers import state as state_
 from fastnet.layers.formula import composing, flag
+from fastnet.layers.tree import Tree
 from fastnet.parameter import Parameter
 from fastnet.program import trees
 from fastnet.program.calls import name_layer, opaque
@@ -22,7 +22,7 @@ from fastnet.program.tracer import trace
 _load = functools.cache(kernels.load)
 
 
-class Layer:
+class Layer(Tree):
     """A function with parameters and a backward pass.
 
     A layer of one's own defines ``forward(x, training=False)`` and ``backward(dy, need_dx=True)``; it need not call
@@ -52,6 +52,7 @@ class Layer:
     saved = None
     traceable = False   # whether both passes compute by operations alone
     takes_several = False   # whether x may be a tuple or dictionary of arrays; asked of the library's own layers only
+    gives_several = False   # whether y may be; likewise
     composed = False    # whether it does nothing but call other layers
     buffer_names = ()   # attributes that are arrays, belong to the state but are not trained
     may_miss = ()       # those of them that a state need not have when it is loaded
@@ -182,49 +183,6 @@ class Layer:
     def __delattr__(self, name):
         object.__delattr__(self, name)
         changes.note()
-
-    # The tree of layers
-
-    def named_children(self):
-        """The layers directly inside this one: a list of (name, Layer)."""
-        return self._parts(Layer)
-
-    def _parts(self, kind):
-        """The Layers or Parameters that are attributes, or in attributes that are tuples or dictionaries."""
-        try:
-            return parts.of(self, kind, (Layer, Parameter))
-        except TypeError as error:
-            name_layer(error, self)
-            raise
-
-    def named_layers(self, prefix=""):
-        """This layer and all inside it, outermost first: a list of (dotted path, layer)."""
-        found = [(prefix, self)]
-        for name, child in self.named_children():
-            found += child.named_layers(f"{prefix}.{name}" if prefix else name)
-        return found
-
-    def adopt(self):
-        """Tell every layer inside its dotted path. ValueError where a layer or a parameter is found in two places,
-        since each has one gradient and saves for one backward at a time. Containers call it when they are made. Returns
-        `named_layers`, from the outermost net on."""
-        seen = {}
-        found = self.named_layers(self.name)
-        for path, layer in found:
-            own = [(f"{path}.{name}".lstrip("."), parameter) for name, parameter in layer.own_parameters()]
-            for place, part in [(path, layer), *own]:
-                if id(part) in seen:
-                    raise ValueError(f"{self.label}: the same {type(part).__name__} is at {seen[id(part)]!r} and at "
-                                     f"{place!r}; make one object for each place")
-                seen[id(part)] = place
-        inside, this = {id(layer) for _, layer in found}, weakref.ref(self)
-        for path, layer in found[1:]:
-            homes = vars(layer).get("_homes", ())
-            if not any(net is this and place == path for net, place in homes):
-                kept = [home for home in homes if home[0]() is not None and id(home[0]()) not in inside]
-                stays = kept[:1] == list(homes[:1])     # the net that gives the layer its name
-                vars(layer)["_homes"] = (*kept, (this, path)) if kept and stays else ((this, path), *kept)
-        return found
 
     def to(self, backend):
         """Compute with ``"cpu"`` or ``"naive"`` from now on, here and in every layer inside. Returns self."""

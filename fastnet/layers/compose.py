@@ -1,23 +1,36 @@
-"""Layers made of layers: in a row, side by side, around a shortcut; and what joins their results."""
+"""Layers made of layers: in a row, side by side, around a shortcut."""
 from fastnet import arguments
-from fastnet.layers.base import Layer
 from fastnet.layers.container import Container, check_layer
-from fastnet.layers.formula import formula
-from fastnet.program import trees
+from fastnet.layers.formula import named_errors
+from fastnet.layers.merge import Add, Merge
+from fastnet.layers.tree import exchange
 from fastnet.program.calls import name_layer
 
 
 class Sequential(Container):
-    """Layers in a row: y = layers[-1](... layers[1](layers[0](x))). Named "0", "1", ... as in PyTorch.
+    """Layers in a row: y = layers[-1](... layers[1](layers[0](x))). Named "0", "1", ... as in PyTorch, or as the
+    keys of one dictionary are: ``Sequential({"conv": Conv2d(3, 8, 3), "act": ReLU()})``.
 
-    The layers are fixed when it is made: ``net[3]`` reads one, ``Sequential(*net.layers[:4], other)`` makes another row
-    of them. ValueError where one object is given twice, TypeError for what is no layer.
+    It reads like a list: ``net[3]``, ``net["conv"]``, ``net[:4]``, a row of the same layers under the same names, as in
+    PyTorch: what is trained in one is trained in both. ``net[3] = other`` puts another layer in a place, and `append`,
+    `insert`, `extend`, `pop` and ``del net[3]`` change the row; layers that are named by numbers are counted anew then.
+    `layers` is a tuple, which stays what it was. ValueError where one object is given twice, TypeError for what is no
+    layer, IndexError and KeyError for a place that there is not.
     """
 
+    @named_errors
     def __init__(self, *layers):
-        for i, layer in enumerate(layers):
-            check_layer(self, layer, f"argument {i}")
-        self._layers = layers
+        named = layers[0] if len(layers) == 1 and isinstance(layers[0], dict) else None
+        if named is None:
+            for i, layer in enumerate(layers):
+                check_layer(self, layer, f"argument {i}")
+            named = {str(i): layer for i, layer in enumerate(layers)}
+        for name, layer in named.items():
+            if not isinstance(name, str) or not name or "." in name:
+                kind = ValueError if isinstance(name, str) else TypeError
+                raise kind(f"a layer needs a name without dots, got {arguments.shown(name)}")
+            check_layer(self, layer, f"layer {name!r}")
+        self._names, self._layers = tuple(named), tuple(named.values())
         self.adopt()
 
     @property
@@ -26,19 +39,88 @@ class Sequential(Container):
         return self._layers
 
     def named_children(self):
-        return [(str(i), layer) for i, layer in enumerate(self._layers)]
+        return list(zip(self._names, self._layers, strict=True))
 
     def __getitem__(self, i):
+        if isinstance(i, slice):
+            return Sequential(dict(self.named_children()[i]))
+        return super().__getitem__(i) if isinstance(i, str) else self._layers[self._place(i)]
+
+    def __setitem__(self, i, layer):
+        super().__setitem__(i if isinstance(i, str) else self._names[self._place(i)], layer)
+
+    def __delitem__(self, i):
+        """Take out one layer, or those of a slice."""
+        pairs = self.named_children()
+        if isinstance(i, slice):
+            del pairs[i]
+        else:
+            del pairs[self._names.index(i) if isinstance(i, str) and i in self._names else self._place(i)]
+        self._arrange(pairs)
+
+    def __iter__(self):
+        return iter(self._layers)
+
+    def __len__(self):
+        return len(self._layers)
+
+    def append(self, layer):
+        """Add a layer at the end. Returns the net."""
+        check_layer(self, layer, "layer")
+        return self.extend([layer])
+
+    def extend(self, layers):
+        """Add layers at the end, those of a list or of another row. Returns the net."""
         try:
-            return self._layers[i if isinstance(i, slice) else arguments.integer(i, "the index")]
-        except IndexError:
-            raise IndexError(f"{self.label}: there are {len(self)} layers, got the index {i}") from None
+            layers = arguments.listed(layers, "layers", "layers")
+        except TypeError as error:
+            name_layer(error, self)
+            raise
+        for i, layer in enumerate(layers):
+            check_layer(self, layer, f"layers[{i}]")
+        self._arrange(self.named_children() + [(None, layer) for layer in layers])
+        return self
+
+    def insert(self, index, layer):
+        """Put a layer before the one at `index`, which may be the length. Returns the net."""
+        place = len(self) if type(index) is int and index == len(self) else self._place(index)
+        check_layer(self, layer, "layer")
+        pairs = self.named_children()
+        self._arrange([*pairs[:place], (None, layer), *pairs[place:]])
+        return self
+
+    def pop(self, index=-1):
+        """Take out a layer, and return it."""
+        layer = self[self._place(index)]
+        del self[index]
+        return layer
+
+    def _place(self, i):
+        """A place in the row, counted from 0."""
+        try:
+            place = arguments.integer(i, "the index")
+            if not -len(self) <= place < len(self):
+                raise IndexError(f"{self.label}: there are {len(self)} layers, got the index {i}")
+            return place % len(self)
         except TypeError as error:
             name_layer(error, self)
             raise
 
-    def __len__(self):
-        return len(self._layers)
+    def _arrange(self, pairs):
+        """Let these (name, layer) be the row; new layers have no name yet."""
+        added = [i for i, (name, _) in enumerate(pairs) if name is None]
+        numbered = self._names == tuple(map(str, range(len(self))))
+        pairs = [(str(i) if numbered or name is None else name, layer) for i, (name, layer) in enumerate(pairs)]
+        names = [name for name, _ in pairs]
+        taken = next((name for name in names if names.count(name) > 1), None)
+        if taken is not None:
+            raise ValueError(f"{self.label}: there is a layer {taken!r} already, and one that is added is named after "
+                             "its place: make another row, Sequential({name: layer, ...})")
+        exchange(self, [layer for layer in self._layers if all(layer is not one for _, one in pairs)],
+                 [pairs[i] for i in added], lambda: self._set(pairs))
+
+    def _set(self, pairs):
+        self._names, self._layers = tuple(name for name, _ in pairs), tuple(layer for _, layer in pairs)
 
     def compose(self, x, training):
         for layer in self._layers:
@@ -70,74 +152,15 @@ class Residual(Container):
         return total((y, b))
 
 
-class Merge(Layer):
-    """A layer that joins several arrays, which it takes as a tuple; backward returns the tuple of their gradients.
-    `Parallel` joins branches with one, `Graph` any entries."""
-
-    takes_several = True
-
-    @staticmethod
-    def check_several(x):
-        """TypeError for anything but a tuple of arrays, ValueError for an empty one."""
-        if not isinstance(x, tuple) or not all(map(trees.is_leaf, x)):
-            got = {tuple: "a tuple of tuples", dict: "a dictionary"}.get(type(x), "one array")
-            raise TypeError(f"expected a tuple of arrays as x, got {got}")
-        if not x:
-            raise ValueError("expected a tuple of at least one array as x, got none")
-
-
-class Add(Merge):
-    """y = the sum of the inputs, a tuple of arrays of one shape, from the first to the last."""
-
-    traceable = True
-
-    @formula
-    def forward(self, x, training=False):
-        self.check_several(x)
-        if any(one.shape != x[0].shape for one in x):
-            raise ValueError(f"expected inputs of one shape, got {', '.join(str(one.shape) for one in x)}")
-        y = x[0]
-        for one in x[1:]:
-            y = self.ops.add(y, one)
-        if training:
-            self.saved = (len(x),)
-        return y
-
-    @formula
-    def backward(self, dy, need_dx=True):
-        count, = self.take_saved()
-        return (dy,) * count if need_dx else None
-
-
-class Concat(Merge):
-    """y = the inputs, a tuple of arrays, joined along the channels, axis 1; all other axes must agree."""
-
-    traceable = True
-
-    @formula
-    def forward(self, x, training=False):
-        self.check_several(x)
-        y = self.ops.concat(x)
-        if training:
-            self.saved = ([one.shape[1] for one in x],)
-        return y
-
-    @formula
-    def backward(self, dy, need_dx=True):
-        sizes, = self.take_saved()
-        return tuple(self.ops.split(dy, sizes)) if need_dx else None
-
-
 class Parallel(Container):
-    """y = merge((branch(x) for each branch)), the merge being ``Add()``, ``Concat()`` or a `Merge` of one's own.
+    """y = merge((branch(x) for each branch)), the merge being ``Add()``, ``Multiply()``, ``Concat()`` or a `Merge` of
+    one's own.
 
     The branches are named "0", "1", ..., the merge "merge".
     """
 
     def __init__(self, merge, *branches):
-        if not isinstance(merge, Merge):
-            raise TypeError(f"{self.label}: expected a merge such as Add() or Concat() first, got "
-                            f"{arguments.shown(merge)}")
+        self._check_merge(merge)
         if not branches:
             raise ValueError(f"{self.label}: expected at least one branch after the merge, got none")
         for i, branch in enumerate(branches):
@@ -147,6 +170,15 @@ class Parallel(Container):
 
     def named_children(self):
         return [*((str(i), branch) for i, branch in enumerate(self.branches)), ("merge", self.merge)]
+
+    def _check_merge(self, merge):
+        if not isinstance(merge, Merge):
+            raise TypeError(f"{self.label}: expected a merge such as Add() or Concat() first, got "
+                            f"{arguments.shown(merge)}")
+
+    def check_child(self, name, layer):
+        if name == "merge":
+            self._check_merge(layer)
 
     def compose(self, x, training):
         return self.merge(tuple([branch(x) for branch in self.branches]))

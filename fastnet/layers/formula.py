@@ -63,8 +63,9 @@ def formula(method):
 
 
 def _one(layer, x, name):
-    """x, which is no tuple or dictionary where a layer takes one array."""
-    if type(x) is not np.ndarray and not trees.is_leaf(x) and not layer.takes_several:
+    """x, or dy, which is no tuple or dictionary where a layer takes, or gives, one array."""
+    several = layer.takes_several or name == "dy" and layer.gives_several
+    if type(x) is not np.ndarray and not several and not trees.is_leaf(x):
         raise TypeError(f"{layer.label}: expected one array as {name}, got {len(x)}; Add() and Concat() join several")
     return x
 

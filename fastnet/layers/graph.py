@@ -2,9 +2,9 @@
 from textwrap import indent
 
 from fastnet import arguments
-from fastnet.layers.compose import Merge
 from fastnet.layers.container import Container, check_layer
 from fastnet.layers.formula import named_errors
+from fastnet.layers.merge import Merge
 
 
 class Graph(Container):
@@ -17,6 +17,8 @@ class Graph(Container):
 
         Graph({"left": (Conv2d(3, 8, 1), ["input"]), "right": (Conv2d(3, 8, 3, padding=1), ["input"]),
                "sum": (Add(), ["left", "right"])})
+
+    ``net["sum"] = Multiply()`` puts another layer in the place of an entry's.
 
     ValueError for a name that is missing, an entry that leads nowhere, or a circle.
     """
@@ -47,10 +49,17 @@ class Graph(Container):
         layer, inputs = entry
         check_layer(self, layer, f"entry {arguments.shown(name)}")
         inputs = _names(inputs, f"the inputs of entry {arguments.shown(name)}", least=0)
+        self._check_inputs(name, layer, inputs)
+        return layer, inputs
+
+    def check_child(self, name, layer):
+        self._check_inputs(name, layer, self._nodes[name][1])
+
+    @staticmethod
+    def _check_inputs(name, layer, inputs):
         if not inputs or (len(inputs) > 1 and not isinstance(layer, Merge)):
             raise ValueError(f"entry {arguments.shown(name)} needs {'an input' if not inputs else 'one input'}, got "
                              f"{list(inputs)}{'; Add() and Concat() join several' if inputs else ''}")
-        return layer, inputs
 
     @property
     def nodes(self):

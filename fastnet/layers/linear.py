@@ -1,12 +1,17 @@
 """The fully connected layer."""
+from math import prod
+
 from fastnet import arguments, init
+from fastnet.kernels import checks
 from fastnet.layers.base import Layer, keywords, value_of
 from fastnet.layers.formula import formula, named_errors
+from fastnet.layers.shape import reshaped
 from fastnet.parameter import Parameter
 
 
 class Linear(Layer):
-    """y = x w^T + b with x (N, C), weight (K, C), bias (K,), y (N, K).
+    """y = x w^T + b with x (N, C), weight (K, C), bias (K,), y (N, K); or, as in PyTorch, x (N, ..., C) and y (N, ...,
+    K) with any axes between: the same for each of their places.
 
     Weight and bias start uniform in +-1 / sqrt(C). ValueError for arguments and inputs that do not fit.
     """
@@ -30,19 +35,37 @@ class Linear(Layer):
 
     @formula
     def forward(self, x, training=False):
-        y = self.ops.linear_forward(x, self.weight.value, value_of(self.bias))
+        rows = x if x.ndim == 2 else self._rows(x)
+        y = self.ops.linear_forward(rows, self.weight.value, value_of(self.bias))
         if training:
-            self.saved = (x,)
-        return y
+            self.saved = (rows, tuple(x.shape))
+        return y if x.ndim == 2 else reshaped(self.ops, y, (*x.shape[:-1], self.out_features))
 
     @formula
     def backward(self, dy, need_dx=True):
-        x, = self.take_saved()
+        rows, x_shape = self.take_saved()
+        if len(x_shape) != 2:
+            dy = reshaped(self.ops, dy, (prod(x_shape[:-1]), self.out_features))
         if self.trains():
-            self.weight.grad, db = self.ops.linear_backward_weight(dy, x, bias=self.bias is not None)
+            self.weight.grad, db = self.ops.linear_backward_weight(dy, rows, bias=self.bias is not None)
             if self.bias is not None:
                 self.bias.grad = db
-        return self.ops.linear_backward_input(dy, self.weight.value) if need_dx else None
+        if not need_dx:
+            return None
+        dx = self.ops.linear_backward_input(dy, self.weight.value)
+        return dx if len(x_shape) == 2 else reshaped(self.ops, dx, x_shape)
+
+    def _rows(self, x):
+        """All rows of an x that is no matrix, as one."""
+        c = self.in_features
+        if x.ndim < 2:
+            remedy = ": give x[None] for a single sample" if x.shape == (c,) else ""
+            raise ValueError(f"expected x of shape (N, {c}) or (N, ..., {c}), got x of shape {x.shape}{remedy}")
+        checks.not_empty(x.shape)
+        if x.shape[-1] != c:
+            remedy = "; Flatten() before it makes rows of that" if prod(x.shape[1:]) == c else ""
+            raise ValueError(f"expected {c} input features, got x of shape {x.shape}{remedy}")
+        return reshaped(self.ops, x, (prod(x.shape[:-1]), c))
 
     def arguments(self):
         return f"{self.in_features}, {self.out_features}" + keywords(bias=(self.bias is not None, True))

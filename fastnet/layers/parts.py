@@ -49,6 +49,20 @@ def kept(value, name, kinds, around=()):
                     f"{type(value).__name__}")
 
 
+def swapped(value, old, new):
+    """An attribute's value with one part in the place of another; the value itself where it does not hold that."""
+    if value is old:
+        return new
+    if isinstance(value, ReadOnly):
+        found = {key: swapped(one, old, new) for key, one in value.items()}
+        return ReadOnly(found) if any(found[key] is not one for key, one in value.items()) else value
+    if type(value) is tuple or hasattr(value, "_fields"):
+        found = [swapped(one, old, new) for one in value]
+        if any(one is not other for one, other in zip(found, value, strict=True)):
+            return type(value)(*found) if hasattr(value, "_fields") else tuple(found)
+    return value
+
+
 def of(layer, kind, kinds):
     """The parts of class `kind` that a layer's attributes are or hold: a list of (dotted name, part)."""
     found = []

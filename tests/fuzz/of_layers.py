@@ -15,9 +15,9 @@ from .pool import CALLABLE, LARGE
 from .target import Target
 
 # What those who write layers call, and nets; none of it is an argument of a user's.
-FOR_AUTHORS = {"adopt", "arguments", "check", "check_attribute", "check_several", "check_shape", "check_size",
-               "compose", "compute", "differentiate", "margin", "own_parameters", "set_options", "take_saved", "where",
-               "windows"}
+FOR_AUTHORS = {"adopt", "arguments", "check", "check_attribute", "check_child", "check_several", "check_shape",
+               "check_size", "compose", "compute", "differentiate", "margin", "own_parameters", "set_options",
+               "shape_of", "take_saved", "where", "windows"}
 # Those that take nothing.
 PLAIN = {"named_children", "named_layers", "named_parameters", "parameters", "state_dict", "trains"}
 SHAPE = {"input_shape": LARGE}
@@ -87,6 +87,15 @@ def _constructor(name):
     return Target(name, make, name, words)
 
 
+def _of_row(method, **right):
+    """A method that changes a row of layers."""
+    def make():
+        net = Sequential(Linear(3, 2), ReLU())
+        return getattr(net, method), {name: value() for name, value in right.items()}, [net]
+
+    return Target(f"Sequential.{method}", make, "^Sequential: ", {"index": "(index|layers)"}, errors=(IndexError,))
+
+
 def _assigned(name, option):
     """An attribute of a layer that is an argument of its constructor, and is assigned later."""
     def make():
@@ -126,6 +135,8 @@ TARGETS = [
     *(_constructor(name) for name in PUBLIC),
     *(_method(name, method, *METHODS[method]) for name in PUBLIC if _case(name) for method in METHODS),
     *(_assigned(name, option) for name in PUBLIC for option in PUBLIC[name].options),
+    _of_row("append", layer=ReLU), _of_row("insert", index=lambda: 1, layer=ReLU), _of_row("pop", index=lambda: 0),
+    _of_row("extend", layers=lambda: [ReLU(), Linear(2, 2)]),
     _of_net(fastnet.freeze, "pattern"), _of_net(fastnet.unfreeze, "pattern"), _of_net(fastnet.summary, "input_shape"),
     _of_net(fastnet.explain, "input_shape", "dtype"), _of_net(fastnet.input_gradient, "x", "dy"),
     *(_plain(f"{name}", getattr(models, name), {"num_classes": LARGE}, num_classes=10)

@@ -30,7 +30,10 @@ IMAGES = "expected {0} of shape (N, C, H, W), got {0} of shape {1}"
 SCORES = "expected {0} of shape (N, C), got {0} of shape {1}"
 SHAPE = "expected {0} of shape {1}, got {0} of shape {2}"
 FUNCTION = ("function must be 'relu', 'leaky_relu', 'hardtanh', 'sigmoid', 'tanh', 'elu', 'selu', 'silu', 'gelu', "
-            "'gelu_tanh', 'hardsigmoid', 'hardswish', 'mish', 'softplus' or 'softsign', got {}")
+            "'gelu_tanh', 'hardsigmoid', 'hardswish', 'mish', 'softplus', 'softsign', 'log_sigmoid', 'celu', "
+            "'softshrink', 'hardshrink', 'tanhshrink' or 'threshold', got {}")
+DIM = "{} must be from {} to {} for {} of shape {}, got {}"
+MEETS = "expected b of shape {}, or with 1 in place of some of these lengths, got b of shape {}"
 SLOPE = "{}: alpha must be a finite number of at least 0, got {}"
 KEY = "key must be an integer or the uint64 array of two words that draw returned, got {}"
 COVERS = ("a kernel that covers {} pixels does not fit into the padded input of {}: use a smaller kernel, more padding "
@@ -255,6 +258,9 @@ TABLE = {
         "falling elu": ((X, "elu", -1), {}, SLOPE.format("elu", "-1")),
         "infinite elu": ((X, "elu", np.inf), {}, SLOPE.format("elu", "inf")),
         "no slope": ((X, "leaky_relu", np.nan), {}, SLOPE.format("leaky_relu", "nan")),
+        "flat celu": ((X, "celu", 0), {}, "celu: alpha must be a finite number above zero, got 0"),
+        "threshold": ((X, "threshold", 0, np.inf), {},
+                      "threshold: alpha and beta must be finite numbers, got 0 and inf"),
         "bounds": ((X, "hardtanh", 2, 1.5), {}, "hardtanh: the least number, alpha, must not be above beta, got "
                    "2 and 1.5"),
     },
@@ -285,7 +291,11 @@ TABLE = {
     },
     "concat": {
         "nothing": (([],), {}, "concat needs at least one array, got none"),
-        "one axis": (([C, C],), {}, "concat joins arrays along axis 1, got shape (4,)"),
+        "one axis": (([C, C],), {}, DIM.format("dim", -1, 0, "x", "(4,)", 1)),
+        "axis": (([X, X], 4), {}, DIM.format("dim", -4, 3, "x", "(2, 4, 6, 6)", 4)),
+        "no axis": (([X, X], 1.5), {}, "dim must be an integer, got 1.5"),
+        "other lines": (([X, X[:, 1:]], 2), {},
+                        "concat needs shapes that differ in axis 2 only, got (2, 4, 6, 6) and (2, 3, 6, 6)"),
         "other axes": (([X, X[:, :, 1:]],), {},
                        "concat needs shapes that differ in axis 1 only, got (2, 4, 6, 6) and (2, 4, 5, 6)"),
         "empty batch": (([EMPTY, EMPTY],), {}, BATCH.format("x")),
@@ -294,7 +304,66 @@ TABLE = {
     "split": {
         "sum": ((X, (1, 2)), {}, "sizes (1, 2) add up to 3, but axis 1 of x of shape (2, 4, 6, 6) has length 4"),
         "zero": ((X, (4, 0)), {}, "sizes must be 2 integers of at least 1, got (4, 0)"),
-        "one axis": ((C, (4,)), {}, "split cuts along axis 1, got x of shape (4,)"),
+        "one axis": ((C, (4,)), {}, DIM.format("dim", -1, 0, "x", "(4,)", 1)),
+        "lines": ((X, (4, 3), 2), {}, "sizes (4, 3) add up to 7, but axis 2 of x of shape (2, 4, 6, 6) has length 6"),
+    },
+    "permute": {
+        "too few": ((X, (0, 1, 2)), {},
+                    "dims must name each of the 4 axes of x of shape (2, 4, 6, 6) once, got (0, 1, 2)"),
+        "twice": ((X, (0, 1, 2, -2)), {},
+                  "dims must be axes, each once, got (0, 1, 2, -2) for x of shape (2, 4, 6, 6)"),
+        "axis": ((ROWS, (0, 3)), {}, DIM.format("dims", -2, 1, "x", "(5, 10)", 3)),
+        "no tuple": ((ROWS, 1), {}, "dims must be a tuple of axes, got 1"),
+        "empty batch": ((EMPTY, (0, 1, 2, 3)), {}, BATCH.format("x")),
+    },
+    "channel_shuffle": {
+        "groups": ((X, 3), {}, "3 groups do not divide the 4 channels of x of shape (2, 4, 6, 6)"),
+        "no groups": ((X, 0), {}, "groups must be an integer of at least 1, got 0"),
+        "rank": ((C, 2), {}, "expected x with channels along axis 1, got x of shape (4,)"),
+        "complex": ((X + 1j, 2), {}, REAL.format("x", (X + 1j).dtype)),
+    },
+    "zeros": {
+        "shape": ((X, (2, -1)), {}, "shape must be a shape, a tuple of integers of at least 0, got (2, -1)"),
+        "empty": ((X, (2, 0)), {}, "empty axis: got zeros of shape (2, 0); every axis needs at least one element"),
+        "complex": ((X + 1j, (2,)), {}, REAL.format("like", (X + 1j).dtype)),
+    },
+    "multiply": {
+        "shapes": ((X, X[1:, 1:]), {}, MEETS.format("(2, 4, 6, 6)", "(1, 3, 6, 6)")),
+        "rank": ((X, C), {}, MEETS.format("(2, 4, 6, 6)", "(4,)")),
+        "the larger one": ((X[:1], X), {}, MEETS.format("(1, 4, 6, 6)", "(2, 4, 6, 6)")),
+        "empty batch": ((EMPTY, EMPTY), {}, BATCH.format("a")),
+        "complex": ((X, X + 1j), {}, REAL.format("b", (X + 1j).dtype)),
+    },
+    "multiply_backward": {
+        "a": ((X, X[1:], X.shape), {}, SHAPE.format("a", "(2, 4, 6, 6)", "(1, 4, 6, 6)")),
+        "b": ((X, X, (2, 3, 1, 1)), {}, MEETS.format("(2, 4, 6, 6)", "(2, 3, 1, 1)")),
+        "empty batch": ((EMPTY, EMPTY, EMPTY.shape), {}, BATCH.format("dy")),
+    },
+    "prelu_forward": {
+        "slopes": ((X, C[1:]), {},
+                   "expected w of shape (1,) or (4,) for x of shape (2, 4, 6, 6), got w of shape (3,)"),
+        "matrix": ((X, ROWS), {},
+                   "expected w of shape (1,) or (4,) for x of shape (2, 4, 6, 6), got w of shape (5, 10)"),
+        "no channels": ((C, C), {}, "expected w of shape (1,) for x of shape (4,), got w of shape (4,)"),
+        "empty batch": ((EMPTY, C), {}, BATCH.format("x")),
+        "complex": ((X, C + 1j), {}, REAL.format("w", (C + 1j).dtype)),
+    },
+    "prelu_backward": {
+        "x": ((X, X[1:], C), {}, SHAPE.format("x", "(2, 4, 6, 6)", "(1, 4, 6, 6)")),
+        "slopes": ((X, X, C[1:]), {},
+                   "expected w of shape (1,) or (4,) for x of shape (2, 4, 6, 6), got w of shape (3,)"),
+    },
+    "mean": {
+        "axis": ((X, (1, 4)), {}, DIM.format("dims", -4, 3, "x", "(2, 4, 6, 6)", 4)),
+        "twice": ((X, (1, -3)), {}, "dims must be axes, each once, got (1, -3) for x of shape (2, 4, 6, 6)"),
+        "none": ((X, ()), {}, "dims must be axes, each once, got ()"),
+        "number": ((X, 1), {}, "dims must be a tuple of axes, got 1"),
+        "empty batch": ((EMPTY, (1,)), {}, BATCH.format("x")),
+        "complex": ((X + 1j, (1,)), {}, REAL.format("x", (X + 1j).dtype)),
+    },
+    "mean_backward": {
+        "dy": ((X, X.shape, (1,)), {}, SHAPE.format("dy", "(2, 1, 6, 6)", "(2, 4, 6, 6)")),
+        "empty batch": ((EMPTY, EMPTY.shape, (1,)), {}, BATCH.format("x")),
     },
     "flatten": {
         "rank": ((ROWS,), {}, "expected x of shape (N, C, H, W), got x of shape (5, 10)"),
@@ -311,11 +380,12 @@ TABLE = {
         "to big-endian": ((X, ">f4"), {}, "dtype must be float32 or float64, got >f4"),
         "empty batch": ((EMPTY, "float32"), {}, BATCH.format("x")),
     },
-    "softmax_forward": {"rank": ((X,), {}, SCORES.format("x", "(2, 4, 6, 6)"))},
+    "softmax_forward": {"axis": ((X, 4), {}, DIM.format("dim", -4, 3, "x", "(2, 4, 6, 6)", 4)),
+                        "number": ((np.array(1.0),), {}, "expected x with axes, got x of shape ()")},
     "softmax_backward": {"y": ((ROWS, ROWS[1:]), {}, SHAPE.format("y", "(5, 10)", "(4, 10)"))},
     "log_softmax_forward": {"empty batch": ((ROWS[:0],), {}, "empty batch: got x of shape (0, 10); give at least one "
                                             "sample")},
-    "log_softmax_backward": {"rank": ((C, C), {}, SCORES.format("dy", "(4,)"))},
+    "log_softmax_backward": {"rank": ((C, C), {}, DIM.format("dim", -1, 0, "dy", "(4,)", 1))},
     "softmax_cross_entropy": {
         "rank": ((X, [0, 1]), {}, SCORES.format("logits", "(2, 4, 6, 6)")),
         "too large": ((ROWS, [0, 1, 10, 3, 4]), {}, "label 10 at position 2 is out of range: 10 classes are numbered "
@@ -384,8 +454,9 @@ def wanted_error(message):
     """TypeError where something is of the wrong kind, ValueError for all else."""
     wrong_kind = "array of dtype" in message and "a list of" not in message
     wrong_kind |= " the dtype " in message or message.startswith(("key", "draw"))
-    wrong_kind |= message.endswith(("got list", "got float", "softsign', got None", "NoneType", "got 2", "got 2.5",
+    wrong_kind |= message.endswith(("got list", "got float", "threshold', got None", "NoneType", "got 2", "got 2.5",
                                     "(1.5, 1)"))
+    wrong_kind |= message in ("dim must be an integer, got 1.5", "dims must be a tuple of axes, got 1")
     return TypeError if wrong_kind else ValueError
 
 

@@ -16,7 +16,9 @@ DTYPES = ("float32", "float64")
 ACTIVATIONS = [("relu", 0.0, 0.0), ("leaky_relu", 0.1, 0.0), ("hardtanh", -0.5, 0.75), ("hardtanh", 0.0, 6.0),
                ("sigmoid", 0.0, 0.0), ("tanh", 0.0, 0.0), ("elu", 0.7, 0.0), ("silu", 0.0, 0.0), ("gelu", 0.0, 0.0),
                ("gelu_tanh", 0.0, 0.0), ("hardswish", 0.0, 0.0), ("mish", 0.0, 0.0), ("selu", 0.0, 0.0),
-               ("hardsigmoid", 0.0, 0.0), ("softplus", 1.5, 3.0), ("softsign", 0.0, 0.0)]
+               ("hardsigmoid", 0.0, 0.0), ("softplus", 1.5, 3.0), ("softsign", 0.0, 0.0),
+               ("log_sigmoid", 0.0, 0.0), ("celu", 0.8, 0.0), ("softshrink", 0.5, 0.0), ("hardshrink", 0.5, 0.0),
+               ("tanhshrink", 0.0, 0.0), ("threshold", 0.1, -0.3)]
 MASKINGS = [activation for activation in ACTIVATIONS if DEFINED[activation[0]].reads == "y"]
 # Both at once: each with each other way (a bound, a bend, a function) of doing the other.
 SOME = (("relu", 0.0, 0.0), ("hardtanh", -0.5, 0.75), ("sigmoid", 0.0, 0.0))
@@ -256,7 +258,8 @@ RELU = "relu", 0.0, 0.0
      "expected add of shape (1, 3, 4, 4), got add of shape (1, 2, 4, 4)"),
     (lambda: cpu.batchnorm_inference(X, VECTOR, VECTOR, VECTOR, VECTOR, 1e-5, activation=("swish", 0.0, 0.0)),
      "function must be 'relu', 'leaky_relu', 'hardtanh', 'sigmoid', 'tanh', 'elu', 'selu', 'silu', 'gelu', "
-     "'gelu_tanh', 'hardsigmoid', 'hardswish', 'mish', 'softplus' or 'softsign', got 'swish'"),
+     "'gelu_tanh', 'hardsigmoid', 'hardswish', 'mish', 'softplus', 'softsign', 'log_sigmoid', 'celu', 'softshrink', "
+     "'hardshrink', 'tanhshrink' or 'threshold', got 'swish'"),
     (lambda: cpu.batchnorm_backward(X, X, VECTOR, VECTOR, VECTOR, 1e-5, activation=RELU),
      "an activation's input is worked out again with beta, got None"),
     (lambda: cpu.linear_forward(np.ones((2, 3), "f4"), np.ones((4, 3), "f4"), activation=("elu", -1.0, 0.0)),

@@ -94,7 +94,9 @@ def test_shapes_may_be_written_as_lists():
                  shapes.avgpool2d_backward(x, shape, *window), shapes.unflatten(Bare(np.ones((2, 144))), shape),
                  shapes.global_avgpool_backward(Bare(np.ones((2, 4, 1, 1))), shape),
                  shapes.pad2d_backward(x, shape, [0] * 4), shapes.upsample2d_backward(x, shape, steps=[1, 1]),
-                 shapes.adaptive_avgpool2d_backward(x, shape), shapes.bed_of_nails_backward(x, shape, [1, 1])):
+                 shapes.adaptive_avgpool2d_backward(x, shape), shapes.bed_of_nails_backward(x, shape, [1, 1]),
+                 shapes.zeros(x, shape),
+                 shapes.mean_backward(Bare(np.ones((2, 4, 1, 6))), shape, [2]), shapes.multiply_backward(x, x, shape)):
         assert kind == wanted
     assert shapes.conv2d_backward_weight(x, x, [4, 4, 1, 1], *where) == (((4, 4, 1, 1), x.dtype), ((4,), x.dtype))
 
@@ -147,7 +149,7 @@ def test_the_question_of_the_algorithm_is_put_alike(ops):
 
 def test_naive_has_the_operations_and_nothing_else():
     public = {name for name, value in vars(naive).items() if inspect.isfunction(value) and not name.startswith("_")}
-    assert public - {"collect"} == {*shapes.OPS, "conv2d_algorithm", "release"}
+    assert public - {"collect"} == {*shapes.OPS, "conv2d_algorithm", "empty_cache", "release"}
 
 
 def test_contract_is_told_in_words():

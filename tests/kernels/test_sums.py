@@ -112,6 +112,33 @@ def scores(name, n, c):
     return Row(name, run, SUM)
 
 
+def means(name, x_shape, *dims):
+    """Sums over axes: a mean, and the gradients of what a smaller array was multiplied with."""
+    def run(ops, draw, cast):
+        make = images if len(x_shape) == 4 else lambda draw, *shape: draw(*shape)
+        x, one = cast(make(draw, *x_shape)), cast(np.full(x_shape, np.float32(0.5)))
+        y = ops.mean(x, dims)
+        return [y, ops.multiply_backward(one, x, y.shape)]
+    return Row(name, run, SUM)
+
+
+def slopes(name, count, *x_shape):
+    """The gradients of slopes: all of x is below 0."""
+    def run(ops, draw, cast):
+        x, dy = cast(-np.abs(images(draw, *x_shape))), cast(np.full(x_shape, np.float32(0.5)))
+        return ops.prelu_backward(dy, x, cast(np.full(count, np.float32(0.25))))[1:]
+    return Row(name, run, SUM)
+
+
+def along(name, shape, dim):
+    """Softmax along another axis than the last one in memory."""
+    def run(ops, draw, cast):
+        x, dy, half = cast(images(draw, *shape)), cast(images(draw, *shape)), cast(np.full(shape, np.float32(0.5)))
+        return [ops.softmax_forward(x, dim), ops.log_softmax_forward(x, dim), ops.softmax_backward(dy, half, dim),
+                ops.log_softmax_backward(dy, -half, dim)]
+    return Row(name, run, SUM)
+
+
 def squares(name, *sizes):
     return Row(name, lambda ops, draw, cast: [np.array(ops.sum_of_squares([cast(draw(n)) for n in sizes]))], SUM)
 
@@ -149,6 +176,16 @@ ROWS = [
     norm("batch norm of vectors", 20_000, 9),
     scores("scores", 3, 40_000),
     squares("squares", 100_000, 30),
+    means("means of images", (2, 33, 150, 200), 2, 3),
+    means("means of channels", (1, 40_000, 3, 2), 1),
+    means("means of everything", (3, 5, 150, 120), 0, 1, 2, 3),
+    means("means over the batch", (20_000, 9), 0),
+    means("means of long rows", (3, 200_000), 1),
+    means("means of lines", (2, 5, 9000, 3), 2),
+    means("means of the outermost and the innermost", (300, 7, 20, 30), 0, 1),
+    slopes("one slope", 1, 2, 5, 100, 120),
+    slopes("slopes of channels", 5, 2, 5, 150, 120),
+    along("softmax of lines", (2, 3, 20_000, 2), 2),
 ]
 LARGE = [
     weights("1x1", (1, 16, 1024, 1024), (16, 16, 1, 1), WEIGHT),
@@ -166,6 +203,10 @@ LARGE = [
     norm("batch norm of 16 channels", 4, 16, 512, 512),
     norm("batch norm of vectors", 1_000_000, 3),
     scores("scores", 2, 1_000_000),
+    means("means of images", (1, 3, 2048, 2048), 2, 3),
+    means("means of everything", (4, 16, 512, 512), 0, 1, 2, 3),
+    means("means over the batch", (1_000_000, 3), 0),
+    slopes("slopes", 16, 4, 16, 512, 512),
 ]
 KINDS = {
     "equal": lambda rng, shape: np.full(shape, np.float32(1.3371)),

@@ -76,6 +76,12 @@ FUNCTIONS = {
     "hardsigmoid": lambda x, alpha, beta: F.relu6(x + 3) / 6,    # F.hardsigmoid divides by a float32 number
     "softplus": lambda x, alpha, beta: F.softplus(x, alpha, beta),
     "softsign": lambda x, alpha, beta: F.softsign(x),
+    "log_sigmoid": lambda x, alpha, beta: F.logsigmoid(x),
+    "celu": lambda x, alpha, beta: F.celu(x, alpha),
+    "softshrink": lambda x, alpha, beta: F.softshrink(x, alpha),
+    "hardshrink": lambda x, alpha, beta: F.hardshrink(x, alpha),
+    "tanhshrink": lambda x, alpha, beta: F.tanhshrink(x),
+    "threshold": F.threshold,
 }
 
 
@@ -97,13 +103,19 @@ JUDGES = {
     "activation_forward": lambda x, function, alpha=0.0, beta=0.0: FUNCTIONS[function](x, alpha, beta),
     "add": torch.add,
     "convert": lambda x, dtype: x.to(getattr(torch, dtype)),
-    "concat": lambda *arrays: torch.cat(arrays, 1),
+    "concat": lambda *arrays, dim=1: torch.cat(arrays, dim),
+    "permute": torch.permute,
+    "channel_shuffle": lambda x, groups: F.channel_shuffle(x[..., None, None], groups)[..., 0, 0],
+    "zeros": lambda like, shape: like.new_zeros(shape),
+    "multiply": torch.mul,
+    "prelu_forward": F.prelu,
+    "mean": lambda x, dims: x.mean(dims, keepdim=True),
     "flatten": lambda x: torch.flatten(x, 1),
     "unflatten": lambda y, shape: y.reshape(shape),
-    "split": lambda x, sizes: torch.split(x, list(sizes), 1),
+    "split": lambda x, sizes, dim=1: torch.split(x, list(sizes), dim),
     "sum_of_squares": lambda *arrays: torch.cat([array.flatten() for array in arrays]).norm() ** 2,
-    "softmax_forward": lambda x: F.softmax(x, 1),
-    "log_softmax_forward": lambda x: F.log_softmax(x, 1),
+    "softmax_forward": lambda x, dim=1: F.softmax(x, dim),
+    "log_softmax_forward": lambda x, dim=1: F.log_softmax(x, dim),
     "softmax_cross_entropy": lambda x, labels, **options: F.cross_entropy(x, torch.tensor(labels), **options),
 }
 

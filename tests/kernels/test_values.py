@@ -216,6 +216,18 @@ SLOPES = {
                           [0, 0, 0.3132617, 0.6931472, 1.3132617, 20.5, 1e4, INF, NAN],
                           [0, 0, 0.2689414, 0.5, 0.7310586, 1, 1, 1, NAN]),
     ("softplus", 2, 3): ([-1, 0, 1, 2], [0.0634640, 0.3465736, 1.0634640, 2], [0.1192029, 0.5, 0.8807971, 1]),
+    ("log_sigmoid", 0, 0): ([-INF, -1e4, -1, 0, 1, 1e4, INF, NAN],
+                            [-INF, -1e4, -1.3132617, -0.6931472, -0.3132617, 0, 0, NAN],
+                            [1, 1, 0.7310586, 0.5, 0.2689414, 0, 0, NAN]),
+    ("celu", 2, 0): ([-INF, -1e4, -1, 0, 2, INF, NAN], [-2, -2, -0.7869387, 0, 2, INF, NAN],
+                     [0, 0, 0.6065307, 1, 1, 1, NAN]),
+    ("softshrink", 0.5, 0): ([-INF, -2, -0.5, 0, 0.5, 0.75, INF, NAN], [-INF, -1.5, 0, 0, 0, 0.25, INF, NAN],
+                             [1, 1, 0, 0, 0, 1, 1, 1]),
+    ("hardshrink", 0.5, 0): ([-INF, -2, -0.5, 0, 0.5, 0.75, INF, NAN], [-INF, -2, 0, 0, 0, 0.75, INF, NAN],
+                             [1, 1, 0, 0, 0, 1, 1, 1]),
+    ("tanhshrink", 0, 0): ([-INF, -1e4, -1, 0, 2, INF, NAN], [-INF, -9999, -0.2384058, 0, 1.0359724, INF, NAN],
+                           [1, 1, 0.5800257, 0, 0.9293511, 1, NAN]),
+    ("threshold", 1, -3): ([-INF, 0, 1, 1.5, INF, NAN], [-3, -3, -3, 1.5, INF, NAN], [0, 0, 0, 1, 1, 1]),
     ("softsign", 0, 0): ([-INF, -1e4, -1, 0, 3, INF, NAN], [NAN, -0.9999000, -0.5, 0, 0.75, NAN, NAN],
                          [0, 9.998e-9, 0.25, 1, 0.0625, 0, NAN]),
 }
@@ -261,10 +273,12 @@ def test_nan_wins_its_window_and_gets_the_gradient(ops):
     assert_same(dx != 0, np.isnan(x))
 
 
-@pytest.mark.parametrize("function, alpha, beta", [("relu", 0, 0), ("hardtanh", -1, 1), ("hardswish", 0, 0)])
+@pytest.mark.parametrize("function, alpha, beta", [("relu", 0, 0), ("hardtanh", -1, 1), ("hardswish", 0, 0),
+                                                   ("threshold", 0, 7)])
 def test_no_gradient_where_a_function_is_constant(ops, function, alpha, beta):
     dy, kept = np.array([INF, NAN, -INF, 1]), np.array([-5.0, -5, -5, 0.5])
-    dx = ops.activation_backward(dy, kept if function == "hardswish" else kept.clip(-1, 1), function, alpha, beta)
+    kept = kept if ACTIVATIONS[function].reads == "x" else kept.clip(-1, 1)
+    dx = ops.activation_backward(dy, kept, function, alpha, beta)
     assert dx[:3].tolist() == [0, 0, 0] and dx[3] > 0
 
 
@@ -277,6 +291,46 @@ def test_the_judge_knows_small_numbers(function, wanted):
     """naive has all digits far below zero too, where 1 + erf has none."""
     y = naive.activation_forward(np.array([-10.0, -20]), function)
     np.testing.assert_allclose(y, wanted, rtol=1e-10)
+
+
+@pytest.mark.parametrize("function", ["softshrink", "hardshrink"])
+def test_what_is_shrunk_to_0_passes_no_gradient(ops, function):
+    y = ops.activation_forward(np.array([0.25, -0.5, 0, 2]), function, 0.5)
+    dx = ops.activation_backward(np.array([INF, NAN, -INF, 3]), y, function, 0.5)
+    assert dx.tolist() == [0, 0, 0, 3]
+
+
+def test_products_with_numbers_of_channels_and_pixels(ops):
+    """Squeeze-and-excitation, by hand."""
+    a = np.arange(8.0).reshape(1, 2, 2, 2)
+    b = np.array([2.0, -1]).reshape(1, 2, 1, 1)
+    assert ops.multiply(a, b).tolist() == [[[[0, 2], [4, 6]], [[-4, -5], [-6, -7]]]]
+    assert ops.multiply_backward(a * 0 + 1, a, b.shape).tolist() == [[[[6]], [[22]]]]
+    assert ops.multiply(a, a[:, :1] * 0 + 3).tolist() == (3 * a).tolist()
+    assert ops.multiply_backward(a * 0 + 1, a, (1, 1, 2, 2)).tolist() == [[[[4, 6], [8, 10]]]]
+
+
+def test_parametric_relu(ops):
+    x, w = np.array([[-2.0, 0, 3], [NAN, -4, -1]]), np.array([0.5, 2, -1])
+    assert_same(ops.prelu_forward(x, w), np.array([[-1.0, 0, 3], [NAN, -8, 1]]))
+    dx, dw = ops.prelu_backward(np.array([[1.0, 2, 3], [4, 5, 6]]), np.nan_to_num(x, nan=-7), w)
+    assert dx.tolist() == [[0.5, 4, 3], [2, 10, -6]] and dw.tolist() == [-30, -20, -6]
+    dx, dw = ops.prelu_backward(np.ones((2, 3)), x, w)
+    assert dx[1, 0] == 0.5 and np.isnan(dw[0]) and dw[1:].tolist() == [-4, -1]     # as PyTorch: NaN is not above 0
+    assert ops.prelu_backward(np.ones(2), np.array([-3.0, 5]), np.array([0.25]))[1].tolist() == [-3]
+
+
+def test_means_and_their_way_back(ops):
+    x = np.arange(6.0).reshape(2, 3)
+    assert ops.mean(x, (0,)).tolist() == [[1.5, 2.5, 3.5]] and ops.mean(x, (-1, 0)).tolist() == [[2.5]]
+    assert ops.mean_backward(np.array([[6.0], [3]]), (2, 3), (1,)).tolist() == [[2] * 3, [1] * 3]
+
+
+def test_axes_in_another_order(ops):
+    x = np.arange(6.0).reshape(1, 2, 3)
+    assert ops.permute(x, (2, 0, 1)).tolist() == [[[0, 3]], [[1, 4]], [[2, 5]]]
+    assert ops.channel_shuffle(np.arange(6.0).reshape(1, 6), 2).tolist() == [[0, 3, 1, 4, 2, 5]]
+    assert_same(ops.zeros(np.ones(3, np.float16), (2, 1)), np.zeros((2, 1), np.float32))
 
 
 def test_softmax(ops):

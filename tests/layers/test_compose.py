@@ -7,17 +7,22 @@ import pytest
 from fastnet import Parameter, init
 from fastnet.layers import (
     Add,
+    Chunk,
     Concat,
     Container,
     Dropout,
     Graph,
     Identity,
     Linear,
+    Maxout,
+    Mean,
+    Multiply,
     Parallel,
     Recompute,
     ReLU,
     Residual,
     Sequential,
+    Sigmoid,
     Softmax,
 )
 
@@ -38,6 +43,8 @@ NETS = [
     (lambda: Sequential(Residual(scale(2)), ReLU()), [[3, 0, 9]]),
     (lambda: Parallel(Add(), scale(2), Identity(), scale(3)), [[6, -12, 18]]),
     (lambda: Parallel(Concat(), scale(2), ReLU()), [[2, -4, 6, 1, 0, 3]]),
+    (lambda: Parallel(Multiply(), scale(2), Identity(), scale(3)), [[6, -48, 162]]),
+    (lambda: Sequential(scale(2), Chunk(3), Concat()), [[2, -4, 6]]),
     (lambda: Parallel(Difference(), scale(5), scale(2)), [[3, -6, 9]]),
     (lambda: Graph({"a": (scale(2), ["input"]), "b": (scale(3), ["a"]), "y": (Difference(), ["b", "input"])}),
      [[5, -10, 15]]),
@@ -75,11 +82,69 @@ def test_dx_is_left_out_at_the_border_only():
 def test_sequential_reads_like_a_list():
     net = Sequential(Linear(3, 2), ReLU())
     assert net[0] is net.layers[0] and net[-1] is net.layers[1] and list(net) == list(net.layers) and len(net) == 2
-    with pytest.raises(TypeError, match="does not support item assignment"):
-        net[0] = ReLU()
     with pytest.raises(AttributeError):
         net.layers = ()
     assert len(Sequential(*net.layers[:1])) == 1
+
+
+def test_a_product_of_a_sum():
+    """f = (x + y) z at (-2, 5, -4): -12, and the gradients -4, -4, 3."""
+    net = Graph({"sum": (Add(), ["x", "y"]), "f": (Multiply(), ["sum", "z"])}, inputs=("x", "y", "z"))
+    given = {name: np.full((1, 1), value, np.float32) for name, value in (("x", -2), ("y", 5), ("z", -4))}
+    assert net(given).item() == -12 == net.forward(given, training=True).item()
+    dx = net.backward(np.ones((1, 1), np.float32))
+    assert [dx[name].item() for name in "xyz"] == [-4, -4, 3]
+
+
+def test_squares_of_a_product():
+    """|Wx|^2 with W = [[.1, .5], [-.3, .8]] and x = (.2, .4): q = (.22, .26), f = .116, and both gradients."""
+    linear = Linear(2, 2, bias=False).astype("float64")
+    linear.weight.value[:] = [[0.1, 0.5], [-0.3, 0.8]]
+    net = Sequential(linear, Parallel(Multiply(), Identity(), Identity()), Mean(1))
+    x = np.array([[0.2, 0.4]])
+    np.testing.assert_allclose(linear(x), [[0.22, 0.26]])
+    np.testing.assert_allclose(net.forward(x, training=True) * 2, [0.116])
+    np.testing.assert_allclose(net.backward(np.array([2.0])), [[-0.112, 0.636]])
+    np.testing.assert_allclose(linear.weight.grad, [[0.088, 0.176], [0.104, 0.208]])
+
+
+class Gated(Container):
+    """A user's container that uses one part of several."""
+
+    def __init__(self, parts):
+        self.cut, self.act, self.parts = Chunk(3), Sigmoid(), parts
+
+    def compose(self, x, training):
+        return self.act(self.cut(x)[self.parts])
+
+
+@pytest.mark.parametrize("part", [0, 1, 2])
+def test_parts_that_nobody_uses(part):
+    net, x = Gated(part), arrays((2, 5, 2, 3))
+    rest = slice(2 * part, 2 * part + 2)
+    for _ in range(4):
+        y = net.forward(x, training=True)
+        dx = net.backward(np.ones_like(y))
+        wanted = np.zeros_like(x)
+        wanted[:, rest] = y * (1 - y)
+        np.testing.assert_allclose(y, 1 / (1 + np.exp(-x[:, rest])), rtol=1e-6)
+        np.testing.assert_allclose(dx, wanted, rtol=1e-5, atol=1e-7)
+        alone = Chunk(3)
+        dys = [None if i != part else y * (1 - y) for i, _ in enumerate(alone.forward(x, training=True))]
+        np.testing.assert_allclose(alone.backward(tuple(dys)), wanted, rtol=1e-5, atol=1e-7)
+    assert alone.forward(x, training=True) and alone.backward((None,) * 3) is None
+
+
+def test_maxout_by_hand():
+    """Of three pieces of each of two outputs the largest; the gradient is that piece's alone."""
+    layer = Maxout(1, 2, 3).astype("float64")
+    layer.weight.value[:] = [[1], [-1], [0], [2], [0.5], [3]]
+    layer.bias.value[:] = [0, 0, 0.5, 0, 1, -9]
+    x = np.array([[2.0], [-3], [0.25]])
+    assert layer.forward(x, training=True).tolist() == [[2, 4], [3, -0.5], [0.5, 1.125]]
+    assert layer.backward(np.array([[1.0, 10], [1, 10], [1, 10]])).tolist() == [[21], [4], [5]]
+    assert layer.weight.grad.ravel().tolist() == [2, -3, 0.25, 20, -27.5, 0]
+    assert layer.bias.grad.tolist() == [1, 1, 1, 10, 20, 0]
 
 
 def test_an_empty_row_is_the_identity():

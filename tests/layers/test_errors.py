@@ -14,23 +14,32 @@ from fastnet.layers import (
     AvgPool2d,
     BatchNorm1d,
     BatchNorm2d,
+    ChannelShuffle,
+    Chunk,
     Concat,
     Conv2d,
     Dropout,
     Flatten,
     Graph,
+    Hardshrink,
     Hardtanh,
     Identity,
     LeakyReLU,
     Linear,
+    Maxout,
     MaxPool2d,
+    Mean,
+    Multiply,
     Parallel,
+    Permute,
     PixelShuffle,
+    PReLU,
     ReflectionPad2d,
     ReLU,
     Residual,
     Sequential,
     Softmax,
+    Unflatten,
     Upsample,
     ZeroPad2d,
     freeze,
@@ -79,7 +88,19 @@ CONSTRUCTORS = [
     (lambda: GELU("erf"), "GELU: approximate must be 'none' or 'tanh', got 'erf'"),
     (lambda: Dropout(1), "Dropout: p must be a finite number of at least 0 and below 1, got 1"),
     (lambda: Dropout(-0.1), "Dropout: p must be a finite number of at least 0 and below 1, got -0.1"),
-    (lambda: Softmax(dim=2), "Softmax: dim must be 1, the axis of the classes of x (N, C), got 2"),
+    (lambda: Softmax(dim=64), "Softmax: dim must be an integer of at least -64 and at most 63, got 64"),
+    (lambda: PReLU(0), "PReLU: num_parameters must be an integer of at least 1, got 0"),
+    (lambda: Maxout(3, 2, 65535), "Maxout: pieces must be at most 65534, got 65535"),
+    (lambda: Hardshrink(-1), "Hardshrink: lambd must be a finite number of at least 0, got -1"),
+    (lambda: Permute((0, 1, 1)), "Permute: dims must be axes, each once, got (0, 1, 1)"),
+    (lambda: Permute(3), "Permute: dims must be a tuple of axes, got 3"),
+    (lambda: Unflatten(1, (2, -1, -1)),
+     "Unflatten: unflattened_size must be a tuple of integers of at least 1, one of which may be -1, got (2, -1, -1)"),
+    (lambda: Mean(()), "Mean: dim must be axes, each once, got ()"),
+    (lambda: Sequential({"a.b": ReLU()}), "Sequential: a layer needs a name without dots, got 'a.b'"),
+    (lambda: Sequential({3: ReLU()}), "Sequential: a layer needs a name without dots, got 3"),
+    (lambda: Sequential({"a": 3}), "Sequential: layer 'a' must be a layer, got 3"),
+    (lambda: Sequential({"a": ReLU()}, ReLU()), "Sequential: argument 0 must be a layer, got {'a': ReLU()}"),
     (lambda: Sequential(ReLU(), 3), "Sequential: argument 1 must be a layer, got 3"),
     (lambda: Sequential(ReLU),
      "Sequential: argument 0 must be a layer, got the class ReLU: make an object of it, ReLU(...)"),
@@ -122,7 +143,21 @@ INPUTS = [
     (Conv2d(3, 8, 5), zeros(1, 3, 4, 9), "a kernel that covers 5 x 5 pixels does not fit into the padded input of "),
     (Conv2d(3, 8, 3), zeros(0, 3, 8, 8), "empty batch: got x of shape (0, 3, 8, 8); give at least one sample"),
     (Linear(5, 2), zeros(3, 4), "expected 5 input features, got x of shape (3, 4)"),
-    (Linear(5, 2), zeros(3, 5, 1), "expected x of shape (N, C), got x of shape (3, 5, 1)"),
+    (Linear(5, 2), zeros(3, 5, 1), "expected 5 input features, got x of shape (3, 5, 1)"),
+    (Linear(12, 2), zeros(4, 3, 2, 2),
+     "expected 12 input features, got x of shape (4, 3, 2, 2); Flatten() before it makes rows of that"),
+    (Linear(5, 2), zeros(5), "expected x of shape (N, 5) or (N, ..., 5), got x of shape (5,): give x[None] for a "),
+    (Linear(5, 2), zeros(2, 0, 5), "empty axis: got x of shape (2, 0, 5); every axis needs at least one element"),
+    (PReLU(4), zeros(3, 5, 4), "expected x with 4 channels along axis 1, got x of shape (3, 5, 4)"),
+    (PReLU(4), zeros(4), "expected x with 4 channels along axis 1, got x of shape (4,)"),
+    (Maxout(5, 2, 3), zeros(3, 4), "expected 5 input features, got x of shape (3, 4)"),
+    (Flatten(2), zeros(3, 4), "start_dim must be from -2 to 1 for x of shape (3, 4), got 2"),
+    (Flatten(2, 1), zeros(3, 4, 5), "start_dim must not come behind end_dim, got 2 and 1 for x of shape (3, 4, 5)"),
+    (Unflatten(1, (2, -1)), zeros(3, 5), "unflattened_size (2, -1) does not make up axis 1 of x of shape (3, 5), "),
+    (Permute((0, 1)), zeros(3, 4, 5), "dims must name each of the 3 axes of x of shape (3, 4, 5) once, got (0, 1)"),
+    (ChannelShuffle(3), zeros(2, 4, 5, 5), "3 groups do not divide the 4 channels of x of shape (2, 4, 5, 5)"),
+    (Chunk(2, dim=3), zeros(3, 4, 5), "dim must be from -3 to 2 for x of shape (3, 4, 5), got 3"),
+    (Mean((0, -2)), zeros(3, 4), "dims must be axes, each once, got (0, -2) for x of shape (3, 4)"),
     (MaxPool2d(3), zeros(1, 1, 2, 8), "a kernel that covers 3 x 3 pixels does not fit into the padded input of 2 x 8"),
     (AvgPool2d(3), zeros(5, 8), "expected x of shape (N, C, H, W), got x of shape (5, 8)"),
     (AdaptiveAvgPool2d(1), zeros(5, 8), "expected x of shape (N, C, H, W), got x of shape (5, 8)"),
@@ -139,7 +174,7 @@ INPUTS = [
     (BatchNorm2d(4), zeros(3, 5, 2, 2), "expected 4 input channels, got x of shape (3, 5, 2, 2)"),
     (Flatten(), zeros(3), "expected x with a batch axis and others, got x of shape (3,)"),
     (Flatten(), zeros(0, 3), "empty batch: got x of shape (0, 3); give at least one sample"),
-    (Softmax(), zeros(3, 4, 5), "expected x of shape (N, C), got x of shape (3, 4, 5)"),
+    (Softmax(), zeros(3), "dim must be from -1 to 0 for x of shape (3,), got 1"),
 ]
 
 
@@ -228,7 +263,7 @@ def test_nothing_is_computed_before_a_refusal(monkeypatch):
         monkeypatch.setattr(cpu, name, lambda *args, name=name, **kwargs: calls.append(name))
     x = np.ascontiguousarray(zeros(2, 3, 6, 6).transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
     for net, text in [
-        (Sequential(Conv2d(3, 4, 3), ReLU(), Linear(4, 2)), 'Linear "2": expected x of shape'),
+        (Sequential(Conv2d(3, 4, 3), ReLU(), Linear(5, 2)), 'Linear "2": expected 5 input features'),
         (Residual(Sequential(Conv2d(3, 4, 1))), "Residual: the body gives shape"),
         (Sequential(Conv2d(3, 3, 1), Residual(Conv2d(3, 4, 1))), 'Residual "1": the body gives shape'),
         (Parallel(Add(), Identity(), Conv2d(3, 4, 1)), 'Add "merge": expected inputs of one shape'),
@@ -258,7 +293,7 @@ ASSIGNED = [
     (BatchNorm1d(4), "momentum", 2, "momentum must be a finite number of at least 0 and at most 1, got 2"),
     (MaxPool2d(2), "padding", 2, "padding must be smaller than the kernel on each side, got padding "),
     (Dropout(0.5), "p", 1, "p must be a finite number of at least 0 and below 1, got 1"),
-    (Softmax(), "dim", 3, "dim must be 1, the axis of the classes of x (N, C), got 3"),
+    (Softmax(), "dim", 64, "dim must be an integer of at least -64 and at most 63, got 64"),
     (GELU(), "approximate", True, "approximate must be 'none' or 'tanh', got True"),
     (Hardtanh(), "min_val", 1, "min_val must be below max_val, got 1 and 1"),
 ]
@@ -292,5 +327,8 @@ def test_shapes_that_do_not_meet():
         Sequential(Residual(Linear(5, 3)))(zeros(2, 5))
     with pytest.raises(ValueError, match=r'^Add "0.merge": expected inputs of one shape, got \(2, 5\), \(2, 3\)'):
         Sequential(Parallel(Add(), Identity(), Linear(5, 3)))(zeros(2, 5))
+    with pytest.raises(ValueError, match=r"^Multiply: expected inputs of one shape, or with 1 in place of some lengths "
+                                         r"of another, got \(2, 1\), \(1, 5\); a whole one has to be among the first "):
+        Multiply()((zeros(2, 1), zeros(1, 5)))
     with pytest.raises(ValueError, match=r"^Concat: concat needs shapes that differ in axis 1 only, got"):
         Concat().forward([zeros(2, 5), zeros(3, 5)])

@@ -1,8 +1,11 @@
 """PyTorch as the outside judge: layers written alike, the same weights by name, the same values and gradients."""
+from collections import OrderedDict
+
 import numpy as np
 import pytest
 
 from fastnet import layers
+from fastnet.program import trees
 
 from .battery import arrays
 
@@ -16,6 +19,29 @@ CASES = [
     ("Conv2d(4, 8, 3, padding='valid', groups=4)", (2, 4, 5, 6)),
     ("Linear(5, 7)", (3, 5)),
     ("Linear(5, 7, bias=False)", (3, 5)),
+    ("Linear(5, 7)", (3, 4, 5)),
+    ("Linear(5, 7, bias=False)", (2, 3, 4, 5)),
+    ("Sequential(Linear(5, 7), ReLU(), Linear(7, 2))", (2, 3, 1, 2, 5)),
+    ("PReLU()", (2, 3, 7, 6)),
+    ("PReLU(3)", (2, 3, 7, 6)),
+    ("PReLU(3, init=0.7)", (4, 3, 5)),
+    ("PReLU(5, 0.0)", (4, 5)),
+    ("CELU(0.4)", (2, 3, 7, 6)),
+    ("LogSigmoid()", (2, 3, 7, 6)),
+    ("Softshrink(0.3)", (2, 3, 7, 6)),
+    ("Hardshrink()", (3, 5)),
+    ("Tanhshrink()", (2, 3, 7, 6)),
+    ("Threshold(-0.2, 3.5)", (2, 3, 7, 6)),
+    ("Softmax(dim=-1)", (2, 3, 7, 6)),
+    ("Softmax(dim=1)", (2, 3, 7, 6)),
+    ("LogSoftmax(dim=2)", (2, 3, 7, 6)),
+    ("LogSoftmax(dim=0)", (4, 5)),
+    ("Flatten(2)", (2, 3, 7, 6)),
+    ("Flatten(0, -2)", (2, 3, 7, 6)),
+    ("Flatten(1, 2)", (2, 3, 2, 7, 6)),
+    ("Unflatten(1, (2, 3))", (2, 6, 4, 5)),
+    ("Unflatten(-1, (2, 1, 3))", (2, 6)),
+    ("ChannelShuffle(3)", (2, 6, 4, 5)),
     ("MaxPool2d(2)", (2, 3, 7, 6)),
     ("MaxPool2d(3, stride=2, padding=1)", (2, 3, 7, 6)),
     ("AvgPool2d((3, 2), stride=(1, 2), padding=1)", (2, 3, 7, 6)),
@@ -114,6 +140,63 @@ def test_layer(text, shape):
     judge = eval(text, dict(vars(torch.nn)))
     judge.load_state_dict({name: torch.tensor(value)
                            for name, value in eval(text, dict(vars(layers))).state_dict().items()})
+
+
+FUNCTIONS = [
+    ("Mean((2, 3))", lambda x: x.mean((2, 3)), [(2, 3, 7, 6)]),
+    ("Mean(-1, keepdim=True)", lambda x: x.mean(-1, keepdim=True), [(2, 3, 7, 6)]),
+    ("Mean([0, 2])", lambda x: x.mean((0, 2)), [(2, 3, 7, 6)]),
+    ("Mean(1)", lambda x: x.mean(1), [(4, 5)]),
+    ("Permute((0, 2, 3, 1))", lambda x: x.permute(0, 2, 3, 1), [(2, 3, 7, 6)]),
+    ("Permute((1, 0, 3, 2))", lambda x: x.permute(1, 0, 3, 2), [(2, 3, 7, 6)]),
+    ("Chunk(2)", lambda x: x.chunk(2, 1), [(2, 5, 7, 6)]),
+    ("Chunk(4, dim=2)", lambda x: x.chunk(4, 2), [(2, 3, 9, 6)]),
+    ("Chunk(5, -1)", lambda x: x.chunk(5, -1), [(2, 3)]),
+    ("Concat(-1)", lambda *x: torch.cat(x, -1), [(2, 3, 4, 5), (2, 3, 4, 1)]),
+    ("Multiply()", lambda a, b: a * b, [(2, 3, 7, 6), (2, 3, 1, 1)]),
+    ("Multiply()", lambda a, b, c: a * b * c, [(2, 1, 7, 6), (2, 3, 7, 6), (1, 3, 1, 6)]),
+    ("Multiply()", lambda a, b: a * b, [(4, 1), (4, 5)]),
+]
+
+
+@pytest.mark.parametrize("backend", ["cpu", "naive"])
+@pytest.mark.parametrize(("text", "judge", "shapes"), FUNCTIONS, ids=[f"{case[0]}-{case[2]}" for case in FUNCTIONS])
+def test_what_is_a_function_in_pytorch(text, judge, shapes, backend):
+    layer = eval(text, dict(vars(layers))).to(backend)
+    xs = [arrays(shape, "float64", seed=i) for i, shape in enumerate(shapes)]
+    tensors = [torch.tensor(x, requires_grad=True) for x in xs]
+    wanted = judge(*tensors)
+    several = isinstance(wanted, tuple)
+    for _ in range(4):
+        y = layer.forward(tuple(xs) if len(xs) > 1 else xs[0], training=True)
+        dy = trees.map(lambda one: np.cos(3 * one), y)
+        for ours, theirs in zip(trees.flat(y), wanted if several else [wanted], strict=True):
+            np.testing.assert_allclose(ours, theirs.detach().numpy(), rtol=1e-12)
+        grads = torch.autograd.grad(wanted, tensors, [torch.tensor(one) for one in trees.flat(dy)], retain_graph=True)
+        for ours, theirs in zip(trees.flat(layer.backward(dy)), grads, strict=True):
+            np.testing.assert_allclose(ours, theirs.numpy(), rtol=1e-10, atol=1e-12)
+
+
+def test_rows_are_named_as_in_pytorch():
+    """By an ordered dictionary's keys; slices keep the names, and what is changed is named alike."""
+    def make(nn):
+        net = nn.Sequential(OrderedDict(conv1=nn.Conv2d(3, 4, 3), act=nn.ReLU(), rest=nn.Sequential(
+            nn.Flatten(), nn.Linear(64, 5), nn.ReLU(), nn.Linear(5, 4))))
+        net.rest[1] = nn.Linear(64, 7)
+        net.rest[-1] = nn.Linear(7, 2)
+        net.rest.append(nn.ReLU())
+        net.rest.insert(2, nn.Linear(7, 7))
+        del net.rest[3]
+        return net
+
+    layers.Sequential.rest = property(lambda net: net["rest"])
+    try:
+        net, judge = make(layers), make(torch.nn)
+        compare(net, judge, arrays((2, 3, 6, 6)))
+        names = [[name for name, _ in one.named_parameters()] for one in (net[1:], judge[1:])]
+        assert names[0] == names[1] == [f"rest.{i}.{name}" for i in (1, 2, 3) for name in ("weight", "bias")]
+    finally:
+        del layers.Sequential.rest
 
 
 @pytest.mark.parametrize("backend", ["cpu", "naive"])

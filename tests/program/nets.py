@@ -24,7 +24,8 @@ from fastnet.layers import (
 )
 
 ACTIVATIONS = ("ReLU", "LeakyReLU", "Hardtanh", "ReLU6", "Sigmoid", "Tanh", "ELU", "SiLU", "GELU", "Hardswish", "Mish",
-               "SELU", "Hardsigmoid", "Softplus", "Softsign")
+               "SELU", "Hardsigmoid", "Softplus", "Softsign", "LogSigmoid", "CELU", "Softshrink", "Hardshrink",
+               "Tanhshrink")
 
 
 # Layers of a user's own

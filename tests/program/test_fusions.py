@@ -90,6 +90,17 @@ NETS = {
 }
 
 
+@pytest.mark.parametrize(("outer", "inner", "count"), [(1, 1, 1), (-2, 2, 1), (3, -1, 1), (2, 1, 3), (1, 0, 3)])
+def test_concatenations_along_one_axis_are_one(outer, inner, count):
+    """Forward and backward; along two axes they stay what they are."""
+    net = Parallel(Concat(outer), Parallel(Concat(inner), SiLU(), ReLU()), Parallel(Concat(inner), ReLU(), SiLU()))
+    ops = Counter(node.op for node in net.program((2, 3, 4, 4), training=True).after.nodes)
+    assert ops["concat"] == ops["split"] == count
+    for seed in range(4):
+        x = images((2, 3, 4, 4), seed)
+        check_close(step(net, x), step(fresh(net).to("naive"), x), 1e-5)
+
+
 def make(name):
     """The net of that name, with uneven statistics."""
     fastnet.manual_seed(7)

@@ -27,6 +27,7 @@ The words of this folder. Two have two meanings, which the context tells apart, 
     run         numbers side by side that are multiplied in one innermost loop: where they start and how many they are
     source      what one row, column or pixel of a resampled image is made of, among others: one of x, with a weight
     stretch     neighbours of a result whose sources are neighbours too, and so are made by one loop, see `resample`
+    fold        neighbouring axes in memory along which a smaller array is whole, or has length 1, see `broadcast`
     span        the numbers of an array from a start up to a stop
     strip       some rows of a large image, all of whose strips share one table
     epilogue    what is done to a result as it is written: a sum, an activation, the derivative of one
@@ -37,12 +38,24 @@ The words of this folder. Two have two meanings, which the context tells apart, 
     entrance    a compiled function that takes a kernel's arguments out of a frame and calls it
 """
 from fastnet.kernels import collect, counter
-from fastnet.kernels.cpu import activation, linear, move, norm, pool, resample, runtime, softmax, statistics, update
+from fastnet.kernels.cpu import (
+    activation,
+    broadcast,
+    linear,
+    move,
+    norm,
+    pool,
+    resample,
+    runtime,
+    softmax,
+    statistics,
+    update,
+)
 from fastnet.kernels.cpu.conv import ops
 from fastnet.kernels.cpu.fusions import RULES as rules
 
 globals().update(collect(
-    activation, counter, linear, move, norm, ops, pool, resample, runtime, softmax, statistics, update,
+    activation, broadcast, counter, linear, move, norm, ops, pool, resample, runtime, softmax, statistics, update,
     extras=("conv2d_algorithm", "conv2d_pack", "conv2d_pack_folded", "conv2d_inference", "conv2d_maxpool_forward",
             "conv2d_maxpool_inference", "recorder", "Arena", "address", "release", "empty_cache", "watcher")))
 

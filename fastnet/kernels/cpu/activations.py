@@ -9,6 +9,7 @@ from typing import NamedTuple
 from fastnet.kernels.activations import SELU_ALPHA, SELU_SCALE
 from fastnet.kernels.cpu import simd
 from fastnet.kernels.cpu.runtime import literal
+from fastnet.kernels.cpu.special import exp_of_minus, log1p, normal, size
 
 _NONE = math.nan    # as a bound
 _FAR = 1000.0       # inputs are cut off here: beyond, results do not change any more, but squares would overflow
@@ -93,30 +94,11 @@ def _hardtanh(alpha, beta):
     return Bend(True, 1.0, alpha, beta)
 
 
-def _polynomial(*coefficients):
-    """The function that evaluates it at a vector, the highest power first."""
-    first, rest = coefficients[0], coefficients[1:]
-
-    @literal
-    def polynomial(v, like):
-        result = simd.full(like, first)
-        for coefficient in rest:
-            result = simd.fma(result, v, simd.full(like, coefficient))
-        return result
-
-    return polynomial
-
-
-@literal
-def _exp_of_minus(v, like):
-    return simd.exp(simd.full(like, 0) - v)
-
-
 @literal
 def _sigmoid(v, like, alpha, beta):
     """1 / (1 + exp(-x))."""
     one = simd.full(like, 1)
-    return one / (one + _exp_of_minus(v, like))
+    return one / (one + exp_of_minus(v, like))
 
 
 @literal
@@ -172,56 +154,28 @@ def _selu_gradient(g, y, like, alpha, beta):
 @literal
 def _silu(v, like, alpha, beta):
     """x / (1 + exp(-x)). Source: Elfwing et al., Sigmoid-weighted linear units, 2018."""
-    return v / (simd.full(like, 1) + _exp_of_minus(v, like))
+    return v / (simd.full(like, 1) + exp_of_minus(v, like))
 
 
 @literal
 def _silu_gradient(g, v, like, alpha, beta):
     """g s (1 + x (1 - s)) with s = 1 / (1 + exp(-x))."""
     one = simd.full(like, 1)
-    share = one / (one + _exp_of_minus(v, like))
+    share = one / (one + exp_of_minus(v, like))
     return g * (share * simd.fma(v, one - share, one))
-
-
-_erf_above = _polynomial(1.85777706184603153e-1, 3.16112374387056560, 1.13864154151050156e2, 3.77485237685302021e2,
-                         3.20937758913846947e3)
-_erf_below = _polynomial(1.0, 2.36012909523441209e1, 2.44024637934444173e2, 1.28261652607737228e3,
-                         2.84423683343917062e3)
-_rest_above = _polynomial(2.15311535474403846e-8, 5.64188496988670089e-1, 8.88314979438837594, 6.61191906371416295e1,
-                          2.98635138197400131e2, 8.81952221241769090e2, 1.71204761263407058e3, 2.05107837782607147e3,
-                          1.23033935479799725e3)
-_rest_below = _polynomial(1.0, 1.57449261107098347e1, 1.17693950891312499e2, 5.37181101862009858e2,
-                          1.62138957456669019e3, 3.29079923573345963e3, 4.36261909014324716e3, 3.43936767414372164e3,
-                          1.23033935480374942e3)
-
-
-@literal
-def _normal(v, like):
-    """(Phi(x), exp(-x^2 / 2)) of the normal distribution: with z = |x| / sqrt(2), 1/2 + z R(z^2) / 2 with the sign of x
-    up to z = 0.46875, then exp(-z^2) S(z) / 2, or 1 minus that. Source: Cody, "Rational Chebyshev approximations for
-    the error function", 1969; his second formula serves beyond 4 too, where Phi is 0 or 1 to eight digits."""
-    zero, half = simd.full(like, 0), simd.full(like, 0.5)
-    scaled = v * simd.full(like, math.sqrt(0.5))
-    away = simd.clip(simd.pick(scaled, zero - scaled, scaled, zero - scaled), zero, simd.full(like, 30))
-    square = away * away
-    tail = simd.exp(zero - square)
-    near = half + half * scaled * _erf_above(square, like) / _erf_below(square, like)
-    far = half * tail * _rest_above(away, like) / _rest_below(away, like)
-    far = simd.pick(v, zero, simd.full(like, 1) - far, far)
-    return simd.pick(away, simd.full(like, 0.46875), far, near), tail
 
 
 @literal
 def _gelu(v, like, alpha, beta):
     """x Phi(x). Source: Hendrycks and Gimpel, Gaussian error linear units, 2016."""
-    share, _ = _normal(v, like)
+    share, _ = normal(v, like)
     return v * share
 
 
 @literal
 def _gelu_gradient(g, v, like, alpha, beta):
     """g (Phi(x) + x exp(-x^2 / 2) / sqrt(2 pi))."""
-    share, tail = _normal(v, like)
+    share, tail = normal(v, like)
     return g * simd.fma(v * simd.full(like, 1 / math.sqrt(2 * math.pi)), tail, share)
 
 
@@ -232,7 +186,7 @@ _INNER, _CUBE = math.sqrt(2 / math.pi), 0.044715
 def _gelu_tanh(v, like, alpha, beta):
     """x (1 + tanh(u)) / 2 = x / (1 + exp(-2 u)) with u = sqrt(2 / pi) (x + 0.044715 x^3). Source: as `_gelu`."""
     inner = v * simd.fma(v * v, simd.full(like, 2 * _INNER * _CUBE), simd.full(like, 2 * _INNER))
-    return v / (simd.full(like, 1) + _exp_of_minus(inner, like))
+    return v / (simd.full(like, 1) + exp_of_minus(inner, like))
 
 
 @literal
@@ -242,7 +196,7 @@ def _gelu_tanh_gradient(g, v, like, alpha, beta):
     v = simd.clip(v, simd.full(like, -_FAR), simd.full(like, _FAR))
     square = v * v
     inner = v * simd.fma(square, simd.full(like, 2 * _INNER * _CUBE), simd.full(like, 2 * _INNER))
-    share = one / (one + _exp_of_minus(inner, like))
+    share = one / (one + exp_of_minus(inner, like))
     steep = v * simd.fma(square, simd.full(like, 6 * _INNER * _CUBE), simd.full(like, 2 * _INNER))
     return g * (share * simd.fma(steep, one - share, one))
 
@@ -302,47 +256,105 @@ def _mish_gradient(g, v, like, alpha, beta):
     return g * simd.fma(v, steep, n / below)
 
 
-_atanh_over_s = _polynomial(*(1 / k for k in range(33, 0, -2)))     # of s^2: up to 1/9 that is exact to the last bit
-
-
-@literal
-def _size(v, like):
-    """|x|."""
-    minus = simd.full(like, 0) - v
-    return simd.pick(v, minus, v, minus)
-
-
 @literal
 def _softplus(v, like, alpha, beta):
     """log(1 + exp(alpha x)) / alpha, x where alpha x > beta. With t = alpha x and e = exp(-|t|) the logarithm is
-    max(t, 0) + log(1 + e), and log(1 + e) = 2 atanh(s) with s = e / (e + 2), at most 1/3."""
-    slope, two = simd.full(like, alpha), simd.full(like, 2)
+    max(t, 0) + log(1 + e)."""
+    slope = simd.full(like, alpha)
     t = v * slope
-    e = _exp_of_minus(_size(t, like), like)
-    s = e / (e + two)
-    rest = two * s * _atanh_over_s(s * s, like)
     above = simd.clip(t, simd.full(like, 0), simd.full(like, math.inf))
-    return simd.pick(t, simd.full(like, beta), v, (above + rest) / slope)
+    return simd.pick(t, simd.full(like, beta), v, (above + log1p(exp_of_minus(size(t, like), like), like)) / slope)
 
 
 @literal
 def _softplus_gradient(g, v, like, alpha, beta):
     """g / (1 + exp(-alpha x)), g where alpha x > beta."""
     one, t = simd.full(like, 1), v * simd.full(like, alpha)
-    return simd.pick(t, simd.full(like, beta), g, g * (one / (one + _exp_of_minus(t, like))))
+    return simd.pick(t, simd.full(like, beta), g, g * (one / (one + exp_of_minus(t, like))))
 
 
 @literal
 def _softsign(v, like, alpha, beta):
     """x / (1 + |x|). Source: Bergstra et al., Quadratic polynomials learn better image features, 2009."""
-    return v / (simd.full(like, 1) + _size(v, like))
+    return v / (simd.full(like, 1) + size(v, like))
 
 
 @literal
 def _softsign_gradient(g, v, like, alpha, beta):
     """g / (1 + |x|)^2."""
-    below = simd.full(like, 1) + _size(v, like)
+    below = simd.full(like, 1) + size(v, like)
     return g / (below * below)
+
+
+@literal
+def _log_sigmoid(v, like, alpha, beta):
+    """-log(1 + exp(-x)) = min(x, 0) - log(1 + exp(-|x|))."""
+    below = simd.clip(v, simd.full(like, -math.inf), simd.full(like, 0))
+    return below - log1p(exp_of_minus(size(v, like), like), like)
+
+
+@literal
+def _log_sigmoid_gradient(g, v, like, alpha, beta):
+    """g / (1 + exp(x))."""
+    return g * (simd.full(like, 1) / (simd.full(like, 1) + simd.exp(v)))
+
+
+@literal
+def _celu(v, like, alpha, beta):
+    """x where x > 0, else alpha (exp(x / alpha) - 1). Source: Barron, Continuously differentiable ELUs, 2017."""
+    radius = simd.full(like, alpha)
+    return simd.pick(v, simd.full(like, 0), v, radius * simd.expm1(v / radius))
+
+
+@literal
+def _celu_gradient(g, y, like, alpha, beta):
+    """g where y > 0, else g (y / alpha + 1)."""
+    low = simd.clip(y, simd.full(like, -math.inf), simd.full(like, 0))     # as in `_elu_gradient`
+    return simd.pick(y, low, g, g * (y / simd.full(like, alpha) + simd.full(like, 1)))
+
+
+@literal
+def _softshrink(v, like, alpha, beta):
+    """x without what lies between -alpha and alpha."""
+    radius = simd.full(like, alpha)
+    return v - simd.clip(v, simd.full(like, 0) - radius, radius)
+
+
+@literal
+def _hardshrink(v, like, alpha, beta):
+    """x where |x| > alpha, else 0."""
+    return simd.pick(size(v, like), simd.full(like, alpha), v, simd.full(like, 0))
+
+
+@literal
+def _shrink_gradient(g, y, like, alpha, beta):
+    """g where y is not 0, whatever g is where it is."""
+    return simd.pick(size(y, like), simd.full(like, 0), g, simd.full(like, 0))
+
+
+@literal
+def _tanhshrink(v, like, alpha, beta):
+    """x - tanh(x)."""
+    return v - _tanh(v, like, alpha, beta)
+
+
+@literal
+def _tanhshrink_gradient(g, v, like, alpha, beta):
+    """g tanh(x)^2."""
+    slope = _tanh(v, like, alpha, beta)
+    return g * (slope * slope)
+
+
+@literal
+def _threshold(v, like, alpha, beta):
+    """x where x > alpha, else beta."""
+    return simd.pick(v, simd.full(like, alpha), v, simd.full(like, beta))
+
+
+@literal
+def _threshold_gradient(g, v, like, alpha, beta):
+    """g where x > alpha, else 0, whatever g is."""
+    return simd.pick(v, simd.full(like, alpha), g, simd.full(like, 0))
 
 
 COMPILED = {
@@ -361,4 +373,10 @@ COMPILED = {
     "mish": _smooth(5, _mish, _mish_gradient),
     "softplus": _smooth(9, _softplus, _softplus_gradient),
     "softsign": _smooth(2, _softsign, _softsign_gradient),
+    "log_sigmoid": _smooth(9, _log_sigmoid, _log_sigmoid_gradient),
+    "celu": _smooth(4, _celu, _celu_gradient),
+    "softshrink": _smooth(1, _softshrink, _shrink_gradient),
+    "hardshrink": _smooth(1, _hardshrink, _shrink_gradient),
+    "tanhshrink": _smooth(5, _tanhshrink, _tanhshrink_gradient),
+    "threshold": _smooth(1, _threshold, _threshold_gradient),
 }

@@ -42,7 +42,7 @@ def concat_of_concat(trace, node):
     parts = []
     for value in node.inputs["arrays"]:
         inner = trace.source(value, "concat")
-        parts += inner.inputs["arrays"] if inner else [value]
+        parts += inner.inputs["arrays"] if inner and _dim(inner) == _dim(node) else [value]
     if len(parts) > len(node.inputs["arrays"]):
         node.give("arrays", parts)
 
@@ -54,7 +54,7 @@ def split_of_split(trace, node):
     while waiting:
         value, size = waiting.pop(0)
         inner = next(iter(value.uses)) if len(value.uses) == 1 else None
-        if inner is not None and inner.op == "split":
+        if inner is not None and inner.op == "split" and _dim(inner) == _dim(node):
             waiting = [*zip(inner.results, inner.options["sizes"], strict=True), *waiting]
             trace.remove(inner)
             for part in inner.results:
@@ -62,7 +62,7 @@ def split_of_split(trace, node):
         else:
             results.append(value)
             sizes.append(size)
-    node.results, node.options = tuple(results), {"sizes": sizes}
+    node.results, node.options = tuple(results), node.options | {"sizes": sizes}
 
 
 @rule("batchnorm_inference")
@@ -177,6 +177,11 @@ def pooling_within_convolution(trace, node):
         trace.remove(conv)
         if node.op == "conv2d_maxpool_inference":
             node.results = node.results[:1]
+
+
+def _dim(node):
+    """The axis along which it joins or cuts."""
+    return node.options.get("dim", 1)
 
 
 def _plain(node):

@@ -1,15 +1,19 @@
-"""What moves numbers and computes none: joining and cutting along the channels, other shapes, other dtypes."""
+"""What moves numbers and computes none: joining and cutting along an axis, other orders of axes, other shapes, other
+dtypes."""
 from math import prod
 from typing import NamedTuple
 
 import numpy as np
 
-from fastnet.kernels import checks, shapes
-from fastnet.kernels.cpu import simd
+from fastnet.kernels import axes, checks, shapes
+from fastnet.kernels.cpu import simd, spans
 from fastnet.kernels.cpu.runtime import empty, empty_images, flat, jit, kept, launch, like, readable
+from fastnet.kernels.cpu.turn import turn
 
 # Numbers of a block, and pixels of an image whose channels are put side by side together.
 _BLOCK, _PIXELS = 16_384, 64
+# The axes of images, (N, C, H, W), as they lie in memory.
+_IMAGES = 0, 2, 3, 1
 
 
 class _Columns(NamedTuple):
@@ -19,40 +23,79 @@ class _Columns(NamedTuple):
     apart: int
 
 
-def concat(arrays):
-    """The arrays joined along axis 1; all other axes agree."""
+def concat(arrays, dim=1):
+    """The arrays joined along axis `dim`; all other axes agree."""
     arrays = [np.asarray(array) for array in arrays]
-    shape, dtype = shapes.concat(arrays)
-    first = checks.floating(arrays[0], "arrays[0]")
-    y = empty_images(*shape, dtype=dtype) if len(shape) == 4 else empty(shape, dtype)
-    start = 0
+    kind = shapes.concat(arrays, dim)
+    first, dim = checks.floating(arrays[0], "arrays[0]"), axes.axis(dim, kind.shape)
+    y, start = _empty(*kind), 0
     for i, array in enumerate(arrays):
         array = checks.floating(array, f"arrays[{i}]", like=first)
-        _move_columns(array, 0, y, start, array.shape[1])
-        start += array.shape[1]
+        _move_columns(array, 0, y, start, array.shape[dim], dim)
+        start += array.shape[dim]
     return y
 
 
-def split(x, sizes):
-    """x cut along axis 1 into arrays of the given sizes, which add up to its length: the backward pass of concat."""
+def split(x, sizes, dim=1):
+    """x cut along axis `dim` into arrays of the given sizes, which add up to its length: the backward pass of
+    concat."""
     x = checks.floating(x, "x")
     parts, start = [], 0
-    for _, size, *_ in [kind.shape for kind in shapes.split(x, sizes)]:
-        parts.append(like(x[:, start: start + size]))
-        _move_columns(x, start, parts[-1], 0, size)
+    for kind in shapes.split(x, sizes, dim):
+        parts.append(_empty(*kind))
+        size = kind.shape[dim]
+        _move_columns(x, start, parts[-1], 0, size, axes.axis(dim, x.shape))
         start += size
     return parts
 
 
-def _move_columns(x, x_start, y, y_start, count):
-    """y[:, y_start: y_start + count] = x[:, x_start: x_start + count], columns being what lies along axis 1."""
-    # With more axes than two, index i of axis 1 stands for so many adjacent numbers; images lie channels-last.
-    inner = prod(x.shape[2:]) if x.ndim != 4 else 1
-    source, target = (_Columns(start * inner, array.shape[1] * inner) for array, start in ((x, x_start), (y, y_start)))
+def _empty(shape, dtype):
+    return empty_images(*shape, dtype=dtype) if len(shape) == 4 else empty(shape, dtype)
+
+
+def _move_columns(x, x_start, y, y_start, count, dim):
+    """y[y_start: y_start + count] = x[x_start: x_start + count], counted along axis `dim`: columns are what lies along
+    it."""
+    order = memory_order(x.ndim)
+    inner = prod(x.shape[axis] for axis in order[order.index(dim) + 1:])    # adjacent numbers of a column
+    source, target = (_Columns(start * inner, array.shape[dim] * inner)
+                      for array, start in ((x, x_start), (y, y_start)))
     rows = x.size // source.apart
     height = max(1, _BLOCK // (count * inner))
     launch(_copy_columns, -(-rows // height), flat(x), source, flat(y), target, count * inner, height,
            work=rows * count * inner)
+
+
+def memory_order(ndim):
+    """The axes of an array as they lie in memory."""
+    return _IMAGES if ndim == 4 else tuple(range(ndim))
+
+
+def permute(x, dims):
+    """y = x.transpose(dims)."""
+    x = checks.floating(x, "x")
+    kind, dims = shapes.permute(x, dims), axes.permutation(dims, x.shape)
+    order, y = memory_order(x.ndim), _empty(*kind)
+    turn(tuple(x.shape[axis] for axis in order), tuple(order.index(dims[axis]) for axis in order),
+         x.dtype)(flat(x), flat(y))
+    return y
+
+
+def channel_shuffle(x, groups):
+    """y[:, j groups + i] = x[:, i C / groups + j]."""
+    x = checks.floating(x, "x")
+    shapes.channel_shuffle(x, groups)
+    y, (n, c, *rest) = like(x), x.shape
+    outer, inner = (x.size // c, 1) if x.ndim == 4 else (n, prod(rest))
+    turn((outer, groups, c // groups, inner), (0, 2, 1, 3), x.dtype)(flat(x), flat(y))
+    return y
+
+
+def zeros(like, shape):
+    """Zeros of that shape, in the dtype in which `like` is computed with."""
+    y = _empty(*shapes.zeros(like, shape))
+    launch(_clear, -(-y.size // _BLOCK), flat(y), work=y.size)
+    return y
 
 
 def flatten(x):
@@ -86,6 +129,11 @@ def convert(x, dtype):
     else:
         launch(_convert, -(-x.size // _BLOCK), source, flat(y), work=x.size)
     return y
+
+
+@jit
+def _clear(block, slot, y):
+    spans.clear(y, block * _BLOCK, min((block + 1) * _BLOCK, y.size))
 
 
 @jit

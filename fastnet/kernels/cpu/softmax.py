@@ -1,38 +1,42 @@
-"""Softmax, its logarithm and the cross-entropy of scores x (N, C). A block is some rows, a row is one sample.
+"""Softmax, its logarithm and the cross-entropy of scores x (N, C). A block is some rows, a row is one sample, or what
+lies along the axis of a softmax: side by side in memory for the channels of images, else it is turned there and back.
 
 The largest score of each row is taken off first, so that nothing overflows; NaN, or a row of -inf alone, gives NaN.
 Sums over a row are added up in float64 from parts of a few vectors, see `sums`.
 """
 import math
+from math import prod
 from typing import NamedTuple
 
 import numpy as np
 
-from fastnet.kernels import checks, shapes
+from fastnet.kernels import axes, checks, shapes
 from fastnet.kernels.cpu import simd, sums
-from fastnet.kernels.cpu.runtime import empty, flat, jit, launch
+from fastnet.kernels.cpu.move import memory_order
+from fastnet.kernels.cpu.runtime import empty, flat, jit, launch, like
+from fastnet.kernels.cpu.turn import turn
 
 _ROWS = 16
 
 
-def softmax_forward(x):
+def softmax_forward(x, dim=1):
     """y[n, c] = exp(x[n, c]) / sum over j of exp(x[n, j])."""
-    return _rowwise(_softmax, x)
+    return _rowwise(_softmax, x, dim)
 
 
-def softmax_backward(dy, y):
-    """dx = y (dy - sum of dy y over the row); y is the output of softmax_forward."""
-    return _rowwise_backward(_softmax_backward, dy, y)
+def softmax_backward(dy, y, dim=1):
+    """dx = y (dy - sum of dy y along the axis); y is the output of softmax_forward."""
+    return _rowwise_backward(_softmax_backward, dy, y, dim)
 
 
-def log_softmax_forward(x):
+def log_softmax_forward(x, dim=1):
     """y[n, c] = x[n, c] - log(sum over j of exp(x[n, j]))."""
-    return _rowwise(_log_softmax, x)
+    return _rowwise(_log_softmax, x, dim)
 
 
-def log_softmax_backward(dy, y):
-    """dx = dy - exp(y) (sum of dy over the row); y is the output of log_softmax_forward."""
-    return _rowwise_backward(_log_softmax_backward, dy, y)
+def log_softmax_backward(dy, y, dim=1):
+    """dx = dy - exp(y) (sum of dy along the axis); y is the output of log_softmax_forward."""
+    return _rowwise_backward(_log_softmax_backward, dy, y, dim)
 
 
 class _Target(NamedTuple):
@@ -56,21 +60,37 @@ def softmax_cross_entropy(logits, labels, label_smoothing=0.0):
     return float(losses.mean()), dlogits
 
 
-def _rowwise(kernel, x):
+def _rowwise(kernel, x, dim):
     x = checks.floating(x, "x")
-    n, c = shapes.softmax_forward(x).shape
-    y = empty((n, c), x.dtype)
-    launch(kernel, -(-n // _ROWS), flat(x), y.reshape(-1), n, c, work=10 * n * c)
-    return y
+    shapes.softmax_forward(x, dim)
+    return _along(kernel, dim, x)
 
 
-def _rowwise_backward(kernel, dy, y):
+def _rowwise_backward(kernel, dy, y, dim):
     dy = checks.floating(dy, "dy")
     y = checks.floating(y, "y", like=dy)
-    n, c = shapes.softmax_backward(dy, y).shape
-    dx = empty((n, c), dy.dtype)
-    launch(kernel, -(-n // _ROWS), flat(dy), flat(y), dx.reshape(-1), n, c, work=10 * n * c)
-    return dx
+    shapes.softmax_backward(dy, y, dim)
+    return _along(kernel, dim, dy, y)
+
+
+def _along(kernel, dim, *arrays):
+    """What a kernel makes of rows of arrays of one shape: of what lies along axis `dim`."""
+    first, order = arrays[0], memory_order(arrays[0].ndim)
+    place = order.index(axes.axis(dim, first.shape))
+    lengths = [first.shape[axis] for axis in order]
+    c, inner = lengths[place], prod(lengths[place + 1:])
+    outer, y, given = first.size // (c * inner), like(first), [flat(array) for array in arrays]
+    result = flat(y)
+    if inner > 1:
+        there = turn((outer, c, inner), (0, 2, 1), first.dtype)
+        turned = [empty(first.size, first.dtype) for _ in arrays]
+        for source, target in zip(given, turned, strict=True):
+            there(source, target)
+        given, result = turned, empty(first.size, first.dtype)
+    launch(kernel, -(-outer * inner // _ROWS), *given, result, outer * inner, c, work=10 * first.size)
+    if inner > 1:
+        turn((outer, inner, c), (0, 2, 1), first.dtype)(result, flat(y))
+    return y
 
 
 @jit

@@ -1,24 +1,43 @@
-"""What moves numbers and changes none: joining and cutting along the channels, other shapes, other dtypes."""
+"""What moves numbers and changes none: joining and cutting along an axis, other orders of axes, other shapes."""
 import numpy as np
 
 from fastnet.kernels import checks, shapes
 from fastnet.kernels.naive.array import channels_last
 
 
-def concat(arrays):
-    """The arrays joined along axis 1."""
+def concat(arrays, dim=1):
+    """The arrays joined along an axis."""
     arrays = [np.asarray(array) for array in arrays]
-    shapes.concat(arrays)
+    shapes.concat(arrays, dim)
     first = checks.floating(arrays[0], "arrays[0]")
     rest = [checks.floating(array, f"arrays[{i}]", like=first) for i, array in enumerate(arrays[1:], 1)]
-    return channels_last(np.concatenate([first, *rest], axis=1))
+    return channels_last(np.concatenate([first, *rest], axis=dim))
 
 
-def split(x, sizes):
-    """x cut along axis 1 into arrays of the given sizes."""
+def split(x, sizes, dim=1):
+    """x cut along an axis into arrays of the given sizes."""
     x = checks.floating(x, "x")
-    sizes = [kind.shape[1] for kind in shapes.split(x, sizes)]
-    return [channels_last(part) for part in np.split(x, np.cumsum(sizes)[:-1], axis=1)]
+    sizes = [kind.shape[dim] for kind in shapes.split(x, sizes, dim)]
+    return [channels_last(part) for part in np.split(x, np.cumsum(sizes)[:-1], axis=dim)]
+
+
+def permute(x, dims):
+    """x.transpose(dims)."""
+    x = checks.floating(x, "x")
+    shapes.permute(x, dims)
+    return channels_last(x.transpose(dims))
+
+
+def channel_shuffle(x, groups):
+    """Axis 1 as a matrix of `groups` rows, transposed."""
+    x = checks.floating(x, "x")
+    n, c, *rest = shapes.channel_shuffle(x, groups).shape
+    return channels_last(x.reshape(n, groups, c // groups, *rest).swapaxes(1, 2).reshape(x.shape))
+
+
+def zeros(like, shape):
+    """Zeros of that shape."""
+    return channels_last(np.zeros(*shapes.zeros(like, shape)))
 
 
 def flatten(x):

@@ -1,35 +1,35 @@
-"""Softmax, its logarithm and the cross-entropy of scores x (N, C); a row is one sample.
+"""Softmax, its logarithm and the cross-entropy of scores x (N, C), a row a sample; softmax along any axis.
 
 The largest score of each row is taken off first, so that nothing overflows.
 """
 import numpy as np
 
 from fastnet.kernels import checks, shapes
-from fastnet.kernels.naive.array import total
+from fastnet.kernels.naive.array import channels_last, total
 
 
-def softmax_forward(x):
+def softmax_forward(x, dim=1):
     """y[n,c] = exp(x[n,c]) / sum over j of exp(x[n,j])."""
-    exponentials = np.exp(_shifted(x))
-    return exponentials / total(exponentials, 1, keepdims=True)
+    exponentials = np.exp(_shifted(x, dim))
+    return channels_last(exponentials / total(exponentials, dim, keepdims=True))
 
 
-def softmax_backward(dy, y):
-    """dx = y (dy - sum of dy y over the row)."""
-    dy, y = _gradient(dy, y)
-    return y * (dy - total(dy * y, 1, keepdims=True))
+def softmax_backward(dy, y, dim=1):
+    """dx = y (dy - sum of dy y along the axis)."""
+    dy, y = _gradient(dy, y, dim)
+    return channels_last(y * (dy - total(dy * y, dim, keepdims=True)))
 
 
-def log_softmax_forward(x):
+def log_softmax_forward(x, dim=1):
     """y[n,c] = x[n,c] - log(sum over j of exp(x[n,j]))."""
-    shifted = _shifted(x)
-    return shifted - np.log(total(np.exp(shifted), 1, keepdims=True))
+    shifted = _shifted(x, dim)
+    return channels_last(shifted - np.log(total(np.exp(shifted), dim, keepdims=True)))
 
 
-def log_softmax_backward(dy, y):
-    """dx = dy - exp(y) (sum of dy over the row)."""
-    dy, y = _gradient(dy, y)
-    return dy - np.exp(y) * total(dy, 1, keepdims=True)
+def log_softmax_backward(dy, y, dim=1):
+    """dx = dy - exp(y) (sum of dy along the axis)."""
+    dy, y = _gradient(dy, y, dim)
+    return channels_last(dy - np.exp(y) * total(dy, dim, keepdims=True))
 
 
 def softmax_cross_entropy(logits, labels, label_smoothing=0.0):
@@ -47,15 +47,15 @@ def softmax_cross_entropy(logits, labels, label_smoothing=0.0):
     return float(losses.mean(dtype=np.float64)), dlogits / n
 
 
-def _shifted(x):
+def _shifted(x, dim):
     x = checks.floating(x, "x")
-    shapes.softmax_forward(x)
+    shapes.softmax_forward(x, dim)
     with np.errstate(invalid="ignore"):
-        return x - x.max(axis=1, keepdims=True)
+        return x - x.max(axis=dim, keepdims=True)
 
 
-def _gradient(dy, y):
+def _gradient(dy, y, dim):
     dy = checks.floating(dy, "dy")
     y = checks.floating(y, "y", like=dy)
-    shapes.softmax_backward(dy, y)
+    shapes.softmax_backward(dy, y, dim)
     return dy, y

@@ -1,23 +1,47 @@
-"""What only moves numbers: joining and cutting along axis 1, other shapes, other dtypes."""
+"""What only moves numbers: joining and cutting along an axis, other orders of axes, other shapes, other dtypes."""
 from math import prod
 
 from fastnet import arguments
-from fastnet.kernels import checks
+from fastnet.kernels import axes, checks
 from fastnet.kernels.shapes.kind import Kind, arriving
 
 
-def concat(arrays):
-    """The arrays joined along axis 1; all other axes agree."""
-    shape = checks.concat_shape([array.shape for array in arrays])
+def concat(arrays, dim=1):
+    """The arrays joined along axis `dim`; all other axes agree."""
+    shape = axes.concat_shape([array.shape for array in arrays], dim)
     for i, array in enumerate(arrays):
         checks.real(array, f"arrays[{i}]")
     return Kind(shape, checks.result_dtype(arrays[0], "arrays[0]"))
 
 
-def split(x, sizes):
-    """A list: x cut along axis 1 into arrays of the given sizes, which add up to its length. The backward of concat."""
+def split(x, sizes, dim=1):
+    """A list: x cut along axis `dim` into arrays of the given sizes, which add up to its length. The backward of
+    concat."""
     dtype, shape = checks.result_dtype(x, "x"), x.shape
-    return [Kind((shape[0], size, *shape[2:]), dtype) for size in checks.split_sizes(shape, sizes)]
+    sizes, dim = axes.split_sizes(shape, sizes, dim), axes.axis(dim, shape)
+    return [Kind((*shape[:dim], size, *shape[dim + 1:]), dtype) for size in sizes]
+
+
+def permute(x, dims):
+    """y = x.transpose(dims): axis i of y is axis dims[i] of x. x has any shape."""
+    checks.not_empty(x.shape)
+    dims = axes.permutation(dims, x.shape)
+    return Kind(tuple(x.shape[dim] for dim in dims), checks.result_dtype(x, "x"))
+
+
+def channel_shuffle(x, groups):
+    """y[:, j groups + i] = x[:, i C / groups + j], C being the length of axis 1: of each of the `groups` in turn one
+    channel. The way back is channel_shuffle(dy, C / groups). Source: Zhang et al., ShuffleNet, 2018, figure 1."""
+    checks.not_empty(x.shape)
+    axes.shuffled(x.shape, groups)
+    return Kind(x.shape, checks.result_dtype(x, "x"))
+
+
+def zeros(like, shape):
+    """Zeros of that shape, in the dtype in which `like` is computed with: the gradient of what nobody used."""
+    shape = arguments.shape(shape)
+    checks.not_empty(shape, "zeros")
+    return Kind(shape, checks.result_dtype(like, "like"))
 
 
 def flatten(x):

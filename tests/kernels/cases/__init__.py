@@ -21,7 +21,7 @@ and, where it needs them,
 """
 import numpy as np
 
-from . import convolutions, elementwise, moves, norms, pools, products, resample, scores, updates
+from . import broadcast, convolutions, elementwise, moves, norms, pools, products, resample, scores, updates
 from .case import Case, as_list
 from .convolutions import CONVOLUTIONS, conv, geometry
 from .elementwise import ACTIVATIONS
@@ -33,7 +33,7 @@ from .updates import UPDATES
 __all__ = ["ACTIVATIONS", "CASES", "CONVOLUTIONS", "Case", "LINEARS", "NO_GRADIENT", "UPDATES", "conv", "geometry",
            "linear", "norm", "pool"]
 
-FAMILIES = convolutions, products, pools, resample, norms, elementwise, moves, scores, updates
+FAMILIES = broadcast, convolutions, products, pools, resample, norms, elementwise, moves, scores, updates
 
 
 def _all(name):
@@ -47,7 +47,7 @@ def _all(name):
 CASES, EXACT, NO_GRADIENT = _all("CASES"), _all("EXACT"), _all("NO_GRADIENT")
 _FORWARD, _GRADIENTS, _SQUARED, _CONSTANT = _all("FORWARD"), _all("GRADIENTS"), _all("SQUARED"), _all("CONSTANT")
 
-EXACT_ACTIVATIONS = ("relu", "leaky_relu", "hardtanh")
+EXACT_ACTIVATIONS = ("relu", "leaky_relu", "hardtanh", "softshrink", "hardshrink", "threshold")
 
 
 def name(case):

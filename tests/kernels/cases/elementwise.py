@@ -17,6 +17,10 @@ ACTIVATIONS = [activation(f"{len(shape)}d{suffix}", function, shape, **numbers) 
     ("elu", "", {"alpha": 1.0}), ("elu", "-kink", {"alpha": 0.5}),
     ("silu", "", {}), ("gelu", "", {}), ("gelu_tanh", "", {}), ("hardswish", "", {}),
     ("mish", "", {}), ("selu", "", {}), ("hardsigmoid", "", {}), ("softsign", "", {}),
+    ("log_sigmoid", "", {}), ("celu", "", {"alpha": 1.0}), ("celu", "-wide", {"alpha": 2.5}),
+    ("softshrink", "", {"alpha": 0.5}), ("softshrink", "-kink", {"alpha": 1.0}), ("hardshrink", "", {"alpha": 0.5}),
+    ("hardshrink", "-kink", {"alpha": 1.0}), ("hardshrink", "-none", {"alpha": 0.0}), ("tanhshrink", "", {}),
+    ("threshold", "", {"alpha": 0.1, "beta": 20.0}), ("threshold", "-kink", {"alpha": -1.0, "beta": -2.0}),
     ("softplus", "", {"alpha": 1.0, "beta": 20.0}), ("softplus", "-jump", {"alpha": 2.0, "beta": 0.5}),
 ) for shape in ((7,), (5, 33), (3, 4, 5), (2, 17, 3, 5))]
 

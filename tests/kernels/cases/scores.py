@@ -6,13 +6,16 @@ from .case import Case
 SCORES = [
     *(Case(op, name, (shape,), {}) for op in ("softmax_forward", "log_softmax_forward")
       for name, shape in (("ten", (6, 10)), ("many", (3, 257)), ("sixteen", (5, 16)), ("one", (4, 1)))),
+    *(Case(op, f"{len(shape)}d-{dim}", (shape,), {"dim": dim}) for op in ("softmax_forward", "log_softmax_forward")
+      for shape, dim in (((2, 37, 3, 5), 1), ((2, 5, 3, 17), 3), ((2, 17, 6, 5), -2), ((9, 3, 5, 2), 0), ((6, 10), 0),
+                         ((3, 10, 5), 1), ((7,), 0))),
     Case("softmax_cross_entropy", "ten", ((5, 10),), {"labels": np.array([3, 0, 9, 9, 1])}),
     Case("softmax_cross_entropy", "smoothed", ((4, 7),), {"labels": np.array([6, 2, 0, 2]), "label_smoothing": 0.1}),
 ]
 
 
 def _gradient(ops, case, arrays, results, dys):
-    return [getattr(ops, case.op.replace("forward", "backward"))(dys[0], results[0])]
+    return [getattr(ops, case.op.replace("forward", "backward"))(dys[0], results[0], **case.options)]
 
 
 CASES, EXACT = SCORES, ()

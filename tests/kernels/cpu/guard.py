@@ -140,6 +140,16 @@ OTHERS = [
     cases.Case("softmax_cross_entropy", "large", ((131, 127),), {"labels": [126] * 131, "label_smoothing": 0.1}),
     cases.Case("dropout", "large", ((3, 37, 17, 31),), {"p": 0.4, "key": 5}),
     cases.Case("add", "large", ((3, 37, 17, 31),) * 2, {}),
+    *(cases.Case("multiply", f"large-{i}", ((3, 37, 17, 31), small), {}) for i, small in enumerate((
+        (3, 37, 17, 31), (3, 37, 1, 1), (3, 1, 17, 31), (1, 37, 1, 31), (1, 1, 1, 1)))),
+    cases.Case("multiply", "long", ((2, 33_001), (2, 1)), {}),
+    *(cases.Case("mean", "large", ((3, 37, 17, 131),), {"dims": dims}) for dims in ((2, 3), (1,), (0, 1, 2, 3), (2,))),
+    *(cases.Case("prelu_forward", "large", ((3, 37, 17, 31), (count,)), {}) for count in (1, 37)),
+    *(cases.Case("softmax_forward", "large", ((3, 37, 17, 31),), {"dim": dim}) for dim in (1, 2, 3)),
+    *(cases.Case("permute", "large", ((3, 37, 33, 35),), {"dims": dims})
+      for dims in ((0, 2, 3, 1), (3, 1, 0, 2), (0, 1, 3, 2), (0, 1, 2, 3))),
+    cases.Case("channel_shuffle", "large", ((3, 36, 17, 31),), {"groups": 3}),
+    cases.Case("channel_shuffle", "rows", ((3, 1300),), {"groups": 13}),
     *(cases.Case("activation_forward", name, ((16_385,),), {"function": name}) for name in ("relu", "gelu", "tanh")),
 ]
 

@@ -22,7 +22,8 @@ def numbers(dtype):
 # Units in the last place that x up to 12 may be off: naive's own gelu_tanh loses digits where it is next to 0, and so
 # it is asked for the distance relative to x there. What is rounded in alpha x counts as many times as alpha x is large.
 FORWARD = {"relu": 0, "leaky_relu": 1, "hardtanh": 0, "sigmoid": 3, "tanh": 3, "elu": 3, "silu": 3, "hardswish": 2,
-           "selu": 3, "softplus": 24, "softsign": 2, "hardsigmoid": 2}
+           "selu": 3, "softplus": 24, "softsign": 2, "hardsigmoid": 2, "celu": 4, "log_sigmoid": 4, "softshrink": 1,
+           "hardshrink": 0, "threshold": 1}
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -55,7 +56,11 @@ def test_derivatives_are_accurate(activation, dtype):
 LIMITS = {"relu": (0, np.inf), "leaky_relu": (-np.inf, np.inf), "sigmoid": (0, 1), "tanh": (-1, 1),
           "elu": (-0.7, np.inf), "silu": (0, np.inf), "gelu": (0, np.inf), "gelu_tanh": (0, np.inf),
           "hardswish": (0, np.inf), "mish": (0, np.inf), "selu": (-SELU_SCALE * SELU_ALPHA, np.inf),
-          "hardsigmoid": (0, 1), "softplus": (0, np.inf)}
+          "hardsigmoid": (0, 1), "softplus": (0, np.inf), "log_sigmoid": (-np.inf, 0), "celu": (-0.8, np.inf),
+          "softshrink": (-np.inf, np.inf), "hardshrink": (-np.inf, np.inf), "tanhshrink": (-np.inf, np.inf),
+          "threshold": (-0.3, np.inf)}
+# What is not 0 times x at -inf, whose derivative reads x all the same; and slopes there and at inf other than 0 and 1.
+FINITE, SLOPES = ("softplus", "log_sigmoid", "tanhshrink", "threshold"), {"log_sigmoid": (1, 0), "tanhshrink": (1, 1)}
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -69,17 +74,19 @@ def test_limits(activation, dtype):
     y = cpu.activation_forward(x, *activation)
     assert np.isnan(y[8])
     wanted = np.array([low] * 4 + [high] * 4, dtype)
-    wanted[0] = np.nan if DEFINED[name].reads == "x" and name != "softplus" else low
+    wanted[0] = np.nan if DEFINED[name].reads == "x" and name not in FINITE else low
     inside = np.isinf(wanted) & np.isfinite(x[:8])
     np.testing.assert_allclose(y[:8][~inside], wanted[~inside], atol=1e-30)
     itself = x[:8][inside]
     slope = x.dtype.type(SELU_SCALE if name == "selu" else 1)
     with np.errstate(over="ignore"):
-        far = np.where(itself < 0, itself * x.dtype.type(alpha), itself * slope)
-    np.testing.assert_allclose(y[:8][inside], far, rtol=1e-6)
+        below = x.dtype.type(alpha if name == "leaky_relu" else 1)
+        far = np.where(itself < 0, itself * below, itself * slope)
+    np.testing.assert_allclose(y[:8][inside], far, rtol=2e-3 if "shrink" in name else 1e-6)
     if DEFINED[name].reads == "x":
         dx = cpu.activation_backward(np.ones(9, dtype), x, *activation)
-        np.testing.assert_allclose(dx[1:7], [0] * 3 + [1] * 3, atol=1e-30)
+        below, above = SLOPES.get(name, (0, 1))
+        np.testing.assert_allclose(dx[1:7], [below] * 3 + [above] * 3, atol=1e-30)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -16,7 +16,8 @@ def _conv2d(rng):
 
 def _linear(rng):
     c, k = some(rng, 1, 40), some(rng, 1, 40)
-    return Config(written("Linear", c, k, bias=one(rng, True, False)), (some(rng, 1, 9), c))
+    between = [some(rng, 1, 4) for _ in range(some(rng, 0, 3))]
+    return Config(written("Linear", c, k, bias=one(rng, True, False)), (some(rng, 1, 9), *between, c))
 
 
 DRAWS = {"Conv2d": _conv2d, "Linear": _linear}
