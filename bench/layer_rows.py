@@ -11,7 +11,8 @@ CIFAR, IMAGENET = (128, 64, 32, 32), (8, 64, 112, 112)
 
 @dataclass(eq=False)
 class Layer:
-    """A layer as fastnet writes it and as PyTorch does, and its input: of a shape, or what `x` makes."""
+    """A layer as fastnet writes it and as PyTorch does, and its input: of a shape, or what `x` makes; of several arrays
+    the gradient is that of the first."""
 
     ours: str
     theirs: str
@@ -87,6 +88,16 @@ def alike(*shape):
     return make
 
 
+def pooled(n, c, h, w):
+    """What is left of images of that shape after max-pooling, and places within them."""
+    def make():
+        rng = np.random.default_rng(0)
+        x = rng.standard_normal((n, h // 2, w // 2, c), dtype=np.float32).transpose(0, 3, 1, 2)
+        r, s = rng.integers(0, 2, (2, n, h // 2, w // 2, c)).transpose(0, 1, 4, 2, 3)
+        return x, (2 * np.arange(h // 2)[:, None] + r) * w + 2 * np.arange(w // 2) + s
+    return make
+
+
 LAYERS = [
     *layers("ReLU()", "LeakyReLU()", "Hardtanh()", "ELU()", "SELU()", "SiLU()", "GELU()", "GELU(approximate='tanh')",
             "Mish()", "Hardswish()", "Hardsigmoid()", "Sigmoid()", "Tanh()", "Softplus()", "Softsign()"),
@@ -104,6 +115,9 @@ LAYERS = [
     *layers("ZeroPad2d(1)", "ReflectionPad2d(1)", "ReplicationPad2d(1)"),
     *layers("Upsample(scale_factor=2)", "Upsample(scale_factor=2, mode='bilinear')",
             "Upsample(scale_factor=2, mode='bilinear', align_corners=True)", "PixelShuffle(2)"),
+    *layers("MaxPool2d(3, 2, 1)", "MaxPool2d(3, 2, 1, ceil_mode=True)", "MaxPool2d(3, 1, dilation=2)",
+            "MaxPool2d(2, return_indices=True)", "AvgPool2d(3, 2, 1)", "AdaptiveMaxPool2d(7)"),
+    *(Layer("MaxUnpool2d(2)", "nn.MaxUnpool2d(2)", shape, x=pooled(*shape)) for shape in (CIFAR, IMAGENET)),
 ]
 
 LOSSES = [

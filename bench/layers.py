@@ -66,12 +66,12 @@ def ours(row):
 
     def backward():
         y = kept["y"]
-        if "dy" not in kept:
-            kept["dy"] = numbers(first(y).shape, 1)
-        dy = kept["dy"]
+        dy = kept.get("dy")
+        if dy is None:      # once: making it takes longer than the pass
+            dy = kept["dy"] = numbers(first(y).shape, 1)
         dx = layer.backward(dy if isinstance(y, np.ndarray) else trees.build(trees.form(y), [dy] + [None] * (
             len(trees.flat(y)) - 1)), need_dx=row.differentiable)
-        return [*([dx] if row.differentiable else []), *(parameter.grad for parameter in layer.parameters())]
+        return [*([first(dx)] if row.differentiable else []), *(parameter.grad for parameter in layer.parameters())]
 
     return forward, backward
 
@@ -81,7 +81,8 @@ def theirs(row, layout):
     module = eval(row.theirs, {"nn": nn, "torch": torch, "Function": Function, "Moved": Moved})
     if layout == torch.channels_last and len(row.shape) == 4:
         module = module.to(memory_format=layout)
-    x = tensor(row.x() if row.x else numbers(row.shape), layout)
+    given = row.x() if row.x else numbers(row.shape)
+    x, *more = [tensor(one, layout) for one in (given if isinstance(given, tuple) else (given,))]
     if row.differentiable:
         x.requires_grad_()
     row.state = {name: value.numpy().copy() for name, value in module.state_dict().items()}
@@ -89,7 +90,7 @@ def theirs(row, layout):
     kept = {}
 
     def forward():
-        kept["y"] = first(module(x))
+        kept["y"] = first(module(x, *more))
         return [kept["y"].detach()]
 
     def backward():

@@ -88,6 +88,16 @@ def pair(value, name, least=1):
     return (size(value, name, least, what),) * 2
 
 
+def pair_or_none(value, name):
+    """The same, where None may stand for each of two."""
+    what = "one or two integers of at least 1, or two with None among them"
+    values = value if isinstance(value, (tuple, list)) else (size(value, name, 1, what),) * 2
+    result = tuple([one if one is None else size(one, name, 1, what, value) for one in values])
+    if len(result) != 2:
+        raise ValueError(f"{name} must be {what}, got {shown(value)}")
+    return result
+
+
 def shape(value, name="shape"):
     """`value`, a tuple or list of integers that are lengths of axes, as a tuple of ints."""
     what = "a shape, a tuple of integers of at least 0"

@@ -158,8 +158,32 @@ def conv2d_shape(x_shape, w_shape, stride, padding, dilation, groups):
     channels(x_shape, c_group * groups)
     if k % groups:
         raise ValueError(f"{groups} groups do not divide the {k} output channels of w of shape {tuple(w_shape)}")
-    p, q = _windows((h, width), (dilation[0] * (r - 1) + 1, dilation[1] * (s - 1) + 1), stride, padding)
+    p, q = count_windows((h, width), (dilation[0] * (r - 1) + 1, dilation[1] * (s - 1) + 1), stride, padding)
     return n, k, p, q
+
+
+def count_windows(hw, kernel, stride, padding, ceil_mode=False):
+    """How many windows of `kernel` (dilation counted in) fit into the padded image, vertically and horizontally. With
+    ceil_mode one that reaches beyond the padding counts too, if it starts in the image or the padding before it."""
+    top, bottom, left, right = padding
+    (h, w), (r, s), (step_down, step_across) = hw, kernel, stride
+    p = _count(h + top + bottom - r, step_down, h + top, ceil_mode)
+    q = _count(w + left + right - s, step_across, w + left, ceil_mode)
+    if min(p, q) < 1:
+        raise ValueError(f"a kernel that covers {r} x {s} pixels does not fit into the padded input of "
+                         f"{h + top + bottom} x {w + left + right}: use a smaller kernel, more padding or larger "
+                         "images")
+    image_size(p, q)
+    return p, q
+
+
+def _count(room, step, end, ceil_mode):
+    """How many windows there are along an axis, if the last one may start `room` pixels after the first, and with
+    ceil_mode the next one too, but before `end`."""
+    if not ceil_mode:
+        return room // step + 1
+    count = -(-room // step) + 1
+    return count - 1 if (count - 1) * step >= end else count
 
 
 def conv2d_direction(direction):
@@ -171,21 +195,6 @@ def conv2d_packed(packed, kind):
     """Refuse packed weights that are not of this class: something else, or another backend's."""
     if not isinstance(packed, kind):
         raise TypeError(f"packed must be what conv2d_pack of this backend returned, got {type(packed).__name__}")
-
-
-def pool2d_shape(x_shape, kernel_size, stride, padding):
-    """(N, C, P, Q) from x (N, C, H, W). The padding is smaller than the kernel on each side, so that every window
-    holds at least one pixel of the image."""
-    n, c, h, width = images(x_shape)
-    kernel_size = arguments.integers(kernel_size, "kernel_size", 2, 1)
-    stride = arguments.integers(stride, "stride", 2, 1)
-    padding = arguments.integers(padding, "padding", 4, 0)
-    top, bottom, left, right = padding
-    if max(top, bottom) >= kernel_size[0] or max(left, right) >= kernel_size[1]:
-        raise ValueError(f"padding must be smaller than the kernel on each side, got padding {padding} (top, bottom, "
-                         f"left, right) for kernel_size {kernel_size}")
-    p, q = _windows((h, width), kernel_size, stride, padding)
-    return n, c, p, q
 
 
 def image_size(p, q):
@@ -261,25 +270,6 @@ def resolve_padding(padding, kernel_size, stride, dilation, input_hw):
     return total[0] // 2, total[0] - total[0] // 2, total[1] // 2, total[1] - total[1] // 2
 
 
-def pool_index_dtype(kernel_size):
-    """The dtype of max-pool's index r S + s; its largest value means that no gradient passes."""
-    size = kernel_size[0] * kernel_size[1]
-    if size <= 254:
-        return np.uint8
-    if size <= 65534:
-        return np.uint16
-    raise ValueError(f"max-pool windows hold at most 65534 pixels, got kernel_size {tuple(kernel_size)} of {size}")
-
-
-def pool_index(index, shape, kernel_size):
-    """Refuse an index that cannot have come from max-pooling with this kernel."""
-    dtype = pool_index_dtype(kernel_size)
-    if getattr(index, "dtype", None) != dtype:
-        dtype = np.dtype(dtype)
-        raise TypeError(f"index must be the {dtype} array that maxpool2d_forward returned, got {kind_of(index)}")
-    has_shape(index, shape, "index")
-
-
 def dropout_key(key):
     """Refuse what is neither an integer nor, by shape and dtype, the two words that `counter.draw` makes of one."""
     shape, dtype = getattr(key, "shape", None), getattr(key, "dtype", None)
@@ -308,14 +298,3 @@ def _same(length, reach, stride):
     """The total padding along one axis of `length` that leaves ceil(length / stride) windows of `reach` + 1."""
     outputs = -(-length // stride)
     return max((outputs - 1) * stride + reach + 1 - length, 0)
-
-
-def _windows(hw, kernel, stride, padding):
-    """How many windows of `kernel` (dilation counted in) fit into the padded image, vertically and horizontally."""
-    height, width = hw[0] + padding[0] + padding[1], hw[1] + padding[2] + padding[3]
-    if kernel[0] > height or kernel[1] > width:
-        raise ValueError(f"a kernel that covers {kernel[0]} x {kernel[1]} pixels does not fit into the padded input of "
-                         f"{height} x {width}: use a smaller kernel, more padding or larger images")
-    p, q = (height - kernel[0]) // stride[0] + 1, (width - kernel[1]) // stride[1] + 1
-    image_size(p, q)
-    return p, q

@@ -37,8 +37,9 @@ from fastnet.layers.linear import Linear
 from fastnet.layers.merge import Add, Concat, Merge, Multiply
 from fastnet.layers.norm import BatchNorm1d, BatchNorm2d
 from fastnet.layers.pad import CircularPad2d, ConstantPad2d, ReflectionPad2d, ReplicationPad2d, ZeroPad2d
-from fastnet.layers.pool import AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, MaxPool2d
+from fastnet.layers.pool import AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, MaxPool2d, MaxUnpool2d
 from fastnet.layers.recompute import Recompute
+from fastnet.layers.roi import RoIAlign, RoIPool
 from fastnet.layers.scores import LogSoftmax, Softmax
 from fastnet.layers.shape import ChannelShuffle, Chunk, Flatten, Mean, Permute, Unflatten
 from fastnet.layers.upsample import (
@@ -54,9 +55,9 @@ __all__ = [
     "Activation", "AdaptiveAvgPool2d", "AdaptiveMaxPool2d", "Add", "AvgPool2d", "BatchNorm1d", "BatchNorm2d",
     "BedOfNails", "CELU", "ChannelShuffle", "Chunk", "CircularPad2d", "Concat", "ConstantPad2d", "Container", "Conv2d",
     "Dropout", "ELU", "Flatten", "GELU", "Graph", "Hardshrink", "Hardsigmoid", "Hardswish", "Hardtanh", "Identity",
-    "Layer", "LeakyReLU", "Linear", "LogSigmoid", "LogSoftmax", "MaxPool2d", "Maxout", "Mean", "Merge", "Mish",
-    "Multiply", "PReLU", "Parallel", "Permute", "PixelShuffle", "PixelUnshuffle", "ReLU", "ReLU6", "Recompute",
-    "ReflectionPad2d", "ReplicationPad2d", "Residual", "SELU", "Sequential", "SiLU", "Sigmoid", "Softmax", "Softplus",
-    "Softshrink", "Softsign", "Tanh", "Tanhshrink", "Threshold", "Unflatten", "Upsample", "UpsamplingBilinear2d",
-    "UpsamplingNearest2d", "ZeroPad2d", "freeze", "input_gradient", "plainly", "unfreeze",
+    "Layer", "LeakyReLU", "Linear", "LogSigmoid", "LogSoftmax", "MaxPool2d", "MaxUnpool2d", "Maxout", "Mean", "Merge",
+    "Mish", "Multiply", "PReLU", "Parallel", "Permute", "PixelShuffle", "PixelUnshuffle", "ReLU", "ReLU6", "Recompute",
+    "ReflectionPad2d", "ReplicationPad2d", "Residual", "RoIAlign", "RoIPool", "SELU", "Sequential", "SiLU", "Sigmoid",
+    "Softmax", "Softplus", "Softshrink", "Softsign", "Tanh", "Tanhshrink", "Threshold", "Unflatten", "Upsample",
+    "UpsamplingBilinear2d", "UpsamplingNearest2d", "ZeroPad2d", "freeze", "input_gradient", "plainly", "unfreeze",
 ]

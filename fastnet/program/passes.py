@@ -144,7 +144,8 @@ class Pass:
                     self._run(1)
         finally:
             precision.set(before)
-        dx = trees.map(self._result, program.trace.dx) if need_dx else None
+        dx = trees.map(lambda value: None if value is None else self._result(value), program.trace.dx) \
+            if need_dx else None
         found.update((parameter, self._array(value)) for parameter, value in program.trace.gradients.items())
         for parameter, gradient in found.items():
             parameter.grad = gradient
@@ -157,6 +158,8 @@ class Pass:
     def _enter(self, dy):
         """Take dy; zeros for a result that nobody used."""
         for value, array in zip(trees.flat(self.program.trace.dy), trees.flat(dy), strict=True):
+            if array is None and not value.uses:
+                continue
             if array is None:
                 array = self.runner.ops.convert(np.zeros(value.shape, value.dtype), value.dtype)
             self.given[value] = array

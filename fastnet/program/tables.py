@@ -58,7 +58,8 @@ def text(traced, labels=True):
         lines.append(f"{line}  -> {shape}" + (f"  # {where}" if labels else ""))
     for what, tree in (("y", traced.y), ("dx", traced.dx)):
         if tree is not None:
-            lines.append(f"{what}: {', '.join(map(name, trees.flat(tree)))}")
+            told = ["None" if value is None else name(value) for value in trees.flat(tree)]
+            lines.append(f"{what}: {', '.join(told)}")
     if traced.gradients:
         lines.append("gradients: " + ", ".join(map(name, traced.gradients.values())))
     return "\n".join(lines)

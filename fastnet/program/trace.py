@@ -130,7 +130,7 @@ class Trace:
         self.calls = []         # (layer, its path, what it made, its nodes) of each layer without layers inside
         self.end = Node("end", {}, {})
         self._moved = False         # whether a rule may have put a node before one whose results it reads
-        self._y = self._dx = None   # of what form they are
+        self._y = self._dx = None   # of what form they are, and of dx what there is
         self._parameters, self.effects = [], []     # whose gradients are computed; (layer, attribute) to be assigned
 
     @property
@@ -140,8 +140,9 @@ class Trace:
 
     @property
     def dx(self):
-        """The gradient for x, likewise, or None."""
-        return trees.build(self._dx, self.end.inputs["dx"]) if self.end.inputs["dx"] else None
+        """The gradient for x, likewise, or None; None too for what no gradient flows to."""
+        found = iter(self.end.inputs["dx"])
+        return None if self._dx is None else trees.map(lambda there: next(found) if there else None, self._dx)
 
     @property
     def gradients(self):
@@ -203,10 +204,10 @@ class Trace:
 
     def finish(self, y, dx, gradients, effects):
         """Tell the end node what is wanted, and leave out everything else."""
-        self._y, self._dx = trees.form(y), None if dx is None else trees.form(dx)
+        self._y, self._dx = trees.form(y), None if dx is None else trees.map(lambda value: value is not None, dx)
         self._parameters, self.effects = list(gradients), [(layer, name) for layer, name, _ in effects]
         self.end.give("y", trees.flat(y))
-        self.end.give("dx", [] if dx is None else trees.flat(dx))
+        self.end.give("dx", [] if dx is None else [value for value in trees.flat(dx) if value is not None])
         self.end.give("gradients", list(gradients.values()))
         self.end.give("effects", [value for _, _, value in effects])
         for node in list(self.nodes):

@@ -13,6 +13,8 @@ MATRIX = np.zeros((7, 10), np.float32)
 C = np.ones(4, np.float32)
 INDEX = np.zeros((2, 4, 3, 3), np.uint8)
 POOLED = np.zeros((2, 4, 3, 3), np.float32)
+PLACES = np.zeros((2, 4, 3, 3), np.int64)
+BOXES = np.zeros((2, 5), np.float32)
 ONE, NONE = (1, 1), (0, 0, 0, 0)
 PLAIN = (ONE, NONE, ONE, 1)
 EMPTY = np.zeros((0, 4, 6, 6), np.float32)
@@ -118,6 +120,15 @@ TABLE = {
         "padding as wide as the kernel": ((X, (3, 2), (2, 2), (2, 2, 2, 0)), {},
                                           "padding must be smaller than the kernel on each side, got padding "
                                           "(2, 2, 2, 0) (top, bottom, left, right) for kernel_size (3, 2)"),
+        "padding as wide as what is covered": (
+            (X, (2, 2), (2, 2), (3, 0, 0, 0), (2, 3)), {}, "padding must be smaller than the kernel on each side, got "
+            "padding (3, 0, 0, 0) (top, bottom, left, right) for kernel_size (2, 2) and dilation (2, 3)"),
+        "a window between the pixels": (
+            (X[:, :, :2], (2, 1), (1, 1), (1, 1, 0, 0), (3, 1)), {}, "with dilation 3 and padding 1 in front, window 0 "
+            "meets none of the 2 pixels: use less padding, a smaller dilation or larger images"),
+        "dilation zero": ((X, (2, 2), (2, 2), NONE, (0, 1)), {}, PAIR.format("dilation", "(0, 1)")),
+        "ceil_mode": ((X, (2, 2), (2, 2), NONE, ONE, 1), {}, "ceil_mode must be True or False, got 1"),
+        "beyond the image": ((X, (9, 2), (2, 1), NONE, ONE, True), {}, COVERS.format("9 x 2", "6 x 6")),
         "kernel too large": ((X, (7, 2), (1, 1)), {}, COVERS.format("7 x 2", "6 x 6")),
         "kernel beyond 16 bits": ((np.zeros((1, 1, 256, 256), np.float32), (256, 256), (1, 1)), {},
                                   "max-pool windows hold at most 65534 pixels, got kernel_size (256, 256) of 65536"),
@@ -133,10 +144,73 @@ TABLE = {
         "index missing": ((POOLED, None, X.shape, (2, 2), (2, 2), NONE), {},
                           "index must be the uint8 array that maxpool2d_forward returned, got NoneType"),
     },
+    "maxpool2d_indices": {
+        "index dtype": ((PLACES, X.shape, (2, 2), (2, 2), NONE), {},
+                        "index must be the uint8 array that maxpool2d_forward returned, got an array of dtype int64"),
+        "index shape": ((INDEX[1:], X.shape, (2, 2), (2, 2), NONE), {},
+                        SHAPE.format("index", "(2, 4, 3, 3)", "(1, 4, 3, 3)")),
+    },
+    "adaptive_maxpool2d_forward": {
+        "rank": ((ROWS, (2, 2)), {}, IMAGES.format("x", "(5, 10)")),
+        "size zero": ((X, (0, 2)), {}, PAIR.format("output_size", "(0, 2)")),
+        "size beyond all memory": ((X, (2**20, 2**20)), {},
+                                   "output_size must be at most 2147483647 pixels, got (1048576, 1048576)"),
+        "windows beyond 16 bits": ((np.zeros((1, 1, 256, 256), np.float32), (1, 1)), {},
+                                   "max-pool windows hold at most 65534 pixels, got kernel_size (256, 256) of 65536"),
+    },
+    "adaptive_maxpool2d_backward": {
+        "dy": ((POOLED, INDEX, X.shape, (3, 2)), {}, SHAPE.format("dy", "(2, 4, 3, 2)", "(2, 4, 3, 3)")),
+        "index dtype": ((POOLED, PLACES, X.shape, (3, 3)), {}, "index must be the uint8 array that "
+                        "adaptive_maxpool2d_forward returned, got an array of dtype int64"),
+    },
+    "adaptive_maxpool2d_indices": {
+        "index shape": ((INDEX[1:], X.shape, (3, 3)), {}, SHAPE.format("index", "(2, 4, 3, 3)", "(1, 4, 3, 3)")),
+    },
+    "maxunpool2d_forward": {
+        "rank": ((ROWS, ROWS, (2, 2)), {}, IMAGES.format("x", "(5, 10)")),
+        "indices": ((POOLED, PLACES[1:], (6, 6)), {}, SHAPE.format("indices", "(2, 4, 3, 3)", "(1, 4, 3, 3)")),
+        "complex": ((POOLED, PLACES + 1j, (6, 6)), {}, REAL.format("indices", "complex128")),
+        "size": ((POOLED, PLACES, (6, 0)), {}, PAIR.format("output_size", "(6, 0)")),
+        "size beyond all memory": ((POOLED, PLACES, (2**20, 2**20)), {},
+                                   "output_size must be at most 2147483647 pixels, got (1048576, 1048576)"),
+        "beyond float32": ((POOLED, POOLED, (5000, 5000)), {},
+                           "indices of dtype float32 cannot tell 25000000 pixels apart: give integers, or let the "
+                           "pooling that found them stand in the same net"),
+        "outside": ((POOLED, PLACES + 36, (6, 6)), {}, "indices[0, 0, 0, 0] is 36, which is no place in images of 6 x "
+                    "6 pixels, whose places are 0 to 35: give the size of what was pooled as output_size"),
+    },
+    "maxunpool2d_backward": {
+        "indices": ((X, PLACES[1:]), {}, SHAPE.format("indices", "(2, 4, 3, 3)", "(1, 4, 3, 3)")),
+    },
+    "roi_pool_forward": {
+        "rank": ((ROWS, BOXES, (2, 2)), {}, IMAGES.format("x", "(5, 10)")),
+        "boxes": ((X, BOXES[:, :4], (2, 2)), {}, "expected boxes of shape (M, 5), rows of (image number, x1, y1, x2, "
+                  "y2), got boxes of shape (2, 4)"),
+        "no boxes": ((X, BOXES[:0], (2, 2)), {}, "expected boxes of shape (M, 5), rows of (image number, x1, y1, x2, "
+                     "y2), got boxes of shape (0, 5)"),
+        "size zero": ((X, BOXES, (0, 2)), {}, PAIR.format("output_size", "(0, 2)")),
+        "scale": ((X, BOXES, (2, 2), 0.0), {}, "spatial_scale must be a finite number above 0, got 0.0"),
+        "no such image": ((X, BOXES + 2, (2, 2)), {}, "box 0 is in image 2, but the images are numbered 0 to 1"),
+    },
+    "roi_pool_backward": {
+        "index dtype": ((POOLED[:, :, :2, :2], INDEX[:, :, :2, :2], BOXES, X.shape), {}, "index must be the uint32 "
+                        "array that roi_pool_forward returned, got an array of dtype uint8"),
+    },
+    "roi_align_forward": {
+        "ratio": ((X, BOXES, (2, 2), 1.0, -2), {},
+                  "sampling_ratio must be an integer of at least -1 and at most 1000, got -2"),
+        "aligned": ((X, BOXES, (2, 2), 1.0, 2, 1), {}, "aligned must be True or False, got 1"),
+    },
+    "roi_align_backward": {
+        "dy": ((POOLED[:1], BOXES, X.shape), {}, SHAPE.format("dy", "(2, 4, 3, 3)", "(1, 4, 3, 3)")),
+    },
     "avgpool2d_forward": {
         "rank": ((ROWS, (2, 2), (2, 2)), {}, IMAGES.format("x", "(5, 10)")),
         "stride zero": ((X, (2, 2), (2, 0)), {}, PAIR.format("stride", "(2, 0)")),
         "kernel too large": ((X, (7, 2), (1, 1)), {}, COVERS.format("7 x 2", "6 x 6")),
+        "divisor": ((X, (2, 2), (1, 1)), {"divisor_override": 0},
+                    "divisor_override must be an integer of at least 1, got 0"),
+        "counting": ((X, (2, 2), (1, 1), NONE, 1), {}, "count_include_pad must be True or False, got 1"),
     },
     "avgpool2d_backward": {
         "dy": ((X, X.shape, (2, 2), (2, 2), NONE), {}, SHAPE.format("dy", "(2, 4, 3, 3)", "(2, 4, 6, 6)")),
@@ -455,7 +529,7 @@ def wanted_error(message):
     wrong_kind = "array of dtype" in message and "a list of" not in message
     wrong_kind |= " the dtype " in message or message.startswith(("key", "draw"))
     wrong_kind |= message.endswith(("got list", "got float", "threshold', got None", "NoneType", "got 2", "got 2.5",
-                                    "(1.5, 1)"))
+                                    "(1.5, 1)", "False, got 1"))
     wrong_kind |= message in ("dim must be an integer, got 1.5", "dims must be a tuple of axes, got 1")
     return TypeError if wrong_kind else ValueError
 

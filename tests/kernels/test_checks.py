@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 
-from fastnet.kernels import checks
+from fastnet.kernels import checks, windows
 
 PADDINGS = ('padding must be an integer, (vertical, horizontal), (top, bottom, left, right), "same", "valid" or '
             '"full", none of them negative, got ')
@@ -43,7 +43,7 @@ def test_padding_refuses(padding):
 
 def test_shapes():
     assert checks.conv2d_shape((1, 3, 227, 227), (96, 3, 11, 11), (4, 4), (0,) * 4, (1, 1), 1) == (1, 96, 55, 55)
-    assert checks.pool2d_shape((1, 96, 55, 55), (3, 3), (2, 2), (0,) * 4) == (1, 96, 27, 27)
+    assert windows.pool2d_shape((1, 96, 55, 55), (3, 3), (2, 2), (0,) * 4) == (1, 96, 27, 27)
     assert checks.linear_shape((8, 3072), (10, 3072)) == (8, 10)
     # The naive inception module: 1x1, 3x3 and 5x5 convolutions and the pooled input side by side.
     assert checks.concat_shape([(1, channels, 28, 28) for channels in (128, 192, 96, 256)]) == (1, 672, 28, 28)

@@ -38,8 +38,12 @@ def pools(draw):
     padding = tuple(draw(st.integers(0, kernel[axis] - 1)) for axis in (0, 0, 1, 1))
     least = [kernel[axis] - padding[2 * axis] - padding[2 * axis + 1] for axis in (0, 1)]
     height, width = (max(1, length) + draw(st.integers(0, 9)) for length in least)
-    op = draw(st.sampled_from(["maxpool2d_forward", "avgpool2d_forward"]))
-    options = {"count_include_pad": draw(st.booleans())} if op == "avgpool2d_forward" else {}
+    op, options = draw(st.sampled_from(["maxpool2d_forward", "avgpool2d_forward"])), {"ceil_mode": draw(st.booleans())}
+    if op == "avgpool2d_forward":
+        options |= {"count_include_pad": draw(st.booleans()), "divisor_override": draw(st.sampled_from([None, 3]))}
+    elif padding == (0, 0, 0, 0):   # with it a window may lie between the pixels
+        options["dilation"] = draw(pairs(small))
+        height, width = (length + 2 * (size - 1) for length, size in zip((height, width), kernel, strict=True))
     return cases.pool(op, "random", (draw(small), draw(st.integers(1, 40)), height, width), kernel,
                       draw(pairs(st.integers(1, 4))), padding, **options)
 

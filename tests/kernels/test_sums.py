@@ -55,6 +55,15 @@ def largest(name, x_shape, kernel):
     return Row(name, run, SUM)
 
 
+def regions(name, x_shape, count, **options):
+    """Many boxes that all lie on the same pixels, and their way back."""
+    def run(ops, draw, cast):
+        boxes = np.tile(np.array([[0, 0, 0, x_shape[3], x_shape[2]]], np.float32), (count, 1))
+        y = ops.roi_align_forward(cast(images(draw, *x_shape)), boxes, (2, 2), **options)
+        return y, ops.roi_align_backward(cast(images(draw, *y.shape)), boxes, x_shape, **options)
+    return Row(name, run, SUM)
+
+
 def whole_image(name, x_shape):
     return Row(name, lambda ops, draw, cast: [ops.global_avgpool_forward(cast(images(draw, *x_shape)))], SUM)
 
@@ -167,6 +176,8 @@ ROWS = [
     upsampled("bilinear, 30 x 33 pixels of one", (2, 5, 2, 3), (60, 99), "bilinear"),
     upsampled("bilinear, 150 x 200 pixels of one", (2, 5, 2, 1), (300, 200), "bilinear"),
     repeated("a margin of 100 pixels", (1, 5, 2, 3), 100),
+    regions("regions of many pixels", (1, 19, 150, 170), 2),
+    regions("many regions", (1, 19, 3, 4), 300, sampling_ratio=2),
     linear("many samples", 20_000, 20, 9),
     linear("many features", 6, 9000, 35, FEATURES),
     linear("many features, few samples", 3, 30_000, 9, SUM),

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 from . import cases
+from .cases import pools
 from .judge import assert_close, assert_same
 
 torch = pytest.importorskip("torch")
@@ -19,14 +20,88 @@ def convolution(x, w, b, stride, padding, dilation, groups):
     return F.conv2d(F.pad(x, sides(padding)), w, b, stride, 0, dilation, groups)
 
 
-def largest(x, kernel_size, stride, padding):
-    return F.max_pool2d(F.pad(x, sides(padding), value=-torch.inf), kernel_size, stride)
+def padded(x, kernel_size, stride, padding, dilation=(1, 1), ceil_mode=False, value=0.0):
+    """x with its padding; PyTorch itself has no more than half a kernel of it, the same on both sides. With ceil_mode
+    as much more as a last window needs that starts in the image or before it."""
+    more = [0, 0]
+    for axis in (0, 1):
+        before, after = padding[2 * axis: 2 * axis + 2]
+        length = before + x.shape[2 + axis] + after
+        reach = dilation[axis] * (kernel_size[axis] - 1) + 1
+        starts = [start for start in range(0, length, stride[axis]) if start + reach <= length
+                  or ceil_mode and start < length - after and start - stride[axis] + reach < length]
+        more[axis] = max(0, starts[-1] + reach - length)
+    return F.pad(x, np.add(sides(padding), (0, more[1], 0, more[0])).tolist(), value=value)
 
 
-def mean(x, kernel_size, stride, padding, count_include_pad=True):
-    y = F.avg_pool2d(F.pad(x, sides(padding)), kernel_size, stride)
-    inside = F.avg_pool2d(F.pad(torch.ones_like(x), sides(padding)), kernel_size, stride)
-    return y if count_include_pad else y / inside
+def largest(x, kernel_size, stride, padding, dilation=(1, 1), ceil_mode=False):
+    x = padded(x, kernel_size, stride, padding, dilation, ceil_mode, -torch.inf)
+    return F.max_pool2d(x, kernel_size, stride, 0, dilation)
+
+
+def places_of_largest(x, kernel_size, stride, padding, dilation=(1, 1), ceil_mode=False):
+    wide = padded(x, kernel_size, stride, padding, dilation, ceil_mode, -torch.inf)
+    found = F.max_pool2d(wide, kernel_size, stride, 0, dilation, return_indices=True)[1]
+    rows, columns = found // wide.shape[3] - padding[0], found % wide.shape[3] - padding[2]
+    return rows * x.shape[3] + columns
+
+
+def mean(x, kernel_size, stride, padding, count_include_pad=True, ceil_mode=False, divisor_override=None):
+    where = kernel_size, stride, padding, (1, 1), ceil_mode
+    total = F.avg_pool2d(padded(x, *where), kernel_size, stride, divisor_override=1)
+    ones = torch.ones_like(x) if not count_include_pad else F.pad(torch.ones_like(x), sides(padding), value=1)
+    ones = F.pad(ones, np.multiply(sides(padding), not count_include_pad).tolist())
+    beyond = [wide - own for wide, own in zip(padded(x, *where).shape[:1:-1], ones.shape[:1:-1], strict=True)]
+    counted = F.avg_pool2d(F.pad(ones, (0, beyond[0], 0, beyond[1])), kernel_size, stride, divisor_override=1)
+    return total / (divisor_override or counted)
+
+
+def unpooled(x, output_size):
+    places = torch.tensor(pools.places(tuple(x.shape), output_size))
+    flat = torch.zeros(*x.shape[:2], output_size[0] * output_size[1], dtype=x.dtype)
+    return flat.scatter(2, places.flatten(2), x.flatten(2)).reshape(*x.shape[:2], *output_size)
+
+
+def largest_of_regions(x, boxes, output_size, spatial_scale=1.0):
+    """Each bin by itself, with PyTorch's own maximum."""
+    y = []
+    for image, *corners in boxes.tolist():
+        left, top, right, bottom = (int(np.copysign(np.floor(abs(v * spatial_scale) + 0.5), v)) for v in corners)
+        height, width = max(bottom - top + 1, 1), max(right - left + 1, 1)
+        for p, q in np.ndindex(*output_size):
+            edges = [top + p * height // output_size[0], top + -(-(p + 1) * height // output_size[0]),
+                     left + q * width // output_size[1], left + -(-(q + 1) * width // output_size[1])]
+            a, b, c, d = (max(edge, 0) for edge in edges)
+            pixels = x[int(image), :, a:b, c:d]
+            y.append(pixels.amax((1, 2)) if pixels.numel() else torch.zeros(x.shape[1], dtype=x.dtype))
+    return torch.stack(y).reshape(len(boxes), *output_size, -1).permute(0, 3, 1, 2)
+
+
+def mean_of_regions(x, boxes, output_size, spatial_scale=1.0, sampling_ratio=-1, aligned=False):
+    """Each sample by itself, with PyTorch's own linear interpolation, of the image with its edge twice on each side."""
+    n, c, h, w = x.shape
+    wide = F.pad(x, (1, 1, 1, 1), mode="replicate")
+    y = []
+    for image, *corners in boxes.tolist():
+        left, top, right, bottom = (v * spatial_scale - 0.5 * aligned for v in corners)
+        height, width = bottom - top, right - left
+        if not aligned:
+            height, width = max(height, 1), max(width, 1)
+        rows, columns = height / output_size[0], width / output_size[1]
+        grid = [sampling_ratio] * 2 if sampling_ratio > 0 else [max(0, int(np.ceil(v))) for v in (rows, columns)]
+        for p, q in np.ndindex(*output_size):
+            points = [(left + (q + (j + 0.5) / grid[1]) * columns, top + (p + (i + 0.5) / grid[0]) * rows)
+                      for i, j in np.ndindex(*grid)]
+            inside = [(u, v) for u, v in points if -1 <= u <= w and -1 <= v <= h]
+            if inside:
+                # From -1, the first pixel of `wide`, to its last one, in PyTorch's coordinates from -1 to 1.
+                at = [[2 * (u + 1) / (w + 1) - 1, 2 * (v + 1) / (h + 1) - 1] for u, v in inside]
+                at = torch.tensor(at, dtype=x.dtype)[None, None]
+                found = F.grid_sample(wide[int(image)][None], at, align_corners=True)
+                y.append(found[0, :, 0].sum(1) / len(points))
+            else:
+                y.append(torch.zeros(c, dtype=x.dtype))
+    return torch.stack(y).reshape(len(boxes), *output_size, -1).permute(0, 3, 1, 2)
 
 
 def framed(x, padding, mode, value=0.0):
@@ -89,6 +164,12 @@ JUDGES = {
     "conv2d_forward": convolution,
     "linear_forward": F.linear,
     "maxpool2d_forward": largest,
+    "maxpool2d_indices": places_of_largest,
+    "adaptive_maxpool2d_forward": F.adaptive_max_pool2d,
+    "adaptive_maxpool2d_indices": lambda x, output_size: F.adaptive_max_pool2d(x, output_size, True)[1],
+    "maxunpool2d_forward": unpooled,
+    "roi_pool_forward": largest_of_regions,
+    "roi_align_forward": mean_of_regions,
     "avgpool2d_forward": mean,
     "global_avgpool_forward": lambda x: F.adaptive_avg_pool2d(x, 1),
     "pad2d_forward": framed,

@@ -60,6 +60,63 @@ def test_max_pool(ops):
     assert dx.tolist() == [[[[0, 0, 0, 0], [0, 1, 0, 2], [3, 0, 0, 0], [0, 0, 0, 4]]]]
 
 
+def test_max_unpool(ops):
+    x = image([[1, 2, 6, 3], [3, 5, 2, 1], [1, 2, 2, 1], [7, 3, 4, 8]])
+    where = (2, 2), (2, 2), (0, 0, 0, 0)
+    indices = ops.maxpool2d_indices(ops.maxpool2d_forward(x, *where)[1], x.shape, *where)
+    assert indices.tolist() == [[[[5, 2], [12, 15]]]] and indices.dtype == np.int64
+    y = ops.maxunpool2d_forward(image([[1, 2], [3, 4]]), indices, (4, 4))
+    assert y.tolist() == [[[[0, 0, 2, 0], [0, 1, 0, 0], [0, 0, 0, 0], [3, 0, 0, 4]]]]
+    assert ops.maxunpool2d_backward(x, indices).tolist() == [[[[5, 6], [7, 8]]]]
+    # Of several numbers for one place the last stays.
+    again = np.zeros_like(indices)
+    assert ops.maxunpool2d_forward(image([[1, 2], [3, 4]]), again, (1, 2)).tolist() == [[[[4, 0]]]]
+    assert ops.maxunpool2d_backward(image([[9, 8]]), again).tolist() == [[[[9, 9], [9, 9]]]]
+
+
+@pytest.mark.parametrize("wrong", [-1, 16, 2**40, 2.5, NAN])
+def test_places_outside_are_refused(ops, wrong):
+    x, places = image([[1, 2], [3, 4]]), image([[5, 2], [12, 15]]).astype(type(wrong))
+    places[0, 0, 1, 0] = wrong
+    with pytest.raises(ValueError, match=r"^indices\[0, 0, 1, 0\] is .*, which is no place in images of 4 x 4 pixels"):
+        ops.maxunpool2d_forward(x, places, (4, 4))
+
+
+def test_indices_of_no_gradient(ops):
+    """Where an index says that no pixel won."""
+    index = np.array([[[[0, NOWHERE]]]], np.uint8)
+    assert ops.maxpool2d_indices(index, (1, 1, 2, 4), (2, 2), (2, 2), (0, 0, 0, 0)).tolist() == [[[[0, -1]]]]
+
+
+def test_regions(ops):
+    """A box around the whole image: one of two corners, counted in; NaN wins, and what is outside is 0."""
+    x = image([[1, 3, 2, 4], [5, 6, 7, 8], [9, 2, NAN, 1], [4, 0, 1, 5]])
+    y, index = ops.roi_pool_forward(x, np.array([[0, 0, 0, 3, 3], [0, 4, 0, 9, 9]], np.float32), (2, 2))
+    assert_same(y, np.array([[[[6, 8], [9, NAN]]], [[[0, 0], [0, 0]]]], np.float32))
+    assert index.tolist() == [[[[5, 7], [8, 10]]], [[[16, 16], [16, 16]]]]
+    assert ops.roi_pool_backward(np.ones_like(y), index, np.zeros((2, 5), np.float32), x.shape).sum() == 4
+    # Between four pixels; at the edge; a pixel beyond it still counts as the edge, and further out all is 0.
+    x = image([[0, 4], [8, 12]])
+    boxes = np.array([[0, 0, 0, 1, 1], [0, -1, -1, 0, 0], [0, 1.4, 1.4, 2.4, 2.4], [0, 1.6, 1.6, 2.6, 2.6]], np.float32)
+    assert ops.roi_align_forward(x, boxes, (1, 1), 1.0, 1).ravel().tolist() == [6, 0, 12, 0]
+    assert ops.roi_align_forward(x, boxes[:1], (1, 1), 1.0, 1, aligned=True).item() == 0
+
+
+def test_boxes_outside_are_refused(ops):
+    x, good = np.ones((2, 3, 4, 4), np.float32), np.array([[1, 0, 0, 2, 2], [0, 0, 0, 2, 2]], np.float32)
+    for place, wrong, words in [((1, 0), 2, "box 1 is in image 2, but the images are numbered 0 to 1"),
+                                ((0, 0), -1, "box 0 is in image -1, but"), ((0, 0), 0.5, "box 0 is in image 0.5, but"),
+                                ((1, 0), NAN, "box 1 is in image nan, but"),
+                                ((1, 3), INF, "box 1 must have finite coordinates below 1.07e"),
+                                ((0, 1), NAN, "box 0 must have finite coordinates below 1.07e")]:
+        boxes = good.copy()
+        boxes[place] = wrong
+        for call, *rest in ((ops.roi_pool_forward, (2, 2)), (ops.roi_align_forward, (2, 2)),
+                            (ops.roi_align_backward, x.shape)):
+            with pytest.raises(ValueError, match="^" + words):
+                call(x, boxes, *rest)
+
+
 @pytest.mark.parametrize("row, y, place", [
     ([7, 7, 7], 7, 0),
     ([1, 7, 7], 7, 1),

@@ -33,11 +33,15 @@ CASES = [
     ("MaxPool2d(2)", IMAGES),
     ("MaxPool2d(kernel_size=(3, 2), stride=(1, 2), padding=1)", IMAGES),
     ("MaxPool2d(kernel_size=3, stride=2, padding='same')", IMAGES),
+    ("MaxPool2d(kernel_size=3, stride=2, padding=1, dilation=2, ceil_mode=True)", IMAGES),
+    ("Unpooled(MaxPool2d(2, return_indices=True), MaxUnpool2d(2, output_size=(5, 6)))", IMAGES),
+    ("Unpooled(AdaptiveMaxPool2d((1, None), return_indices=True), MaxUnpool2d((5, 1)))", IMAGES),
     ("AvgPool2d(2)", IMAGES),
     ("AvgPool2d(kernel_size=3, stride=2, padding=1, count_include_pad=False)", IMAGES),
     ("AdaptiveAvgPool2d(1)", IMAGES),
     ("AdaptiveAvgPool2d((3, None))", IMAGES),
     ("AdaptiveAvgPool2d(7)", IMAGES),
+    ("AvgPool2d(kernel_size=(2, 3), stride=(2, 1), ceil_mode=True, divisor_override=5)", IMAGES),
     ("AdaptiveMaxPool2d(1)", IMAGES),
     ("ZeroPad2d(1)", IMAGES),
     ("ZeroPad2d((2, -1, 0, -2))", IMAGES),
@@ -55,6 +59,10 @@ CASES = [
     ("BedOfNails((1, 2))", IMAGES),
     ("PixelShuffle(2)", IMAGES),
     ("PixelUnshuffle(2)", (2, 3, 4, 6)),
+    ("AdaptiveMaxPool2d((3, None))", IMAGES),
+    ("AdaptiveMaxPool2d((None, None))", IMAGES),
+    ("Sequential(Boxed(), RoIPool((2, 3), spatial_scale=0.7))", IMAGES),
+    ("Sequential(Boxed(), RoIAlign(2, sampling_ratio=2, aligned=True))", IMAGES),
     ("BatchNorm2d(4)", IMAGES),
     ("BatchNorm2d(4, eps=0.001, momentum=0.5)", IMAGES),
     ("BatchNorm2d(4, momentum=None)", IMAGES),
@@ -216,6 +224,30 @@ class Block(Container):
         return self.total((self.second(y), x, y))
 
 
+class Unpooled(Container):
+    """A user's container, in which numbers go back to where the largest pixels stood."""
+
+    def __init__(self, pool, unpool):
+        self.pool, self.act, self.unpool = pool, Tanh(), unpool
+
+    def compose(self, x, training):
+        y, indices = self.pool(x)
+        return self.unpool((self.act(y), indices))
+
+
+class Boxed(Layer):
+    """A user's layer that looks for boxes, and finds the same one in each image."""
+
+    def forward(self, x, training=False):
+        if training:
+            self.saved = ()
+        return 1 * x, np.array([(i, 0.3, 1.4, 4.6, 3.2) for i in range(len(x))], x.dtype)
+
+    def backward(self, dy, need_dx=True):
+        self.take_saved()
+        return 1 * dy[0] if need_dx else None
+
+
 class TwoArmed(Container):
     """A user's container that takes and gives a tuple."""
 
@@ -238,7 +270,8 @@ def frozen(net):
     return net
 
 
-NAMES = {cls.__name__: cls for cls in (Tenfold, Clip, Difference, Block, TwoArmed)} | {"frozen": frozen}
+OWN = Tenfold, Clip, Difference, Block, Boxed, TwoArmed, Unpooled
+NAMES = {cls.__name__: cls for cls in OWN} | {"frozen": frozen}
 
 
 def build(text, backend=layers.Layer.backend, dtype="float32"):

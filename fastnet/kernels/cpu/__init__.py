@@ -45,17 +45,21 @@ from fastnet.kernels.cpu import (
     move,
     norm,
     pool,
+    pool_max,
     resample,
+    roi,
     runtime,
     softmax,
     statistics,
+    unpool,
     update,
 )
 from fastnet.kernels.cpu.conv import ops
 from fastnet.kernels.cpu.fusions import RULES as rules
 
 globals().update(collect(
-    activation, broadcast, counter, linear, move, norm, ops, pool, resample, runtime, softmax, statistics, update,
+    activation, broadcast, counter, linear, move, norm, ops, pool, pool_max, resample, roi, runtime, softmax,
+    statistics, unpool, update,
     extras=("conv2d_algorithm", "conv2d_pack", "conv2d_pack_folded", "conv2d_inference", "conv2d_maxpool_forward",
             "conv2d_maxpool_inference", "recorder", "Arena", "address", "release", "empty_cache", "watcher")))
 

@@ -16,6 +16,13 @@ def clear(x, start, stop):
 
 
 @inlined
+def clear_within(x, at, n, end):
+    """`clear` for n numbers of a row that goes on up to `end`: the last vector need not be cut where they stop."""
+    for i in range(at, at + n, simd.lanes(x)):
+        simd.store_part(x, i, simd.full(x, 0), end - i)
+
+
+@inlined
 def fetch(x, start, stop):
     """Have x[start : stop] brought into the second cache, one request for each line of 64 bytes."""
     for i in range(start, min(stop, x.size), 64 // x.itemsize):

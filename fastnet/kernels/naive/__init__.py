@@ -1,8 +1,23 @@
 """Every operation in plain NumPy: what each one means, and the baseline that the compiled kernels are measured by."""
 from fastnet.kernels import collect, counter
-from fastnet.kernels.naive import activation, broadcast, conv, linear, move, norm, pool, resample, softmax, update
+from fastnet.kernels.naive import (
+    activation,
+    broadcast,
+    conv,
+    linear,
+    move,
+    norm,
+    pool,
+    pool_max,
+    resample,
+    roi,
+    softmax,
+    unpool,
+    update,
+)
 
-globals().update(collect(activation, broadcast, conv, counter, linear, move, norm, pool, resample, softmax, update,
+globals().update(collect(activation, broadcast, conv, counter, linear, move, norm, pool, pool_max, resample, roi,
+                         softmax, unpool, update,
                          extras=("conv2d_algorithm",)))
 
 # Lists of operations run as they were traced, and each time anew.

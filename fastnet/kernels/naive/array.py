@@ -39,3 +39,13 @@ def offsets(kernel_size, stride, dilation, output_hw):
 
 def _slice(start, step, count):
     return slice(start, start + step * (count - 1) + 1, step)
+
+
+def reaching(padding, x_shape, y_shape, kernel_size, stride, dilation=(1, 1)):
+    """The padding (top, bottom, left, right), and behind the image as much more as the windows reach beyond it."""
+    frame = list(padding)
+    for axis in (0, 1):
+        before, after = padding[2 * axis: 2 * axis + 2]
+        end = stride[axis] * (y_shape[2 + axis] - 1) + dilation[axis] * (kernel_size[axis] - 1) + 1
+        frame[2 * axis + 1] = after + max(0, end - before - x_shape[2 + axis] - after)
+    return tuple(frame)

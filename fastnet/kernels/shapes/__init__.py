@@ -12,12 +12,27 @@ one list of operations: every public function of this folder's files, which are 
 """
 from inspect import isfunction
 
-from fastnet.kernels.shapes import activation, broadcast, conv, linear, move, norm, pool, resample, softmax, update
+from fastnet.kernels.shapes import (
+    activation,
+    broadcast,
+    conv,
+    linear,
+    move,
+    norm,
+    pool,
+    pool_max,
+    resample,
+    roi,
+    softmax,
+    unpool,
+    update,
+)
 from fastnet.kernels.shapes.kind import PYTHON_FLOAT, Kind
 
 __all__ = ["OPS", "PYTHON_FLOAT", "Kind"]
 
-OPS = {name: value for module in (activation, broadcast, conv, linear, move, norm, pool, resample, softmax, update)
+OPS = {name: value for module in (activation, broadcast, conv, linear, move, norm, pool, pool_max, resample, roi,
+                                  softmax, unpool, update)
        for name, value in vars(module).items()
        if isfunction(value) and value.__module__ == module.__name__ and not name.startswith("_")}
 globals().update(OPS)

@@ -21,19 +21,20 @@ and, where it needs them,
 """
 import numpy as np
 
-from . import broadcast, convolutions, elementwise, moves, norms, pools, products, resample, scores, updates
+from . import broadcast, convolutions, elementwise, moves, norms, pools, products, regions, resample, scores, updates
 from .case import Case, as_list
 from .convolutions import CONVOLUTIONS, conv, geometry
 from .elementwise import ACTIVATIONS
 from .norms import norm
 from .pools import pool
 from .products import LINEARS, linear
+from .regions import BOXES, region
 from .updates import UPDATES
 
-__all__ = ["ACTIVATIONS", "CASES", "CONVOLUTIONS", "Case", "LINEARS", "NO_GRADIENT", "UPDATES", "conv", "geometry",
-           "linear", "norm", "pool"]
+__all__ = ["ACTIVATIONS", "BOXES", "CASES", "CONVOLUTIONS", "Case", "LINEARS", "NO_GRADIENT", "UPDATES", "conv",
+           "geometry", "linear", "norm", "pool", "region"]
 
-FAMILIES = broadcast, convolutions, products, pools, resample, norms, elementwise, moves, scores, updates
+FAMILIES = broadcast, convolutions, products, pools, resample, regions, norms, elementwise, moves, scores, updates
 
 
 def _all(name):

@@ -125,6 +125,9 @@ OTHERS = [
     cases.pool("maxpool2d_forward", "2x2-padded", (3, 37, 15, 16), (2, 2), (2, 3), (1, 1, 0, 1)),
     cases.pool("maxpool2d_forward", "3x3", (3, 37, 21, 19), (3, 3), (2, 2), (1, 1, 1, 1)),
     cases.pool("maxpool2d_forward", "16-bit", (1, 37, 33, 35), (16, 17), (5, 4)),
+    cases.pool("maxpool2d_forward", "dilated", (3, 37, 21, 19), (3, 2), (2, 1), (1, 2, 1, 0), dilation=(2, 3),
+               ceil_mode=True),
+    cases.pool("maxpool2d_indices", "3x3", (3, 37, 20, 19), (3, 3), (2, 2), (1, 1, 1, 1), ceil_mode=True),
     cases.pool("avgpool2d_forward", "3x2", (3, 37, 21, 19), (3, 2), (2, 1), (1, 0, 1, 1)),
     *(cases.Case("pad2d_forward", mode, ((3, c, 21, 19),), {"padding": (2, 1, 0, 3), "mode": mode})
       for mode in ("constant", "reflect", "circular") for c in (3, 37)),
@@ -133,6 +136,13 @@ OTHERS = [
     *(cases.Case("adaptive_avgpool2d_forward", f"{c}", ((3, c, 81, 70),), {"output_size": (2, 7)}) for c in (3, 37)),
     cases.Case("bed_of_nails_forward", "large", ((3, 37, 11, 9),), {"scale_factor": (3, 2)}),
     cases.Case("pixel_shuffle", "large", ((3, 9 * 37, 11, 9),), {"upscale_factor": 3}),
+    cases.pool("avgpool2d_forward", "beyond", (3, 37, 20, 19), (3, 3), (2, 2), (1, 1, 1, 1), ceil_mode=True),
+    *(cases.Case(op, "large", ((3, 37, 21, 19),), {"output_size": (5, 4)})
+      for op in ("adaptive_maxpool2d_forward", "adaptive_maxpool2d_indices")),
+    cases.Case("maxunpool2d_forward", "large", ((3, 37, 11, 9),), {"output_size": (21, 19)}),
+    cases.region("roi_pool_forward", "large", (2, 37, 21, 19), (7, 5), boxes=cases.BOXES * [1, 3, 3, 3, 3]),
+    cases.region("roi_align_forward", "large", (2, 37, 21, 19), (7, 5), boxes=cases.BOXES * [1, 3, 3, 3, 3]),
+    cases.region("roi_align_forward", "samples", (2, 37, 21, 19), (7, 5), boxes=cases.BOXES, sampling_ratio=2),
     cases.norm("batchnorm_forward", "images", (9, 37, 11, 13)),
     cases.norm("batchnorm_forward", "one-channel", (9, 1, 61, 63)),
     cases.norm("batchnorm_inference", "rows", (129, 515)),

@@ -4,11 +4,11 @@ from typing import NamedTuple
 import numpy as np
 
 from fastnet import arguments
-from fastnet.kernels import checks
+from fastnet.kernels import checks, windows
 from fastnet.kernels.cpu import epilogue, simd
 from fastnet.kernels.cpu.conv import passes
 from fastnet.kernels.cpu.conv.geometry import Geometry
-from fastnet.kernels.cpu.pool import maxpool2d_forward
+from fastnet.kernels.cpu.pool_max import maxpool2d_forward
 from fastnet.kernels.cpu.runtime import empty_images, flat, kept
 from fastnet.kernels.precision import precision
 from fastnet.kernels.shapes import Kind
@@ -92,7 +92,7 @@ def _pooled(x, packed, where, relu):
     checks.conv2d_packed(packed, PackedWeights)
     x = checks.floating(x, "x")
     geometry, way = _find("forward", x.shape, packed.w.shape, x.dtype, where)
-    shape = checks.pool2d_shape(geometry.y_shape, *_HALF)
+    shape = windows.pool2d_shape(geometry.y_shape, *_HALF)
     if not way.pools:
         return maxpool2d_forward(conv2d_inference(x, packed, *where), *_HALF, relu=relu)
     y, index = empty_images(*shape, x.dtype), empty_images(*shape, np.uint8)

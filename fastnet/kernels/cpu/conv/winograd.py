@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastnet.kernels.cpu import pool, simd, spans
+from fastnet.kernels.cpu import pool_max, simd, spans
 from fastnet.kernels.cpu.conv.operands import Operands
 from fastnet.kernels.cpu.conv.prefetch import ahead, fetch_portion
 from fastnet.kernels.cpu.conv.winograd_filters import matrices
@@ -109,7 +109,7 @@ class WinogradConvolution:
         self._launch(Operands(x, filters, bias, y), _NO_INDEX, self.numbers, epilogue)
 
     def pooled(self, operands, index, relu, epilogue):
-        """Fill y and index with the largest of each 2 x 2 pixels, see `pool`; the epilogue is one that does nothing."""
+        """Fill y and index with the largest of each 2 x 2 pixels, see `pool_max`; the epilogue does nothing."""
         self._launch(operands, index, self.pooled_numbers[bool(relu)], epilogue)
 
     def _launch(self, operands, index, numbers, epilogue):
@@ -331,7 +331,7 @@ def _make_write_largest(m):
                     which = simd.pick(value, best, simd.full(memory, other), which)
                     best = simd.pick(value, best, value, best)
                 pixel = (place.image * height + top + row) * width + left + column
-                pool.keep(y, index, pixel * plan.out_channels + channel, best, which, plan.out_channels - channel,
+                pool_max.keep(y, index, pixel * plan.out_channels + channel, best, which, plan.out_channels - channel,
                           plan.relu, 255)
 
     return write_largest

@@ -32,7 +32,7 @@ def _emit_plan(context, builder, kind, array, first):
 
 @intrinsic
 def _entry(typingctx, kind, numbers, i):
-    plan = types.NamedUniTuple(types.int64, len(kind.instance_class._fields), kind.instance_class)
+    plan = types.NamedUniTuple(numbers.dtype, len(kind.instance_class._fields), kind.instance_class)
 
     def emit(context, builder, signature, args):
         first = builder.mul(args[2], _INT(plan.count))

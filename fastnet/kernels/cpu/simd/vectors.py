@@ -108,7 +108,9 @@ def store_index(index, i, v, n):
         builder, pointer = code.builder, code.at(code.index, code.i)
         kind = ir.VectorType(ir.IntType(index.dtype.bitwidth), v.count)
         # By way of 32 bits: that is the conversion that vector units have.
-        numbers = builder.trunc(builder.fptoui(code.v, ir.VectorType(I32, v.count)), kind)
+        numbers = builder.fptoui(code.v, ir.VectorType(I32, v.count))
+        if index.dtype.bitwidth < 32:
+            numbers = builder.trunc(numbers, kind)
         whole = builder.icmp_signed(">=", code.n, I64(v.count))
         with builder.if_else(whole, likely=True) as (then, otherwise):
             with then:

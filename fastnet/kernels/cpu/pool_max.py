@@ -1,0 +1,260 @@
+"""The largest pixel of each window, and the way back. How the work is cut is told in `pool`.
+
+The backward pass goes by the pixels of x and asks each window over them, so that overlapping windows need no atomic
+addition.
+"""
+from math import prod
+from typing import NamedTuple
+
+import numpy as np
+
+from fastnet.kernels import checks, shapes
+from fastnet.kernels import windows as rules
+from fastnet.kernels.cpu import simd, spans, sums
+from fastnet.kernels.cpu.pool_windows import Over, Window, adaptive, overlap, pixels_nearest, sliding, tap, whole
+from fastnet.kernels.cpu.runtime import Launch, empty_images, entry, flat, inlined, jit, kept
+
+
+def maxpool2d_forward(x, kernel_size, stride, padding=(0, 0, 0, 0), dilation=(1, 1), ceil_mode=False, relu=False):
+    """(y, index): the largest pixel of each window and its place in it. With relu=True y is that of a ReLU, and index
+    says "no gradient" (its dtype's maximum) where y is 0."""
+    x = checks.floating(x, "x")
+    y = shapes.maxpool2d_forward(x, kernel_size, stride, padding, dilation, ceil_mode)[0]
+    return _forward(x, _sliding(x.dtype, *map(tuple, (x.shape, y.shape, kernel_size, stride, padding, dilation))), relu)
+
+
+def maxpool2d_backward(dy, index, x_shape, kernel_size, stride, padding, dilation=(1, 1), ceil_mode=False):
+    """dx: every dy[n, c, p, q] goes to the pixel that won its window."""
+    dy = checks.floating(dy, "dy")
+    shapes.maxpool2d_backward(dy, index, x_shape, kernel_size, stride, padding, dilation, ceil_mode)
+    return _backward(dy, index, _sliding(dy.dtype, *map(tuple, (x_shape, dy.shape, kernel_size, stride, padding,
+                                                               dilation))))
+
+
+def maxpool2d_indices(index, x_shape, kernel_size, stride, padding, dilation=(1, 1), ceil_mode=False):
+    """The places h W + w of those pixels in their images."""
+    y = shapes.maxpool2d_indices(index, x_shape, kernel_size, stride, padding, dilation, ceil_mode)
+    return _indices(index, _sliding(y.dtype, *map(tuple, (x_shape, y.shape, kernel_size, stride, padding, dilation))))
+
+
+def adaptive_maxpool2d_forward(x, output_size, relu=False):
+    """The same for as many windows as output_size has pixels, which hold all of the image."""
+    x = checks.floating(x, "x")
+    return _forward(x, _adaptive(x.dtype, x.shape, shapes.adaptive_maxpool2d_forward(x, output_size)[0].shape), relu)
+
+
+def adaptive_maxpool2d_backward(dy, index, x_shape, output_size):
+    """dx: every dy[n, c, p, q] goes to the pixel that won its window."""
+    dy = checks.floating(dy, "dy")
+    shapes.adaptive_maxpool2d_backward(dy, index, x_shape, output_size)
+    return _backward(dy, index, _adaptive(dy.dtype, tuple(x_shape), dy.shape))
+
+
+def adaptive_maxpool2d_indices(index, x_shape, output_size):
+    """The places h W + w of those pixels in their images."""
+    y = shapes.adaptive_maxpool2d_indices(index, x_shape, output_size)
+    return _indices(index, _adaptive(y.dtype, tuple(x_shape), y.shape))
+
+
+class Steps(NamedTuple):
+    """How far it is from a tap to the one below and to the next one, and how many there are in a row."""
+
+    down: int
+    across: int
+    kernel: int
+
+
+class _MaxPool:
+    """Pooling of images of one shape, all worked out but the numbers."""
+
+    def __init__(self, x_shape, y_shape, windows):
+        n, down, across = x_shape[0], windows.down, windows.across
+        self.x_shape, self.y_shape, self.windows = x_shape, y_shape, windows
+        self.index = np.dtype(rules.pool_index_dtype((down.kernel, across.kernel)))
+        self.nowhere = int(np.iinfo(self.index).max)
+        work = prod(x_shape) // 4   # little is done for each number
+        pairs = (down.kernel, across.kernel) == (2, 2) and down.dilation == across.dilation == 1 \
+            and whole(down) and whole(across)
+        self.forward = Launch(_max_forward_2x2 if pairs else _max_forward, n * down.windows, work)
+        apart = not overlap(down) and not overlap(across)
+        self.backward = Launch(*(_max_backward_apart, n * down.windows) if apart else
+                               (_max_backward, n * down.pixels), work)
+        self.indices = Launch(_find_indices, n * down.windows, prod(y_shape))
+        r, s = np.divmod(np.arange(down.kernel * across.kernel), across.kernel)
+        self.offsets = r * down.dilation * across.pixels + s * across.dilation  # from the first tap to each
+
+
+@kept
+def _sliding(dtype, x_shape, y_shape, kernel_size, stride, padding, dilation):
+    """Pooling with windows of one size; one for each dtype, because a Launch is for one."""
+    return _MaxPool(x_shape, y_shape, sliding(x_shape, y_shape, kernel_size, stride, padding, dilation))
+
+
+@kept
+def _adaptive(dtype, x_shape, y_shape):
+    """Adaptive pooling, likewise."""
+    return _MaxPool(x_shape, y_shape, adaptive(x_shape, y_shape))
+
+
+def _forward(x, pool, relu):
+    y, index = empty_images(*pool.y_shape, x.dtype), empty_images(*pool.y_shape, pool.index)
+    pool.forward(flat(x), flat(y), flat(index), pool.windows, bool(relu), pool.nowhere)
+    return y, index
+
+
+def _backward(dy, index, pool):
+    dx = empty_images(*pool.x_shape, dy.dtype)
+    pool.backward(flat(dy), flat(index), flat(dx), pool.windows)
+    return dx
+
+
+def _indices(index, pool):
+    y = empty_images(*pool.y_shape, np.int64)
+    pool.indices(flat(index), flat(y), pool.offsets, pool.windows)
+    return y
+
+
+@jit
+def _max_forward(block, slot, x, y, index, windows, relu, nowhere):
+    c, down, across = windows.channels, windows.down, windows.across
+    image, row = block // down.windows, block % down.windows
+    step_down, step_across = down.dilation * across.pixels * c, across.dilation * c
+    line = entry(Window, down.table, row)
+    rows, steps = line.stop - line.first, Steps(step_down, step_across, across.kernel)
+    top = image * down.pixels + line.start + line.first * down.dilation
+    for column in range(across.windows):
+        place = entry(Window, across.table, column)
+        columns = place.stop - place.first
+        first = (top * across.pixels + place.start) * c + place.first * step_across
+        last = first + (rows - 1) * step_down + (columns - 1) * step_across
+        start = line.first * across.kernel + place.first
+        for i in range(0, c, simd.lanes(x)):
+            room = x.size - last - i  # behind the last pixel, and so behind all: LLVM then asks once
+            if rows == 3 and columns == 3:  # so common that its loops are unrolled
+                best, won = _scan(x, first + i, room, start, 3, 3, steps)
+            else:
+                best, won = _scan(x, first + i, room, start, rows, columns, steps)
+            to = (block * across.windows + column) * c + i
+            keep(y, index, to, best, won, (block + 1) * across.windows * c - to, relu, nowhere)
+
+
+@inlined
+def _scan(x, at, room, start, rows, columns, steps):
+    """The largest pixels of a window, as a vector, and the places in the window where they stand; it starts at x[at],
+    under tap number `start`."""
+    best, won, one = simd.load_part(x, at, room), simd.full(x, start), simd.full(x, 1)
+    for r in range(rows):
+        here = simd.full(x, start + r * steps.kernel)
+        for s in range(columns):
+            value = simd.load_part(x, at + r * steps.down + s * steps.across, room)
+            won = simd.pick(value, best, here, won)
+            best = simd.pick(value, best, value, best)
+            here = here + one
+    return best, won
+
+
+@jit
+def _max_forward_2x2(block, slot, x, y, index, windows, relu, nowhere):
+    """The commonest windows, without padding: the loop over one is unrolled, and takes half the time."""
+    c, down, across = windows.channels, windows.down, windows.across
+    image, row = block // down.windows, block % down.windows
+    top = image * down.pixels + entry(Window, down.table, row).start
+    for column in range(across.windows):
+        first = (top * across.pixels + entry(Window, across.table, column).start) * c
+        for i in range(0, c, simd.lanes(x)):
+            room = x.size - first - (across.pixels + 1) * c - i
+            best, place = simd.load_part(x, first + i, room), simd.full(x, 0)
+            for k in range(1, 4):
+                value = simd.load_part(x, first + (k // 2 * across.pixels + k % 2) * c + i, room)
+                place = simd.pick(value, best, simd.full(x, k), place)
+                best = simd.pick(value, best, value, best)
+            to = (block * across.windows + column) * c + i
+            keep(y, index, to, best, place, (block + 1) * across.windows * c - to, relu, nowhere)
+
+
+@jit
+def keep(y, index, to, best, place, n, relu, nowhere):
+    """Write the largest of n windows, and its place in them."""
+    if relu:
+        # Where best is 0 or less no gradient passes, but where it is NaN; the numbers are small and exact.
+        place = simd.positive(place - simd.full(y, nowhere), best) + simd.full(y, nowhere)
+        best = simd.relu(best)
+    simd.store_part(y, to, best, n)
+    simd.store_index(index, to, place, n)
+
+
+@jit
+def _max_backward(block, slot, dy, index, dx, windows):
+    """Windows that overlap: a row of x asks every window over each of its pixels. Where these are many, what a pixel
+    gets is added up line by line of windows, so that rounding grows with the windows' side only."""
+    c, down, across = windows.channels, windows.down, windows.across
+    image, row = block // down.pixels, block % down.pixels
+    lines = entry(Over, down.over, row)
+    for column in range(across.pixels):
+        places = entry(Over, across.over, column)
+        to, end = (block * across.pixels + column) * c, (block + 1) * across.pixels * c
+        if (lines.stop - lines.first) * (places.stop - places.first) <= sums.CHAIN:
+            spans.clear_within(dx, to, c, end)
+            for line in range(lines.first, lines.stop):
+                r = tap(down, row, line)
+                for place in range(places.first, places.stop):
+                    s = tap(across, column, place)
+                    if r >= 0 and s >= 0:
+                        source = ((image * down.windows + line) * across.windows + place) * c
+                        _take(dy, index, dx, source, to, end, r * across.kernel + s, c)
+            continue
+        for i in range(0, c, simd.lanes(dx)):
+            total = simd.full(dx, 0)
+            for line in range(lines.first, lines.stop):
+                r, of_line = tap(down, row, line), simd.full(dx, 0)
+                for place in range(places.first, places.stop):
+                    source = ((image * down.windows + line) * across.windows + place) * c + i
+                    s = tap(across, column, place)
+                    here = r * across.kernel + s if r >= 0 and s >= 0 else -1
+                    won = simd.load_index(index, source, dy.size - source, dx)
+                    v = simd.load_part(dy, source, dy.size - source)
+                    of_line = of_line + simd.matching(v, won, simd.full(dx, here))
+                total = total + of_line
+            simd.store_part(dx, to + i, total, end - to - i)
+
+
+@inlined
+def _take(dy, index, dx, source, to, end, here, c):
+    """Add to the c numbers of a pixel what a window has for it, if they won there."""
+    for i in range(0, c, simd.lanes(dx)):
+        won = simd.load_index(index, source + i, dy.size - source - i, dx)
+        v = simd.matching(simd.load_part(dy, source + i, dy.size - source - i), won, simd.full(dx, here))
+        simd.store_part(dx, to + i, simd.load_part(dx, to + i, end - to - i) + v, end - to - i)
+
+
+@jit
+def _max_backward_apart(block, slot, dy, index, dx, windows):
+    """Windows that do not overlap: a row of them writes the rows of the image down to the next one's."""
+    c, down, across = windows.channels, windows.down, windows.across
+    image, line = block // down.windows, block % down.windows
+    top, bottom = pixels_nearest(down, line)
+    for row in range(top, bottom):
+        r = row - entry(Window, down.table, line).start
+        for place in range(across.windows):
+            left, right = pixels_nearest(across, place)
+            for column in range(left, right):
+                s = column - entry(Window, across.table, place).start
+                here = simd.full(dx, r * across.kernel + s if r < down.kernel and s < across.kernel else -1)
+                to = ((image * down.pixels + row) * across.pixels + column) * c
+                for i in range(0, c, simd.lanes(dx)):
+                    source = (block * across.windows + place) * c + i
+                    won = simd.load_index(index, source, dy.size - source, dx)
+                    v = simd.matching(simd.load_part(dy, source, dy.size - source), won, here)
+                    simd.store_part(dx, to + i, v, (across.pixels - column) * c - i)
+
+
+@jit
+def _find_indices(block, slot, index, y, offsets, windows):
+    """One row of windows."""
+    c, down, across = windows.channels, windows.down, windows.across
+    line = entry(Window, down.table, block % down.windows)
+    for column in range(across.windows):
+        start = line.start * across.pixels + entry(Window, across.table, column).start
+        for i in range((block * across.windows + column) * c, (block * across.windows + column + 1) * c):
+            place = np.int64(index[i])
+            y[i] = start + offsets[place] if place < offsets.size else -1
