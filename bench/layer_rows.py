@@ -118,6 +118,8 @@ LAYERS = [
     *layers("MaxPool2d(3, 2, 1)", "MaxPool2d(3, 2, 1, ceil_mode=True)", "MaxPool2d(3, 1, dilation=2)",
             "MaxPool2d(2, return_indices=True)", "AvgPool2d(3, 2, 1)", "AdaptiveMaxPool2d(7)"),
     *(Layer("MaxUnpool2d(2)", "nn.MaxUnpool2d(2)", shape, x=pooled(*shape)) for shape in (CIFAR, IMAGENET)),
+    *layers("ConvTranspose2d(64, 32, 2, 2)", "ConvTranspose2d(64, 64, 3, 1, 1)", "ConvTranspose2d(64, 32, 4, 2, 1)",
+            "ConvTranspose2d(64, 64, 3, 2, 1, 1, groups=4)", shapes=((128, 64, 16, 16), (8, 64, 56, 56))),
 ]
 
 LOSSES = [

@@ -80,6 +80,14 @@ def integers(value, name, count=None, least=0, what=None):
     return result
 
 
+def single(value, name, least=1):
+    """One integer, as such or in a tuple by itself, as PyTorch's layers for sequences have it."""
+    what = f"an integer of at least {least}"
+    if isinstance(value, (tuple, list)):
+        return integers(value, name, 1, least, what)[0]
+    return size(value, name, least, what)
+
+
 def pair(value, name, least=1):
     """Two integers (vertical, horizontal) from one integer or two: kernel sizes, strides, dilations."""
     what = f"one or two integers of at least {least}"

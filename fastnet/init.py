@@ -210,7 +210,8 @@ def calculate_gain(nonlinearity, a=0.0):
 
 
 def fans(shape):
-    """(fan_in, fan_out) of a weight of shape (K, C) or (K, C, R, S). ValueError for fewer than two axes."""
+    """(fan_in, fan_out) of a weight of shape (K, C), (K, C, R, S) or (P, Q, R, S, C, K), that of a LocallyConnected2d,
+    where they are those of one place. ValueError for fewer than two axes."""
     return _fans(shape, "fans")
 
 
@@ -273,8 +274,8 @@ def _matrix(shape, who):
 
 def _fans(shape, who):
     shape = _weight(shape, who)
-    window = prod(shape[2:])
-    return shape[1] * window, shape[0] * window
+    outputs, inputs, *window = shape if len(shape) != 6 else (*shape[:3:-1], *shape[2:4])
+    return inputs * prod(window), outputs * prod(window)
 
 
 def _fan(shape, mode, who):

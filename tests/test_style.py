@@ -14,8 +14,10 @@ FREE = {
     **{f"optim/{file}.py": {f"{name}.__init__" for name in names} for file, names in (
         ("adam", ("Adam", "AdamW", "NAdam")), ("adagrad", ["Adagrad"]), ("muon", ["Muon"]), ("rmsprop", ["RMSprop"]),
         ("sgd", ["SGD"]))},
-    "layers/conv.py": {"Conv2d.__init__"},
+    "layers/conv.py": {"Conv1d.__init__", "Conv2d.__init__", "ConvTranspose2d.__init__", "ConvTranspose2d.check"},
     "kernels/cpu/conv/ops.py": {"conv2d_forward", "conv2d_backward_input"},
+    "kernels/cpu/conv/transposed.py": {"conv_transpose2d_forward", "conv_transpose2d_inference",
+                                       "conv_transpose2d_backward_input"},
     # one for each number of an optimiser's formula
     **{f"kernels/{place}/update.py": {f"{rule}_update" for rule in ("sgd", "adam", "nadam", "rmsprop")}
        for place in ("shapes", "naive", "cpu")},

@@ -14,8 +14,11 @@ FLOAT64 = np.dtype(np.float64)
 INT64 = np.dtype(np.int64)
 UINT64 = np.dtype(np.uint64)
 CHANNELS_LAST = "channels-last images become (N, C, H, W) by x.transpose(0, 3, 1, 2)"
+WORDS = "same", "valid", "full"     # that are a padding, see `resolve_padding`
+_NUMBERS = "an integer, (vertical, horizontal) or (top, bottom, left, right), none of them negative"
 PADDINGS = ('an integer, (vertical, horizontal), (top, bottom, left, right), "same", "valid" or "full", '
             "none of them negative")
+_PADDINGS_1D = 'an integer, (left, right), "same", "valid" or "full", none of them negative'
 
 
 # Arrays
@@ -151,15 +154,18 @@ def conv2d_shape(x_shape, w_shape, stride, padding, dilation, groups):
     if 0 in w_shape:
         raise ValueError(f"empty axis: got w of shape {tuple(w_shape)}; every axis needs at least one element")
     k, c_group, r, s = w_shape
-    stride = arguments.integers(stride, "stride", 2, 1)
-    dilation = arguments.integers(dilation, "dilation", 2, 1)
-    padding = arguments.integers(padding, "padding", 4, 0)
-    groups = arguments.integer(groups, "groups", 1)
+    stride, padding, dilation, groups = conv2d_where(stride, padding, dilation, groups)
     channels(x_shape, c_group * groups)
     if k % groups:
         raise ValueError(f"{groups} groups do not divide the {k} output channels of w of shape {tuple(w_shape)}")
     p, q = count_windows((h, width), (dilation[0] * (r - 1) + 1, dilation[1] * (s - 1) + 1), stride, padding)
     return n, k, p, q
+
+
+def conv2d_where(stride, padding, dilation, groups):
+    """The same as tuples of ints and an int."""
+    return (arguments.integers(stride, "stride", 2, 1), arguments.integers(padding, "padding", 4, 0),
+            arguments.integers(dilation, "dilation", 2, 1), arguments.integer(groups, "groups", 1))
 
 
 def count_windows(hw, kernel, stride, padding, ceil_mode=False):
@@ -237,15 +243,27 @@ def batchnorm_channels(x_shape, training):
 
 # Arguments
 
-def padding_given(padding):
+def padding_given(padding, words=WORDS):
     """A padding as a layer keeps it: one of the words, an integer, or a tuple of two or four."""
+    return _padding(padding, words, (2, 4), PADDINGS if words else _NUMBERS)
+
+
+def padding1d_given(padding):
+    """The same for sequences: one of the words, an integer, or a tuple (left, right)."""
+    padding = _padding(padding, WORDS, (1, 2), _PADDINGS_1D)
+    return padding[0] if isinstance(padding, tuple) and len(padding) == 1 else padding
+
+
+def _padding(padding, words, lengths, what):
+    """One of the words, an integer, or a tuple that has one of the two lengths; `what` says all that in words."""
     if isinstance(padding, str):
-        if padding not in ("same", "valid", "full"):
-            raise ValueError(f"padding must be {PADDINGS}, got {arguments.shown(padding)}")
+        if padding not in words:
+            raise ValueError(f"padding must be {what}, got {arguments.shown(padding)}")
         return padding
     if isinstance(padding, (tuple, list)):
-        return arguments.integers(padding, "padding", 2 if len(padding) == 2 else 4, 0, PADDINGS)
-    return arguments.size(padding, "padding", 0, PADDINGS)
+        return arguments.integers(padding, "padding", min(lengths) if len(padding) == min(lengths) else max(lengths), 0,
+                                  what)
+    return arguments.size(padding, "padding", 0, what)
 
 
 def resolve_padding(padding, kernel_size, stride, dilation, input_hw):

@@ -27,13 +27,14 @@ from fastnet.layers.activation import (
 from fastnet.layers.base import Layer
 from fastnet.layers.compose import Parallel, Residual, Sequential
 from fastnet.layers.container import Container
-from fastnet.layers.conv import Conv2d
+from fastnet.layers.conv import Conv1d, Conv2d, ConvTranspose2d
 from fastnet.layers.dropout import Dropout
 from fastnet.layers.formula import plainly
 from fastnet.layers.freezing import freeze, input_gradient, unfreeze
 from fastnet.layers.graph import Graph
 from fastnet.layers.learned import Maxout, PReLU
 from fastnet.layers.linear import Linear
+from fastnet.layers.local import LocallyConnected2d
 from fastnet.layers.merge import Add, Concat, Merge, Multiply
 from fastnet.layers.norm import BatchNorm1d, BatchNorm2d
 from fastnet.layers.pad import CircularPad2d, ConstantPad2d, ReflectionPad2d, ReplicationPad2d, ZeroPad2d
@@ -53,11 +54,12 @@ from fastnet.layers.upsample import (
 
 __all__ = [
     "Activation", "AdaptiveAvgPool2d", "AdaptiveMaxPool2d", "Add", "AvgPool2d", "BatchNorm1d", "BatchNorm2d",
-    "BedOfNails", "CELU", "ChannelShuffle", "Chunk", "CircularPad2d", "Concat", "ConstantPad2d", "Container", "Conv2d",
-    "Dropout", "ELU", "Flatten", "GELU", "Graph", "Hardshrink", "Hardsigmoid", "Hardswish", "Hardtanh", "Identity",
-    "Layer", "LeakyReLU", "Linear", "LogSigmoid", "LogSoftmax", "MaxPool2d", "MaxUnpool2d", "Maxout", "Mean", "Merge",
-    "Mish", "Multiply", "PReLU", "Parallel", "Permute", "PixelShuffle", "PixelUnshuffle", "ReLU", "ReLU6", "Recompute",
-    "ReflectionPad2d", "ReplicationPad2d", "Residual", "RoIAlign", "RoIPool", "SELU", "Sequential", "SiLU", "Sigmoid",
-    "Softmax", "Softplus", "Softshrink", "Softsign", "Tanh", "Tanhshrink", "Threshold", "Unflatten", "Upsample",
-    "UpsamplingBilinear2d", "UpsamplingNearest2d", "ZeroPad2d", "freeze", "input_gradient", "plainly", "unfreeze",
+    "BedOfNails", "CELU", "ChannelShuffle", "Chunk", "CircularPad2d", "Concat", "ConstantPad2d", "Container", "Conv1d",
+    "Conv2d", "ConvTranspose2d", "Dropout", "ELU", "Flatten", "GELU", "Graph", "Hardshrink", "Hardsigmoid", "Hardswish",
+    "Hardtanh", "Identity", "Layer", "LeakyReLU", "Linear", "LocallyConnected2d", "LogSigmoid", "LogSoftmax",
+    "MaxPool2d", "MaxUnpool2d", "Maxout", "Mean", "Merge", "Mish", "Multiply", "PReLU", "Parallel", "Permute",
+    "PixelShuffle", "PixelUnshuffle", "ReLU", "ReLU6", "Recompute", "ReflectionPad2d", "ReplicationPad2d", "Residual",
+    "RoIAlign", "RoIPool", "SELU", "Sequential", "SiLU", "Sigmoid", "Softmax", "Softplus", "Softshrink", "Softsign",
+    "Tanh", "Tanhshrink", "Threshold", "Unflatten", "Upsample", "UpsamplingBilinear2d", "UpsamplingNearest2d",
+    "ZeroPad2d", "freeze", "input_gradient", "plainly", "unfreeze",
 ]

@@ -1,15 +1,15 @@
 """The fully connected layer."""
 from math import prod
 
-from fastnet import arguments, init
+from fastnet import arguments
 from fastnet.kernels import checks
-from fastnet.layers.base import Layer, keywords, value_of
+from fastnet.layers.base import keywords, value_of
 from fastnet.layers.formula import formula, named_errors
 from fastnet.layers.shape import reshaped
-from fastnet.parameter import Parameter
+from fastnet.layers.weights import Weighted
 
 
-class Linear(Layer):
+class Linear(Weighted):
     """y = x w^T + b with x (N, C), weight (K, C), bias (K,), y (N, K); or, as in PyTorch, x (N, ..., C) and y (N, ...,
     K) with any axes between: the same for each of their places.
 
@@ -21,11 +21,7 @@ class Linear(Layer):
     @named_errors
     def __init__(self, in_features, out_features, bias=True):
         self.set_options(in_features=in_features, out_features=out_features)
-        bias = arguments.flag(bias, "bias")
-        shape = (self.out_features, self.in_features)
-        self.weight = Parameter(init.uniform_fan_in(shape))
-        bound = init.fans(shape)[0] ** -0.5
-        self.bias = Parameter(init.uniform(shape[:1], -bound, bound)) if bias else None
+        self.start((self.out_features, self.in_features), (self.out_features,), bias)
 
     def check(self, in_features, out_features):
         in_features = arguments.size(in_features, "in_features")
@@ -47,9 +43,7 @@ class Linear(Layer):
         if len(x_shape) != 2:
             dy = reshaped(self.ops, dy, (prod(x_shape[:-1]), self.out_features))
         if self.trains():
-            self.weight.grad, db = self.ops.linear_backward_weight(dy, rows, bias=self.bias is not None)
-            if self.bias is not None:
-                self.bias.grad = db
+            self.learn(*self.ops.linear_backward_weight(dy, rows, bias=self.bias is not None))
         if not need_dx:
             return None
         dx = self.ops.linear_backward_input(dy, self.weight.value)

@@ -75,12 +75,17 @@ def _show(value, name):
 
 def _is_default(op, name, value):
     """Whether an option need not be shown."""
-    function = shapes.OPS.get(op, shapes.conv2d_forward if op.startswith("conv2d") else None)
+    function = shapes.OPS.get(op) or _contract(op)
     if function is None:
         return name in ("like", "form", "unused")
     names = function.__code__.co_varnames[:function.__code__.co_argcount]
     defaults = dict(zip(reversed(names), reversed(function.__defaults__ or ()), strict=False))
     return name in defaults and defaults[name] == value
+
+
+def _contract(op):
+    """What of the contract a fused form of a convolution is; None for anything else."""
+    return next((shapes.OPS[f"{kind}_forward"] for kind in _CONVOLUTIONS if op.startswith(kind)), None)
 
 
 def _plain(value):
@@ -106,8 +111,13 @@ def multiply_adds(traced):
 def _node_multiply_adds(node):
     if node.backward:
         return 0
+    w = node.inputs["w"].shape if "w" in node.inputs else ()
     if node.op in ("conv2d_forward", "linear_forward"):
-        return prod(node.results[0].shape) * prod(node.inputs["w"].shape[1:])
+        return prod(node.results[0].shape) * prod(w[1:])
+    if node.op == "conv_transpose2d_forward":
+        return prod(node.inputs["x"].shape) * prod(w[1:])
+    if node.op == "locally_connected2d_forward":
+        return node.results[0].shape[0] * prod(w)
     if node.op == "opaque":
         shape = trees.build(node.options["like"], [value.shape for value in node.inputs["x"]])
         return node.options["layer"]().multiply_adds(shape)
@@ -177,21 +187,23 @@ def explain(net, input_shape, dtype="float32"):
 
 def _algorithms(ops, node, dtype):
     """How the passes of a convolution are computed: lines; those of a gradient only where they differ from forward."""
-    if not node.op.startswith("conv2d"):
+    if _contract(node.op) is None:
         return []
     maker = node.inputs["packed"].node if "packed" in node.inputs else node
-    names = ("stride", "padding", "dilation", "groups")
-    where = [node.options.get(name, default) for name, default in zip(names, _WHERE, strict=True)]
-    lines = []
+    where = [node.options.get(name, default) for name, default in _WHERE.items()]
+    turned = node.op.startswith("conv_transpose2d")     # whose result is what in a convolution's words are the images
+    images, lines = node.results[0] if turned else node.inputs["x"], []
     for direction, title in _DIRECTIONS.items():
-        name, reason = ops.conv2d_algorithm(direction, np.dtype(dtype), node.inputs["x"].shape, maker.inputs["w"].shape,
-                                            *where)
+        own = _TURNED.get(direction, direction) if turned else direction
+        name, reason = ops.conv2d_algorithm(own, np.dtype(dtype), images.shape, maker.inputs["w"].shape, *where)
         if f"{name}: {reason}" not in lines[:1]:
             lines.append(f"{title}{name}: {reason}")
     return lines
 
 
-_WHERE = shapes.conv2d_forward.__defaults__[1:]
+_CONVOLUTIONS = "conv2d", "conv_transpose2d"
+_TURNED = {"forward": "backward_input", "backward_input": "forward"}
+_WHERE = dict(zip(("stride", "padding", "dilation", "groups"), shapes.conv2d_forward.__defaults__[1:], strict=True))
 
 
 _ABOUT_WINOGRAD = (

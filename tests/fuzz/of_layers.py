@@ -16,8 +16,9 @@ from .target import Target
 
 # What those who write layers call, and nets; none of it is an argument of a user's.
 FOR_AUTHORS = {"adopt", "arguments", "check", "check_attribute", "check_child", "check_several", "check_shape",
-               "check_size", "compose", "compute", "differentiate", "margin", "own_parameters", "set_options",
-               "shape_of", "take_saved", "where", "windows"}
+               "check_size", "compose", "compute", "differentiate", "filters", "images", "learn", "margin",
+               "own_parameters", "result", "set_options", "shape_of", "start", "take_saved", "where", "windows",
+               "zeros"}
 # Those that take nothing.
 PLAIN = {"named_children", "named_layers", "named_parameters", "parameters", "state_dict", "trains"}
 SHAPE = {"input_shape": LARGE}
@@ -82,8 +83,9 @@ def _constructor(name):
         words = dict.fromkeys(RIGHT[name], "(nodes|entry|entries|inputs?|outputs)")
     if "Upsampl" in name:
         words |= {argument: "(size|scale_factor|mode|align_corners)" for argument in RIGHT[name]}
-    if name in ("Linear", "Conv2d", "MaxPool2d", "AvgPool2d", "BatchNorm1d", "BatchNorm2d"):
-        words |= {argument: f"({argument}|these sizes|padding)" for argument in RIGHT[name]}
+    if name in ("Linear", "Conv1d", "Conv2d", "ConvTranspose2d", "LocallyConnected2d", "MaxPool2d", "AvgPool2d",
+                "BatchNorm1d", "BatchNorm2d"):
+        words |= {argument: f"({argument}|these sizes|padding|a kernel|each image)" for argument in RIGHT[name]}
     return Target(name, make, name, words)
 
 
@@ -102,7 +104,7 @@ def _assigned(name, option):
         layer = make_layer(name)
         return (lambda value: setattr(layer, option, value)), {"value": getattr(layer, option)}, [layer]
 
-    words = rf"({option}|the weight|padding|max_val|scale_factor|mode)"
+    words = rf"({option}|the weight|padding|max_val|scale_factor|mode|a kernel|each image)"
     return Target(f"{name}.{option} =", make, name, {"value": words})
 
 

@@ -6,6 +6,8 @@ from fastnet import kernels
 
 X = np.zeros((2, 4, 6, 6), np.float32)
 W = np.zeros((8, 4, 3, 3), np.float32)
+WT = W.transpose(1, 0, 2, 3)
+WL = np.zeros((4, 4, 3, 3, 4, 8), np.float32)
 B = np.zeros(8, np.float32)
 Y = np.zeros((2, 8, 4, 4), np.float32)
 ROWS = np.zeros((5, 10), np.float32)
@@ -71,6 +73,63 @@ TABLE = {
         "groups and channels": ((X, W), {"groups": 2}, "expected 8 input channels, got x of shape (2, 4, 6, 6)"),
         "groups do not divide": ((X, W[:7, :2]), {"groups": 2},
                                  "2 groups do not divide the 7 output channels of w of shape (7, 2, 3, 3)"),
+    },
+    "conv_transpose2d_forward": {
+        "rank": ((X[0], WT), {}, IMAGES.format("x", "(4, 6, 6)")),
+        "weight rank": ((X, WT[0]), {}, "expected w of shape (C, K / groups, R, S), got w of shape (8, 3, 3)"),
+        "channels": ((X[:, :3], WT), {}, "expected 4 input channels, got x of shape (2, 3, 6, 6)"),
+        "bias": ((X, WT, B[:7]), {}, SHAPE.format("b", "(8,)", "(7,)")),
+        "bias of groups": ((X, WT, B), {"groups": 2}, SHAPE.format("b", "(16,)", "(8,)")),
+        "empty batch": ((EMPTY, WT), {}, BATCH.format("x")),
+        "empty weight": ((X, WT[:, :0]), {}, "empty axis: got w of shape (4, 0, 3, 3); every axis needs at least one "
+                         "element"),
+        "complex": ((X, WT + 1j), {}, REAL.format("w", (WT + 1j).dtype)),
+        "stride zero": ((X, WT), {"stride": (1, 0)}, PAIR.format("stride", "(1, 0)")),
+        "groups do not divide": ((X, WT), {"groups": 3},
+                                 "3 groups do not divide the 4 input channels of w of shape (4, 8, 3, 3)"),
+        "output_padding": ((X, WT), {"stride": (2, 1), "output_padding": (2, 0)},
+                           "output_padding must be smaller than the stride or the dilation, got output_padding (2, 0) "
+                           "for stride (2, 1) and dilation (1, 1)"),
+        "output_padding negative": ((X, WT), {"output_padding": (0, -1)},
+                                    "output_padding must be 2 integers of at least 0, got (0, -1)"),
+        "padding": ((X, WT), {"padding": (4, 4, 0, 0)},
+                    "padding (4, 4, 0, 0) (top, bottom, left, right) leaves nothing of the 8 x 8 pixels that these "
+                    "images become: use less padding or larger images"),
+    },
+    "conv_transpose2d_backward_input": {
+        "dy": ((Y, WT, X.shape, *PLAIN), {}, SHAPE.format("dy", "(2, 8, 8, 8)", "(2, 8, 4, 4)")),
+        "dy of a stride": ((Y, WT, (2, 4, 2, 1), (2, 2), NONE, ONE, 1), {},
+                           SHAPE.format("dy", "(2, 8, 5, 3)", "(2, 8, 4, 4)")),
+        "dy's rank": ((Y[0], WT, X.shape, *PLAIN), {}, SHAPE.format("dy", "(2, 8, 8, 8)", "(8, 4, 4)")),
+        "channels": ((Y, WT, (2, 5, 6, 6), *PLAIN), {}, "expected 4 input channels, got x of shape (2, 5, 6, 6)"),
+        "complex": ((Y, WT + 1j, (2, 4, 2, 2), *PLAIN), {}, REAL.format("w", (WT + 1j).dtype)),
+    },
+    "conv_transpose2d_backward_weight": {
+        "dy": ((Y, X, WT.shape, *PLAIN), {}, SHAPE.format("dy", "(2, 8, 8, 8)", "(2, 8, 4, 4)")),
+        "w_shape": ((Y, X, (4, 8, 3), *PLAIN), {}, "expected w of shape (C, K / groups, R, S), got w of shape "
+                    "(4, 8, 3)"),
+        "complex": ((Y, X + 1j, WT.shape, *PLAIN), {}, REAL.format("x", (X + 1j).dtype)),
+    },
+    "locally_connected2d_forward": {
+        "rank": ((X[0], WL), {}, IMAGES.format("x", "(4, 6, 6)")),
+        "weight rank": ((X, W), {}, "expected w of shape (P, Q, R, S, C, K), got w of shape (8, 4, 3, 3)"),
+        "channels": ((X[:, :3], WL), {}, "expected 4 input channels, got x of shape (2, 3, 6, 6)"),
+        "places": ((X[:, :, :5], WL), {}, "w of shape (4, 4, 3, 3, 4, 8) has kernels for 4 x 4 places, and x of shape "
+                   "(2, 4, 5, 6) makes 3 x 4 of them"),
+        "bias": ((X, WL, B), {}, SHAPE.format("b", "(8, 4, 4)", "(8,)")),
+        "empty batch": ((EMPTY, WL), {}, BATCH.format("x")),
+        "stride zero": ((X, WL), {"stride": (1, 0)}, PAIR.format("stride", "(1, 0)")),
+        "padding": ((X, WL), {"padding": (0, 0, 0, -1)}, PADDING.format("(0, 0, 0, -1)")),
+        "complex": ((X, WL + 1j), {}, REAL.format("w", (WL + 1j).dtype)),
+    },
+    "locally_connected2d_backward_input": {
+        "dy": ((Y[:, :, 1:], WL, X.shape, ONE, NONE), {}, SHAPE.format("dy", "(2, 8, 4, 4)", "(2, 8, 3, 4)")),
+        "complex": ((Y, WL + 1j, X.shape, ONE, NONE), {}, REAL.format("w", (WL + 1j).dtype)),
+    },
+    "locally_connected2d_backward_weight": {
+        "dy": ((Y[1:], X, WL.shape, ONE, NONE), {}, SHAPE.format("dy", "(2, 8, 4, 4)", "(1, 8, 4, 4)")),
+        "w_shape": ((Y, X, W.shape, ONE, NONE), {}, "expected w of shape (P, Q, R, S, C, K), got w of shape "
+                    "(8, 4, 3, 3)"),
     },
     "conv2d_algorithm": {
         "direction": (("back", "f4", X.shape, W.shape, *PLAIN), {},

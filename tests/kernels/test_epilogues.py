@@ -33,6 +33,9 @@ CONVOLUTIONS = [case for case in cases.CONVOLUTIONS if case.name in (
     cases.conv("depthwise-3x3", (2, 37, 9, 8), (37, 1, 3, 3), padding=(1, 1, 1, 1), groups=37),
     cases.conv("direct-3x3", (3, 33, 9, 7), (49, 33, 3, 2), padding=(0, 2, 1, 1)),
 ]
+LIKE_CONVOLUTIONS = [case for case in cases.TRANSPOSED + cases.LOCAL if case.name in (
+    "2x2-stride-2", "3x3-wide", "3x3-full", "4x4-stride-2", "output-padding-beyond-padding", "groups-2", "depthwise",
+    "depthwise-stride-2", "padded", "strided", "stride-beyond-kernel", "many-samples")]
 NORMS = [(2, 5), (33, 70), (3, 6, 5, 7), (2, 37, 4, 4), (5, 1, 17, 13), (2, 16, 40, 30)]
 
 
@@ -95,6 +98,25 @@ def test_convolution_backward_input(case, dtype):
         for masking in (None, *MASKINGS):
             mask = None if masking is None else outputs(x.shape, dtype, masking)
             got = cpu.conv2d_backward_input(dy, w, x.shape, *where, add=add, mask=mask, masking=masking)
+            assert_bits(got, followed(plain, add, None, mask, masking))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", LIKE_CONVOLUTIONS, ids=cases.name)
+def test_what_is_like_a_convolution(case, dtype):
+    x, w, b = cases.operands(case, cases.reals, dtype)
+    forward, backward = getattr(cpu, case.op), getattr(cpu, case.op.replace("forward", "backward_input"))
+    plain, where = forward(x, w, b, **case.options), cases.geometry(case)
+    for add in (None, numbers(plain.shape, dtype, 1)):
+        for activation in (None, *ACTIVATIONS):
+            assert_bits(forward(x, w, b, **case.options, add=add, activation=activation),
+                        followed(plain, add, activation))
+    dy = cases.reals(np.random.default_rng(1), plain.shape).astype(dtype)
+    plain = backward(dy, w, x.shape, *where)
+    for add in (None, numbers(x.shape, dtype, 1)):
+        for masking in (None, *MASKINGS):
+            mask = None if masking is None else outputs(x.shape, dtype, masking)
+            got = backward(dy, w, x.shape, *where, add=add, mask=mask, masking=masking)
             assert_bits(got, followed(plain, add, None, mask, masking))
 
 

@@ -23,6 +23,28 @@ def test_same_as_conv2d_forward(case):
             assert_same(ops.conv2d_inference(other, packed, **case.options), wanted)
 
 
+@pytest.mark.parametrize("case", cases.TRANSPOSED, ids=cases.name)
+def test_same_as_conv_transpose2d_forward(case):
+    x, w, b = cases.operands(case, cases.reals, np.float32)
+    packed = ops.conv_transpose2d_pack(w, b)
+    for other in (x, x.astype(np.float64), x[:1], np.concatenate([x, x], 2), x):
+        wanted = ops.conv_transpose2d_forward(other, w, b, **case.options)
+        assert_same(ops.conv_transpose2d_inference(other, packed, **case.options), wanted)
+        with exact():
+            wanted = ops.conv_transpose2d_forward(other, w, b, **case.options)
+            assert_same(ops.conv_transpose2d_inference(other, packed, **case.options), wanted)
+
+
+def test_one_packing_for_both_directions():
+    """Weights that a convolution has used already serve the transposed one, and the other way round."""
+    rng = np.random.default_rng(0)
+    x, w = rng.standard_normal((2, 16, 12, 12), np.float32), rng.standard_normal((16, 16, 3, 3), np.float32)
+    packed = ops.conv2d_pack(w)
+    for where in [((1, 1), (1, 1, 1, 1)), ((2, 1), (1, 1, 1, 1)), ((1, 1), (1, 1, 1, 1))]:
+        assert_same(ops.conv2d_inference(x, packed, *where), ops.conv2d_forward(x, w, None, *where))
+        assert_same(ops.conv_transpose2d_inference(x, packed, *where), ops.conv_transpose2d_forward(x, w, None, *where))
+
+
 def test_one_packing_for_many_geometries():
     rng = np.random.default_rng(0)
     x, w = rng.standard_normal((2, 16, 12, 12), np.float32), rng.standard_normal((16, 16, 3, 3), np.float32)

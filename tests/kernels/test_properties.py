@@ -48,6 +48,36 @@ def pools(draw):
                       draw(pairs(st.integers(1, 4))), padding, **options)
 
 
+@st.composite
+def transposed(draw):
+    groups, kernel, dilation, stride = draw(st.sampled_from([1, 1, 2, 3])), *(
+        draw(pairs(st.integers(1, most))) for most in (5, 3, 3))
+    channels, outputs = draw(st.integers(1, 20)), draw(st.integers(1, 20))
+    more = tuple(draw(st.integers(0, max(step, gap) - 1)) for step, gap in zip(stride, dilation, strict=True))
+    hw = draw(pairs(st.integers(1, 7)))
+    room = [(length - 1) * step + gap * (r - 1) + extra
+            for length, step, gap, r, extra in zip(hw, stride, dilation, kernel, more, strict=True)]
+    padding = []
+    for most in room:
+        padding.append(draw(st.integers(0, min(3, most))))
+        padding.append(draw(st.integers(0, min(3, most - padding[-1]))))
+    return cases.transposed("random", (draw(small), channels * groups, *hw), (channels * groups, outputs, *kernel),
+                            stride, tuple(padding), more, dilation, groups, draw(st.booleans()))
+
+
+@st.composite
+def local(draw):
+    kernel, stride = draw(pairs(st.integers(1, 4))), draw(pairs(small))
+    padding = draw(st.tuples(*[st.integers(0, 3)] * 4))
+    hw = [max(1, r - before - after) + draw(st.integers(0, 5))
+          for r, before, after in zip(kernel, padding[::2], padding[1::2], strict=True)]
+    places = [(length + before + after - r) // step + 1 for length, r, step, before, after
+              in zip(hw, kernel, stride, padding[::2], padding[1::2], strict=True)]
+    channels, outputs, n = draw(st.integers(1, 20)), draw(st.integers(1, 20)), draw(st.sampled_from([1, 2, 13, 140]))
+    return cases.local("random", (n, channels, *hw), (*places, *kernel, channels, outputs), stride, padding,
+                       draw(st.booleans()))
+
+
 def compare(case, ops):
     arrays = cases.operands(case, cases.integers, np.float32)
     wanted = cases.forward(naive, case, arrays)
@@ -68,6 +98,18 @@ def compare(case, ops):
 @pytest.mark.parametrize("backend", kernels.BACKENDS[1:])
 @given(case=convolutions())
 def test_convolutions(backend, case):
+    compare(case, kernels.load(backend))
+
+
+@pytest.mark.parametrize("backend", kernels.BACKENDS[1:])
+@given(case=transposed())
+def test_transposed_convolutions(backend, case):
+    compare(case, kernels.load(backend))
+
+
+@pytest.mark.parametrize("backend", kernels.BACKENDS[1:])
+@given(case=local())
+def test_locally_connected(backend, case):
     compare(case, kernels.load(backend))
 
 

@@ -99,7 +99,14 @@ def test_shapes_may_be_written_as_lists():
                  shapes.zeros(x, shape),
                  shapes.mean_backward(Bare(np.ones((2, 4, 1, 6))), shape, [2]), shapes.multiply_backward(x, x, shape)):
         assert kind == wanted
-    assert shapes.conv2d_backward_weight(x, x, [4, 4, 1, 1], *where) == (((4, 4, 1, 1), x.dtype), ((4,), x.dtype))
+    local = Bare(np.ones((6, 6, 1, 1, 4, 4)))
+    assert shapes.conv_transpose2d_backward_input(x, w, shape, *where) == wanted
+    assert shapes.locally_connected2d_backward_input(x, local, shape, *where[:2]) == wanted
+    for kinds in (shapes.conv2d_backward_weight(x, x, [4, 4, 1, 1], *where),
+                  shapes.conv_transpose2d_backward_weight(x, x, [4, 4, 1, 1], *where)):
+        assert kinds == (((4, 4, 1, 1), x.dtype), ((4,), x.dtype))
+    kinds = shapes.locally_connected2d_backward_weight(x, x, [*local.shape], *where[:2])
+    assert kinds == ((local.shape, x.dtype), ((4, 6, 6), x.dtype))
 
 
 def test_table_reaches_every_operation():

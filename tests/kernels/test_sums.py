@@ -36,6 +36,23 @@ def weights(name, x_shape, w_shape, bound, padding=0, stride=1, groups=1, precis
     return Row(name, run if precision is None else precision()(run), bound)
 
 
+def transposed(name, x_shape, w_shape, bound, stride=1, groups=1):
+    """The gradients of a transposed convolution's weights and biases."""
+    def run(ops, draw, cast):
+        extent = [(x_shape[2 + i] - 1) * stride + w_shape[2 + i] for i in range(2)]
+        x, dy = images(draw, *x_shape), images(draw, x_shape[0], w_shape[1] * groups, *extent)
+        return ops.conv_transpose2d_backward_weight(cast(dy), cast(x), w_shape, (stride,) * 2, (0,) * 4, (1, 1), groups)
+    return Row(name, run, bound)
+
+
+def local(name, x_shape, w_shape):
+    """The gradients of weights and biases, which run over the samples."""
+    def run(ops, draw, cast):
+        x, dy = images(draw, *x_shape), images(draw, x_shape[0], w_shape[5], *w_shape[:2])
+        return ops.locally_connected2d_backward_weight(cast(dy), cast(x), w_shape, (1, 1), (0, 0, 0, 0))
+    return Row(name, run, SUM)
+
+
 def pool(name, x_shape, kernel, stride, include=True):
     """Averages of windows, and their way back."""
     def run(ops, draw, cast):
@@ -164,6 +181,11 @@ ROWS = [
     weights("Winograd", (1, 16, 200, 250), (16, 16, 3, 3), WINOGRAD, padding=1),
     weights("Winograd, many channels", (1, 96, 64, 80), (80, 96, 3, 3), WINOGRAD, padding=1),
     weights("Winograd, 5x5", (1, 16, 120, 120), (16, 16, 5, 5), WINOGRAD, padding=2),
+    transposed("transposed, stride 2", (2, 16, 80, 75), (16, 17, 2, 2), WEIGHT, stride=2),
+    transposed("transposed, Winograd", (1, 16, 200, 250), (16, 16, 3, 3), WINOGRAD),
+    transposed("transposed, depthwise", (1, 20, 60, 75), (20, 1, 3, 3), WEIGHT, stride=2, groups=20),
+    local("locally connected", (120, 3, 4, 3), (2, 2, 3, 2, 3, 5)),
+    local("locally connected, many samples", (20_000, 3, 2, 3), (2, 2, 1, 2, 3, 5)),
     pool("windows of 2 x 2", (2, 5, 9, 8), (2, 2), (2, 2)),
     pool("windows of 80 x 90", (1, 5, 160, 180), (80, 90), (80, 90), include=False),
     pool("windows of 70 x 70, overlapping", (1, 3, 100, 90), (70, 70), (1, 1)),

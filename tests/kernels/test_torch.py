@@ -20,6 +20,22 @@ def convolution(x, w, b, stride, padding, dilation, groups):
     return F.conv2d(F.pad(x, sides(padding)), w, b, stride, 0, dilation, groups)
 
 
+def transposed(x, w, b, stride, padding, output_padding, dilation, groups):
+    """Whole, with as many zeros behind as output_padding may want, and cut."""
+    y = F.conv_transpose2d(x, w, None, stride, 0, 0, groups, dilation)
+    height, width = y.shape[2] + output_padding[0], y.shape[3] + output_padding[1]
+    top, bottom, left, right = padding
+    y = F.pad(y, sides((0, output_padding[0], 0, output_padding[1])))[:, :, top:height - bottom, left:width - right]
+    return y if b is None else y + b[:, None, None]
+
+
+def local(x, w, b, stride, padding):
+    p, q, r, s, c, k = w.shape
+    met = F.unfold(F.pad(x, sides(padding)), (r, s), stride=stride).reshape(len(x), c, r, s, p, q)
+    y = torch.einsum("ncrspq,pqrsck->nkpq", met, w)
+    return y if b is None else y + b
+
+
 def padded(x, kernel_size, stride, padding, dilation=(1, 1), ceil_mode=False, value=0.0):
     """x with its padding; PyTorch itself has no more than half a kernel of it, the same on both sides. With ceil_mode
     as much more as a last window needs that starts in the image or before it."""
@@ -162,6 +178,8 @@ FUNCTIONS = {
 
 JUDGES = {
     "conv2d_forward": convolution,
+    "conv_transpose2d_forward": transposed,
+    "locally_connected2d_forward": local,
     "linear_forward": F.linear,
     "maxpool2d_forward": largest,
     "maxpool2d_indices": places_of_largest,

@@ -27,6 +27,25 @@ def test_convolution_does_not_flip_the_kernel(ops):
     assert ops.conv2d_forward(image([[1, 2, 3]]), image([[1, 10]])).tolist() == [[[[21, 32]]]]
 
 
+def test_transposed_convolution_spreads_the_kernel(ops):
+    """With a stride its copies lie apart, and add up where they overlap."""
+    x, w = image([[1, 2, 3]]), image([[1, 10, 100]])
+    for stride, padding, wanted in [((1, 1), (0, 0, 0, 0), [1, 12, 123, 230, 300]),
+                                    ((1, 1), (0, 0, 1, 1), [12, 123, 230]),
+                                    ((1, 2), (0, 0, 0, 0), [1, 10, 102, 20, 203, 30, 300])]:
+        assert ops.conv_transpose2d_forward(x, w, None, stride, padding).tolist() == [[[wanted]]]
+    y = ops.conv_transpose2d_forward(x, w[..., :1], np.array([0.5]), (1, 3), output_padding=(0, 2))
+    assert y.tolist() == [[[[1.5, 0.5, 0.5, 2.5, 0.5, 0.5, 3.5, 0.5, 0.5]]]]
+
+
+def test_locally_connected_has_a_kernel_for_each_place(ops):
+    x, w = image([[1, 2, 3]]), np.array([[1, 10], [100, 1000]], np.float32).reshape(1, 2, 1, 2, 1, 1)
+    b = np.array([[[0, 5]]], np.float32)
+    assert ops.locally_connected2d_forward(x, w, b).tolist() == [[[[21, 3205]]]]
+    dx = ops.locally_connected2d_backward_input(image([[1, 2]]), w, x.shape, (1, 1), (0, 0, 0, 0))
+    assert dx.tolist() == [[[[1, 210, 2000]]]]
+
+
 def test_conv_spreads_nan_to_its_windows_alone(ops):
     y = ops.conv2d_forward(image([[1, 1, 1, 1, NAN]]), image([[1, 1]]))
     assert_same(y, image([[2, 2, 2, NAN]]))

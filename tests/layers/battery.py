@@ -10,6 +10,7 @@ from fastnet.program import trees
 
 IMAGES = (2, 4, 5, 6)
 ROWS = (3, 5)
+SEQUENCES = (2, 4, 7)
 
 # How a layer is written, and the shape of its input: a list or a dictionary of shapes for one that takes several.
 CASES = [
@@ -23,6 +24,16 @@ CASES = [
     ("Conv2d(4, 3, kernel_size=3, padding=(1, 2), padding_mode='reflect')", IMAGES),
     ("Conv2d(4, 4, kernel_size=3, stride=2, padding='same', padding_mode='circular')", IMAGES),
     ("Conv2d(4, 4, kernel_size=3, padding=2, groups=2, padding_mode='replicate')", IMAGES),
+    ("Conv1d(4, 3, 3)", SEQUENCES),
+    ("Conv1d(4, 6, kernel_size=2, stride=2, padding=(2, 1), groups=2, bias=False)", SEQUENCES),
+    ("Conv1d(4, 4, kernel_size=3, padding='same', dilation=2, groups=4)", SEQUENCES),
+    ("Conv1d(4, 3, kernel_size=3, padding=2, padding_mode='reflect')", SEQUENCES),
+    ("ConvTranspose2d(4, 3, 2)", IMAGES),
+    ("ConvTranspose2d(4, 6, kernel_size=(3, 2), stride=2, padding=(1, 0), output_padding=(1, 0), groups=2, bias=False, "
+     "dilation=(1, 3))", IMAGES),
+    ("ConvTranspose2d(4, 4, kernel_size=3, stride=2, padding=(1, 0, 0, 1), groups=4)", IMAGES),
+    ("LocallyConnected2d(4, 3, input_size=(5, 6), kernel_size=3)", IMAGES),
+    ("LocallyConnected2d(4, 2, (5, 6), kernel_size=(2, 3), stride=(2, 1), padding='same', bias=False)", IMAGES),
     ("Linear(5, 4)", ROWS),
     ("Linear(5, 1, bias=False)", ROWS),
     ("Linear(5, 4)", (2, 3, 5)),
@@ -173,6 +184,10 @@ CASES = [
     ("Graph({'fc': (Linear(5, 4), 'one'), 'norm': (BatchNorm1d(4), 'fc'), 'sum': (Add(), ['norm', 'two', 'fc']), "
      "'soft': (Softmax(), 'sum')}, inputs=('one', 'two'), outputs=('soft', 'fc'))", {"one": ROWS, "two": (3, 4)}),
     ("Graph({'a': (Linear(5, 4), 'input'), 'b': (Tanh(), 'a'), 'c': (Linear(4, 3), 'b')}, outputs=('c', 'b'))", ROWS),
+    ("Sequential(Conv1d(4, 3, 3), ReLU(), Conv1d(3, 4, 1), GELU(), Residual(Conv1d(4, 4, 3, padding=1)), Tanh())",
+     SEQUENCES),
+    ("Sequential(Conv2d(4, 3, 3, stride=2), ReLU(), ConvTranspose2d(3, 4, 3, stride=2), BatchNorm2d(4), ReLU(), "
+     "Residual(ConvTranspose2d(4, 4, 3, padding=1)), SiLU(), LocallyConnected2d(4, 2, 5, 2), Sigmoid())", IMAGES),
     ("Block(4)", IMAGES),
     ("Sequential(Block(4), Conv2d(4, 2, 1), Flatten())", IMAGES),
     ("TwoArmed()", [ROWS, (3, 4)]),

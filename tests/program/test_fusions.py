@@ -13,17 +13,21 @@ from fastnet.layers import (
     BatchNorm1d,
     BatchNorm2d,
     Concat,
+    Conv1d,
     Conv2d,
+    ConvTranspose2d,
     Dropout,
     Flatten,
     Identity,
     Linear,
+    LocallyConnected2d,
     MaxPool2d,
     Parallel,
     ReLU,
     Residual,
     Sequential,
     SiLU,
+    Tanh,
 )
 from fastnet.program.tracer import trace
 
@@ -79,6 +83,18 @@ NETS = {
                           ReLU()],
                  ['Conv2d "0" + ReLU "1"', 'Conv2d "2.body.0" + BatchNorm2d "2.body.1" + Add + ReLU "3"',
                   'Conv2d "4.body"', 'Conv2d "4.shortcut" + Add + ReLU "5"', 'Add + ReLU "8"']),
+    "transposed": (lambda: [ConvTranspose2d(3, 4, 3), ReLU(), ConvTranspose2d(4, 4, 2, 2, groups=2),
+                            BatchNorm2d(4), ReLU(),
+                            Residual(Sequential(ConvTranspose2d(4, 4, 3, padding=1, bias=False), BatchNorm2d(4))),
+                            ReLU(), MaxPool2d(2), Residual(ConvTranspose2d(4, 4, 1)), Tanh()],
+                   ['ConvTranspose2d "0" + ReLU "1"', 'ConvTranspose2d "2" + BatchNorm2d "3" + ReLU "4"',
+                    'ConvTranspose2d "5.body.0" + BatchNorm2d "5.body.1" + Add', 'ReLU "6" + MaxPool2d "7"',
+                    'ConvTranspose2d "8.body" + Add + Tanh "9"']),
+    "local": (lambda: [LocallyConnected2d(3, 4, IMAGES[2:], 3, padding=1), ReLU(),
+                       Residual(LocallyConnected2d(4, 4, IMAGES[2:], 3, padding=1)), ReLU(),
+                       LocallyConnected2d(4, 2, IMAGES[2:], 3), SiLU()],
+              ['LocallyConnected2d "0" + ReLU "1"', 'LocallyConnected2d "2.body" + Add + ReLU "3"',
+               'LocallyConnected2d "4" + SiLU "5"']),
     "parallel": (lambda: [Conv2d(3, 4, 1), ReLU(), Parallel(Add(), Conv2d(4, 4, 1), Identity(), Conv2d(4, 4, 1)),
                           ReLU(), Conv2d(4, 4, 1), ReLU(), Parallel(Concat(), Identity(), Identity()), ReLU(),
                           Parallel(Add(), Conv2d(8, 4, 1)), ReLU(), AvgPool2d(2)],
@@ -139,7 +155,7 @@ def test_what_is_joined_at_inference(name):
 def test_joining_changes_no_number(name, backend):
     net = make(name).to(backend)
     plain = fresh(net)
-    folds = any(node.op == "conv2d_pack_folded" for node in net.program(IMAGES).after.constants)
+    folds = any(node.op.endswith("pack_folded") for node in net.program(IMAGES).after.constants)
     for i in range(4):
         x = images(IMAGES, i)
         actual = step(net, x)
@@ -170,6 +186,27 @@ def test_activations_after_norms_cost_no_pass_of_their_own():
     found = count(make("silu").program(IMAGES, training=True).after)
     assert found["activation_forward"] == 5     # and the ReLU in front of a sum
     assert found["batchnorm_forward"] == 6 and found["activation"] == 12 and found["activation_backward"] == 4
+
+
+def test_sequences_stay_images_from_one_convolution_to_the_next():
+    """Between layers that work on each number by itself nothing is turned; only what comes and what goes is."""
+    net = Sequential(Conv1d(3, 4, 3), Conv1d(4, 4, 3, padding=1), ReLU(), Residual(Conv1d(4, 4, 1)), Tanh(),
+                     Conv1d(4, 5, 2, stride=2), ReLU())
+    found = count(net.program((6, 3, 9)).after)     # a sum is one of sequences
+    assert found["unflatten"] == 2 and found["flatten"] == found["activation"] == 3 and found["conv2d_inference"] == 4
+    assert {'Conv1d "1" + ReLU "2"', 'Add + Tanh "4"', 'Conv1d "5" + ReLU "6"'} <= set(joined(net, (6, 3, 9)))
+    plain = Sequential(*(layer for _ in range(3) for layer in (Conv1d(4, 4, 3, padding=1), ReLU())))
+    found = count(plain.program((6, 4, 9), training=True).after)
+    assert found["unflatten"] == found["flatten"] == 2 and found["activation"] == 3 and found["masking"] == 2
+    for fused, channels in ((net, 3), (plain, 4)):
+        twin = fresh(fused)
+        for i in range(4):
+            x = images((6, channels, 9), i)
+            actual = step(fused, x)
+            with fastnet.plainly():
+                check_same(actual, step(twin, x))
+                inferred = twin(x)
+            check_same({"y": fused(x)}, {"y": inferred})
 
 
 def test_pooling_and_its_relu_are_within_the_convolution():

@@ -9,11 +9,14 @@ from fastnet import explain, models, summary
 from fastnet.layers import (
     Add,
     BatchNorm2d,
+    Conv1d,
     Conv2d,
+    ConvTranspose2d,
     Dropout,
     Flatten,
     Graph,
     Linear,
+    LocallyConnected2d,
     MaxPool2d,
     Parallel,
     Recompute,
@@ -102,6 +105,9 @@ def test_multiply_adds():
         assert multiply_adds(net.program(SHAPE, training=training).before) == net.multiply_adds(SHAPE)
     assert Conv2d(4, 6, 3, stride=2, groups=2).multiply_adds((2, 4, 9, 9)) == 2 * 6 * 16 * 18
     assert Recompute(Linear(3, 4)).multiply_adds((5, 3)) == 60
+    assert Conv1d(4, 6, 3, padding=1).multiply_adds((2, 4, 9)) == 2 * 6 * 9 * 12
+    assert ConvTranspose2d(4, 6, 3, stride=2, groups=2).multiply_adds((2, 4, 5, 5)) == 2 * 4 * 25 * 27
+    assert LocallyConnected2d(4, 6, 5, 3).multiply_adds((2, 4, 5, 5)) == 2 * 6 * 9 * 36
     stages = [6 * 16 * 16 * 9 * 1024]
     stages += [(c // 2 * c * 9 + 5 * c * c * 9 + c // 2 * c) * n for c, n in ((32, 256), (64, 64))]
     assert models.resnet20().multiply_adds((1, 3, 32, 32)) == 3 * 16 * 9 * 1024 + sum(stages) + 640
@@ -143,6 +149,22 @@ def test_an_explanation():
     assert lines[0] == f"{name}: {reason}"
     assert 'backend \'naive\'' in str(explain(small_net().to("naive"), SHAPE))
     assert len(explain(small_net().to("naive"), SHAPE).rows) == 6
+
+
+def test_transposed_convolutions_are_explained():
+    """In the words of what they are: forward the gradient for the input of the convolution that goes the other way."""
+    net = Sequential(ConvTranspose2d(16, 32, 3, padding=1), ReLU(), ConvTranspose2d(32, 16, 2, stride=2),
+                     BatchNorm2d(16))
+    (first, _, winograd), (second, shape, direct) = explain(net, (2, 16, 8, 8)).rows
+    assert first == 'ConvTranspose2d "0" + ReLU "1"' and second == 'ConvTranspose2d "2" + BatchNorm2d "3"'
+    assert shape == (2, 16, 16, 16) and direct == ["direct: 2x2 kernel"]
+    assert winograd[0] == "Winograd F(4x4, 3x3): 4.0 times fewer multiplications"
+    lines = str(net.program((2, 16, 8, 8))).splitlines()
+    assert "v0 = conv_transpose2d_forward(x=x, w=0.weight, b=0.bias, padding=(1, 1, 1, 1))  -> (2, 32, 8, 8)  # " \
+        'ConvTranspose2d "0"' in lines
+    assert any("= conv_transpose2d_pack_folded(" in line for line in lines)
+    assert any("= conv_transpose2d_inference(x=x, packed=v1, padding=(1, 1, 1, 1), activation=relu)" in line
+               for line in lines)
 
 
 # The order of gradients

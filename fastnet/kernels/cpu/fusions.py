@@ -18,12 +18,15 @@ from fastnet.kernels.activations import reads
 RULES = []
 
 # What can add an array to its result, apply an activation to it, or take it back through one.
-_ADDS = ("conv2d_forward", "conv2d_inference", "batchnorm_forward", "batchnorm_inference", "conv2d_backward_input",
-         "dropout")
-_ACTIVATES = ("conv2d_forward", "conv2d_inference", "linear_forward", "batchnorm_forward", "batchnorm_inference", "add",
-              "dropout")
-_MASKS = ("conv2d_backward_input", "linear_backward_input", "add", "dropout")
+# What gives the same numbers in another order or shape.
+_ROWS = ("flatten", "reshape")
 _CONVOLVES = ("conv2d_forward", "conv2d_inference")
+_LIKE_CONVOLUTIONS = (*_CONVOLVES, "conv_transpose2d_forward", "conv_transpose2d_inference",
+                      "locally_connected2d_forward")
+_BACK = ("conv2d_backward_input", "conv_transpose2d_backward_input", "locally_connected2d_backward_input")
+_ADDS = (*_LIKE_CONVOLUTIONS, "batchnorm_forward", "batchnorm_inference", *_BACK, "dropout")
+_ACTIVATES = (*_LIKE_CONVOLUTIONS, "linear_forward", "batchnorm_forward", "batchnorm_inference", "add", "dropout")
+_MASKS = (*_BACK, "linear_backward_input", "add", "dropout")
 
 _HALVES = {"kernel_size": (2, 2), "stride": (2, 2), "padding": (0, 0, 0, 0), "dilation": (1, 1), "ceil_mode": False}
 _LARGEST = "maxpool2d_forward", "adaptive_maxpool2d_forward"
@@ -70,18 +73,20 @@ def split_of_split(trace, node):
 def norm_within_weights(trace, node):
     """At inference a convolution and the batch norm after it are one convolution, with other weights and bias: 1.05 for
     resnet20, with `packed_weights` 1.55 for one image."""
-    conv = trace.source(node.inputs["x"], "conv2d_forward")
+    conv = trace.source(node.inputs["x"], "conv2d_forward", "conv_transpose2d_forward")
     scales = {name: node.inputs[name] for name in ("gamma", "beta", "mean", "var")}
     if conv and _plain(conv) and _constant(trace, conv, scales):
-        _pack(trace, conv, "conv2d_pack_folded", scales, {"eps": node.options["eps"]}, node.layers)
+        # Of a transposed convolution's weights it is the groups that tell which ones make a channel.
+        groups = {"groups": conv.options["groups"]} if conv.op == "conv_transpose2d_forward" else {}
+        _pack(trace, conv, "pack_folded", scales, {"eps": node.options["eps"]} | groups, node.layers)
         trace.absorb(node, conv)
 
 
-@rule("conv2d_forward")
+@rule("conv2d_forward", "conv_transpose2d_forward")
 def packed_weights(trace, node):
     """At inference weights are kept in the form in which kernels read them: 1.45 for one image of small_convnet."""
     if _constant(trace, node, {}):
-        _pack(trace, node, "conv2d_pack", {}, {}, ())
+        _pack(trace, node, "pack", {}, {}, ())
 
 
 @rule("add")
@@ -122,10 +127,10 @@ def relu_within_pooling(trace, node):
 def activation_at_the_end(trace, node):
     """What makes an array applies the activation to it. One whose derivative reads x stays after a convolution in
     training: x has two readers then. 1.05 in training of resnet20, 1.06 at inference of small_convnet."""
-    maker = trace.source(node.inputs["x"], *_ACTIVATES)
+    maker = trace.source(_behind_rows(trace, node.inputs["x"]), *_ACTIVATES)
     if maker and _activation(maker) is None:
         maker.options = maker.options | {"activation": _function(node)}
-        trace.absorb(node, maker)
+        _absorb(trace, node, maker, "x")
 
 
 @rule("activation_forward")
@@ -157,11 +162,14 @@ def activation_within_norm_backward(trace, node):
 def derivative_at_the_end(trace, node):
     """What makes a gradient takes it back through the activation before, where y tells how: 0.99 in training of
     small_convnet."""
-    maker = trace.source(node.inputs["dy"], *_MASKS)
-    if maker and "mask" not in maker.inputs and _activation(maker) is None and _reads_y(node):
-        maker.give("mask", node.inputs["kept"])
+    maker, kept = trace.source(_behind_rows(trace, node.inputs["dy"]), *_MASKS), node.inputs["kept"]
+    if maker and maker.results[0].shape != kept.shape:
+        kept = _images_of(kept)
+    if maker and "mask" not in maker.inputs and _activation(maker) is None and _reads_y(node) \
+            and maker.results[0].shape == kept.shape:
+        maker.give("mask", kept)
         maker.options = maker.options | {"masking": _function(node)}
-        trace.absorb(node, maker)
+        _absorb(trace, node, maker, "dy")
 
 
 @rule("maxpool2d_forward")
@@ -181,6 +189,38 @@ def pooling_within_convolution(trace, node):
         trace.remove(conv)
         if node.op == "conv2d_maxpool_inference":
             node.results = node.results[:1]
+
+
+@rule("unflatten")
+def images_as_they_were(trace, node):
+    """Rows that are made of images in order to become these images again, as between two Conv1d."""
+    images = _images_of(node.inputs["y"])
+    if images.shape == node.results[0].shape:
+        trace.replace(node.results[0], images)
+        trace.remove(node)
+
+
+def _images_of(value):
+    """What a value was before it was turned to rows, or got another shape."""
+    while value.node is not None and value.node.op in _ROWS:
+        value = value.node.inputs["x"]
+    return value
+
+
+def _behind_rows(trace, value):
+    """The same as far as nobody else reads what is in between: what is done to each number can be done there."""
+    while maker := trace.source(value, *_ROWS):
+        value = maker.inputs["x"]
+    return value
+
+
+def _absorb(trace, node, maker, name):
+    """`maker`, which made the node's input of that name, or the images in it, now does the node's work as well."""
+    if node.inputs[name] is maker.results[0]:
+        trace.absorb(node, maker)
+    else:
+        trace.replace(node.results[0], node.inputs[name])
+        trace.skip(node, maker)
 
 
 def _dim(node):
@@ -214,13 +254,13 @@ def _constant(trace, conv, more):
     return not trace.training and trace.are_leaves(*weights, *more.values())
 
 
-def _pack(trace, conv, op, more, options, layers):
+def _pack(trace, conv, how, more, options, layers):
     """Let a convolution read weights that are computed once."""
     weights = {name: conv.inputs[name] for name in ("w", "b") if name in conv.inputs}
-    packed = trace.constant(op, weights | more, options, (*conv.layers, *layers))
+    packed = trace.constant(conv.op.replace("forward", how), weights | more, options, (*conv.layers, *layers))
     for name in weights:
         conv.take(name)
-    conv.op = "conv2d_inference"
+    conv.op = conv.op.replace("forward", "inference")
     conv.give("packed", packed)
 
 

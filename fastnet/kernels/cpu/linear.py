@@ -199,20 +199,40 @@ def _spread(block, slot, a, apart, length, row):
         simd.store(apart, block * row + i, simd.load(a, block * length + i))
 
 
-@inlined
-def _copy_panel(b, left, panel, memory, at, shape):
-    """Copy the columns of b from `left` on to memory[at:], zeros behind the last of them."""
-    lanes, n = simd.lanes(b), min(panel, shape.columns - left)
+class Columns(NamedTuple):
+    """Some columns of a matrix in a flat array. Number d < depth of column j < count is at start + d apart + j, or,
+    where the matrix is `turned`, at start + j apart + d."""
+
+    start: int
+    apart: int
+    depth: int
+    count: int
+    turned: bool
+
+
+@jit
+def _columns(left, panel, shape):
+    """Those of b from `left` on that are in one panel."""
+    count = min(panel, shape.columns - left)
     if shape.turned:
+        return Columns(left * shape.depth, shape.depth, shape.depth, count, True)
+    return Columns(left, shape.columns, shape.depth, count, False)
+
+
+@inlined
+def copy_panel(b, columns, panel, memory, at):
+    """Copy Columns of b to memory[at:], a row of the panel after the other, zeros behind the last column. Where b is
+    turned up to a vector of rows is written behind the panel's last one."""
+    lanes, n = simd.lanes(b), columns.count
+    if columns.turned:
         for j in range(0, panel, lanes):
-            row = min(left + j, shape.columns - 1)
-            for d in range(0, shape.depth, lanes):
-                simd.transpose(b, row * shape.depth + d, shape.depth, n - j, shape.depth - d, memory,
-                               at + d * panel + j, panel)
+            first = columns.start + min(j, n - 1) * columns.apart
+            for d in range(0, columns.depth, lanes):
+                simd.transpose(b, first + d, columns.apart, n - j, columns.depth - d, memory, at + d * panel + j, panel)
     else:
-        for d in range(shape.depth):
+        for d in range(columns.depth):
             for j in range(0, panel, lanes):
-                v = simd.load_part(b, d * shape.columns + left + j, n - j)
+                v = simd.load_part(b, columns.start + d * columns.apart + j, n - j)
                 simd.store_part(memory, at + d * panel + j, v, panel - j)
 
 
@@ -225,7 +245,7 @@ def _kernel(tiles):
         a, bias, c, reads, writes = matrices.a, matrices.bias, matrices.c, matrices.reads, matrices.writes
         panel, parts = halves * simd.lanes(a) // 2, shape.parts
         part, at, left = block % parts, slot * (shape.depth + simd.lanes(a)) * panel, block // parts * panel
-        _copy_panel(matrices.b, left, panel, memory, at, shape)
+        copy_panel(matrices.b, _columns(left, panel, shape), panel, memory, at)
         n, tiles = min(panel, shape.columns - left), (shape.rows + simd.ROWS - 1) // simd.ROWS
         for t in range(part * tiles // parts, (part + 1) * tiles // parts):
             first = t * simd.ROWS
@@ -252,7 +272,7 @@ def _deep_kernel(tiles):
         size, length = simd.ROWS * panel, (shape.depth + simd.lanes(a)) * panel
         at, part, left = slot * (length + size + panel), block % parts, block // parts * panel
         aside, zeros, sum_at = at + length, at + length + size, slot * size
-        _copy_panel(matrices.b, left, panel, memory, at, shape)
+        copy_panel(matrices.b, _columns(left, panel, shape), panel, memory, at)
         spans.clear(memory, zeros, zeros + panel)
         n, tiles = min(panel, shape.columns - left), (shape.rows + simd.ROWS - 1) // simd.ROWS
         for t in range(part * tiles // parts, (part + 1) * tiles // parts):

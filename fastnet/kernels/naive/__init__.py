@@ -5,6 +5,7 @@ from fastnet.kernels.naive import (
     broadcast,
     conv,
     linear,
+    local,
     move,
     norm,
     pool,
@@ -16,8 +17,8 @@ from fastnet.kernels.naive import (
     update,
 )
 
-globals().update(collect(activation, broadcast, conv, counter, linear, move, norm, pool, pool_max, resample, roi,
-                         softmax, unpool, update,
+globals().update(collect(activation, broadcast, conv, counter, linear, local, move, norm, pool, pool_max, resample,
+                         roi, softmax, unpool, update,
                          extras=("conv2d_algorithm",)))
 
 # Lists of operations run as they were traced, and each time anew.

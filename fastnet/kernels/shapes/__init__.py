@@ -17,6 +17,7 @@ from fastnet.kernels.shapes import (
     broadcast,
     conv,
     linear,
+    local,
     move,
     norm,
     pool,
@@ -31,8 +32,8 @@ from fastnet.kernels.shapes.kind import PYTHON_FLOAT, Kind
 
 __all__ = ["OPS", "PYTHON_FLOAT", "Kind"]
 
-OPS = {name: value for module in (activation, broadcast, conv, linear, move, norm, pool, pool_max, resample, roi,
-                                  softmax, unpool, update)
+OPS = {name: value for module in (activation, broadcast, conv, linear, local, move, norm, pool, pool_max, resample,
+                                  roi, softmax, unpool, update)
        for name, value in vars(module).items()
        if isfunction(value) and value.__module__ == module.__name__ and not name.startswith("_")}
 globals().update(OPS)

@@ -23,7 +23,7 @@ import numpy as np
 
 from . import broadcast, convolutions, elementwise, moves, norms, pools, products, regions, resample, scores, updates
 from .case import Case, as_list
-from .convolutions import CONVOLUTIONS, conv, geometry
+from .convolutions import CONVOLUTIONS, LOCAL, TRANSPOSED, conv, geometry, local, transposed
 from .elementwise import ACTIVATIONS
 from .norms import norm
 from .pools import pool
@@ -31,8 +31,8 @@ from .products import LINEARS, linear
 from .regions import BOXES, region
 from .updates import UPDATES
 
-__all__ = ["ACTIVATIONS", "BOXES", "CASES", "CONVOLUTIONS", "Case", "LINEARS", "NO_GRADIENT", "UPDATES", "conv",
-           "geometry", "linear", "norm", "pool", "region"]
+__all__ = ["ACTIVATIONS", "BOXES", "CASES", "CONVOLUTIONS", "Case", "LINEARS", "LOCAL", "NO_GRADIENT", "TRANSPOSED",
+           "UPDATES", "conv", "geometry", "linear", "local", "norm", "pool", "region", "transposed"]
 
 FAMILIES = broadcast, convolutions, products, pools, resample, regions, norms, elementwise, moves, scores, updates
 

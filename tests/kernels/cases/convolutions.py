@@ -47,16 +47,73 @@ CONVOLUTIONS = [
 ]
 
 
-def _gradients(ops, case, arrays, results, dys):
-    dy, (x, w, b) = dys[0], arrays
-    dw, db = ops.conv2d_backward_weight(dy, x, w.shape, *geometry(case), bias=b is not None)
-    return [ops.conv2d_backward_input(dy, w, x.shape, *geometry(case)), dw, db]
+def transposed(name, x, w, stride=(1, 1), padding=(0, 0, 0, 0), output_padding=(0, 0), dilation=(1, 1), groups=1,
+               bias=True):
+    options = {"stride": stride, "padding": padding, "output_padding": output_padding, "dilation": dilation,
+               "groups": groups}
+    return Case("conv_transpose2d_forward", name, (x, w, (w[1] * groups,) if bias else None), options)
+
+
+TRANSPOSED = [
+    transposed("2x2-stride-2", (2, 16, 4, 5), (16, 17, 2, 2), stride=(2, 2)),
+    transposed("3x3", (2, 16, 7, 9), (16, 20, 3, 3), padding=(1, 1, 1, 1)),
+    transposed("3x3-wide", (1, 64, 12, 20), (64, 48, 3, 3), padding=(1, 1, 1, 1), bias=False),
+    transposed("3x3-full", (2, 17, 6, 5), (17, 33, 3, 3)),
+    transposed("4x4-stride-2", (2, 19, 5, 4), (19, 35, 4, 4), stride=(2, 2), padding=(1, 1, 1, 1)),
+    transposed("output-padding", (2, 5, 4, 3), (5, 16, 3, 3), stride=(2, 3), padding=(1, 1, 1, 1),
+               output_padding=(1, 2)),
+    transposed("output-padding-beyond-padding", (1, 3, 4, 3), (3, 5, 2, 1), stride=(3, 4), output_padding=(2, 3)),
+    transposed("output-padding-of-dilation", (2, 3, 4, 5), (3, 4, 3, 2), padding=(0, 1, 2, 0), output_padding=(2, 1),
+               dilation=(3, 2)),
+    transposed("asymmetric-padding", (2, 5, 6, 7), (5, 16, 3, 4), stride=(2, 1), padding=(0, 2, 3, 1)),
+    transposed("stride-beyond-kernel", (1, 5, 4, 3), (5, 16, 2, 1), stride=(3, 2)),
+    transposed("5x5", (1, 16, 10, 9), (16, 33, 5, 5), padding=(2, 2, 2, 2)),
+    transposed("1x1", (2, 33, 5, 6), (33, 20, 1, 1)),
+    transposed("few-channels", (3, 3, 6, 5), (3, 2, 3, 3), stride=(2, 2), padding=(1, 0, 0, 1)),
+    transposed("few-outputs", (2, 16, 6, 5), (16, 3, 3, 3), padding=(1, 1, 1, 1)),
+    transposed("one-pixel", (4, 24, 1, 1), (24, 10, 4, 3)),
+    transposed("groups-2", (2, 16, 6, 7), (16, 16, 3, 3), padding=(1, 1, 1, 1), groups=2),
+    transposed("groups-3-stride-2", (2, 15, 4, 3), (15, 3, 3, 3), stride=(2, 2), padding=(1, 0, 1, 0),
+               output_padding=(1, 0), groups=3, bias=False),
+    transposed("depthwise", (2, 33, 7, 6), (33, 1, 3, 3), padding=(1, 1, 1, 1), groups=33),
+    transposed("depthwise-stride-2", (1, 20, 5, 4), (20, 1, 3, 4), stride=(2, 2), padding=(1, 1, 1, 1),
+               output_padding=(1, 0), groups=20),
+    transposed("depthwise-twofold", (2, 5, 4, 6), (5, 2, 3, 3), stride=(1, 2), groups=5),
+]
+
+
+def local(name, x, w, stride=(1, 1), padding=(0, 0, 0, 0), bias=True):
+    return Case("locally_connected2d_forward", name, (x, w, (w[5], *w[:2]) if bias else None),
+                {"stride": stride, "padding": padding})
+
+
+LOCAL = [
+    local("3x3", (2, 5, 6, 7), (4, 5, 3, 3, 5, 16)),
+    local("padded", (3, 17, 4, 5), (4, 5, 3, 3, 17, 33), padding=(1, 1, 1, 1)),
+    local("strided", (2, 16, 7, 6), (3, 2, 3, 2, 16, 20), stride=(2, 3), padding=(0, 1, 0, 1), bias=False),
+    local("stride-beyond-kernel", (2, 3, 6, 5), (2, 2, 2, 1, 3, 4), stride=(4, 3)),
+    local("padding-beyond-kernel", (1, 2, 2, 3), (7, 6, 2, 3, 2, 3), padding=(3, 3, 2, 3)),
+    local("1x1", (5, 7, 3, 2), (3, 2, 1, 1, 7, 9)),
+    local("one-channel-to-one", (2, 1, 5, 4), (3, 2, 3, 3, 1, 1), bias=False),
+    local("many-samples", (130, 3, 4, 3), (2, 2, 3, 2, 3, 5)),
+    local("whole-image", (3, 5, 4, 3), (1, 1, 4, 3, 5, 40)),
+]
+
+
+def _gradients(op):
+    def gradients(ops, case, arrays, results, dys):
+        dy, (x, w, b) = dys[0], arrays
+        where, back = geometry(case), op.replace("forward", "backward")
+        dw, db = getattr(ops, f"{back}_weight")(dy, x, w.shape, *where, bias=b is not None)
+        return [getattr(ops, f"{back}_input")(dy, w, x.shape, *where), dw, db]
+    return gradients
 
 
 def geometry(case):
-    """The stride, padding, dilation and groups of a convolution."""
-    return [case.options[key] for key in ("stride", "padding", "dilation", "groups")]
+    """The stride, padding, dilation and groups of a convolution, as far as it has them."""
+    return [case.options[key] for key in ("stride", "padding", "dilation", "groups") if key in case.options]
 
 
-CASES, EXACT = CONVOLUTIONS, ("conv2d_forward",)
-GRADIENTS = {"conv2d_forward": _gradients}
+CASES = CONVOLUTIONS + TRANSPOSED + LOCAL
+EXACT = "conv2d_forward", "conv_transpose2d_forward", "locally_connected2d_forward"
+GRADIENTS = {op: _gradients(op) for op in EXACT}

@@ -11,7 +11,18 @@ MASKINGS = ("relu", 0.0, 0.0), ("leaky_relu", 0.125, 0.0), ("sigmoid", 0.0, 0.0)
 def forms(case, dtype):
     """(what a fused form gives, what the plain operations do one after the other) for each form of the case."""
     arrays = cases.operands(case, cases.reals, dtype)
-    if case.op in ("conv2d_forward", "linear_forward"):
+    if case.op in ("conv_transpose2d_forward", "locally_connected2d_forward"):
+        x, w, _ = arrays
+        plain, where = cases.forward(cpu, case, arrays)[0], cases.geometry(case)
+        forward, back = getattr(cpu, case.op), getattr(cpu, case.op.replace("forward", "backward_input"))
+        for activation in ACTIVATIONS:
+            summed = cpu.activation_forward(cpu.add(plain, plain), *activation)
+            yield forward(*arrays, **case.options, add=plain, activation=activation), summed
+        dx = back(plain, w, x.shape, *where)
+        for masking in MASKINGS:
+            wanted = cpu.activation_backward(cpu.add(dx, x), x, *masking)
+            yield back(plain, w, x.shape, *where, add=x, mask=x, masking=masking), wanted
+    elif case.op in ("conv2d_forward", "linear_forward"):
         x, w, _ = arrays
         plain = cases.forward(cpu, case, arrays)[0]
         where, name = ((), "linear") if case.op == "linear_forward" else (cases.geometry(case), "conv2d")

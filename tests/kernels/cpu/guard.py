@@ -118,6 +118,14 @@ CONVOLUTIONS = [  # sizes that leave something over: of a vector, a panel, a til
     cases.conv("depthwise-strided", (2, 19, 15, 14), (19, 1, 5, 5), stride=(2, 2), padding=(2, 2, 2, 2), groups=19),
 ]
 OTHERS = [
+    cases.transposed("winograd", (3, 19, 33, 9), (19, 35, 3, 3), padding=(1, 1, 1, 1)),
+    cases.transposed("strided", (3, 21, 9, 8), (21, 35, 4, 3), stride=(2, 3), padding=(1, 0, 2, 1),
+                     output_padding=(1, 2)),
+    cases.transposed("grouped", (3, 34, 9, 8), (34, 33, 3, 3), stride=(2, 1), groups=2),
+    cases.transposed("depthwise", (2, 37, 9, 8), (37, 1, 3, 3), stride=(2, 2), padding=(1, 1, 1, 1), groups=37),
+    cases.local("wide", (13, 19, 7, 6), (7, 6, 3, 3, 19, 35), padding=(1, 1, 1, 1)),
+    cases.local("strided", (99, 5, 9, 8), (4, 3, 3, 3, 5, 7), stride=(2, 3), padding=(0, 1, 1, 1)),
+    cases.local("long", (131, 3, 5, 3), (4, 1, 2, 3, 3, 33)),
     cases.linear("few", (3, 517), (77, 517)), cases.linear("many", (130, 85), (77, 85)),
     cases.linear("narrow", (13, 1031), (9, 1031)),
     cases.linear("collide", (13, 2048), (9, 2048)),

@@ -193,3 +193,16 @@ def test_folded_weights_are_convolution_and_norm():
         wanted = naive.batchnorm_inference(naive.conv2d_forward(x, w, bias), gamma, beta, mean, var, 1e-3)
         packed = cpu.conv2d_pack_folded(w, gamma, beta, mean, var, 1e-3, bias)
         np.testing.assert_allclose(cpu.conv2d_inference(x, packed), wanted, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("groups", [1, 3])
+def test_folded_weights_of_a_transposed_convolution(groups):
+    """Whose output channels lie along the second axis of the weights, group by group."""
+    x, w = RNG.standard_normal((2, 6, 6, 7)), RNG.standard_normal((6, 4, 3, 2))
+    gamma, beta, mean, var, b = RNG.random((5, 4 * groups)) + 0.5
+    for bias in (None, b):
+        wanted = naive.conv_transpose2d_forward(x, w, bias, (2, 1), groups=groups)
+        wanted = naive.batchnorm_inference(wanted, gamma, beta, mean, var, 1e-3)
+        packed = cpu.conv_transpose2d_pack_folded(w, gamma, beta, mean, var, 1e-3, bias, groups)
+        got = cpu.conv_transpose2d_inference(x, packed, (2, 1), groups=groups)
+        np.testing.assert_allclose(got, wanted, rtol=1e-12, atol=1e-12)

@@ -89,8 +89,8 @@ class DepthwiseInputGradient:
         rows = geometry.batch * x.height
         self.launch = Launch(_input_gradient, rows, rows * x.width * x.channels * len(geometry.taps))
 
-    def __call__(self, dy, filters, dx, epilogue):
-        self.launch(dy, filters, dx, self.taps, self.numbers, epilogue)
+    def __call__(self, dy, filters, bias, dx, epilogue):
+        self.launch(Operands(dy, filters, bias, dx), self.taps, self.numbers, epilogue)
 
 
 def pack_filters(w, rotated=False):
@@ -193,13 +193,14 @@ class _InputPlan(NamedTuple):
 
 
 @jit
-def _input_gradient(block, slot, dy, filters, dx, taps, numbers, epilogue):
+def _input_gradient(block, slot, operands, taps, numbers, epilogue):
     """Row `block` of all images dx: each pixel asks, tap by tap, which pixel of y has read it through that tap."""
-    plan = named(_InputPlan, numbers)
+    plan, dy, filters, dx = named(_InputPlan, numbers), operands.x, operands.filters, operands.y
     image, row, c = block // plan.height, block % plan.height, plan.channels
     for column in range(plan.width):
         to = (block * plan.width + column) * c
-        spans.clear(dx, to, to + c)
+        for j in range(0, c, simd.lanes(dx)):
+            simd.store_part(dx, to + j, simd.load_part(operands.bias, j, c - j), c - j)
         for t in range(taps.size // 2):  # outside of the loop over channels, for the sake of the divisions
             tap = entry(Pair, taps, t)
             down, across = row - tap.down, column - tap.across

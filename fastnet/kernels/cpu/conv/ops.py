@@ -58,12 +58,19 @@ def conv2d_pack_folded(w, gamma, beta, mean, var, eps, b=None):
 
     With scale = gamma / sqrt(var + eps), per output channel: w' = w scale, b' = (b - mean) scale + beta.
     """
-    w, eps = checks.floating(w, "w"), arguments.number(eps, "eps", above=0)
+    w = checks.floating(w, "w")
+    scale, b = fold(w, w.shape[0], gamma, beta, mean, var, eps, b)
+    return conv2d_pack(w * scale[:, None, None, None], b)
+
+
+def fold(w, channels, gamma, beta, mean, var, eps, b):
+    """(scale, b') for so many output channels: what the weights are multiplied by, and the bias."""
+    eps = arguments.number(eps, "eps", above=0)
     vectors = {"gamma": gamma, "beta": beta, "mean": mean, "var": var, "b": b}
-    gamma, beta, mean, var, b = (checks.operand(vector, w.shape[:1], name, like=w) for name, vector in vectors.items())
+    gamma, beta, mean, var, b = (checks.operand(vector, (channels,), name, like=w) for name, vector in vectors.items())
     scale = gamma / np.sqrt(var + eps)
     shift = -mean if b is None else b - mean
-    return conv2d_pack(w * scale[:, None, None, None], shift * scale + beta)
+    return scale, shift * scale + beta
 
 
 def conv2d_inference(x, packed, stride=(1, 1), padding=(0, 0, 0, 0), dilation=(1, 1), groups=1, add=None,
@@ -71,7 +78,7 @@ def conv2d_inference(x, packed, stride=(1, 1), padding=(0, 0, 0, 0), dilation=(1
     """conv2d_forward with weights from `conv2d_pack`."""
     checks.conv2d_packed(packed, PackedWeights)
     x = checks.floating(x, "x")
-    geometry, way = _find("forward", x.shape, packed.w.shape, x.dtype, (stride, padding, dilation, groups))
+    geometry, way = find("forward", x.shape, packed.w.shape, x.dtype, (stride, padding, dilation, groups))
     add, _ = epilogue.checked(Kind(geometry.y_shape, x.dtype), add, activation)
     y = empty_images(*geometry.y_shape, x.dtype)
     way.run(flat(x), *packed.form(way, x.dtype), flat(y), epilogue.make(flat(y), add, activation))
@@ -91,7 +98,7 @@ def conv2d_maxpool_inference(x, packed, stride=(1, 1), padding=(0, 0, 0, 0), dil
 def _pooled(x, packed, where, relu):
     checks.conv2d_packed(packed, PackedWeights)
     x = checks.floating(x, "x")
-    geometry, way = _find("forward", x.shape, packed.w.shape, x.dtype, where)
+    geometry, way = find("forward", x.shape, packed.w.shape, x.dtype, where)
     shape = windows.pool2d_shape(geometry.y_shape, *_HALF)
     if not way.pools:
         return maxpool2d_forward(conv2d_inference(x, packed, *where), *_HALF, relu=relu)
@@ -112,21 +119,25 @@ class PackedWeights:
         form = self._forms.get(way.form)
         if form is None:
             b = None if self.b is None else self.b.astype(dtype, copy=False)
-            w = np.ascontiguousarray(self.w, dtype)
-            form = self._forms[way.form] = way.pack(w, b)
+            form = self._forms[way.form] = pack(way, self.w.astype(dtype, copy=False), b)
         return form
+
+
+def pack(way, w, b=None):
+    """(weights, bias) as a way wants them."""
+    return way.pack(np.ascontiguousarray(w), b)
 
 
 def conv2d_backward_input(dy, w, x_shape, stride, padding, dilation, groups, add=None, mask=None, masking=None):
     """dx: every dy[n, k, p, q] sends dy w[k, :, r, s] back to the pixel that it was computed from."""
     dy = checks.floating(dy, "dy")
     w = checks.floating(w, "w", like=dy)
-    geometry, way = _find("backward_input", x_shape, w.shape, dy.dtype, (stride, padding, dilation, groups))
+    geometry, way = find("backward_input", x_shape, w.shape, dy.dtype, (stride, padding, dilation, groups))
     checks.has_shape(dy, geometry.y_shape, "dy")
     kind = Kind(geometry.x_shape, dy.dtype)
     add, mask = epilogue.checked(kind, add, mask=mask, masking=masking)
     dx = empty_images(*geometry.x_shape, dy.dtype)
-    way.run(flat(dy), np.ascontiguousarray(w), flat(dx), epilogue.make(flat(dx), add, None, mask, masking))
+    way.run(flat(dy), *pack(way, w), flat(dx), epilogue.make(flat(dx), add, None, mask, masking))
     return dx
 
 
@@ -135,24 +146,27 @@ def conv2d_backward_weight(dy, x, w_shape, stride, padding, dilation, groups, bi
     (None without bias)."""
     dy = checks.floating(dy, "dy")
     x = checks.floating(x, "x", like=dy)
-    geometry, way = _find("backward_weight", x.shape, w_shape, dy.dtype, (stride, padding, dilation, groups))
+    geometry, way = find("backward_weight", x.shape, w_shape, dy.dtype, (stride, padding, dilation, groups))
     checks.has_shape(dy, geometry.y_shape, "dy")
     return way.run(flat(x), flat(dy), bias)
 
 
-def _find(direction, x_shape, w_shape, dtype, where):
-    """(Geometry, the way that a pass is computed in) for ``where`` = (stride, padding, dilation, groups)."""
+def find(direction, x_shape, w_shape, dtype, where, y_shape=None):
+    """(Geometry, the way that a pass is computed in) for ``where`` = (stride, padding, dilation, groups). `y_shape`, if
+    it is given, may be another one than that of all that fits into x, see `transposed`."""
     try:
-        return _way(direction, x_shape, w_shape, dtype, where, precision.get())
+        return _way(direction, x_shape, w_shape, y_shape, dtype, where, precision.get())
     except TypeError:  # a list for a pair, say, which no cache can look up
-        checks.conv2d_shape(x_shape, w_shape, *where)
-        *pairs, groups = where
-        return _way(direction, tuple(x_shape), tuple(w_shape), dtype, (*map(tuple, pairs), groups), precision.get())
+        where = checks.conv2d_where(*where)
+        y_shape = tuple(checks.conv2d_shape(x_shape, w_shape, *where) if y_shape is None else y_shape)
+        return _way(direction, tuple(x_shape), tuple(w_shape), y_shape, dtype, where, precision.get())
 
 
 @kept
-def _way(direction, x_shape, w_shape, dtype, where, precise):
-    geometry = Geometry.of(x_shape, w_shape, checks.conv2d_shape(x_shape, w_shape, *where), dtype, where)
+def _way(direction, x_shape, w_shape, y_shape, dtype, where, precise):
+    if y_shape is None:
+        y_shape = checks.conv2d_shape(x_shape, w_shape, *where)
+    geometry = Geometry.of(x_shape, w_shape, y_shape, dtype, where)
     ways = _WAYS[direction]
     if _is_depthwise(geometry):
         return geometry, ways.depthwise(geometry)

@@ -31,15 +31,16 @@ _ONE = Pair(1, 1)
 class WinogradForward:
     """Patches of m x m outputs; see `winograd`. `paired` is for bfloat16, here and below."""
 
-    pools = True
+    pools, backward = True, False
 
     def __init__(self, geometry, m, paired):
-        self.form = geometry.dtype, m, paired
-        self.transform = TransformFilters(geometry.w_shape, geometry.dtype, m, paired=paired)
-        self.convolve = WinogradConvolution(geometry, m, paired)
+        convolution = geometry.reversed() if self.backward else geometry
+        self.form, self.channels = (geometry.dtype, m, paired, self.backward), convolution.target.channels
+        self.transform = TransformFilters(geometry.w_shape, geometry.dtype, m, backward=self.backward, paired=paired)
+        self.convolve = WinogradConvolution(convolution, m, paired)
 
     def pack(self, w, b):
-        return self.transform(w), pack_bias(b, w.shape[0], w.dtype)
+        return self.transform(w), pack_bias(b, self.channels, w.dtype)
 
     def run(self, x, w, b, y, epilogue):
         self.convolve(x, w, b, y, epilogue)
@@ -92,18 +93,12 @@ class DepthwiseForward:
         self.convolve(x, w, b, y, epilogue)
 
 
-# dx from dy and w
+# dx from dy. A bias, of as many numbers as dx has channels, is what a transposed convolution has, see `transposed`.
 
-class WinogradBackwardInput:
+class WinogradBackwardInput(WinogradForward):
     """The forward pass from K channels to C, with the kernels rotated by half a circle."""
 
-    def __init__(self, geometry, m, paired):
-        self.transform = TransformFilters(geometry.w_shape, geometry.dtype, m, backward=True, paired=paired)
-        self.bias = pack_bias(None, geometry.source.channels, geometry.dtype)
-        self.convolve = WinogradConvolution(geometry.reversed(), m, paired)
-
-    def run(self, dy, w, dx, epilogue):
-        self.convolve(dy, self.transform(w), self.bias, dx, epilogue)
+    pools, backward = False, True
 
 
 class DirectBackwardInput:
@@ -121,28 +116,31 @@ class DirectBackwardInput:
                 reaching, readers = geometry.taps_that_reach(offset)
                 grids.append(Grid(size, _ONE, readers, stride, offset))
                 taps += reaching
-        self.bias = pack_bias(None, source.channels, dtype, groups)
+        self.form, self.channels, self.groups = (dtype, "direct", *taps), source.channels, groups
         self.pack_weights = PackWeights(geometry.w_shape, dtype, groups, taps, backward=True)
         self.convolve = DirectConvolution(geometry.batch, geometry.target, source, grids,
                                           geometry.target.channels // groups, groups, dtype)
 
-    def run(self, dy, w, dx, epilogue):
-        self.convolve(dy, self.pack_weights(w), self.bias, dx, epilogue)
+    def pack(self, w, b):
+        return self.pack_weights(w), pack_bias(b, self.channels, w.dtype, self.groups)
+
+    def run(self, dy, w, b, dx, epilogue):
+        self.convolve(dy, w, b, dx, epilogue)
 
 
 class DepthwiseBackwardInput:
     """With stride 1 the forward pass, with the kernels rotated by half a circle; see `depthwise`."""
 
     def __init__(self, geometry):
-        self.rotated, self.bias = geometry.stride == _ONE, np.zeros(geometry.source.channels, geometry.dtype)
+        self.rotated = geometry.stride == _ONE
+        self.form = geometry.dtype, "depthwise", self.rotated
         self.convolve = DepthwiseConvolution(geometry.reversed()) if self.rotated else DepthwiseInputGradient(geometry)
 
-    def run(self, dy, w, dx, epilogue):
-        filters = pack_filters(w, self.rotated)
-        if self.rotated:
-            self.convolve(dy, filters, self.bias, dx, epilogue)
-        else:
-            self.convolve(dy, filters, dx, epilogue)
+    def pack(self, w, b):
+        return pack_filters(w, self.rotated), pack_bias(b, w.shape[0], w.dtype)
+
+    def run(self, dy, w, b, dx, epilogue):
+        self.convolve(dy, w, b, dx, epilogue)
 
 
 # dw and db from x and dy
