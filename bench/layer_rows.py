@@ -98,6 +98,14 @@ def pooled(n, c, h, w):
     return make
 
 
+def indices(count, *shape):
+    """Integers below `count`."""
+    return lambda: np.random.default_rng(0).integers(0, count, shape)
+
+
+# Steps, sequences, numbers of a step; or the same with the sequences first.
+SEQUENCES, BATCH_FIRST = (32, 64, 256), (64, 32, 256)
+
 LAYERS = [
     *layers("ReLU()", "LeakyReLU()", "Hardtanh()", "ELU()", "SELU()", "SiLU()", "GELU()", "GELU(approximate='tanh')",
             "Mish()", "Hardswish()", "Hardsigmoid()", "Sigmoid()", "Tanh()", "Softplus()", "Softsign()"),
@@ -120,6 +128,9 @@ LAYERS = [
     *(Layer("MaxUnpool2d(2)", "nn.MaxUnpool2d(2)", shape, x=pooled(*shape)) for shape in (CIFAR, IMAGENET)),
     *layers("ConvTranspose2d(64, 32, 2, 2)", "ConvTranspose2d(64, 64, 3, 1, 1)", "ConvTranspose2d(64, 32, 4, 2, 1)",
             "ConvTranspose2d(64, 64, 3, 2, 1, 1, groups=4)", shapes=((128, 64, 16, 16), (8, 64, 56, 56))),
+    *layers("RNN(256, 256)", "GRU(256, 256)", "LSTM(256, 256)", shapes=(SEQUENCES,)),
+    *layers("LSTM(256, 256, 2, batch_first=True, bidirectional=True)", shapes=(BATCH_FIRST,)),
+    Layer("Embedding(10000, 256)", "nn.Embedding(10000, 256)", (64, 32), indices(10_000, 64, 32), False),
 ]
 
 LOSSES = [

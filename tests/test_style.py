@@ -15,6 +15,7 @@ FREE = {
         ("adam", ("Adam", "AdamW", "NAdam")), ("adagrad", ["Adagrad"]), ("muon", ["Muon"]), ("rmsprop", ["RMSprop"]),
         ("sgd", ["SGD"]))},
     "layers/conv.py": {"Conv1d.__init__", "Conv2d.__init__", "ConvTranspose2d.__init__", "ConvTranspose2d.check"},
+    "layers/recurrent.py": {"RNN.__init__", "LSTM.__init__"},
     "kernels/cpu/conv/ops.py": {"conv2d_forward", "conv2d_backward_input"},
     "kernels/cpu/conv/transposed.py": {"conv_transpose2d_forward", "conv_transpose2d_inference",
                                        "conv_transpose2d_backward_input"},

@@ -85,6 +85,16 @@ def labels(labels, n, classes):
     return result
 
 
+def indices(x, rows):
+    """The indices as an int64 array, each checked to lie in 0 .. rows - 1."""
+    result = x if x.dtype is INT64 else x.astype(np.int64)
+    # A negative number seen as unsigned is huge, so that one comparison finds both kinds of error.
+    if result.size and result.view(np.uint64).max() >= rows:
+        wrong = x[(x < 0) | (x >= rows)].flat[0]
+        raise ValueError(f"index {wrong} is out of range: there are {rows} rows, numbered 0 to {rows - 1}")
+    return result
+
+
 # Shapes
 
 def labels_shape(labels, n):
@@ -93,6 +103,15 @@ def labels_shape(labels, n):
         raise TypeError(f"labels must be integers, got an array of dtype {labels.dtype}")
     if labels.shape != (n,):
         raise ValueError(f"expected {n} labels in an array of shape ({n},), got shape {labels.shape}")
+
+
+def indices_shape(x):
+    """Refuse what cannot be a row of indices, whatever the numbers are."""
+    if x.dtype.kind not in "iu":
+        raise TypeError(f"indices must be integers, got an array of dtype {x.dtype}")
+    if len(x.shape) != 1:
+        raise ValueError(f"expected indices of shape (R,), got shape {tuple(x.shape)}")
+    not_empty(x.shape)
 
 
 def not_empty(shape, name="x"):

@@ -17,7 +17,7 @@ from fastnet.program.calls import name_layer, opaque
 from fastnet.program.run import Runner, entered
 from fastnet.program.tables import Listing, multiply_adds
 from fastnet.program.trace import Value, here
-from fastnet.program.tracer import trace
+from fastnet.program.tracer import trace, with_integers
 
 _load = functools.cache(kernels.load)
 
@@ -53,6 +53,7 @@ class Layer(Tree):
     traceable = False   # whether both passes compute by operations alone
     takes_several = False   # whether x may be a tuple or dictionary of arrays; asked of the library's own layers only
     gives_several = False   # whether y may be; likewise
+    takes_integers = False  # whether integers reach it as they are; all other layers are given floats for them
     composed = False    # whether it does nothing but call other layers
     buffer_names = ()   # attributes that are arrays, belong to the state but are not trained
     may_miss = ()       # those of them that a state need not have when it is loaded
@@ -306,7 +307,8 @@ class Layer(Tree):
         except (TypeError, ValueError) as error:
             name_layer(error, self)
             raise
-        return trees.build(form, [shapes.Kind(shape, dtype) for shape in found])
+        kinds = trees.build(form, [shapes.Kind(shape, dtype) for shape in found])
+        return with_integers(self, kinds) if self.lets_integers_in() else kinds
 
     def _trace(self, input_shape):
         return trace(self, self._kinds(input_shape), training=False)

@@ -39,7 +39,7 @@ class Container(Layer):
             self.saved = (done,)
             return y
         if here.tracer is None:
-            x = entered(self, self.ops, x, "x", self.dtype)
+            x = entered(self, self.ops, x, "x", self.dtype, self.lets_integers_in())
         tape = Tape(self, x, training)
         y = tape.compose()
         if training:

@@ -35,10 +35,13 @@ def formula(method):
         @functools.wraps(method)
         def wrapper(self, x, training=False):
             if here.tracer is not None:     # the Values were checked when they were made
-                return method(self, _one(self, x, "x"), training)
+                x = _one(self, x, "x")
+                return method(self, x if self.takes_integers or self.composed else here.tracer.floats(x), training)
             try:
                 training = training if type(training) is bool else arguments.flag(training, "training")
-                y = method(self, _one(self, entered(self, self.ops, x, "x", self.dtype), "x"), training)
+                integers = self.takes_integers or self.composed and self.lets_integers_in()
+                x = entered(self, self.ops, x, "x", self.dtype, integers)
+                y = method(self, _one(self, x, "x"), training)
             except (TypeError, ValueError) as error:
                 name_layer(error, self, x)
                 raise

@@ -25,6 +25,10 @@ class Tree:
             name_layer(error, self)
             raise
 
+    def lets_integers_in(self):
+        """Whether it, or a layer inside it, takes integers as they are."""
+        return any(layer.takes_integers for _, layer in self.named_layers())
+
     def named_layers(self, prefix=""):
         """This layer and all inside it, outermost first: a list of (dotted path, layer)."""
         found = [(prefix, self)]

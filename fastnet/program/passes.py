@@ -9,7 +9,7 @@ from fastnet.kernels import counter
 from fastnet.kernels.precision import precision
 from fastnet.program import trees
 from fastnet.program.calls import generator_states, rewound
-from fastnet.program.program import root
+from fastnet.program.trace import root
 
 
 class Recorded:
@@ -48,6 +48,8 @@ class Pass:
     def forward(self, keys=None):
         """y, a tree of arrays; running statistics are assigned."""
         program = self.program
+        for head in program.heads:
+            head(self.given)
         if keys is None:
             keys = [counter.draw(generator) for _, generator in program.draws]
         self.keys = self.runner.keys = keys
@@ -238,6 +240,9 @@ class Pass:
                 if self.seen is not None:
                     self.seen(step, self.values)
                 return self._forget(step)
+            integers = options["integers"]
+            if any(integers):
+                made = tuple(one for one, whole in zip(trees.flat(made), integers, strict=False) if not whole)
         if options.get("training") and not step.node.backward:
             self.opaque.append(made)
         made = trees.flat(self.runner.tree(layer, made, name))
@@ -286,7 +291,9 @@ class Pass:
         return array if source is value else array.reshape(value.shape)
 
     def _result(self, value):
-        """The array of a Value for the caller: what was given where nothing was done to it."""
+        """The array of a Value for the caller: what was given where nothing was done to it; None for no Value."""
+        if value is None:
+            return None
         given = self.given.get(root(value))
         return self._array(value) if given is None else given if given.shape == value.shape else \
             given.reshape(value.shape)

@@ -1,5 +1,7 @@
 """A trace that is ready to run: steps with what each makes superfluous, in parts between opaque layers."""
+from fastnet.kernels import shapes
 from fastnet.program import trees
+from fastnet.program.trace import root
 from fastnet.program.tracer import trace
 
 
@@ -22,6 +24,7 @@ class Program:
         self.sources = bool(constant)
         ready = constant.union(leaf for leaf, _ in self.leaves).union(traced.draws)
         self.steps = [Step(node, ops) for node in traced.nodes]
+        self.heads = [Head(step) for step in self.steps if step.node.op in shapes.HEADS and not step.node.again]
         self._note_last_uses(ready)
         self.parts = _parts(self.steps, False), _parts(self.steps, True)
         self.kept = self._kept(ready - constant)
@@ -119,6 +122,23 @@ class Step:
             del values[value]
 
 
+class Head:
+    """What a step refuses of the numbers that the net is given: it is asked before each pass, which may be replayed."""
+
+    def __init__(self, step):
+        name, self.check = shapes.HEADS[step.node.op]
+        self.label, self.source = step.node.layers[0], root(step.node.inputs[name])
+        self.inputs = {key: value for key, value in step.inputs if key != name} | {name: None}
+
+    def __call__(self, given):
+        """ValueError, which names the layer, for {Value of x: array}."""
+        try:
+            self.check(**{key: given[self.source] if value is None else value for key, value in self.inputs.items()})
+        except ValueError as error:
+            error.args, error.layer = (f"{self.label}: {error}",), self.label
+            raise
+
+
 def _reshape(x, shape):
     return x.reshape(shape)
 
@@ -132,13 +152,6 @@ def _parts(steps, backward):
             else:
                 parts[-1].steps.append(step)
     return parts
-
-
-def root(value):
-    """The Value whose memory a reshaped one is."""
-    while value.node is not None and value.node.op == "reshape":
-        value = value.node.inputs["x"]
-    return value
 
 
 def rewrite(traced, rules):

@@ -4,8 +4,7 @@ import sys
 
 from fastnet import changes
 from fastnet.kernels.precision import precision
-from fastnet.program.program import root
-from fastnet.program.trace import here
+from fastnet.program.trace import here, root
 
 
 class Quick:
@@ -28,7 +27,7 @@ class Quick:
         """Whether a pass that was replayed is of that kind."""
         program = current.program
         parts = program.parts[0]
-        return (len(parts) == 1 and len(parts[0].keys) == 2 and len(parts[0].makes) == 1
+        return (not program.heads and len(parts) == 1 and len(parts[0].keys) == 2 and len(parts[0].makes) == 1
                 and set(parts[0].keys) == {program.trace.x, root(program.trace.y)})
 
     def run(self, x):

@@ -35,6 +35,7 @@ class Runner:
         self._arenas = {}
         self._state = self._seen = None
         self.ops = self.dtype = self.constants = None
+        self.integers = False   # whether integers in x stay what they are
         self.need_dx = True     # what the last backward pass was asked for
         self.keys = ()          # what was drawn for the last pass
         self._quick = None      # for more inferences like the last one
@@ -165,7 +166,7 @@ class Runner:
         """x as it can be computed with."""
         if self._seen is not changes.latest(False):
             self._look(net)
-        return entered(net, self.ops, x, "x", self.dtype)
+        return entered(net, self.ops, x, "x", self.dtype, self.integers)
 
     def _look(self, net):
         """Begin anew where anything was assigned in the net but running statistics and weights of the same kind."""
@@ -186,6 +187,7 @@ class Runner:
             self._programs.clear()
             self._arenas.clear()
             self.ops, self.constants, self._quick = net.ops, None, None
+            self.integers = net.lets_integers_in()
         self.dtype = next(iter(dtypes), None)
         self._state, self._seen = state, seen
 
@@ -197,15 +199,17 @@ class Runner:
             held.pop(0)
 
 
-def entering(layer, ops, x, name, dtype=None):
+def entering(layer, ops, x, name, dtype=None, integers=False):
     """An array that a layer was given, as it can be computed with: x itself where it has that dtype and lies in memory
     as kernels read it, else converted. Without a dtype float64 stays, and all others become float32; without `ops`
-    nothing is converted."""
+    nothing is converted. Integers become int64, in order of their axes, where `integers` stay what they are."""
     try:
         if type(x) is not np.ndarray or x.dtype.kind not in "fiub":
             x = arguments.array(x, name)
         if ops is None:
             return x
+        if integers and x.dtype.kind in "iub":
+            return np.asarray(x, bool if x.dtype.kind == "b" else np.int64, order="C")
         if dtype is None:
             dtype = np.dtype(np.float64 if x.dtype.kind == "f" and x.dtype.itemsize == 8 else np.float32)
         if x.dtype == dtype and x.dtype.isnative:
@@ -218,13 +222,13 @@ def entering(layer, ops, x, name, dtype=None):
         raise
 
 
-def entered(layer, ops, x, name, dtype=None):
+def entered(layer, ops, x, name, dtype=None, integers=False):
     """The arrays that a layer was given, one or a tree of them, each as `entering` has it; None stays in a gradient. A
     list of arrays counts as a tuple."""
     if isinstance(x, list) and x and all(map(_is_several, x)):
         x = tuple(x)
     if trees.is_leaf(x):
-        return entering(layer, ops, x, name, dtype)
+        return entering(layer, ops, x, name, dtype, integers)
     try:
         trees.check(x, name)
     except ValueError as error:
@@ -232,7 +236,7 @@ def entered(layer, ops, x, name, dtype=None):
         raise
     named = x.items() if isinstance(x, dict) else enumerate(x)
     found = {key: None if one is None and name.startswith("dy") else
-             entered(layer, ops, one, f"{name}[{key!r}]", dtype) for key, one in named}
+             entered(layer, ops, one, f"{name}[{key!r}]", dtype, integers) for key, one in named}
     return found if isinstance(x, dict) else tuple(found.values())
 
 

@@ -77,7 +77,7 @@ def _is_default(op, name, value):
     """Whether an option need not be shown."""
     function = shapes.OPS.get(op) or _contract(op)
     if function is None:
-        return name in ("like", "form", "unused")
+        return name in ("like", "form", "unused", "integers")
     names = function.__code__.co_varnames[:function.__code__.co_argcount]
     defaults = dict(zip(reversed(names), reversed(function.__defaults__ or ()), strict=False))
     return name in defaults and defaults[name] == value
@@ -118,6 +118,8 @@ def _node_multiply_adds(node):
         return prod(node.inputs["x"].shape) * prod(w[1:])
     if node.op == "locally_connected2d_forward":
         return node.results[0].shape[0] * prod(w)
+    if node.op in ("recurrent_forward", "recurrent_inference"):
+        return prod(node.results[0].shape) * w[0]
     if node.op == "opaque":
         shape = trees.build(node.options["like"], [value.shape for value in node.inputs["x"]])
         return node.options["layer"]().multiply_adds(shape)

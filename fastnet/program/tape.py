@@ -1,4 +1,6 @@
 """The calls of layers that a container makes, noted so that its backward pass can be derived from them."""
+import numpy as np
+
 from fastnet.program import trees
 from fastnet.program.calls import call, call_backward, name_layer, opaque
 from fastnet.program.run import arriving, entered
@@ -35,12 +37,14 @@ class Tape:
         if isinstance(x, list):
             x = tuple(x)
         self._check(x, f"what it gave to {layer.label}")
+        given = self._floats(x) if here.tracer is None and opaque(layer, self.container.backend) and \
+            not layer.lets_integers_in() else x
         if self.training and any(called is layer for called, _, _ in self.calls):
             raise ValueError(f"compose(x, training) calls {layer.label} twice, but a layer saves for one backward at a "
                              "time; make one object for each call")
-        y = self._from(layer, call(layer, x, self.training), "y")
+        y = self._from(layer, call(layer, given, self.training), "y")
         if here.tracer is None:     # a result is another object than what it was made from, so that both can be told
-            given = trees.flat(x)
+            given = trees.flat(given)
             y = trees.map(lambda one: one.view() if any(one is other for other in given) else one, y)
         self._known.update(map(id, trees.flat(y)))
         self.calls.append((layer, x, y))
@@ -72,17 +76,34 @@ class Tape:
             else:
                 dx = call_backward(layer, gradient, needed)
                 if needed:
-                    self._add(given, self._from(layer, dx, "dx"))
+                    self._add(given, self._dx(layer, given, dx))
         return self._take(self.x) if need_dx else None
 
     def _from(self, layer, made, name):
         """What a layer made; where it is opaque, brought into the net's dtype and layout."""
         return self._entering(layer, made, name) if opaque(layer, self.container.backend) else made
 
+    def _dx(self, layer, given, dx):
+        """The gradient for what a layer was given; for integers there may be none."""
+        if layer.lets_integers_in() and trees.form(dx) == trees.form(given):
+            return trees.build(given, [one if one is None and array.dtype.kind != "f" else self._from(layer, one, "dx")
+                                       for one, array in zip(trees.flat(dx), trees.flat(given), strict=True)])
+        return self._from(layer, dx, "dx")
+
     def _entering(self, layer, tree, name):
         if here.tracer is not None:
             return tree
-        return entered(layer, self.container.ops, tree, name, trees.flat(self.x)[0].dtype)
+        return entered(layer, self.container.ops, tree, name, self._dtype())
+
+    def _floats(self, x):
+        """What an opaque layer is given, in the net's dtype: it takes no integers."""
+        dtype = self._dtype()
+        return trees.map(lambda one: one if one.dtype.kind == "f" else self.container.ops.convert(one, dtype), x)
+
+    def _dtype(self):
+        """That of the net: of the numbers that it was given, other than integers, else of its parameters."""
+        found = [one.dtype for one in trees.flat(self.x) if one.dtype.kind == "f"]
+        return found[0] if found else self.container.dtype or np.dtype(np.float32)
 
     def _add(self, values, gradients):
         for value, gradient in zip(trees.flat(values), trees.flat(gradients), strict=True):

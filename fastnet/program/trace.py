@@ -117,6 +117,13 @@ class Node:
                 if given is value or isinstance(given, list) and any(one is value for one in given)]
 
 
+def root(value):
+    """The Value whose memory a reshaped one is."""
+    while value.node is not None and value.node.op == "reshape":
+        value = value.node.inputs["x"]
+    return value
+
+
 class Trace:
     """The operations of a pass, in order, and what they begin and end with."""
 
@@ -140,7 +147,7 @@ class Trace:
 
     @property
     def dx(self):
-        """The gradient for x, likewise, or None; None too for what no gradient flows to."""
+        """The gradient for x, likewise, or None; None too for what no gradient flows to, integers too."""
         found = iter(self.end.inputs["dx"])
         return None if self._dx is None else trees.map(lambda there: next(found) if there else None, self._dx)
 

@@ -8,8 +8,8 @@ import numpy as np
 from fastnet import changes
 from fastnet.kernels import counter, shapes
 from fastnet.program import trees
-from fastnet.program.calls import call, call_backward
-from fastnet.program.trace import Node, Trace, Value, here
+from fastnet.program.calls import call, call_backward, opaque
+from fastnet.program.trace import Node, Trace, Value, here, root
 
 
 class Tracer:
@@ -59,6 +59,12 @@ class Tracer:
                 kind = value.shape, made.dtype
                 inputs[name], = self.emit("convert", {"x": value}, {"dtype": made.dtype}, (kind,))
 
+    def floats(self, x):
+        """x, a Value or a tree of them, with integers that the net was given converted to its dtype. Those that an
+        operation gave, as places for unpooling, are what they are."""
+        return trees.map(lambda value: value if value.dtype.kind == "f" or root(value).node is not None else self.call(
+            "convert", x=value, dtype=self.dtype or np.dtype(np.float32)), x)
+
     def emit(self, op, inputs, options, kinds, stays=False):
         """A new node; returns its results, None for each None in kinds."""
         node = Node(op, inputs, options, (here.layer,), self.goes_back, self.again, stays)
@@ -98,14 +104,16 @@ class Tracer:
 
     def opaque(self, layer, x, training):
         """The result of a layer that nobody can look into."""
+        x = x if layer.lets_integers_in() else self.floats(x)
         with tracing(None):
             shapes_, form = trees.shapes(layer.output_shape(trees.map(lambda value: value.shape, x)),
                                          "output_shape")
         values = trees.flat(x)
         # Nodes and Values refer to each other, and only the garbage collector frees them: they keep no layer alive.
         options = {"layer": weakref.ref(layer), "training": training, "like": trees.form(x), "form": form}
-        results = self.emit("opaque", {"x": values}, options, [(shape, values[0].dtype) for shape in shapes_],
-                            stays=training)
+        found = [value.dtype for value in values if value.dtype.kind == "f"]
+        dtype = found[0] if found else self.dtype or np.dtype(np.float32)
+        results = self.emit("opaque", {"x": values}, options, [(shape, dtype) for shape in shapes_], stays=training)
         self._passes.setdefault(layer, []).append(results[0].node)
         return trees.build(form, results)
 
@@ -115,9 +123,10 @@ class Tracer:
         form, given = node.options["like"], node.inputs["x"]
         flat = [value for value in trees.flat(dy) if value is not None]
         options = {"layer": node.options["layer"], "like": trees.form(dy),
-                   "unused": [value is None for value in trees.flat(dy)]}
-        results = self.emit("opaque_backward", {"dy": flat}, options, [(value.shape, value.dtype) for value in given],
-                            stays=layer.trains())
+                   "unused": [value is None for value in trees.flat(dy)],
+                   "integers": [value.dtype.kind != "f" for value in given]}
+        kinds = [(value.shape, value.dtype) if value.dtype.kind == "f" else None for value in given]
+        results = self.emit("opaque_backward", {"dy": flat}, options, kinds, stays=layer.trains())
         return trees.build(form, results)
 
     def _value(self, given):
@@ -192,6 +201,18 @@ def trace(net, x, training, need_dx=True):
             if layer.saved is not before:
                 layer.saved = before
     return found.finish(y, dx if need_dx else None, gradients, tracer.effects)
+
+
+def with_integers(net, kinds):
+    """The Kinds that x has, a tree, with int64 for those that an operation, or an opaque layer, reads as integers."""
+    whole = trees.map(lambda kind: shapes.Kind(kind.shape, np.dtype(np.int64)), kinds)
+    if opaque(net, net.backend):
+        return whole
+    traced = trace(net, whole, training=False)
+    read = {root(value) for node in traced.nodes if node.op in shapes.HEADS or node.op == "opaque"
+            for value in node.values() if value.dtype.kind in "iu"}
+    return trees.build(kinds, [shapes.Kind(kind.shape, value.dtype) if value in read else kind
+                               for kind, value in zip(trees.flat(kinds), trees.flat(traced.x), strict=True)])
 
 
 def _leaves(found, layers):

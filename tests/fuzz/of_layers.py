@@ -84,7 +84,7 @@ def _constructor(name):
     if "Upsampl" in name:
         words |= {argument: "(size|scale_factor|mode|align_corners)" for argument in RIGHT[name]}
     if name in ("Linear", "Conv1d", "Conv2d", "ConvTranspose2d", "LocallyConnected2d", "MaxPool2d", "AvgPool2d",
-                "BatchNorm1d", "BatchNorm2d"):
+                "BatchNorm1d", "BatchNorm2d", "Embedding", "RNN", "GRU", "LSTM"):
         words |= {argument: f"({argument}|these sizes|padding|a kernel|each image)" for argument in RIGHT[name]}
     return Target(name, make, name, words)
 
@@ -104,7 +104,7 @@ def _assigned(name, option):
         layer = make_layer(name)
         return (lambda value: setattr(layer, option, value)), {"value": getattr(layer, option)}, [layer]
 
-    words = rf"({option}|the weight|padding|max_val|scale_factor|mode|a kernel|each image)"
+    words = rf"({option}|the weight|these sizes|padding|max_val|scale_factor|mode|a kernel|each image)"
     return Target(f"{name}.{option} =", make, name, {"value": words})
 
 

@@ -117,9 +117,14 @@ def read_only(array):
 
 
 def as_dtype(dtype):
-    # The index of max-pooling is opaque and comes back as it was handed out; a variance or a softmax is no integer.
+    # The index of max-pooling is opaque and comes back as it was handed out; a variance or a softmax is no integer, and
+    # what a layer kept may be too large for one of few bits.
     def change(array):
-        return array if array.dtype.kind == "u" or (array != np.round(array)).any() else array.astype(dtype)
+        if array.dtype.kind == "u" or (array != np.round(array)).any():
+            return array
+        with np.errstate(invalid="ignore"):
+            changed = array.astype(dtype)
+        return changed if np.array_equal(changed, array) else array
     change.__name__ = dtype
     return change
 

@@ -19,6 +19,10 @@ PLACES = np.zeros((2, 4, 3, 3), np.int64)
 BOXES = np.zeros((2, 5), np.float32)
 ONE, NONE = (1, 1), (0, 0, 0, 0)
 PLAIN = (ONE, NONE, ONE, 1)
+STEPS = np.zeros((3, 2, 20), np.float32)    # three steps of two sequences, four gates of five units
+SQUARE = np.zeros((20, 5), np.float32)
+STATE = np.zeros((2, 5), np.float32)
+KEPT = np.zeros((3, 2, 25), np.float32)
 EMPTY = np.zeros((0, 4, 6, 6), np.float32)
 COUNT = np.array(3)
 
@@ -530,6 +534,50 @@ TABLE = {
         "one-hot": ((ROWS, ROWS.astype(int)), {}, "expected 5 labels in an array of shape (5,), got shape (5, 10)"),
         "smoothing": ((ROWS, [0] * 5, -0.1), {}, SHARE.format("label_smoothing", -0.1)),
         "empty batch": ((ROWS[:0], []), {}, "empty batch: got logits of shape (0, 10); give at least one sample"),
+    },
+    "recurrent_forward": {
+        "rank": ((STEPS[0], SQUARE, "lstm"), {}, "expected z of shape (T, N, 20), got z of shape (2, 20)"),
+        "gates": ((STEPS, SQUARE, "gru"), {}, "expected w of shape (3 H, H), got w of shape (20, 5)"),
+        "units": ((STEPS, np.eye(3), "rnn_tanh", None, None, None, False, True), {},
+                  "expected z of shape (N, T, 3), got z of shape (3, 2, 20)"),
+        "square": ((STEPS, SQUARE, "rnn_relu"), {}, "expected w of shape (H, H), got w of shape (20, 5)"),
+        "cell": ((STEPS, SQUARE, "rnn"), {}, "cell must be 'rnn_tanh', 'rnn_relu', 'gru' or 'lstm', got 'rnn'"),
+        "bias": ((STEPS, SQUARE, "lstm", C), {}, SHAPE.format("b", "(20,)", "(4,)")),
+        "state": ((STEPS, SQUARE, "lstm", None, STATE[1:]), {}, SHAPE.format("h", "(2, 5)", "(1, 5)")),
+        "state with the batch first": ((STEPS, SQUARE, "lstm", None, STATE, None, False, True), {},
+                                       SHAPE.format("h", "(3, 5)", "(2, 5)")),
+        "second state": ((np.zeros((3, 2, 5)), np.zeros((5, 5)), "rnn_tanh", None, None, STATE), {},
+                         "c belongs to the cell 'lstm' alone"),
+        "empty batch": ((STEPS[:0], SQUARE, "lstm"), {}, "empty batch: got z of shape (0, 2, 20); give at least one "
+                        "sample"),
+        "complex": ((STEPS + 1j, SQUARE, "lstm"), {}, REAL.format("z", (STEPS + 1j).dtype)),
+    },
+    "recurrent_inference": {
+        "second state": ((STEPS, SQUARE, "lstm", None, None, STATE[:, 1:]), {}, SHAPE.format("c", "(2, 5)", "(2, 4)")),
+    },
+    "recurrent_backward": {
+        "kept": ((STEPS, SQUARE, "lstm"), {}, "expected kept of shape (T, N, 25), got kept of shape (3, 2, 20)"),
+        "dy": ((KEPT, SQUARE, "lstm", STEPS), {}, SHAPE.format("dy", "(3, 2, 5)", "(3, 2, 20)")),
+        "dh": ((KEPT, SQUARE, "lstm", None, STATE[1:]), {}, SHAPE.format("dh", "(2, 5)", "(1, 5)")),
+        "dc": ((KEPT, SQUARE, "lstm", None, None, STATE[1:]), {}, SHAPE.format("dc", "(2, 5)", "(1, 5)")),
+        "no second state": ((KEPT, SQUARE[:15], "gru", None, None, STATE), {}, "dc belongs to the cell 'lstm' alone"),
+    },
+    "embedding_forward": {
+        "rank": ((C, COUNT.reshape(1)), {}, "expected w of shape (V, D), got w of shape (4,)"),
+        "floats": ((ROWS, C), {}, "indices must be integers, got an array of dtype float32"),
+        "matrix": ((ROWS, np.zeros((2, 2), int)), {}, "expected indices of shape (R,), got shape (2, 2)"),
+        "nothing": ((ROWS, np.zeros(0, int)), {}, "empty batch: got x of shape (0,); give at least one sample"),
+        "too large": ((ROWS, np.array([4, 0, 5])), {}, "index 5 is out of range: there are 5 rows, numbered 0 to 4"),
+        "negative": ((ROWS, np.array([0, -1])), {}, "index -1 is out of range: there are 5 rows, numbered 0 to 4"),
+        "huge": ((ROWS, np.array([0, 2**64 - 1], np.uint64)), {}, "index 18446744073709551615 is out of range: there "
+                 "are 5 rows, numbered 0 to 4"),
+    },
+    "embedding_backward": {
+        "count": ((ROWS, np.zeros(4, int), 3), {}, "expected dy of shape (4, D), got dy of shape (5, 10)"),
+        "too large": ((ROWS, np.array([4, 0, 5, 1, 1]), 5), {}, "index 5 is out of range: there are 5 rows, numbered 0 "
+                      "to 4"),
+        "padding": ((ROWS, np.zeros(5, int), 3, 3), {}, "padding_idx must be an integer of at least 0 and at most 2, "
+                    "got 3"),
     },
     "sgd_update": {
         "grad": ((C.copy(), C[1:], None, 0.1), {}, SHAPE.format("grad", "(4,)", "(3,)")),

@@ -169,6 +169,13 @@ def squares(name, *sizes):
     return Row(name, lambda ops, draw, cast: [np.array(ops.sum_of_squares([cast(draw(n)) for n in sizes]))], SUM)
 
 
+def table(name, rows, count, columns):
+    """The gradient of a table whose rows are asked for again and again."""
+    def run(ops, draw, cast):
+        return [ops.embedding_backward(cast(draw(count, columns)), np.arange(count) % rows, rows)]
+    return Row(name, run, SUM)
+
+
 ROWS = [
     weights("1x1", (1, 16, 128, 200), (8, 16, 1, 1), WEIGHT),
     weights("1x1, a wide image", (1, 5, 2, 9000), (33, 5, 1, 1), WEIGHT),
@@ -219,6 +226,7 @@ ROWS = [
     slopes("one slope", 1, 2, 5, 100, 120),
     slopes("slopes of channels", 5, 2, 5, 150, 120),
     along("softmax of lines", (2, 3, 20_000, 2), 2),
+    table("rows of a table", 3, 100_000, 17),
 ]
 LARGE = [
     weights("1x1", (1, 16, 1024, 1024), (16, 16, 1, 1), WEIGHT),
@@ -262,11 +270,11 @@ def assert_accurate(row, backend, kind):
         assert error <= (max(row.bound, row.naive) if backend == "naive" else row.bound), f"result {place}: {error}"
 
 
-def table(rows):
+def each(rows):
     return pytest.mark.parametrize("row", [pytest.param(row, id=row.name) for row in rows])
 
 
-@table(ROWS)
+@each(ROWS)
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.skipif(config.DISABLE_JIT, reason="it would take hours, and NumPy adds up otherwise")
 def test_sums_are_accurate(row, backend):
@@ -274,7 +282,7 @@ def test_sums_are_accurate(row, backend):
         assert_accurate(row, backend, kind)
 
 
-@table(LARGE)
+@each(LARGE)
 @pytest.mark.slow
 @pytest.mark.skipif(config.DISABLE_JIT, reason="it would take hours, and NumPy adds up otherwise")
 def test_they_are_over_a_million_numbers(row):
@@ -282,7 +290,7 @@ def test_they_are_over_a_million_numbers(row):
         assert_accurate(row, "cpu", kind)
 
 
-@table(ROWS)
+@each(ROWS)
 @pytest.mark.skipif(config.DISABLE_JIT or config.NUMBA_NUM_THREADS < 2, reason="there is one thread")
 def test_bits_do_not_depend_on_threads(row):
     before, found = numba.get_num_threads(), []

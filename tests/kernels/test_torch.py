@@ -151,6 +151,16 @@ def track(running_mean, running_var, mean, var, num_batches_tracked, momentum, c
     return *statistics, torch.tensor(num_batches_tracked) + 1
 
 
+def recurrent(z, w, b, h, c, cell, reverse, batch_first):
+    """A layer that reads z as it is."""
+    time, state = int(batch_first), z.new_zeros(1, z.shape[0 if batch_first else 1], w.shape[1])
+    h, c = (state if one is None else one[None] for one in (h, c))
+    weights = [torch.eye(len(w), dtype=w.dtype), w, *([] if b is None else [torch.zeros_like(b), b])]
+    y, *states = getattr(torch, cell)(z.flip(time) if reverse else z, (h, c) if cell == "lstm" else h, weights,
+                                      b is not None, 1, 0.0, False, False, batch_first)
+    return y.flip(time) if reverse else y, *(one[0] for one in states)
+
+
 FUNCTIONS = {
     "relu": lambda x, alpha, beta: F.relu(x),
     "leaky_relu": lambda x, alpha, beta: F.leaky_relu(x, alpha),
@@ -213,6 +223,9 @@ JUDGES = {
     "unflatten": lambda y, shape: y.reshape(shape),
     "split": lambda x, sizes, dim=1: torch.split(x, list(sizes), dim),
     "sum_of_squares": lambda *arrays: torch.cat([array.flatten() for array in arrays]).norm() ** 2,
+    "recurrent_forward": recurrent,
+    "recurrent_inference": recurrent,
+    "embedding_forward": lambda w, x: F.embedding(torch.tensor(x), w),
     "softmax_forward": lambda x, dim=1: F.softmax(x, dim),
     "log_softmax_forward": lambda x, dim=1: F.log_softmax(x, dim),
     "softmax_cross_entropy": lambda x, labels, **options: F.cross_entropy(x, torch.tensor(labels), **options),

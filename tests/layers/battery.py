@@ -8,9 +8,16 @@ from fastnet.layers import GELU, Activation, Add, Container, Conv2d, Layer, Line
 from fastnet.layers.freezing import Freezable
 from fastnet.program import trees
 
+
+class Integers(tuple):
+    """The shape of an x of integers."""
+
+
 IMAGES = (2, 4, 5, 6)
 ROWS = (3, 5)
 SEQUENCES = (2, 4, 7)
+STEPS = (3, 2, 5)       # three steps of two sequences
+STATES = [(2, 2, 4), (2, 2, 4)]
 
 # How a layer is written, and the shape of its input: a list or a dictionary of shapes for one that takes several.
 CASES = [
@@ -122,6 +129,21 @@ CASES = [
     ("Dropout(p=0.3)", IMAGES),
     ("Dropout(p=0)", ROWS),
     ("frozen(Dropout(p=0.3))", IMAGES),
+    ("Embedding(7, 3)", Integers((4, 2))),
+    ("Embedding(5, 3)", Integers((2, 3, 2))),
+    ("RNN(5, 4)", STEPS),
+    ("RNN(5, 3, num_layers=2, nonlinearity='relu', batch_first=True)", STEPS),
+    ("GRU(5, 4, num_layers=2)", [STEPS, STATES[0]]),
+    ("GRU(5, 3, bias=False, bidirectional=True, returns='output')", STEPS),
+    ("LSTM(5, 4, bidirectional=True)", [STEPS, STATES]),
+    ("LSTM(5, 3, batch_first=True, returns='last')", STEPS),
+    ("LSTM(5, 2, num_layers=2, dropout=0.3, bidirectional=True, returns='last')", STEPS),
+    ("frozen(LSTM(5, 3, num_layers=2, dropout=0.3))", STEPS),
+    ("Sequential(Embedding(7, 5), LSTM(5, 4, batch_first=True, returns='last'), Linear(4, 3))", Integers((3, 4))),
+    ("Recompute(Sequential(Embedding(7, 5), GRU(5, 4, num_layers=2, dropout=0.3, returns='last')))",
+     Integers((3, 2))),
+    ("Graph({'words': (Embedding(7, 5), 'ids'), 'read': (RNN(5, 4, batch_first=True, returns='last'), 'words'), "
+     "'sum': (Add(), ['read', 'more'])}, inputs=('ids', 'more'))", {"ids": Integers((3, 2)), "more": (3, 4)}),
     ("Flatten()", IMAGES),
     ("Flatten()", ROWS),
     ("Flatten(start_dim=2)", IMAGES),
@@ -295,7 +317,12 @@ def build(text, backend=layers.Layer.backend, dtype="float32"):
 
 
 def is_random(text):
-    return "Dropout(p=0.3" in text and not is_frozen(text)
+    return ("Dropout(p=0.3" in text or "dropout=0.3" in text) and not is_frozen(text)
+
+
+def takes_integers(shape):
+    """Whether an input is of integers."""
+    return isinstance(shape, Integers) or isinstance(shape, dict) and any(map(takes_integers, shape.values()))
 
 
 def is_frozen(text):
@@ -305,6 +332,10 @@ def is_frozen(text):
 
 def arrays(shape, dtype="float32", seed=0):
     """An input of distinct values, none near zero, in random order; several for several shapes."""
+    if isinstance(shape, dict):
+        return {name: arrays(one, dtype, seed + i) for i, (name, one) in enumerate(shape.items())}
+    if isinstance(shape, Integers):
+        return np.random.default_rng(seed).integers(0, 5, shape)
     shapes, form = trees.shapes(shape)
     return trees.build(form, [numbers(one, dtype, seed + i) for i, one in enumerate(shapes)])
 
@@ -319,8 +350,11 @@ def gradients(layer, x, dy):
     y = layer.forward(x, training=True)
     dx = layer.backward(dy)
     assert trees.form(dx) == trees.form(x)
+    assert all(one is not None or given.dtype.kind == "i"
+               for one, given in zip(trees.flat(dx), trees.flat(x), strict=True))
     assert all(parameter.grad is None for parameter in layer.parameters() if not parameter.requires_grad)
-    return trees.flat(y), trees.flat(dx), [parameter.grad for parameter in trained(layer)]
+    dxs = [one for one in trees.flat(dx) if one is not None]
+    return trees.flat(y), dxs, [parameter.grad for parameter in trained(layer)]
 
 
 def trained(layer):
@@ -328,7 +362,8 @@ def trained(layer):
 
 
 def numeric_gradients(layer, x, dy, step=1e-6):
-    """d sum(y dy) / d value by central differences, for each input and each trained parameter of a copy of `layer`."""
+    """d sum(y dy) / d value by central differences, for each input, but for those of integers, and each trained
+    parameter of a copy of `layer`."""
     layer = copy.deepcopy(layer)
     x = copy.deepcopy(x)
 
@@ -349,7 +384,7 @@ def numeric_gradients(layer, x, dy, step=1e-6):
             array[place] = old
         return result
 
-    return ([differentiate(array) for array in trees.flat(x)],
+    return ([differentiate(array) for array in trees.flat(x) if array.dtype.kind == "f"],
             [differentiate(parameter.value) for parameter in trained(layer)])
 
 

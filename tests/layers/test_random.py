@@ -9,6 +9,7 @@ import pytest
 
 import fastnet
 from fastnet.layers import Activation, Container, Layer, Merge
+from fastnet.program import trees
 
 from .battery import arrays, build, gradients, numeric_gradients
 from .draws import DRAWS, Config
@@ -40,7 +41,8 @@ def judge(config):
         return
     for dtype, tolerance in (("float64", 1e-12), ("float32", 2e-5)):
         other = eval(config.judge or config.text, vars(torch.nn) | {"torch": torch})
-        compare(build(config.text), other, x.astype(dtype), tolerance)
+        given = trees.map(lambda one, dtype=dtype: one.astype(dtype) if one.dtype.kind == "f" else one, x)
+        compare(build(config.text), other, given, tolerance, dtype)
 
 
 @pytest.mark.parametrize("config", KEPT, ids=lambda config: config.text)

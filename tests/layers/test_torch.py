@@ -7,7 +7,7 @@ import pytest
 from fastnet import layers
 from fastnet.program import trees
 
-from .battery import arrays
+from .battery import STATES, STEPS, Integers, arrays
 
 torch = pytest.importorskip("torch")
 
@@ -119,6 +119,16 @@ CASES = [
     ("SiLU()", (2, 3, 7, 6)),
     ("Softmax(dim=1)", (3, 5)),
     ("LogSoftmax(dim=1)", (3, 5)),
+    ("Embedding(7, 3)", Integers((4, 2))),
+    ("Embedding(5, 3, padding_idx=-1, scale_grad_by_freq=True)", Integers((9,))),
+    ("Embedding(5, 3)", Integers((2, 3, 2, 2))),
+    ("RNN(5, 4)", STEPS),
+    ("RNN(5, 4, 2, 'relu', bias=False)", [STEPS, STATES[0]]),
+    ("GRU(5, 4, bidirectional=True)", [STEPS, STATES[0]]),
+    ("GRU(5, 4, 3, batch_first=True, dropout=0.0)", STEPS),
+    ("LSTM(5, 4)", STEPS),
+    ("LSTM(5, 4, num_layers=2, bias=False)", [STEPS, STATES]),
+    ("LSTM(5, 17, 2, batch_first=True, bidirectional=True)", (30, 4, 5)),
     ("Flatten()", (2, 3, 7, 6)),
     ("Sequential(Conv2d(3, 4, 3, bias=False), BatchNorm2d(4), ReLU(), Sequential(Conv2d(4, 5, 2), ReLU()), "
      "MaxPool2d(2), Flatten(), Linear(20, 3))", (4, 3, 8, 8)),
@@ -127,14 +137,17 @@ CASES = [
 ]
 
 
-def compare(net, judge, x, tolerance=2e-5):
-    """Train both for one step on the same weights: values, gradients, running statistics, then inference."""
-    net, judge = net.astype(x.dtype), judge.to(getattr(torch, str(x.dtype)))
+def compare(net, judge, x, tolerance=2e-5, dtype=None):
+    """Train both for one step on the same weights: values, gradients, running statistics, then inference. x is an array
+    or a tree of them, which PyTorch takes as several arguments."""
+    dtype = dtype or next(one.dtype.name for one in (*trees.flat(x), np.float32()) if one.dtype.kind == "f")
+    net, judge = net.astype(dtype), judge.to(getattr(torch, dtype))
     net.load_state_dict({name: value.numpy() for name, value in judge.state_dict().items()})
-    tx = torch.tensor(x, requires_grad=True)
-    expected = judge.train()(tx)
-    dy = arrays(tuple(expected.shape), x.dtype, seed=5)
-    expected.backward(torch.tensor(dy))
+    tx = trees.map(lambda one: torch.tensor(one, requires_grad=one.dtype.kind == "f"), x)
+    given = tx if isinstance(tx, tuple) else (tx,)
+    expected = judge.train()(*given)
+    dy = trees.map(lambda one: arrays(tuple(one.shape), dtype, seed=5), expected)
+    torch.autograd.backward(trees.flat(expected), list(map(torch.tensor, trees.flat(dy))))
     y = net.forward(x, training=True)
     dx = net.backward(dy)
 
@@ -143,8 +156,14 @@ def compare(net, judge, x, tolerance=2e-5):
         assert actual.shape == wanted.shape
         assert np.linalg.norm(actual - wanted) <= tolerance * max(np.linalg.norm(wanted), 1e-2)
 
-    same(y, expected)
-    same(dx, tx.grad)
+    assert trees.form(y) == trees.form(expected)
+    for actual, wanted in zip(trees.flat(y), trees.flat(expected), strict=True):
+        same(actual, wanted)
+    for actual, wanted in zip(trees.flat(dx), trees.flat(tx), strict=True):
+        if actual is None:
+            assert wanted.grad is None
+        else:
+            same(actual, wanted.grad)
     for (name, parameter), (other, wanted) in zip(net.named_parameters(), judge.named_parameters(), strict=True):
         assert name == other
         same(parameter.grad, wanted.grad)
@@ -152,7 +171,8 @@ def compare(net, judge, x, tolerance=2e-5):
     assert list(state) == list(wanted)
     for name, value in state.items():
         same(value, wanted[name])
-    same(net(x), judge.eval()(tx))
+    for actual, wanted in zip(trees.flat(net(x)), trees.flat(judge.eval()(*given)), strict=True):
+        same(actual, wanted)
 
 
 @pytest.mark.parametrize(("text", "shape"), CASES, ids=[text[:60] for text, _ in CASES])

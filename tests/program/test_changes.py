@@ -28,6 +28,11 @@ ALTERNATIVES = {
     "beta": [0.5, 3, 0], "threshold": [1, 4, np.inf],
     "approximate": ["tanh", "none", "fast"], "dim": [-1, 1, 0], "output_size": [(1, 1), 1, 2],
     "count_include_pad": [False, True],
+    "num_embeddings": [5, 7, 0], "embedding_dim": [3, 4, 0], "padding_idx": [0, -1, None, 9], "max_norm": [None, 1],
+    "norm_type": [1.0, 0], "scale_grad_by_freq": [True, False, 1], "sparse": [False, True],
+    "input_size": [5, 6], "hidden_size": [4, 3], "num_layers": [1, 2], "nonlinearity": ["relu", "tanh", "sigmoid"],
+    "batch_first": [True, False], "dropout": [0.0, 0.2, 2], "bidirectional": [True, False], "proj_size": [0, 1],
+    "returns": ["last", "output", "all", "y"],
 }
 DTYPES = ["float32", "float64", "float16", "int64", "bool", ">f4"]
 
@@ -62,7 +67,8 @@ def inside(text, shape):
 def given(shape, dtype, seed=0):
     """Arrays of any dtype; those of bool and integers are no constants."""
     x = arrays(shape, "float64", seed)
-    return trees.map(lambda one: one > 0 if dtype == "bool" else (one * 3).astype(dtype), x)
+    return trees.map(lambda one: one if one.dtype.kind == "i" else one > 0 if dtype == "bool" else
+                     (one * 3).astype(dtype), x)
 
 
 def outcome(run):
@@ -80,7 +86,7 @@ def trained(net, x):
     y = net.forward(x, training=True)
     dx = net.backward(trees.map(np.cos, y))
     found = {**{f"y{i}": one for i, one in enumerate(trees.flat(y))},
-             **{f"dx{i}": one for i, one in enumerate(trees.flat(dx))}}
+             **{f"dx{i}": one for i, one in enumerate(trees.flat(dx)) if one is not None}}
     return found | {f"d {name}": parameter.grad for name, parameter in net.named_parameters()} | net.state_dict()
 
 
@@ -200,7 +206,7 @@ def louder(self, x, training=False):
 
 def deaf(self, dy, need_dx=True):
     dx = type(self).backward(self, dy, need_dx)
-    return trees.map(lambda one: one / 4, dx) if need_dx else None
+    return trees.map(lambda one: None if one is None else one / 4, dx) if need_dx else None
 
 
 @each_layer

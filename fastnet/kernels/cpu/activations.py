@@ -95,20 +95,20 @@ def _hardtanh(alpha, beta):
 
 
 @literal
-def _sigmoid(v, like, alpha, beta):
+def sigmoid(v, like, alpha, beta):
     """1 / (1 + exp(-x))."""
     one = simd.full(like, 1)
     return one / (one + exp_of_minus(v, like))
 
 
 @literal
-def _sigmoid_gradient(g, y, like, alpha, beta):
+def sigmoid_gradient(g, y, like, alpha, beta):
     """g y (1 - y)."""
     return g * (y * (simd.full(like, 1) - y))
 
 
 @literal
-def _tanh(v, like, alpha, beta):
+def tanh(v, like, alpha, beta):
     """-e / (e + 2) for e = exp(-2 |x|) - 1, with the sign of x: nothing is lost near 0, nothing overflows.
     Source: Sun Microsystems, fdlibm, s_tanh.c, 1993."""
     zero, two = simd.full(like, 0), simd.full(like, 2)
@@ -119,7 +119,7 @@ def _tanh(v, like, alpha, beta):
 
 
 @literal
-def _tanh_gradient(g, y, like, alpha, beta):
+def tanh_gradient(g, y, like, alpha, beta):
     """g (1 - y^2)."""
     return g * simd.fma(simd.full(like, 0) - y, y, simd.full(like, 1))
 
@@ -335,13 +335,13 @@ def _shrink_gradient(g, y, like, alpha, beta):
 @literal
 def _tanhshrink(v, like, alpha, beta):
     """x - tanh(x)."""
-    return v - _tanh(v, like, alpha, beta)
+    return v - tanh(v, like, alpha, beta)
 
 
 @literal
 def _tanhshrink_gradient(g, v, like, alpha, beta):
     """g tanh(x)^2."""
-    slope = _tanh(v, like, alpha, beta)
+    slope = tanh(v, like, alpha, beta)
     return g * (slope * slope)
 
 
@@ -361,8 +361,8 @@ COMPILED = {
     "relu": _piecewise(_relu),
     "leaky_relu": _piecewise(_leaky_relu),
     "hardtanh": _piecewise(_hardtanh),
-    "sigmoid": _smooth(4, _sigmoid, _sigmoid_gradient),
-    "tanh": _smooth(5, _tanh, _tanh_gradient),
+    "sigmoid": _smooth(4, sigmoid, sigmoid_gradient),
+    "tanh": _smooth(5, tanh, tanh_gradient),
     "elu": _smooth(4, _elu, _elu_gradient),
     "selu": _smooth(4, _selu, _selu_gradient),
     "silu": _smooth(4, _silu, _silu_gradient),

@@ -4,12 +4,14 @@ from fastnet.kernels.naive import (
     activation,
     broadcast,
     conv,
+    embedding,
     linear,
     local,
     move,
     norm,
     pool,
     pool_max,
+    recurrent,
     resample,
     roi,
     softmax,
@@ -17,8 +19,8 @@ from fastnet.kernels.naive import (
     update,
 )
 
-globals().update(collect(activation, broadcast, conv, counter, linear, local, move, norm, pool, pool_max, resample,
-                         roi, softmax, unpool, update,
+globals().update(collect(activation, broadcast, conv, counter, embedding, linear, local, move, norm, pool, pool_max,
+                         recurrent, resample, roi, softmax, unpool, update,
                          extras=("conv2d_algorithm",)))
 
 # Lists of operations run as they were traced, and each time anew.

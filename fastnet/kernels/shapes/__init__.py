@@ -12,16 +12,19 @@ one list of operations: every public function of this folder's files, which are 
 """
 from inspect import isfunction
 
+from fastnet.kernels import checks
 from fastnet.kernels.shapes import (
     activation,
     broadcast,
     conv,
+    embedding,
     linear,
     local,
     move,
     norm,
     pool,
     pool_max,
+    recurrent,
     resample,
     roi,
     softmax,
@@ -30,10 +33,14 @@ from fastnet.kernels.shapes import (
 )
 from fastnet.kernels.shapes.kind import PYTHON_FLOAT, Kind
 
-__all__ = ["OPS", "PYTHON_FLOAT", "Kind"]
+__all__ = ["HEADS", "OPS", "PYTHON_FLOAT", "Kind"]
 
-OPS = {name: value for module in (activation, broadcast, conv, linear, local, move, norm, pool, pool_max, resample,
-                                  roi, softmax, unpool, update)
+OPS = {name: value for module in (activation, broadcast, conv, embedding, linear, local, move, norm, pool,
+                                  pool_max, recurrent, resample, roi, softmax, unpool, update)
        for name, value in vars(module).items()
        if isfunction(value) and value.__module__ == module.__name__ and not name.startswith("_")}
 globals().update(OPS)
+
+# Operations that refuse some of the numbers in an input: the name of the input, and what raises ValueError for such
+# numbers, given what the operation is given. A net asks them of what it was given, before each pass.
+HEADS = {"embedding_forward": ("x", lambda w, x: checks.indices(x, w.shape[0]))}

@@ -18,10 +18,25 @@ and, where it needs them,
     NO_GRADIENT     operations that no gradient flows through
     SQUARED         {operation: the places of operands that must not be negative}
     CONSTANT        {operation: the places of operands that no gradient flows to}
+    DIFFERENTIABLE  {operation: number(case), of its results that gradients flow back from}, where that is not the first
+                    one alone
 """
 import numpy as np
 
-from . import broadcast, convolutions, elementwise, moves, norms, pools, products, regions, resample, scores, updates
+from . import (
+    broadcast,
+    convolutions,
+    elementwise,
+    moves,
+    norms,
+    pools,
+    products,
+    regions,
+    resample,
+    scores,
+    sequences,
+    updates,
+)
 from .case import Case, as_list
 from .convolutions import CONVOLUTIONS, LOCAL, TRANSPOSED, conv, geometry, local, transposed
 from .elementwise import ACTIVATIONS
@@ -29,12 +44,15 @@ from .norms import norm
 from .pools import pool
 from .products import LINEARS, linear
 from .regions import BOXES, region
+from .sequences import recurrent, table
 from .updates import UPDATES
 
 __all__ = ["ACTIVATIONS", "BOXES", "CASES", "CONVOLUTIONS", "Case", "LINEARS", "LOCAL", "NO_GRADIENT", "TRANSPOSED",
-           "UPDATES", "conv", "geometry", "linear", "local", "norm", "pool", "region", "transposed"]
+           "UPDATES", "conv", "geometry", "linear", "local", "norm", "pool", "recurrent", "region",
+           "table", "transposed"]
 
-FAMILIES = broadcast, convolutions, products, pools, resample, regions, norms, elementwise, moves, scores, updates
+FAMILIES = broadcast, convolutions, products, pools, resample, regions, norms, elementwise, moves, scores, \
+    sequences, updates
 
 
 def _all(name):
@@ -46,6 +64,7 @@ def _all(name):
 
 
 CASES, EXACT, NO_GRADIENT = _all("CASES"), _all("EXACT"), _all("NO_GRADIENT")
+_DIFFERENTIABLE = _all("DIFFERENTIABLE")
 _FORWARD, _GRADIENTS, _SQUARED, _CONSTANT = _all("FORWARD"), _all("GRADIENTS"), _all("SQUARED"), _all("CONSTANT")
 
 EXACT_ACTIVATIONS = ("relu", "leaky_relu", "hardtanh", "softshrink", "hardshrink", "threshold")
@@ -60,8 +79,9 @@ def exact_in_integers(case):
 
 
 def one_each(cases=CASES):
-    """The first case of each operation, and of each activation."""
-    return list({(case.op, case.options.get("function")): case for case in reversed(cases)}.values())[::-1]
+    """The first case of each operation, and of each activation and cell."""
+    return list({(case.op, case.options.get("function"), case.options.get("cell")): case
+                 for case in reversed(cases)}.values())[::-1]
 
 
 def integers(rng, shape):
@@ -103,7 +123,7 @@ def differentiable(case, results):
     """Those of the results that gradients flow back from."""
     if case.op in NO_GRADIENT:
         return []
-    return results if case.op == "split" else results[:1]
+    return results if case.op == "split" else results[:_DIFFERENTIABLE.get(case.op, lambda case: 1)(case)]
 
 
 def gradients(ops, case, arrays, results, dys):

@@ -157,6 +157,9 @@ OTHERS = [
     *(cases.Case(op, "large", ((131, 127),), {}) for op in ("softmax_forward", "log_softmax_forward")),
     cases.Case("softmax_cross_entropy", "large", ((131, 127),), {"labels": [126] * 131, "label_smoothing": 0.1}),
     cases.Case("dropout", "large", ((3, 37, 17, 31),), {"p": 0.4, "key": 5}),
+    cases.recurrent("lstm", "large", 3, 26, 37), cases.recurrent("gru", "large", 3, 26, 37, reverse=True),
+    cases.recurrent("rnn_tanh", "large", 3, 26, 69, batch_first=True),
+    cases.table("large", (131, 515), [130, *range(131), 0]),
     cases.Case("add", "large", ((3, 37, 17, 31),) * 2, {}),
     *(cases.Case("multiply", f"large-{i}", ((3, 37, 17, 31), small), {}) for i, small in enumerate((
         (3, 37, 17, 31), (3, 37, 1, 1), (3, 1, 17, 31), (1, 37, 1, 31), (1, 1, 1, 1)))),

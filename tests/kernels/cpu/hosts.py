@@ -25,6 +25,7 @@ CASES = [
     cases.norm("batchnorm_forward", "images", (3, 17, 4, 3)),
     cases.Case("add", "images", ((2, 17, 3, 5),) * 2, {}),
     cases.Case("dropout", "images", ((2, 17, 5, 3),), {"p": 0.4, "key": 5}),
+    cases.recurrent("lstm", "plain", 3, 5, 19), cases.recurrent("gru", "plain", 3, 5, 3),
     cases.Case("softmax_cross_entropy", "ten", ((5, 10),), {"labels": [3, 0, 9, 9, 1]}),
 ]
 

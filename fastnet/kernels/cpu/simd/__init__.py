@@ -69,6 +69,8 @@ accumulate = _vectors.accumulate
 rounded = _vectors.rounded
 prefetch = _vectors.prefetch
 transpose = _vectors.transpose
+# Register tiles of any height, see `Tiles` for those of the common ones
+make_tile = _tiles.make_tile
 # Lane by lane
 full = _vectors.full
 fma = _vectors.fma
