@@ -52,7 +52,7 @@ class ReLU(Activation):
 class LeakyReLU(Activation):
     """y = x where x > 0, else negative_slope x. The gradient at 0 is negative_slope, as in PyTorch.
 
-    ValueError unless negative_slope is a finite number above zero: at zero it is `ReLU`.
+    ValueError unless negative_slope is a finite number of at least 0.
     Maas et al., Rectifier nonlinearities improve neural network acoustic models (2013).
     """
 
@@ -63,7 +63,7 @@ class LeakyReLU(Activation):
         self.set_options(negative_slope=negative_slope)
 
     def check(self, negative_slope):
-        return {"negative_slope": arguments.number(negative_slope, "negative_slope", above=0)}
+        return {"negative_slope": arguments.number(negative_slope, "negative_slope", 0)}
 
     @property
     def numbers(self):

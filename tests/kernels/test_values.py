@@ -328,6 +328,10 @@ def test_nan_stays_nan(ops, function):
         assert_same(np.isnan(y), np.isnan(x))
         dx = ops.activation_backward(x.astype(dtype), np.full(20, 0.625), function, 0.5, 0.75)
         assert_same(np.isnan(dx[1::2]), np.isnan(x[1::2]))
+        unknown = np.full(20, NAN, dtype)       # as x or as y, whichever the derivative reads
+        dx = ops.activation_backward(np.ones(20, dtype), unknown, function, 0.5, 0.75)
+        assert_same(dx, naive.activation_backward(np.ones(20, dtype), unknown, function, 0.5, 0.75))
+        assert not (dx == 0).any()
 
 
 @pytest.mark.parametrize("function", ACTIVATIONS)

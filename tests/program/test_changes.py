@@ -24,7 +24,7 @@ ALTERNATIVES = {
     "stride": [1, 2, (1, 2), -1], "padding": [0, 1, (1, 0, 0, 1), [0, 1], "same", "full", "mirror"],
     "dilation": [1, 2, (2, 1), None], "groups": [1, 2, 3], "in_features": [5, 6, True], "out_features": [4, 7, 0],
     "num_features": [4, 5, -1], "eps": [0.01, 0.3, 0], "momentum": [0.9, 0, 1, 1.5], "p": [0.5, 0.2, 0, 1],
-    "negative_slope": [0.5, 0.1, 0], "min_val": [-0.3, 0.1, 7], "max_val": [0.5, 0.2, -9], "alpha": [0.3, 2, -1],
+    "negative_slope": [0.5, 0.1, -1], "min_val": [-0.3, 0.1, 7], "max_val": [0.5, 0.2, -9], "alpha": [0.3, 2, -1],
     "beta": [0.5, 3, 0], "threshold": [1, 4, np.inf],
     "approximate": ["tanh", "none", "fast"], "dim": [-1, 1, 0], "output_size": [(1, 1), 1, 2],
     "count_include_pad": [False, True],

@@ -268,9 +268,10 @@ def _softplus(v, like, alpha, beta):
 
 @literal
 def _softplus_gradient(g, v, like, alpha, beta):
-    """g / (1 + exp(-alpha x)), g where alpha x > beta."""
+    """g / (1 + exp(-alpha x)), g where alpha x > beta, NaN where x is."""
     one, t = simd.full(like, 1), v * simd.full(like, alpha)
-    return simd.pick(t, simd.full(like, beta), g, g * (one / (one + exp_of_minus(t, like))))
+    # `pick` takes a NaN for larger than anything, and `clip` leaves it as it is.
+    return g * simd.pick(t, simd.full(like, beta), simd.clip(t, one, one), one / (one + exp_of_minus(t, like)))
 
 
 @literal
