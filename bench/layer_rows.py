@@ -80,11 +80,24 @@ def scores(n, c):
     return make
 
 
+def pixels(n, c, h, w):
+    """Scores of classes for each pixel, channels-last as a net gives them, and class numbers."""
+    def make():
+        rng = np.random.default_rng(0)
+        return images(rng.standard_normal((n, c, h, w), dtype=np.float32)), rng.integers(0, c, (n, h, w))
+    return make
+
+
+def images(x):
+    """Images channels-last in memory, anything else as it is."""
+    return np.ascontiguousarray(x.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2) if x.ndim == 4 else x
+
+
 def alike(*shape):
     """Numbers, and targets of the same shape between 0 and 1."""
     def make():
         rng = np.random.default_rng(0)
-        return rng.standard_normal(shape, dtype=np.float32), rng.random(shape, dtype=np.float32)
+        return images(rng.standard_normal(shape, dtype=np.float32)), images(rng.random(shape, dtype=np.float32))
     return make
 
 
@@ -105,6 +118,20 @@ def indices(count, *shape):
 
 # Steps, sequences, numbers of a step; or the same with the sequences first.
 SEQUENCES, BATCH_FIRST = (32, 64, 256), (64, 32, 256)
+
+def shares(*shape):
+    """Probabilities, and targets of the same shape between 0 and 1."""
+    def make():
+        x, target = alike(*shape)()
+        return 1 / (1 + np.exp(-x)), target
+    return make
+
+
+def losses(make, *texts):
+    """A row for each text, both libraries writing it alike, for few rows and for images."""
+    return [Loss(text, f"nn.{text}", make(*shape), "x".join(map(str, shape)))
+            for text in texts for shape in ((128, 10), IMAGENET)]
+
 
 LAYERS = [
     *layers("ReLU()", "LeakyReLU()", "Hardtanh()", "ELU()", "SELU()", "SiLU()", "GELU()", "GELU(approximate='tanh')",
@@ -136,7 +163,11 @@ LAYERS = [
 LOSSES = [
     Loss("CrossEntropyLoss()", "nn.CrossEntropyLoss()", scores(128, 10), "128x10"),
     Loss("CrossEntropyLoss()", "nn.CrossEntropyLoss()", scores(128, 1000), "128x1000"),
-    Loss("MSELoss()", "nn.MSELoss()", alike(128, 10), "128x10"),
+    Loss("CrossEntropyLoss()", "nn.CrossEntropyLoss()", pixels(8, 21, 128, 128), "8x21x128x128"),
+    Loss("NLLLoss()", "nn.NLLLoss()", scores(128, 10), "128x10"),
+    Loss("NLLLoss()", "nn.NLLLoss()", scores(128, 1000), "128x1000"),
+    *losses(alike, "MSELoss()", "L1Loss()", "SmoothL1Loss()", "HuberLoss()", "BCEWithLogitsLoss()"),
+    *losses(shares, "BCELoss()"),
 ]
 
 MANY = (((64,),) * 100 + ((64, 64),) * 100, "200 small parameters")

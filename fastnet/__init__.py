@@ -1,6 +1,6 @@
 """fastnet: neural networks for people who work in NumPy, with layers that are plain objects and kernels that Numba
 compiles."""
-from fastnet import data, init, kernels, layers, losses, models, optim, schedules, training
+from fastnet import data, init, kernels, layers, losses, metrics, models, optim, regularizers, schedules, training
 from fastnet.init import manual_seed
 from fastnet.kernels import bfloat16_products, empty_cache, exact
 from fastnet.layers import (
@@ -83,12 +83,33 @@ from fastnet.layers import (
     plainly,
     unfreeze,
 )
-from fastnet.losses import CrossEntropyLoss, MSELoss
+from fastnet.losses import (
+    BCELoss,
+    BCEWithLogitsLoss,
+    CrossEntropyLoss,
+    EpsilonSoftmaxLoss,
+    FocalLoss,
+    HingeLoss,
+    HuberLoss,
+    KLDivLoss,
+    L1Loss,
+    MSELoss,
+    MultiLabelSoftMarginLoss,
+    MultiMarginLoss,
+    NLLLoss,
+    PoissonNLLLoss,
+    SigmoidFocalLoss,
+    SmoothL1Loss,
+    SoftMarginLoss,
+    WeightedSum,
+)
 from fastnet.optim import SGD, Adagrad, Adam, AdamW, Muon, NAdam, RMSprop, minimise
 from fastnet.parameter import Parameter
 from fastnet.program.tables import Explanation, Listing, Summary, explain, summary
+from fastnet.regularizers import L1, L2, ElasticNet, MaxNorm
 from fastnet.training import (
     Callback,
+    ClipValue,
     EarlyStopping,
     History,
     JsonLines,
@@ -110,19 +131,22 @@ from fastnet.training import (
 __version__ = "0.1.0"
 
 __all__ = [
-    "Activation", "Adagrad", "Adam", "AdamW", "AdaptiveAvgPool2d", "AdaptiveMaxPool2d", "Add", "AvgPool2d",
-    "BatchNorm1d", "BatchNorm2d", "BedOfNails", "CELU", "Callback", "ChannelShuffle", "Chunk", "CircularPad2d",
-    "Concat", "ConstantPad2d", "Container", "Conv1d", "Conv2d", "ConvTranspose2d", "CrossEntropyLoss", "Dropout", "ELU",
-    "EarlyStopping", "Embedding", "Explanation", "Flatten", "GELU", "GRU", "Graph", "Hardshrink", "Hardsigmoid",
-    "Hardswish", "Hardtanh", "History", "Identity", "JsonLines", "LSTM", "Layer", "LeakyReLU", "LearningRateSchedule",
-    "Linear", "Listing", "LocallyConnected2d", "LogSigmoid", "LogSoftmax", "MSELoss", "MaxPool2d", "MaxUnpool2d",
-    "Maxout", "Mean", "Merge", "Mish", "Multiply", "Muon", "NAdam", "NonFiniteError", "PReLU", "Parallel", "Parameter",
-    "Permute", "PixelShuffle", "PixelUnshuffle", "Progress", "RMSprop", "RNN", "ReLU", "ReLU6", "Recompute",
-    "ReduceLROnPlateau", "ReflectionPad2d", "ReplicationPad2d", "Residual", "RoIAlign", "RoIPool", "SELU", "SGD",
-    "SaveBest", "Sequential", "SiLU", "Sigmoid", "Softmax", "Softplus", "Softshrink", "Softsign",
-    "StochasticWeightAverage", "Summary", "Tanh", "Tanhshrink", "Threshold", "Trainer", "Unflatten", "Upsample",
-    "UpsamplingBilinear2d", "UpsamplingNearest2d", "WeightAverage", "ZeroPad2d", "bfloat16_products", "data",
-    "empty_cache", "evaluate", "exact", "explain", "freeze", "init", "input_gradient", "kernels", "layers",
-    "load_weights", "losses", "manual_seed", "minimise", "models", "optim", "plainly", "predict", "save_weights",
-    "schedules", "summary", "training", "unfreeze", "update_bn",
+    "Activation", "Adagrad", "Adam", "AdamW", "AdaptiveAvgPool2d", "AdaptiveMaxPool2d", "Add", "AvgPool2d", "BCELoss",
+    "BCEWithLogitsLoss", "BatchNorm1d", "BatchNorm2d", "BedOfNails", "CELU", "Callback", "ChannelShuffle", "Chunk",
+    "CircularPad2d", "ClipValue", "Concat", "ConstantPad2d", "Container", "Conv1d", "Conv2d", "ConvTranspose2d",
+    "CrossEntropyLoss", "Dropout", "ELU", "EarlyStopping", "ElasticNet", "Embedding", "EpsilonSoftmaxLoss",
+    "Explanation", "Flatten", "FocalLoss", "GELU", "GRU", "Graph", "Hardshrink", "Hardsigmoid", "Hardswish", "Hardtanh",
+    "HingeLoss", "History", "HuberLoss", "Identity", "JsonLines", "KLDivLoss", "L1", "L1Loss", "L2", "LSTM", "Layer",
+    "LeakyReLU", "LearningRateSchedule", "Linear", "Listing", "LocallyConnected2d", "LogSigmoid", "LogSoftmax",
+    "MSELoss", "MaxNorm", "MaxPool2d", "MaxUnpool2d", "Maxout", "Mean", "Merge", "Mish", "MultiLabelSoftMarginLoss",
+    "MultiMarginLoss", "Multiply", "Muon", "NAdam", "NLLLoss", "NonFiniteError", "PReLU", "Parallel", "Parameter",
+    "Permute", "PixelShuffle", "PixelUnshuffle", "PoissonNLLLoss", "Progress", "RMSprop", "RNN", "ReLU", "ReLU6",
+    "Recompute", "ReduceLROnPlateau", "ReflectionPad2d", "ReplicationPad2d", "Residual", "RoIAlign", "RoIPool", "SELU",
+    "SGD", "SaveBest", "Sequential", "SiLU", "Sigmoid", "SigmoidFocalLoss", "SmoothL1Loss", "SoftMarginLoss", "Softmax",
+    "Softplus", "Softshrink", "Softsign", "StochasticWeightAverage", "Summary", "Tanh", "Tanhshrink", "Threshold",
+    "Trainer", "Unflatten", "Upsample", "UpsamplingBilinear2d", "UpsamplingNearest2d", "WeightAverage", "WeightedSum",
+    "ZeroPad2d", "bfloat16_products", "data", "empty_cache", "evaluate", "exact", "explain", "freeze", "init",
+    "input_gradient", "kernels", "layers", "load_weights", "losses", "manual_seed", "metrics", "minimise", "models",
+    "optim", "plainly", "predict", "regularizers", "save_weights", "schedules", "summary", "training", "unfreeze",
+    "update_bn",
 ]

@@ -286,36 +286,51 @@ def values(value, name):
     return array(value, name)
 
 
-def labels(value, name, count=None, classes=None):
+def labels(value, name, count=None, classes=None, ignore=None):
     """`value`, class numbers from 0, as an int64 array (N,); a list of integers becomes one. With `count` there are so
-    many of them, with `classes` they lie below it."""
+    many of them, or, where that is a shape, an array of that shape; with `classes` they lie below it, or are `ignore`.
+    """
+    shape = count if isinstance(count, tuple) else None if count is None else (count,)
+    axes = 1 if shape is None else len(shape)
     if isinstance(value, (list, tuple)):
         value = _of_list(value, name, "class numbers")
     elif type(value) is not np.ndarray:
         value = _as_array(value, name)
-    if value.dtype.kind not in "iu" or value.ndim != 1:
-        remedy = ""
-        if value.ndim == 2 and value.shape[1] > 1 and value.dtype.kind in "fiub":
-            remedy = f": of one row a sample, one-hot or probabilities, give {name}.argmax(axis=1)"
-        elif value.ndim > 1 and value.size == len(value):
-            remedy = f": give {name}.ravel()"
-        elif value.dtype.kind in "USO":
-            remedy = f": number the classes, np.unique({name}, return_inverse=True)[1]"
-        elif value.dtype.kind in "fb":
-            remedy = f": give {name}.astype('int64')"
-        remedy = remedy.replace(name, name.rpartition(": ")[2])
+    if value.dtype.kind not in "iu" or value.ndim != axes:
+        remedy = _labels_remedy(value, name, axes).replace(name, name.rpartition(": ")[2])
         kind = ValueError if value.dtype.kind in "iu" else TypeError
-        raise kind(f"{name} must be integers, one class number for each sample, got {shown(value)}{remedy}")
-    if count is not None and len(value) != count:
-        raise ValueError(f"{name} must be {count} class numbers, one for each sample, got {shown(value)}")
+        where = "sample" if axes == 1 else f"sample and pixel, an array of shape {shape}"
+        raise kind(f"{name} must be integers, one class number for each {where}, got {shown(value)}{remedy}")
+    if shape is not None and value.shape != shape:
+        what = f"{shape[0]} class numbers, one for each sample" if axes == 1 else f"class numbers of shape {shape}"
+        raise ValueError(f"{name} must be {what}, got {shown(value)}")
     result = value.astype(np.int64, copy=False)
     # A negative number seen as unsigned is huge, as is one beyond int64: one comparison finds every error.
     most = 2**63 if classes is None else classes
-    if len(value) and int(result.view(np.uint64).max()) >= most:
-        place = int(np.argmax((value < 0) | (value >= most)))
-        above = "" if classes is None else f" to {classes - 1}"
-        raise ValueError(f"{name} must be class numbers from 0{above}, got {value[place]} at position {place}")
+    if result.size and int(result.view(np.uint64).max()) >= most:
+        wrong = (value < 0) | (value >= most)
+        if ignore is not None:
+            wrong &= value != ignore
+        if wrong.any():
+            place = np.unravel_index(int(np.argmax(wrong)), value.shape)
+            above = "" if classes is None else f" to {classes - 1}"
+            above += "" if ignore is None or classes is None else f", or {ignore} to be ignored"
+            position = int(place[0]) if axes == 1 else tuple(map(int, place))
+            raise ValueError(f"{name} must be class numbers from 0{above}, got {value[place]} at position {position}")
     return result
+
+
+def _labels_remedy(value, name, axes):
+    """What to do with an array that cannot be labels."""
+    if value.ndim == axes + 1 and value.shape[1] > 1 and value.dtype.kind in "fiub":
+        return f": of one row a sample, one-hot or probabilities, give {name}.argmax(axis=1)"
+    if value.ndim > axes == 1 and value.size == len(value):
+        return f": give {name}.ravel()"
+    if value.dtype.kind in "USO":
+        return f": number the classes, np.unique({name}, return_inverse=True)[1]"
+    if value.dtype.kind in "fb":
+        return f": give {name}.astype('int64')"
+    return ""
 
 
 def _of_list(value, name, what):

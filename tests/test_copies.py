@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import fastnet
-from fastnet import data, init, losses, optim, schedules, training
+from fastnet import data, init, losses, metrics, optim, regularizers, schedules, training
 from fastnet.data import (
     Augment,
     BalancedSampler,
@@ -38,9 +38,37 @@ OPTIMIZERS = {
     "Muon": lambda params: optim.Muon([{"params": [p for p in params if p.value.ndim > 1]},
                                        {"params": [p for p in params if p.value.ndim < 2], "orthogonal": False}], 0.02),
 }
-LOSSES = {
-    "CrossEntropyLoss": (lambda: losses.CrossEntropyLoss(0.1), np.arange(5) % 4),
-    "MSELoss": (losses.MSELoss, LOGITS[::-1].copy()),
+SHARES = np.abs(LOGITS) / 4
+LOSSES = {      # how it is made, outputs and targets
+    "CrossEntropyLoss": (lambda: losses.CrossEntropyLoss([1, 2, 3, 4], label_smoothing=0.1), LOGITS, np.arange(5) % 4),
+    "NLLLoss": (lambda: losses.NLLLoss([1, 2, 3, 4]), LOGITS, np.arange(5) % 4),
+    "FocalLoss": (lambda: losses.FocalLoss(1, [1, 2, 3, 4]), LOGITS, np.arange(5) % 4),
+    "MultiMarginLoss": (lambda: losses.MultiMarginLoss(2, weight=[1, 2, 3, 4]), LOGITS, np.arange(5) % 4),
+    "EpsilonSoftmaxLoss": (lambda: losses.EpsilonSoftmaxLoss(0.5, 1 - np.eye(4)), LOGITS, np.arange(5) % 4),
+    **{name: (make, LOGITS, LOGITS[::-1].copy()) for name, make in {
+        "MSELoss": losses.MSELoss, "L1Loss": lambda: losses.L1Loss("sum"), "HuberLoss": losses.HuberLoss,
+        "SmoothL1Loss": lambda: losses.SmoothL1Loss(beta=0.5)}.items()},
+    "BCELoss": (lambda: losses.BCELoss(np.arange(4.0)), SHARES, SHARES[::-1].copy()),
+    "BCEWithLogitsLoss": (lambda: losses.BCEWithLogitsLoss(pos_weight=np.arange(4.0)), LOGITS, SHARES),
+    "MultiLabelSoftMarginLoss": (losses.MultiLabelSoftMarginLoss, LOGITS, SHARES),
+    "SigmoidFocalLoss": (losses.SigmoidFocalLoss, LOGITS, SHARES),
+    "KLDivLoss": (lambda: losses.KLDivLoss("batchmean"), LOGITS, SHARES),
+    "HingeLoss": (lambda: losses.HingeLoss(True), LOGITS, np.sign(LOGITS)),
+    "SoftMarginLoss": (losses.SoftMarginLoss, LOGITS, np.sign(LOGITS)),
+    "PoissonNLLLoss": (lambda: losses.PoissonNLLLoss(full=True), LOGITS, SHARES),
+    "WeightedSum": (lambda: losses.WeightedSum({"a": losses.MSELoss(), "b": losses.L1Loss()}, {"a": 1, "b": 2}),
+                    {"a": LOGITS, "b": LOGITS}, {"a": SHARES, "b": SHARES}),
+}
+REGULARIZERS = {
+    "L1": lambda: regularizers.L1(0.1), "L2": lambda: regularizers.L2(0.1, on="all"),
+    "ElasticNet": lambda: regularizers.ElasticNet(0.1, 0.2), "MaxNorm": lambda: regularizers.MaxNorm(0.5, axis=1),
+    "Together": lambda: regularizers.L2(0.1) + regularizers.MaxNorm(0.5),
+}
+METRICS = {
+    "accuracy": lambda: metrics.accuracy, "binary_accuracy": lambda: metrics.binary_accuracy,
+    "top_k": lambda: metrics.top_k(2), "mean_iou": lambda: metrics.mean_iou(3, 1),
+    "mean_absolute_error": lambda: metrics.mean_absolute_error,
+    "mean_squared_error": lambda: metrics.mean_squared_error, "whole": lambda: metrics.whole(np.dot, "labels"),
 }
 SCHEDULES = {
     "constant": lambda: schedules.constant(0.1),
@@ -57,6 +85,7 @@ SCHEDULES = {
     "warmup": lambda: schedules.warmup(schedules.cosine(0.1, 10), 4),
 }
 CALLBACKS = {
+    "ClipValue": lambda folder: training.ClipValue(0.01),
     "EarlyStopping": lambda folder: training.EarlyStopping(3, "loss"),
     "JsonLines": lambda folder: training.JsonLines(folder / "log"),
     "LearningRateSchedule": lambda folder: training.LearningRateSchedule(schedules.cosine(0.1, 20)),
@@ -99,7 +128,9 @@ def public(module):
 
 def test_no_class_is_missing():
     assert public(optim) == OPTIMIZERS.keys() | {"Optimizer", "Minimum"}
-    assert public(losses) == LOSSES.keys()
+    assert public(losses) == LOSSES.keys() | {"Loss"}
+    assert public(regularizers) == REGULARIZERS.keys() | {"Regularizer"}
+    assert public(metrics) <= METRICS.keys() | {"Metric"}
     assert public(schedules) == SCHEDULES.keys() | {"Schedule"}
     known = CALLBACKS.keys() | VALUES.keys() | {"Callback", "Trainer"}
     assert public(training) | public(data) == known - {"Parameter", "Minimum"}
@@ -141,6 +172,10 @@ def assert_apart(a, b, shared=()):
 def same(a, b):
     if isinstance(a, np.ndarray):
         return np.array_equal(a, b) and a.dtype == b.dtype
+    if isinstance(a, dict):
+        return same([*a.items()], [*b.items()])
+    if isinstance(a, losses.Loss):
+        return type(a) is type(b) and same(vars(a), vars(b))
     if isinstance(a, (list, tuple)):
         return type(a) is type(b) and len(a) == len(b) and all(map(same, a, b))
     return a == b
@@ -181,13 +216,41 @@ def test_a_net_and_its_optimiser_go_on_together(name, way):
 @pytest.mark.parametrize("backend", fastnet.kernels.BACKENDS)
 @pytest.mark.parametrize("name", LOSSES)
 def test_losses(name, backend, way):
-    make, target = LOSSES[name]
+    make, outputs, targets = LOSSES[name]
     loss = make()
     if hasattr(loss, "backend"):
         loss.backend = backend
     other = WAYS.get(way, copy.copy)(loss)
-    assert repr(other) == repr(loss) and vars(other) == vars(loss) and same(other(LOGITS, target), loss(LOGITS, target))
-    assert_apart(loss, other)
+    assert repr(other) == repr(loss) and same(loss, other) and same(other(outputs, targets), loss(outputs, targets))
+    if way != "copy":
+        assert_apart(loss, other)
+
+
+@pytest.mark.parametrize("way", [*WAYS, "copy"])
+@pytest.mark.parametrize("name", REGULARIZERS)
+def test_regularizers(name, way):
+    regularizer = REGULARIZERS[name]()
+    other = WAYS.get(way, copy.copy)(regularizer)
+    results = []
+    for one in (regularizer, other):
+        model = net()
+        for parameter in model.parameters():
+            parameter.grad = np.ones_like(parameter.value)
+        results.append([one.add(model), one.project(model), model.state_dict(), [p.grad for p in model.parameters()]])
+    assert same(*results) and repr(other) == repr(regularizer)
+    if way != "copy":
+        assert_apart(regularizer, other)
+
+
+@pytest.mark.parametrize("way", [*WAYS, "copy"])
+@pytest.mark.parametrize("name", METRICS)
+def test_metrics(name, way):
+    metric = METRICS[name]()
+    other = WAYS.get(way, copy.copy)(metric)
+    outputs, targets = LOGITS[:, :3], np.arange(5) % 3
+    if "binary" in name or "error" in name:
+        outputs, targets = LOGITS, (LOGITS > 0.3).astype(int)
+    assert other(outputs, targets) == metric(outputs, targets) and repr(other) == repr(metric)
 
 
 @pytest.mark.parametrize("way", [*WAYS, "copy"])

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import fastnet
-from fastnet import data, init, losses, models, optim, plot, schedules, training, warmup
+from fastnet import data, init, losses, metrics, models, optim, plot, regularizers, schedules, training, warmup
 from fastnet.training import Callback
 
 NAN = float("nan")
@@ -67,6 +67,14 @@ def with_net(**others):
 
 GROUP = {"lr": "0.5", "weight_decay": "0.5", "max_norm": "0.5", "eps": "0.5", "maximize": "True"}
 
+# Of losses, whose options have these names.
+OF_LOSSES = {**dict.fromkeys(("label_smoothing", "epsilon", "gamma", "delta", "beta", "eps"), "0.5"),
+             **dict.fromkeys(("squared", "log_target", "log_input", "full"), "True"),
+             "weight": "long", "alpha": "long", "margin": "-1 0.5", "ignore_index": "-1"}
+OF_SOME = {"SigmoidFocalLoss": {"alpha": "None 0.5"},
+           **dict.fromkeys(("BCELoss", "BCEWithLogitsLoss", "MultiLabelSoftMarginLoss"),
+                           dict.fromkeys(("weight", "pos_weight"), "0.5 array long"))}
+
 # name: (what is called, its arguments where all is right, {argument: which of WRONG are taken all the same})
 TABLE = {
     # optim
@@ -98,10 +106,33 @@ TABLE = {
     "orthogonalize": (optim.orthogonalize, lambda: {"matrix": np.ones((2, 3), np.float32)},
                       {"matrix": "array"}),
     # losses
-    "CrossEntropyLoss": (losses.CrossEntropyLoss, dict, {"label_smoothing": "0.5"}),
-    "CrossEntropyLoss.__call__": (losses.CrossEntropyLoss(), lambda: {"logits": X, "labels": Y}, {}),
-    "MSELoss": (losses.MSELoss, dict, {}),
-    "MSELoss.__call__": (losses.MSELoss(), lambda: {"prediction": X, "target": X}, {}),
+    **{name: (getattr(losses, name), dict, OF_LOSSES | OF_SOME.get(name, {}))
+       for name in losses.__all__ if name not in ("Loss", "WeightedSum")},
+    "Loss": (losses.Loss, dict, {}),
+    "CrossEntropyLoss.__call__": (losses.CrossEntropyLoss(), lambda: {"outputs": X, "targets": Y}, {}),
+    "ClassLoss.__call__": (losses.NLLLoss(), lambda: {"outputs": X, "targets": Y}, {}),
+    "PointwiseLoss.__call__": (losses.MSELoss(), lambda: {"outputs": X, "targets": X}, {}),
+    "BCELoss.__call__": (losses.BCELoss(), lambda: {"outputs": X > 0, "targets": X > 0}, {}),
+    "PoissonNLLLoss.__call__": (losses.PoissonNLLLoss(full=True), lambda: {"outputs": X, "targets": X > 0}, {}),
+    "WeightedSum": (losses.WeightedSum, lambda: {"losses": (losses.MSELoss(),)}, {}),
+    "WeightedSum.__call__": (losses.WeightedSum((losses.MSELoss(),)), lambda: {"outputs": (X,), "targets": (X,)}, {}),
+    # regularizers
+    "Regularizer": (regularizers.Regularizer, dict, {"on": "text"}),
+    "ElasticNet": (regularizers.ElasticNet, lambda: {"l1": 0.1, "l2": 0.1}, {"l1": "0.5", "l2": "0.5", "on": "text"}),
+    "L1": (regularizers.L1, lambda: {"strength": 0.1}, {"strength": "0.5", "on": "text"}),
+    "L2": (regularizers.L2, lambda: {"strength": 0.1}, {"strength": "0.5", "on": "text"}),
+    "MaxNorm": (regularizers.MaxNorm, lambda: {"limit": 1}, {"limit": "0.5", "on": "text"}),
+    "Together": (regularizers.Together, dict, {}),
+    # metrics
+    "Metric": (metrics.Metric, dict, {}),
+    "Metric.__call__": (metrics.top_k(2), lambda: {"outputs": X, "targets": Y}, {}),
+    "accuracy": (metrics.accuracy, lambda: {"outputs": X, "targets": Y}, {}),
+    "binary_accuracy": (metrics.binary_accuracy, lambda: {"outputs": X, "targets": X > 0}, {}),
+    "mean_absolute_error": (metrics.mean_absolute_error, lambda: {"outputs": X, "targets": X}, {}),
+    "mean_squared_error": (metrics.mean_squared_error, lambda: {"outputs": X, "targets": X}, {}),
+    "top_k": (metrics.top_k, lambda: {"k": 1}, {"k": "huge"}),
+    "mean_iou": (metrics.mean_iou, lambda: {"num_classes": 4}, {"ignore_index": "-1"}),
+    "whole": (metrics.whole, lambda: {"function": len}, {"function": "function", "lower": "True"}),
     # schedules
     "Schedule": (schedules.Schedule, dict, {}),
     "Schedule.__call__": (schedules.cosine(0.1, 10), lambda: {"step": 0}, {}),
@@ -146,27 +177,30 @@ TABLE = {
     "apply": (init.apply, with_net(weight=init.ones), {}),
     # training
     "Trainer": (fastnet.Trainer, lambda: dict(zip(("net", "loss", "optimizer"), (
-        (it := trainer()).net, it.loss_function, it.optimizer), strict=True)), {"loss": "function"}),
+        (it := trainer()).net, it.loss_function, it.optimizer), strict=True)), {
+            "loss": "function", "metrics": "dict", "accumulate": "huge"}),
     "Trainer.fit": (lambda **given: trainer().fit(**given), lambda: {"train_batches": [(X, Y)], "epochs": 1}, {}),
     "evaluate": (training.evaluate, with_net(batches=[(X, Y)], loss=losses.CrossEntropyLoss()),
-                 {"net": "function", "loss": "function"}),
+                 {"net": "function", "loss": "function", "metrics": "dict"}),
     "predict": (training.predict, with_net(batches=[X]), {"net": "function"}),
     "save_weights": (training.save_weights, with_net(path="saved"), {"path": "text"}),
     "load_weights": (training.load_weights, lambda: {"net": fastnet.Linear(4, 3), "path": weights()},
                      {"strict": "True", "rename": "dict"}),
     "Callback": (Callback, dict, {}),
-    "EarlyStopping": (training.EarlyStopping, lambda: {"patience": 3}, {"patience": "huge", "min_delta": "0.5"}),
+    "ClipValue": (training.ClipValue, lambda: {"limit": 1}, {"limit": "0.5"}),
+    "EarlyStopping": (training.EarlyStopping, lambda: {"patience": 3}, {"patience": "huge", "min_delta": "0.5",
+                                                                        "monitor": "text"}),
     "JsonLines": (training.JsonLines, lambda: {"path": "log"}, {"path": "text"}),
     "LearningRateSchedule": (training.LearningRateSchedule, lambda: {"schedule": len}, {"schedule": "function"}),
     "Progress": (training.Progress, lambda: {"file": io.StringIO()}, {}),
     "ReduceLROnPlateau": (training.ReduceLROnPlateau, dict,
                           {"factor": "0.5", "threshold": "0.5", "min_lr": "0.5", "eps": "0.5", "patience": "huge",
-                           "cooldown": "huge"}),
+                           "cooldown": "huge", "monitor": "text"}),
     "StochasticWeightAverage": (training.StochasticWeightAverage, lambda: {"start": 1},
                                 {"start": "huge", "every": "huge"}),
     "update_bn": (training.update_bn, lambda: {
         "net": fastnet.Sequential(fastnet.Linear(4, 3), fastnet.BatchNorm1d(3)), "batches": [X]}, {}),
-    "SaveBest": (training.SaveBest, lambda: {"path": "best"}, {"path": "text"}),
+    "SaveBest": (training.SaveBest, lambda: {"path": "best"}, {"path": "text", "monitor": "text"}),
     "WeightAverage": (training.WeightAverage, dict, {"decay": "0.5", "every": "huge"}),
     "History": (training.History, dict, {"interrupted": "True"}),
     "History.__getitem__": (lambda key: training.History(ROWS)[key], lambda: {"key": "loss"}, {"key": "-1"}),
@@ -227,8 +261,9 @@ NOT_TRIED = {("DataLoader", "function"), ("warmup.warmup", "function"), ("warmup
              ("minimise", "function"), ("minimise", "huge"),
              *((name, "huge") for name in models.__all__)}
 # Methods that are called by the library itself, or by subclasses with what it has judged.
-INNER = {"check", "views", "update", "kept", "number", "said", "rate", "keep", "keep_numbers", "improved", "measured",
-         "better", "take", "interrupt",
+INNER = {"numbers", "sample_weights", "scale", "scores", "rows", "of_classes", "mean_over", "matching", "prepared",
+         "constants", "spread", "checked", "meant", "add", "project", "result", "check", "views", "update", "kept",
+         "number", "said", "rate", "keep", "keep_numbers", "improved", "measured", "better", "take", "interrupt",
          *training.callbacks.HOOKS}
 FOREIGN = re.compile("|".join((
     "no attribute", "unsupported operand", "not supported between", "ambiguous", "interpreted as", "could not convert",
@@ -240,7 +275,7 @@ FOREIGN = re.compile("|".join((
 def public():
     """Names of all public functions and classes outside kernels, programs and layers, and of the methods of these."""
     found = {}
-    for module in (fastnet, data, training, optim, models, losses, schedules, init, plot):
+    for module in (fastnet, data, training, optim, models, losses, metrics, regularizers, schedules, init, plot):
         for name in getattr(module, "__all__", None) or [name for name in vars(module) if not name.startswith("_")]:
             value = getattr(module, name)
             home = getattr(value, "__module__", None) or ""
@@ -330,7 +365,8 @@ def test_what_is_wrong_is_refused(name, argument):
 
 
 # Who errors say was called, where it is not the last part of the name.
-CALLED = {"Parameter.astype": "Parameter",
+CALLED = {"Parameter.astype": "Parameter", "ClassLoss.__call__": "NLLLoss", "PointwiseLoss.__call__": "MSELoss",
+          "Metric.__call__": "top_k",
           "Schedule.__call__": "cosine", "Optimizer.load_state_dict": "Adam", "Normalize.terms": "Normalize",
           "DataLoader.set_epoch": "DataLoader", "warmup.warmup": "warmup"}
 

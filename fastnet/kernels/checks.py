@@ -5,6 +5,8 @@ kind of thing, with a text that tells what was expected and what came. Nothing h
 that a check costs a microsecond or two. What a whole operation takes and gives stands in `shapes`, what a single number
 may be in `fastnet.arguments`.
 """
+from math import prod
+
 import numpy as np
 
 from fastnet import arguments
@@ -72,16 +74,22 @@ def operand(array, shape, name, like):
     return array
 
 
-def labels(labels, n, classes):
-    """The `n` class numbers as an int64 array, each checked to lie in 0 .. classes - 1."""
+def labels(labels, shape, classes, ignore_index=None):
+    """The class numbers as an int64 array of that shape in order, each checked to lie in 0 .. classes - 1, or to be
+    `ignore_index`."""
     labels = arguments.array(labels, "labels")
-    labels_shape(labels, n)
+    labels_shape(labels, shape)
     # A negative number seen as unsigned is huge, so that one comparison finds both kinds of error.
-    result = labels if labels.dtype is INT64 else labels.astype(np.int64)
-    if n and result.view(np.uint64).max() >= classes:
-        wrong = int(np.argmax((labels < 0) | (labels >= classes)))
-        raise ValueError(f"label {labels[wrong]} at position {wrong} is out of range: {classes} classes are numbered "
-                         f"0 to {classes - 1}")
+    result = np.ascontiguousarray(labels, np.int64)
+    if result.view(np.uint64).max(initial=0) >= classes:
+        wrong = (labels < 0) | (labels >= classes)
+        if ignore_index is not None:
+            wrong &= labels != ignore_index
+        if wrong.any():
+            place = np.unravel_index(int(np.argmax(wrong)), labels.shape)
+            place = tuple(map(int, place)) if len(place) > 1 else int(place[0])
+            raise ValueError(f"label {labels[place]} at position {place} is out of range: {classes} classes are "
+                             f"numbered 0 to {classes - 1}")
     return result
 
 
@@ -97,12 +105,12 @@ def indices(x, rows):
 
 # Shapes
 
-def labels_shape(labels, n):
-    """Refuse what cannot be the class numbers of `n` samples, whatever the numbers are."""
+def labels_shape(labels, shape):
+    """Refuse what cannot be class numbers, so many as an array of that shape has, whatever the numbers are."""
     if labels.dtype.kind not in "iu":
         raise TypeError(f"labels must be integers, got an array of dtype {labels.dtype}")
-    if labels.shape != (n,):
-        raise ValueError(f"expected {n} labels in an array of shape ({n},), got shape {labels.shape}")
+    if labels.shape != shape:
+        raise ValueError(f"expected {prod(shape)} labels in an array of shape {shape}, got shape {labels.shape}")
 
 
 def indices_shape(x):
@@ -162,6 +170,14 @@ def scores(shape, name="x"):
         raise ValueError(f"expected {name} of shape (N, C), got {name} of shape {tuple(shape)}")
     not_empty(shape, name)
     return shape
+
+
+def class_scores(shape, name="x"):
+    """The shape (N,) or (N, H, W) of the labels of scores (N, C) or (N, C, H, W), no axis of which is empty."""
+    if len(shape) not in (2, 4):
+        raise ValueError(f"expected {name} of shape (N, C) or (N, C, H, W), got {name} of shape {tuple(shape)}")
+    not_empty(shape, name)
+    return tuple(shape[:1] + shape[2:])
 
 
 def conv2d_shape(x_shape, w_shape, stride, padding, dilation, groups):

@@ -9,13 +9,14 @@ from fastnet.training.callbacks import (
     ReduceLROnPlateau,
     SaveBest,
 )
+from fastnet.training.clipping import ClipValue
 from fastnet.training.diagnosis import NonFiniteError
 from fastnet.training.history import History
 from fastnet.training.trainer import Trainer, evaluate, predict
 from fastnet.training.weights import load_weights, save_weights
 
 __all__ = [
-    "Callback", "EarlyStopping", "History", "JsonLines", "LearningRateSchedule", "NonFiniteError", "Progress",
-    "ReduceLROnPlateau", "SaveBest", "StochasticWeightAverage", "Trainer", "WeightAverage", "evaluate", "load_weights",
-    "predict", "save_weights", "update_bn",
+    "Callback", "ClipValue", "EarlyStopping", "History", "JsonLines", "LearningRateSchedule", "NonFiniteError",
+    "Progress", "ReduceLROnPlateau", "SaveBest", "StochasticWeightAverage", "Trainer", "WeightAverage", "evaluate",
+    "load_weights", "predict", "save_weights", "update_bn",
 ]

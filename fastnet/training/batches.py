@@ -5,7 +5,7 @@ from numbers import Real
 import numpy as np
 
 from fastnet import arguments
-from fastnet.training.metrics import count_correct
+from fastnet.metrics import hits
 
 _DEEPEST = 30   # trees within trees
 _PAIRS = "batches, pairs (x, labels): a DataLoader or a list of such pairs"
@@ -60,7 +60,8 @@ def size(x, name):
 
 
 def judged(loss, logits, labels, name):
-    """(value, dlogits, how many are right or None) of a loss; TypeError where it does not answer as a loss does."""
+    """(value, dlogits, (how many targets are met, how many there are) or None) of a loss; TypeError where it does not
+    answer as a loss does."""
     answer = loss(logits, labels)
     if not isinstance(answer, (tuple, list)) or len(answer) != 2:
         raise TypeError(f"{name}: loss must give (value, gradient of the logits), got {_described(answer)}")
@@ -70,8 +71,10 @@ def judged(loss, logits, labels, name):
     if not isinstance(value, Real):
         raise TypeError(f"{name}: loss must give (value, gradient of the logits) with a number as value, got "
                         f"{arguments.shown(value)}")
-    correct = count_correct(logits, labels) if getattr(loss, "classifies", True) else None
-    return float(value), dlogits, correct
+    found = None
+    if getattr(loss, "classifies", True):
+        found = hits(logits, labels, getattr(loss, "task", "classes"), getattr(loss, "ignore_index", None))
+    return float(value), dlogits, found
 
 
 def loss_function(loss, name):

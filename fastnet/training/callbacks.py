@@ -48,7 +48,10 @@ class Callback:
 
 
 class LearningRateSchedule(Callback):
-    """Sets the optimiser's learning rate to schedule(updates made so far) before each step; see fastnet.schedules."""
+    """Sets the optimiser's learning rate to schedule(updates made so far) before each step; see fastnet.schedules.
+
+    Where a Trainer accumulates several batches a step, it is updates that count: see its ``steps_per_epoch``.
+    """
 
     def __init__(self, schedule):
         self.schedule = arguments.function(schedule, "LearningRateSchedule: schedule",
@@ -65,7 +68,8 @@ class LearningRateSchedule(Callback):
 class Progress(Callback):
     """Tells how training goes: mean loss and accuracy of the epoch so far, images per second, time left.
 
-    In a terminal a bar moves while an epoch runs; a line an epoch stays, and is all that a log file gets. `file` is the
+    In a terminal a bar moves while an epoch runs; a line an epoch, with all metrics, stays, and is all that a log file
+    gets. `file` is the
     stream to write to, sys.stderr where it is None; where there is none either, as in a program without a console,
     nothing is told. A copy writes to the same stream.
     """
@@ -77,13 +81,13 @@ class Progress(Callback):
         self._bar = None
 
     def on_train_begin(self, trainer):
-        self._steps = trainer.epochs * len(trainer.train_batches)
+        self._steps = trainer.epochs * trainer.steps_per_epoch
 
     def on_epoch_begin(self, trainer):
         self._epoch_started = perf_counter()
         file = self._stream()
         if file is not None and hasattr(file, "isatty") and file.isatty():
-            self._bar = tqdm(total=len(trainer.train_batches), desc=f"epoch {trainer.epoch}/{trainer.epochs}",
+            self._bar = tqdm(total=trainer.steps_per_epoch, desc=f"epoch {trainer.epoch}/{trainer.epochs}",
                              file=file, leave=False, dynamic_ncols=True,
                              bar_format="{desc} {bar} {n_fmt}/{total_fmt}{postfix}")
 
@@ -194,11 +198,17 @@ class _Best(Callback):
 
     def __init__(self, monitor, min_delta=0.0):
         who = type(self).__name__
-        self.monitor = arguments.choice(monitor, ("loss", "accuracy", "val_loss", "val_accuracy"), f"{who}: monitor")
+        self.monitor = arguments.text(monitor, f"{who}: monitor")
         self.min_delta = arguments.number(min_delta, f"{who}: min_delta", 0)
         self.best = self.best_epoch = None
+        self._lower = True
 
     def on_train_begin(self, trainer):
+        column = self.monitor.removeprefix("val_")
+        if column not in ("loss", "accuracy", *trainer.metrics):
+            raise ValueError(f"{type(self).__name__}: monitor must be 'loss', 'accuracy' or the name of one of the "
+                             f"Trainer's metrics, with or without val_ before it, got {arguments.shown(self.monitor)}")
+        self._lower = column == "loss" or column in trainer.metrics and trainer.metrics[column].lower
         if self.monitor.startswith("val_") and trainer.validation is None:
             raise ValueError(f"{type(self).__name__}: watches {self.monitor}, but fit was given no validation; give it "
                              f"some, or monitor={self.monitor.removeprefix('val_')!r}")
@@ -223,14 +233,16 @@ class _Best(Callback):
 
     def better(self, value):
         """Whether a value is better than `best`."""
-        return (self.best - value if self.monitor.endswith("loss") else value - self.best) > self.min_delta
+        return (self.best - value if self._lower else value - self.best) > self.min_delta
 
 
 class EarlyStopping(_Best):
     """Stops after `patience` epochs without a better `monitor`, and gives the net its best weights back.
 
-    Better is lower for a loss and higher for an accuracy, by more than `min_delta`. The best weights (with the running
-    statistics) are restored whenever training ends. `best` and `best_epoch` tell which they were.
+    `monitor` is a column of the history: "loss", "accuracy", the name of one of the Trainer's metrics, or one of these
+    with "val_" before it. Better is lower for a loss and higher for an accuracy, and for metrics what they say, by more
+    than `min_delta`. The best weights (with the running statistics) are restored whenever training ends. `best` and
+    `best_epoch` tell which they were.
     """
 
     def __init__(self, patience, monitor="val_loss", min_delta=0.0):
@@ -309,9 +321,8 @@ class ReduceLROnPlateau(_Best):
         self._bad = self._cooling = 0
 
     def better(self, value):
-        lower = self.monitor.endswith("loss")
         change = self.threshold if self.threshold_mode == "abs" else self.threshold * self.best
-        return value < self.best - change if lower else value > self.best + change
+        return value < self.best - change if self._lower else value > self.best + change
 
     def on_epoch_end(self, trainer):
         if self.measured(trainer) is None:

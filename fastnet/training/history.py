@@ -14,6 +14,8 @@ class History:
     val_loss, val_accuracy  after the epoch, over the validation batches
     seconds, images_per_second  of the training part of this epoch
 
+    and each metric of the Trainer by its name, of this epoch and, with "val_" before it, of validation.
+
     What does not exist, such as the accuracy of a regression or validation that was not asked for, is None.
     `interrupted` is True where Ctrl-C ended training; the last row may then tell of a part of an epoch.
     KeyError for a column that no row has, IndexError for an epoch that is not there.
@@ -53,13 +55,21 @@ class History:
         return "\n".join([f"History({len(self.rows)} epochs{end})", *map(describe, self.rows)])
 
 
-# How the columns that are there are written, in this order.
+# How the columns that are there are written: those of any metric behind the first two, in this order.
 _FORMS = {"loss": "loss {:.4f}", "accuracy": "accuracy {:.4f}", "val_loss": "val loss {:.4f}",
           "val_accuracy": "val accuracy {:.4f}", "lr": "lr {:.3g}", "images_per_second": "{:.0f} images/s",
           "seconds": "{:.1f} s"}
+_NOT_TOLD = {"epoch", "steps"}
 
 
 def describe(row):
     """A row as one line to read."""
-    known = [form.format(row[name]) for name, form in _FORMS.items() if row.get(name) is not None]
+    forms = {**_FORMS}
+    for name, value in row.items():
+        if name not in forms and name not in _NOT_TOLD and isinstance(value, float):
+            forms[name] = f"{name.replace('val_', 'val ', 1) if name.startswith('val_') else name} {{:.4f}}"
+    places = {name: place for place, name in enumerate((
+        "loss", "accuracy", None, "val_loss", "val_accuracy", "val_", "lr", "images_per_second", "seconds"))}
+    order = sorted(forms, key=lambda name: places.get(name, places["val_" if name.startswith("val_") else None]))
+    known = [forms[name].format(row[name]) for name in order if row.get(name) is not None]
     return "  ".join([f"epoch {row.get('epoch', '?'):3}", *known])

@@ -2,52 +2,30 @@
 import numpy as np
 
 
-def count_correct(logits, labels):
-    """How many samples are given their class; None where that is not to be told.
-
-    logits (N, C) of two or more columns: the largest is at the label. labels (N,) are integers below C. One column,
-    (N, 1) or (N,), is the logit of class 1 against class 0: above 0 where the label is 1, at most 0 where it is 0;
-    labels, of either shape, are all 0 or 1, whatever their dtype. Anything else has no classes.
-    """
-    logits, labels = _plain(logits), _plain(labels)
-    if logits is None or labels is None or logits.ndim not in (1, 2) or len(labels) != len(logits):
-        return None
-    if logits.ndim == 1 or logits.shape[1] == 1:
-        logits, truth = logits.ravel(), labels.ravel()
-        if truth.shape != logits.shape or not np.isin(truth, (0, 1)).all():
-            return None
-        return int(np.count_nonzero((logits > 0) == (truth == 1)))
-    if labels.ndim != 1 or labels.dtype.kind not in "iu" or not _below(labels, logits.shape[1]):
-        return None
-    return int(np.count_nonzero(logits.argmax(axis=1) == labels))
-
-
-def _plain(value):
-    """An array of numbers with one row a sample at least; None for anything else."""
-    try:
-        array = np.asarray(value)
-    except Exception:   # rows of different lengths, or a class of the user's own
-        return None
-    return array if array.dtype.kind in "fiub" and array.ndim and len(array) else None
-
-
-def _below(labels, classes):
-    return labels.min() >= 0 and labels.max() < classes
-
-
 class Totals:
-    """Mean loss and accuracy over all images added so far; None before the first, and where there is no accuracy."""
+    """Mean loss, accuracy and `metrics`, a dictionary of Metrics, over all that was added so far; None before the
+    first, and where there is no accuracy."""
 
-    def __init__(self):
+    def __init__(self, metrics=None):
         self.images = 0
-        self._loss = 0.0
-        self._correct = 0
+        self._loss, self._met, self._targets = 0.0, 0, 0
+        self._metrics = metrics or {}
+        self._states = {name: metric.start() for name, metric in self._metrics.items()}
 
-    def add(self, loss, correct, images):
-        """One batch: its mean loss, its number of right answers (or None) and its size."""
+    def add(self, loss, found, images):
+        """A mean loss, (how many targets are met, how many there are) or None, and how many samples that is of."""
         self.images += images
         self._loss += float(loss) * images
-        self._correct = None if correct is None or self._correct is None else self._correct + correct
+        if found is None or self._met is None:
+            self._met = None
+        else:
+            met, targets = found
+            self._met, self._targets = self._met + met, self._targets + targets
+
+    def meet(self, outputs, targets):
+        """Have the metrics count one batch."""
+        for name, metric in self._metrics.items():
+            self._states[name] = metric.update(self._states[name], outputs, targets)
 
     @property
     def loss(self):
@@ -55,4 +33,55 @@ class Totals:
 
     @property
     def accuracy(self):
-        return self._correct / self.images if self.images and self._correct is not None else None
+        return self._met / self._targets if self._targets and self._met is not None else None
+
+    @property
+    def metrics(self):
+        """{name: number} of the metrics; None before the first batch."""
+        return {name: metric.result(self._states[name]) if self.images else None
+                for name, metric in self._metrics.items()}
+
+
+class Group:
+    """The batches whose gradients make one step: the sums of what they gave, each weighted with its number of samples.
+
+    The mean of the gradients so weighted is that of one large batch, where the loss is a mean over samples.
+    """
+
+    def __init__(self):
+        self.batches = self.images = 0
+        self.found = 0, 0
+        self._loss, self._gradients = 0.0, {}
+
+    def add(self, loss, found, images):
+        """One batch: its mean loss, (how many targets are met, how many there are) or None, and its size."""
+        self.batches += 1
+        self.images += images
+        self._loss += loss * images
+        if found is None or self.found is None:
+            self.found = None
+        else:
+            self.found = tuple(np.add(self.found, found).tolist())
+
+    def gather(self, named_parameters, images):
+        """Take the gradients of that batch."""
+        for name, parameter in named_parameters:
+            if parameter.grad is not None:
+                before, more = self._gradients.get(name), parameter.grad * parameter.grad.dtype.type(images)
+                self._gradients[name] = more if before is None else before + more
+
+    def give(self, named_parameters):
+        """Assign the parameters the mean of the gradients that were taken."""
+        for name, parameter in named_parameters:
+            if name in self._gradients:
+                sum_ = self._gradients[name]
+                parameter.grad = sum_ / sum_.dtype.type(self.images)
+
+    @property
+    def loss(self):
+        return self._loss / self.images
+
+    @property
+    def accuracy(self):
+        met, targets = self.found or (0, 0)
+        return met / targets if targets else None

@@ -9,12 +9,13 @@ from time import perf_counter
 import numpy as np
 
 from fastnet import arguments
+from fastnet.metrics import named
 from fastnet.training.batches import batches as checked_batches
 from fastnet.training.batches import judged, loss_function, pair, size
 from fastnet.training.callbacks import HOOKS
 from fastnet.training.diagnosis import NonFiniteError, bad_gradients, find_cause
 from fastnet.training.history import History
-from fastnet.training.metrics import Totals
+from fastnet.training.metrics import Group, Totals
 
 
 class Trainer:
@@ -23,21 +24,31 @@ class Trainer:
     Each step is forward, loss, backward, update. Seven times on the way each callback is called with the trainer:
     on_train_begin, on_epoch_begin, on_step_begin, on_gradients, on_step_end, on_epoch_end, on_train_end. It finds there
 
-    net, loss_function, optimizer, train_batches, validation, epochs  what was given
+    net, loss_function, optimizer, metrics, regularizer, accumulate, train_batches, validation, epochs  what was given
     epoch            the present one, from 1; 0 before the first
     step             updates made so far, so 0 in the first on_step_begin and 1 in the first on_step_end
-    loss, accuracy   of the last batch (accuracy None where labels are not class numbers)
-    batch_size       images in the present batch
-    totals           `images`, mean `loss` and `accuracy` of the epoch so far
+    steps_per_epoch  updates in a whole epoch
+    loss, accuracy   of the last step (accuracy None where the loss's targets are no classes); the loss with its penalty
+    batch_size       images in the present batch, from on_gradients on in all batches of the step
+    totals           `images`, mean `loss`, `accuracy` and `metrics`, a dictionary, of the epoch so far
     lr               the optimiser's learning rate
     history          the rows so far; in on_epoch_end the last is that of this epoch
     measured         in on_epoch_end a copy of ``net.state_dict()`` as it was when that row was made, where a callback
                      wants it; else None
     stop             set it to True to end training after the present step
+
+    `metrics` is a dictionary of metrics, see `fastnet.metrics`: a history has a column for each name, and one with
+    "val_" before it, of the whole epoch, as each batch was met in training, and of validation. `regularizer`, see
+    `fastnet.regularizers`, adds a penalty to the loss that is reported, not to that of validation, and its gradient to
+    the gradients before on_gradients.
+    With accumulate=k a step is made of k batches, whose gradients are averaged, each weighted with its number of
+    samples: so a mean loss steps as for one large batch (statistics of batch norms are those of each batch). What is
+    left at the end of an epoch makes a step of its own. Steps, and with them schedules, count updates, not batches.
     """
 
-    def __init__(self, net, loss, optimizer, callbacks=()):
+    def __init__(self, net, loss, optimizer, callbacks=(), metrics=None, regularizer=None, accumulate=1):
         self.net, self.loss_function, self.optimizer, self.callbacks = net, loss, optimizer, callbacks
+        self.metrics, self.regularizer, self.accumulate = metrics, regularizer, accumulate
         self._check()
 
     def fit(self, train_batches, epochs, validation=None):
@@ -62,7 +73,7 @@ class Trainer:
         self.train_batches, self.epochs, self.validation = train_batches, epochs, validation
         self.epoch, self.step, self.batch_size = 0, 0, None
         self.loss = self.accuracy = self.measured = None
-        self.history, self.totals, self.stop = History(), Totals(), False
+        self.history, self.totals, self.stop = History(), Totals(self.metrics), False
         self._parameters = self.net.named_parameters()
         begun, first = [], None
         with _ctrl_c(self.interrupt):
@@ -98,6 +109,10 @@ class Trainer:
     def lr(self):
         return self.optimizer.lr
 
+    @property
+    def steps_per_epoch(self):
+        return -(-len(self.train_batches) // self.accumulate)
+
     @contextmanager
     def _polite(self):
         """Take a KeyboardInterrupt that did not come through our own handler, say in a notebook, for a wish to end."""
@@ -109,49 +124,77 @@ class Trainer:
     def _run_epoch(self):
         if hasattr(self.train_batches, "set_epoch"):
             self.train_batches.set_epoch(self.epoch - 1)
-        self.totals = Totals()
+        self.totals, self._group = Totals(self.metrics), Group()
         self._call("on_epoch_begin")
         started = perf_counter()
         with self._polite():
             for batch in self.train_batches:
-                self._run_step(*pair(batch, "fit: train_batches"))
-                if self.stop:
-                    break
+                self._run_batch(*pair(batch, "fit: train_batches"))
+                if self._group.batches == self.accumulate:
+                    self._update(*batch)
+                    if self.stop:
+                        break
+            if self._group.batches:     # what is left at the end of the epoch
+                self._update(*batch)
         seconds = perf_counter() - started
         if not self.totals.images:
             return
-        val_loss = val_accuracy = None
+        validated = Totals(self.metrics)
         with self._polite():
             if self.validation is not None and not self.history.interrupted:
-                val_loss, val_accuracy = _means(self.net, self.validation, self.loss_function, "fit: validation")
+                validated = _means(self.net, self.validation, self.loss_function, "fit: validation", self.metrics)
         self.history.rows.append({
             "epoch": self.epoch, "steps": self.step, "lr": self.lr,
-            "loss": self.totals.loss, "accuracy": self.totals.accuracy,
-            "val_loss": val_loss, "val_accuracy": val_accuracy,
+            "loss": self.totals.loss, "accuracy": self.totals.accuracy, **self.totals.metrics,
+            "val_loss": validated.loss, "val_accuracy": validated.accuracy,
+            **{f"val_{name}": value for name, value in validated.metrics.items()},
             "seconds": seconds, "images_per_second": self.totals.images / seconds})
         if any(getattr(callback, "wants_weights", False) for callback in self.callbacks):
             self.measured = self.net.state_dict()
         self._call("on_epoch_end")
         self.measured = None
 
-    def _run_step(self, x, labels):
+    def _run_batch(self, x, labels):
         self.batch_size = size(x, "fit: train_batches")
-        self._call("on_step_begin")
+        if not self._group.batches:
+            self._call("on_step_begin")
         logits = self.net.forward(x, training=True)
-        self.loss, dlogits, correct = judged(self.loss_function, logits, labels, "Trainer")
-        if not isfinite(self.loss):
-            self._refuse(f"the loss is {self.loss}", x, labels)
+        value, dlogits, found = judged(self.loss_function, logits, labels, "Trainer")
+        self._group.add(value, found, self.batch_size)
+        self.loss = self._group.loss
+        if not isfinite(value):
+            self._refuse(f"the loss is {value}", x, labels)
         self.net.backward(dlogits, need_dx=False)
+        self.totals.meet(logits, labels)
+        if self.accumulate > 1:
+            self._look_at_gradients(x, labels)
+            self._group.gather(self._parameters, self.batch_size)
+
+    def _update(self, x, labels):
+        """A step, by what the batches of the group gave, of which (x, labels) is the last."""
+        group, self._group = self._group, Group()
+        self.batch_size = group.images
+        if self.accumulate > 1:
+            group.give(self._parameters)
+        if self.regularizer is not None:
+            self.loss += float(self.regularizer.add(self.net))
+            if not isfinite(self.loss):
+                self._refuse(f"the penalty of {self.regularizer!r} makes the loss {self.loss}", x, labels)
         self._call("on_gradients")
+        self._look_at_gradients(x, labels)
+        self.optimizer.step()
+        if self.regularizer is not None:
+            self.regularizer.project(self.net)
+        self.step += 1
+        self.accuracy = group.accuracy
+        self.totals.add(self.loss, group.found, group.images)
+        self._call("on_step_end")
+
+    def _look_at_gradients(self, x, labels):
         bad = bad_gradients(self._parameters)
         if bad:
             more = f" and {len(bad) - 5} more" if len(bad) > 5 else ""
             self._refuse(f"the gradient is not finite for {', '.join(bad[:5])}{more}", x, labels)
-        self.optimizer.step()
-        self.step += 1
-        self.accuracy = None if correct is None else correct / self.batch_size
-        self.totals.add(self.loss, correct, self.batch_size)
-        self._call("on_step_end")
 
     def _refuse(self, symptom, x, labels):
         cause = find_cause(self.net, self.loss_function, x, labels)
@@ -172,6 +215,11 @@ class Trainer:
         for callback in self.callbacks:
             arguments.having(callback, HOOKS, "Trainer: callbacks", "a list of callbacks, objects of classes that "
                              "derive from Callback")
+        self.metrics = named(self.metrics, "Trainer: metrics")
+        if self.regularizer is not None:
+            arguments.having(self.regularizer, ("add", "project"), "Trainer: regularizer", "a regulariser, such as "
+                             "L2(1e-4)")
+        self.accumulate = arguments.integer(self.accumulate, "Trainer: accumulate", 1)
         groups = getattr(self.optimizer, "param_groups", ())     # an optimiser of one's own may have none
         if groups:
             held = {id(parameter) for group in groups for parameter in group["params"]}
@@ -189,29 +237,36 @@ class Trainer:
         return arguments.integer(epochs, "fit: epochs", 1, 2**63 - 1)
 
 
-def evaluate(net, batches, loss):
-    """(mean loss, accuracy) of `net` over pairs (x, labels), in inference. Means are over images, so that a smaller
-    last batch counts for what it is.
+def evaluate(net, batches, loss, metrics=None):
+    """(mean loss, accuracy) of `net` over pairs (x, labels), in inference; with `metrics`, a dictionary of metrics (see
+    `fastnet.metrics`), a dictionary: {"loss": .., "accuracy": .., and the number of each metric by its name}. Means are
+    over images, so that a smaller last batch counts for what it is.
 
-    Accuracy is the share of rows of logits (N, C) that are largest at their label. With one column or none, (N, 1) or
-    (N,), the labels are 0 or 1 and the sign of the logit decides. It is None where the labels are not class numbers, or
-    the loss says that they are none. TypeError or ValueError for what are no batches.
+    Accuracy is the share of targets that are met: of rows of logits (N, C), or pixels of (N, C, ...), that are largest
+    at their label. With one column or none, (N, 1) or (N,), the labels are 0 or 1 and the sign of the logit decides;
+    the loss's `task` may say otherwise, see `Loss`. It is None where the labels are not class numbers, or the loss says
+    that they are none. TypeError or ValueError for what are no batches.
     """
     arguments.function(net, "evaluate: net", "a net")
     checked_batches(batches, "evaluate: batches", again=False)
-    return _means(net, batches, loss_function(loss, "evaluate: loss"), "evaluate: batches")
+    loss, wanted = loss_function(loss, "evaluate: loss"), named(metrics, "evaluate: metrics")
+    totals = _means(net, batches, loss, "evaluate: batches", wanted)
+    if metrics is None:
+        return totals.loss, totals.accuracy
+    return {"loss": totals.loss, "accuracy": totals.accuracy, **totals.metrics}
 
 
-def _means(net, batches, loss, name):
-    totals = Totals()
+def _means(net, batches, loss, name, metrics):
+    totals = Totals(metrics)
     for batch in batches:
         x, labels = pair(batch, name)
-        images = size(x, name)
-        value, _, correct = judged(loss, net(x), labels, name.partition(":")[0])
-        totals.add(value, correct, images)
+        images, outputs = size(x, name), net(x)
+        value, _, found = judged(loss, outputs, labels, name.partition(":")[0])
+        totals.add(value, found, images)
+        totals.meet(outputs, labels)
     if not totals.images:
         raise ValueError(f"{name} must hold batches, got no batch")
-    return totals.loss, totals.accuracy
+    return totals
 
 
 def predict(net, batches, flip=False):

@@ -29,8 +29,12 @@ SAID = {
     "History.__getitem__": {"errors": (KeyError, IndexError), "words": {"key": "(column|epoch)"}},
     "Dataset.__getitem__": {"errors": (IndexError,), "words": {"index": "what is selected by"}},
     "Schedule.__call__": {"called": "cosine"},
-    "CrossEntropyLoss.__call__": {"words": dict.fromkeys(("logits", "labels"), "(logits|labels)")},
-    "MSELoss.__call__": {"words": dict.fromkeys(("prediction", "target"), "(prediction|target)")},
+    **{f"{name}.__call__": {"words": dict.fromkeys(("outputs", "targets"), "(outputs|targets)"), "called": called}
+       for name, called in {"CrossEntropyLoss": "CrossEntropyLoss", "ClassLoss": "NLLLoss", "PointwiseLoss": "MSELoss",
+                            "BCELoss": "BCELoss", "PoissonNLLLoss": "PoissonNLLLoss", "WeightedSum": "WeightedSum",
+                            "Metric": "top_k"}.items()},
+    **{name: {"words": dict.fromkeys(("outputs", "targets"), "(outputs|targets)")}
+       for name in ("accuracy", "binary_accuracy", "mean_absolute_error", "mean_squared_error")},
     "train_val_split": {"words": {"labels": "(labels|samples)", "validation": "(validation|samples)"}},
     "k_folds": {"words": dict.fromkeys(("labels", "k"), "(labels|samples|k)")},
     "load_weights": {"errors": (FileNotFoundError,)},
@@ -127,7 +131,7 @@ TARGETS = [
 ]
 # Names that need no target, with the reason.
 EXEMPT = {
-    **dict.fromkeys(("Schedule", "Callback", "NonFiniteError", "DownloadError", "MSELoss"), "takes nothing"),
+    **dict.fromkeys(("Schedule", "Callback", "NonFiniteError", "DownloadError", "Metric"), "takes nothing"),
     "Optimizer.load_state_dict": "as that of Adam",
     "warmup.warmup": "starts processes",
 }

@@ -36,6 +36,7 @@ FRAME = ("padding of the kind '{}' must be {} on each side, got padding {} (top,
          "6 x 6 pixels")
 IMAGES = "expected {0} of shape (N, C, H, W), got {0} of shape {1}"
 SCORES = "expected {0} of shape (N, C), got {0} of shape {1}"
+CLASSES = "expected {0} of shape (N, C) or (N, C, H, W), got {0} of shape {1}"
 SHAPE = "expected {0} of shape {1}, got {0} of shape {2}"
 FUNCTION = ("function must be 'relu', 'leaky_relu', 'hardtanh', 'sigmoid', 'tanh', 'elu', 'selu', 'silu', 'gelu', "
             "'gelu_tanh', 'hardsigmoid', 'hardswish', 'mish', 'softplus', 'softsign', 'log_sigmoid', 'celu', "
@@ -524,15 +525,24 @@ TABLE = {
                                             "sample")},
     "log_softmax_backward": {"rank": ((C, C), {}, DIM.format("dim", -1, 0, "dy", "(4,)", 1))},
     "softmax_cross_entropy": {
-        "rank": ((X, [0, 1]), {}, SCORES.format("logits", "(2, 4, 6, 6)")),
+        "rank": ((X[0], [0, 1]), {}, CLASSES.format("logits", "(4, 6, 6)")),
         "too large": ((ROWS, [0, 1, 10, 3, 4]), {}, "label 10 at position 2 is out of range: 10 classes are numbered "
                       "0 to 9"),
         "negative": ((ROWS, [0, 1, 2, 3, -1]), {}, "label -1 at position 4 is out of range: 10 classes are numbered "
                      "0 to 9"),
+        "pixel": ((POOLED[..., 0], np.full((2, 3), 4)), {}, CLASSES.format("logits", "(2, 4, 3)")),
         "floats": ((ROWS, np.zeros(5)), {}, "labels must be integers, got an array of dtype float64"),
         "count": ((ROWS, [0, 1]), {}, "expected 5 labels in an array of shape (5,), got shape (2,)"),
         "one-hot": ((ROWS, ROWS.astype(int)), {}, "expected 5 labels in an array of shape (5,), got shape (5, 10)"),
+        "pixels": ((X, [0, 1]), {}, "expected 72 labels in an array of shape (2, 6, 6), got shape (2,)"),
         "smoothing": ((ROWS, [0] * 5, -0.1), {}, SHARE.format("label_smoothing", -0.1)),
+        "weight": ((ROWS, [0] * 5), {"weight": C}, SHAPE.format("weight", "(10,)", "(4,)")),
+        "samples": ((ROWS, [0] * 5), {"sample_weight": C}, SHAPE.format("sample_weight", "(5,)", "(4,)")),
+        "ignored": ((ROWS, [0] * 5), {"ignore_index": 0.5}, "ignore_index must be an integer of at least "
+                    "-9223372036854775808 and at most 9223372036854775807, got 0.5"),
+        "gamma": ((ROWS, [0] * 5, 0.1), {"gamma": 2}, "gamma goes with label_smoothing 0, got gamma 2 and "
+                  "label_smoothing 0.1"),
+        "scale": ((ROWS, [0] * 5), {"scale": np.inf}, "scale must be a finite number, got inf"),
         "empty batch": ((ROWS[:0], []), {}, "empty batch: got logits of shape (0, 10); give at least one sample"),
     },
     "recurrent_forward": {
@@ -578,6 +588,47 @@ TABLE = {
                       "to 4"),
         "padding": ((ROWS, np.zeros(5, int), 3, 3), {}, "padding_idx must be an integer of at least 0 and at most 2, "
                     "got 3"),
+    },
+    "soft_cross_entropy": {
+        "rank": ((C, C), {}, CLASSES.format("logits", "(4,)")),
+        "targets": ((ROWS, ROWS[1:]), {}, SHAPE.format("targets", "(5, 10)", "(4, 10)")),
+        "complex": ((ROWS, ROWS + 1j), {}, REAL.format("targets", (ROWS + 1j).dtype)),
+        "smoothing": ((ROWS, ROWS, 1.5), {}, SHARE.format("label_smoothing", 1.5)),
+    },
+    "nll_loss": {
+        "rank": ((B, [0] * 8), {}, CLASSES.format("x", "(8,)")),
+        "too large": ((ROWS, [0, 1, 10, 3, 4]), {"ignore_index": -1}, "label 10 at position 2 is out of range: 10 "
+                      "classes are numbered 0 to 9"),
+        "weight": ((ROWS, [0] * 5), {"weight": C}, SHAPE.format("weight", "(10,)", "(4,)")),
+    },
+    "margin_loss": {
+        "p": ((ROWS, [0] * 5, 3), {}, "p must be an integer of at least 1 and at most 2, got 3"),
+        "margin": ((ROWS, [0] * 5, 1, np.nan), {}, "margin must be a finite number, got nan"),
+        "count": ((ROWS, [0, 1]), {}, "expected 5 labels in an array of shape (5,), got shape (2,)"),
+    },
+    "epsilon_softmax_loss": {
+        "cost": ((ROWS, [0] * 5, ROWS), {}, SHAPE.format("cost", "(10, 10)", "(5, 10)")),
+        "epsilon": ((ROWS, [0] * 5, MATRIX.T @ MATRIX, 0), {}, "epsilon must be a finite number above 0, got 0"),
+    },
+    "pointwise_loss": {
+        "target": ((ROWS, ROWS[1:], "squared"), {}, SHAPE.format("target", "(5, 10)", "(4, 10)")),
+        "weight": ((ROWS, ROWS, "squared"), {"weight": C}, SHAPE.format("weight", "(5, 10)", "(4,)")),
+        "function": ((ROWS, ROWS, "cubed"), {}, "function must be 'squared', 'absolute', 'huber', 'binary', "
+                     "'binary_with_logits', 'kl', 'kl_log', 'hinge', 'squared_hinge', 'soft_margin', 'focal', "
+                     "'poisson' or 'poisson_rate', got 'cubed'"),
+        "huber": ((ROWS, ROWS, "huber", 0), {}, "huber: alpha must be above 0, got alpha 0 and beta 0.0"),
+        "focal": ((ROWS, ROWS, "focal", 0.5, -1), {}, "focal: alpha must lie between 0 and 1 and beta be at least 0, "
+                  "got alpha 0.5 and beta -1"),
+        "empty batch": ((EMPTY, EMPTY, "squared"), {}, BATCH.format("x")),
+    },
+    "weight_penalty": {
+        "grad": ((C, C[1:]), {}, SHAPE.format("grad", "(4,)", "(3,)")),
+        "l1": ((C, C, -1), {}, "l1 must be a finite number of at least 0, got -1"),
+        "l2": ((C, C, 0, np.inf), {}, "l2 must be a finite number of at least 0, got inf"),
+    },
+    "clip_rows": {
+        "rank": ((X, 1), {}, SCORES.format("x", "(2, 4, 6, 6)")),
+        "limit": ((ROWS, 0), {}, "limit must be a finite number above 0, got 0"),
     },
     "sgd_update": {
         "grad": ((C.copy(), C[1:], None, 0.1), {}, SHAPE.format("grad", "(4,)", "(3,)")),
@@ -636,7 +687,7 @@ def wanted_error(message):
     wrong_kind = "array of dtype" in message and "a list of" not in message
     wrong_kind |= " the dtype " in message or message.startswith(("key", "draw"))
     wrong_kind |= message.endswith(("got list", "got float", "threshold', got None", "NoneType", "got 2", "got 2.5",
-                                    "(1.5, 1)", "False, got 1"))
+                                    "(1.5, 1)", "False, got 1", "got 0.5"))
     wrong_kind |= message in ("dim must be an integer, got 1.5", "dims must be a tuple of axes, got 1")
     return TypeError if wrong_kind else ValueError
 

@@ -51,14 +51,14 @@ def test_shapes():
 
 @pytest.mark.parametrize("dtype", ["uint8", "int8", ">i4", "int64", "uint64"])
 def test_labels_become_int64(dtype):
-    labels = checks.labels(np.array([3, 0, 9], dtype), 3, 10)
+    labels = checks.labels(np.array([3, 0, 9], dtype), (3,), 10)
     assert labels.dtype == np.int64 and labels.dtype.isnative
     assert labels.tolist() == [3, 0, 9]
 
 
 def test_huge_unsigned_label_is_named():
     with pytest.raises(ValueError, match="^label 9223372036854775809 at position 0 is out of range: 10 classes"):
-        checks.labels(np.array([2**63 + 1], np.uint64), 1, 10)
+        checks.labels(np.array([2**63 + 1], np.uint64), (1,), 10)
 
 
 @pytest.mark.parametrize("dtype, wanted", [

@@ -176,6 +176,29 @@ def table(name, rows, count, columns):
     return Row(name, run, SUM)
 
 
+def losses(name, n, c, *pixels):
+    """Values, which are sums over all rows; the sums over a row are as those of `scores`."""
+    def run(ops, draw, cast):
+        x = cast(images(draw, n, c, *pixels) if pixels else draw(n, c))
+        labels, weight, half = np.zeros((n, *pixels), int), np.full(c, 0.5), np.full_like(x, 0.5)
+        return [np.array(value) for value, _ in (
+            ops.softmax_cross_entropy(x, labels, 0.1, weight, scale=1), ops.soft_cross_entropy(x, half, scale=1),
+            ops.nll_loss(x + 9, labels, scale=1), ops.margin_loss(x, labels, margin=20, scale=1),
+            ops.epsilon_softmax_loss(x, labels, np.ones((5, 5)), scale=1))]
+    return Row(name, run, SUM)
+
+
+def numbers(name, size):
+    """The value of a loss of numbers, and of the penalty of weights."""
+    def run(ops, draw, cast):
+        x, nothing = cast(draw(size)), cast(np.zeros(size, np.float32))
+        values = [ops.pointwise_loss(x, nothing, "squared", scale=1)[0], ops.weight_penalty(x, nothing, 1, 0)[0],
+                  ops.weight_penalty(x, nothing, 0, 1)[0]]
+        rows = ops.clip_rows(x.reshape(1, -1), 1)
+        return [*map(np.array, values), rows]
+    return Row(name, run, SUM)
+
+
 ROWS = [
     weights("1x1", (1, 16, 128, 200), (8, 16, 1, 1), WEIGHT),
     weights("1x1, a wide image", (1, 5, 2, 9000), (33, 5, 1, 1), WEIGHT),
@@ -215,6 +238,9 @@ ROWS = [
     norm("batch norm of many channels", 40, 70, 20, 20),
     norm("batch norm of vectors", 20_000, 9),
     scores("scores", 3, 40_000),
+    losses("losses", 20_000, 5),
+    losses("losses of pixels", 2, 5, 150, 160),
+    numbers("losses of numbers", 100_003),
     squares("squares", 100_000, 30),
     means("means of images", (2, 33, 150, 200), 2, 3),
     means("means of channels", (1, 40_000, 3, 2), 1),
@@ -248,6 +274,8 @@ LARGE = [
     means("means of everything", (4, 16, 512, 512), 0, 1, 2, 3),
     means("means over the batch", (1_000_000, 3), 0),
     slopes("slopes", 16, 4, 16, 512, 512),
+    losses("losses of pixels", 4, 5, 512, 512),
+    numbers("losses of numbers", 3_000_001),
 ]
 KINDS = {
     "equal": lambda rng, shape: np.full(shape, np.float32(1.3371)),

@@ -79,8 +79,8 @@ CONSTRUCTORS = [
     (lambda: MaxPool2d(0), "MaxPool2d: kernel_size must be one or two integers of at least 1, got 0"),
     (lambda: MaxPool2d(2, padding=2), "MaxPool2d: padding must be smaller than the kernel on each side, got padding "),
     (lambda: AvgPool2d(2, stride=0), "AvgPool2d: stride must be one or two integers of at least 1, got 0"),
-    (lambda: AdaptiveAvgPool2d((7, 0)), "AdaptiveAvgPool2d: output_size must be one or two integers of at least 1, or two "
-     "with None among them, got (7, 0)"),
+    (lambda: AdaptiveAvgPool2d((7, 0)), "AdaptiveAvgPool2d: output_size must be one or two integers of at least 1, or "
+     "two with None among them, got (7, 0)"),
     (lambda: AdaptiveAvgPool2d((7, 1, 1)), "AdaptiveAvgPool2d: output_size must be one or two integers of at least 1, "
      "or two with None among them, got (7, 1, 1)"),
     (lambda: Conv2d(3, 3, 3, padding_mode="edge"), "Conv2d: padding_mode must be 'zeros', 'reflect', 'replicate' or "),

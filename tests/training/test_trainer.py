@@ -326,17 +326,17 @@ def test_bad_input(call, error, message):
 
 
 @pytest.mark.parametrize("labels, error, message", [
-    (np.eye(4)[Y], TypeError, r"give labels.argmax\(axis=1\)"), (Y / 1.0, TypeError, "give labels.astype"),
-    (Y.astype(str), TypeError, "number the classes"), ((Y, Y), ValueError, "labels must be"),
-    ((Y, Y[:3]), TypeError, "labels must be"), (np.ma.array(Y), TypeError, "masked"), (Y[:3], ValueError, "must be 8 "),
-    (Y + 9, ValueError, "from 0 to 3"), (None, TypeError, "labels must be"),
+    (np.eye(4, dtype=int)[Y], ValueError, r"give targets.argmax\(axis=1\)"), (Y / 1.0, TypeError, "targets.astype"),
+    (Y.astype(str), TypeError, "number the classes"), ((Y, Y), ValueError, "targets must be"),
+    ((Y, Y[:3]), TypeError, "targets must be"), (np.ma.array(Y), TypeError, "masked"), (Y[:3], ValueError, "must be 8"),
+    (Y + 9, ValueError, "from 0 to 3"), (None, TypeError, "targets must be"),
 ], ids=lambda value: value if isinstance(value, str) else "")
 def test_labels_that_do_not_fit_are_refused_before_the_update(labels, error, message):
     trainer = small.trainer(small.net())
     before = dict((name, p.value.copy()) for name, p in trainer.net.named_parameters())
     with pytest.raises(error, match=message) as caught:
         trainer.fit([(X, labels)], 1)
-    assert str(caught.value).startswith("CrossEntropyLoss: labels ")
+    assert str(caught.value).startswith("CrossEntropyLoss: targets ")
     assert_same(dict((name, p.value) for name, p in trainer.net.named_parameters()), before)
 
 

@@ -131,6 +131,13 @@ def convert(x, dtype):
     return y
 
 
+def ordered(x):
+    """`flat` of a float32 or float64 array that may be large: images in another order are turned by all threads."""
+    if x.ndim == 4 and x.flags.c_contiguous and not x.transpose(0, 2, 3, 1).flags.c_contiguous:
+        x = convert(x, x.dtype)
+    return flat(x)
+
+
 @jit
 def _clear(block, slot, y):
     spans.clear(y, block * _BLOCK, min((block + 1) * _BLOCK, y.size))

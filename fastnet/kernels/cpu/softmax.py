@@ -1,14 +1,11 @@
-"""Softmax, its logarithm and the cross-entropy of scores x (N, C). A block is some rows, a row is one sample, or what
-lies along the axis of a softmax: side by side in memory for the channels of images, else it is turned there and back.
+"""Softmax and its logarithm. A block is some rows; a row is one sample of scores x (N, C), or what lies along the axis
+of a softmax: side by side in memory for the channels of images, else it is turned there and back.
 
 The largest score of each row is taken off first, so that nothing overflows; NaN, or a row of -inf alone, gives NaN.
 Sums over a row are added up in float64 from parts of a few vectors, see `sums`.
 """
 import math
 from math import prod
-from typing import NamedTuple
-
-import numpy as np
 
 from fastnet.kernels import axes, checks, shapes
 from fastnet.kernels.cpu import simd, sums
@@ -37,27 +34,6 @@ def log_softmax_forward(x, dim=1):
 def log_softmax_backward(dy, y, dim=1):
     """dx = dy - exp(y) (sum of dy along the axis); y is the output of log_softmax_forward."""
     return _rowwise_backward(_log_softmax_backward, dy, y, dim)
-
-
-class _Target(NamedTuple):
-    """The probabilities that are aimed at: `elsewhere` for each class, and `at_label` more for the right one."""
-
-    at_label: float
-    elsewhere: float
-
-
-def softmax_cross_entropy(logits, labels, label_smoothing=0.0):
-    """(loss, dlogits): the mean over the batch of -sum over c of t[c] log softmax(logits)[c], and (softmax - t) / N,
-    with target t = (1 - label_smoothing) at the label plus label_smoothing / C everywhere."""
-    logits = checks.floating(logits, "logits")
-    labels = np.asarray(labels)
-    n, c = shapes.softmax_cross_entropy(logits, labels, label_smoothing)[1].shape
-    labels, smoothing = checks.labels(labels, n, c), float(label_smoothing)
-    dlogits, losses = empty((n, c), logits.dtype), np.empty(n, np.float64)
-    target = _Target(logits.dtype.type(1 - smoothing), logits.dtype.type(smoothing / c))
-    launch(_cross_entropy, -(-n // _ROWS), flat(logits), flat(labels), dlogits.reshape(-1), losses, c, target,
-           work=10 * n * c)
-    return float(losses.mean()), dlogits
 
 
 def _rowwise(kernel, x, dim):
@@ -94,7 +70,7 @@ def _along(kernel, dim, *arrays):
 
 
 @jit
-def _exponentials(x, y, start, c):
+def exponentials(x, y, start, c):
     """y = exp(x - largest) for the row at `start`; returns the largest of x, NaN where one of them is, and the sum of
     y."""
     lowest = simd.full(x, -math.inf)
@@ -114,7 +90,7 @@ def _exponentials(x, y, start, c):
 
 
 @jit
-def _sum(x, start, c, shift):
+def row_sum(x, start, c, shift):
     """The sum of x - shift over the row at `start`, in float64."""
     shift, total, few = simd.full(x, shift), 0.0, sums.CHAIN * simd.lanes(x)
     for first in range(0, c, few):
@@ -143,7 +119,7 @@ def _sum_of_products(x, y, start, c):
 def _softmax(block, slot, x, y, n, c):
     for row in range(block * _ROWS, min((block + 1) * _ROWS, n)):
         start = row * c
-        _, total = _exponentials(x, y, start, c)
+        _, total = exponentials(x, y, start, c)
         factor = simd.full(x, x.dtype.type(1) / total)
         for i in range(0, c, simd.lanes(x)):
             simd.store_part(y, start + i, simd.load_part(y, start + i, c - i) * factor, c - i)
@@ -163,7 +139,7 @@ def _softmax_backward(block, slot, dy, y, dx, n, c):
 def _log_softmax(block, slot, x, y, n, c):
     for row in range(block * _ROWS, min((block + 1) * _ROWS, n)):
         start = row * c
-        largest, total = _exponentials(x, y, start, c)
+        largest, total = exponentials(x, y, start, c)
         logarithm = simd.full(x, math.log(total))
         for i in range(0, c, simd.lanes(x)):
             v = simd.load_part(x, start + i, c - i) - simd.full(x, largest) - logarithm
@@ -174,27 +150,7 @@ def _log_softmax(block, slot, x, y, n, c):
 def _log_softmax_backward(block, slot, dy, y, dx, n, c):
     for row in range(block * _ROWS, min((block + 1) * _ROWS, n)):
         start = row * c
-        total = simd.full(dy, dy.dtype.type(_sum(dy, start, c, 0)))
+        total = simd.full(dy, dy.dtype.type(row_sum(dy, start, c, 0)))
         for i in range(0, c, simd.lanes(dy)):
             v = simd.load_part(dy, start + i, c - i) - simd.exp(simd.load_part(y, start + i, c - i)) * total
             simd.store_part(dx, start + i, v, c - i)
-
-
-@jit
-def _cross_entropy(block, slot, x, labels, dx, losses, c, target):
-    n, at_label, elsewhere = losses.size, target.at_label, target.elsewhere
-    scale = x.dtype.type(1) / x.dtype.type(n)
-    for row in range(block * _ROWS, min((block + 1) * _ROWS, n)):
-        start, label = row * c, row * c + labels[row]
-        largest, total = _exponentials(x, dx, start, c)
-        logarithm = math.log(total)
-        loss = -at_label * (x[label] - largest - logarithm)
-        if elsewhere > 0:
-            loss -= elsewhere * (_sum(x, start, c, largest) - c * logarithm)
-        losses[row] = loss
-        factor = x.dtype.type(1) / total
-        at = (dx[label] * factor - (elsewhere + at_label)) * scale
-        for i in range(0, c, simd.lanes(x)):
-            v = simd.load_part(dx, start + i, c - i) * simd.full(x, factor) - simd.full(x, elsewhere)
-            simd.store_part(dx, start + i, v * simd.full(x, scale), c - i)
-        dx[label] = at

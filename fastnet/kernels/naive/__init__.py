@@ -9,18 +9,20 @@ from fastnet.kernels.naive import (
     local,
     move,
     norm,
+    pointwise,
     pool,
     pool_max,
     recurrent,
     resample,
     roi,
+    score_losses,
     softmax,
     unpool,
     update,
 )
 
-globals().update(collect(activation, broadcast, conv, counter, embedding, linear, local, move, norm, pool, pool_max,
-                         recurrent, resample, roi, softmax, unpool, update,
+globals().update(collect(activation, broadcast, conv, counter, embedding, linear, local, move, norm, pointwise, pool,
+                         pool_max, recurrent, resample, roi, score_losses, softmax, unpool, update,
                          extras=("conv2d_algorithm",)))
 
 # Lists of operations run as they were traced, and each time anew.

@@ -1,4 +1,4 @@
-"""Softmax, its logarithm and the cross-entropy of scores x (N, C), a row a sample; softmax along any axis.
+"""Softmax and its logarithm, along any axis: of scores x (N, C) a row is a sample.
 
 The largest score of each row is taken off first, so that nothing overflows.
 """
@@ -30,21 +30,6 @@ def log_softmax_backward(dy, y, dim=1):
     """dx = dy - exp(y) (sum of dy along the axis)."""
     dy, y = _gradient(dy, y, dim)
     return channels_last(dy - np.exp(y) * total(dy, dim, keepdims=True))
-
-
-def softmax_cross_entropy(logits, labels, label_smoothing=0.0):
-    """The mean of -sum over c of t[c] log softmax(logits)[c] with smoothed targets t, and (softmax - t) / N."""
-    logits, labels = checks.floating(logits, "logits"), np.asarray(labels)
-    n, classes = shapes.softmax_cross_entropy(logits, labels, label_smoothing)[1].shape
-    labels, smoothing, rows = checks.labels(labels, n, classes), float(label_smoothing), np.arange(n)
-    log_p = log_softmax_forward(logits)
-    losses = -(1 - smoothing) * log_p[rows, labels]
-    dlogits = np.exp(log_p)
-    dlogits[rows, labels] -= 1 - smoothing
-    if smoothing:
-        losses -= smoothing / classes * total(log_p, 1)
-        dlogits -= smoothing / classes
-    return float(losses.mean(dtype=np.float64)), dlogits / n
 
 
 def _shifted(x, dim):

@@ -22,11 +22,13 @@ from fastnet.kernels.shapes import (
     local,
     move,
     norm,
+    pointwise,
     pool,
     pool_max,
     recurrent,
     resample,
     roi,
+    score_losses,
     softmax,
     unpool,
     update,
@@ -35,8 +37,8 @@ from fastnet.kernels.shapes.kind import PYTHON_FLOAT, Kind
 
 __all__ = ["HEADS", "OPS", "PYTHON_FLOAT", "Kind"]
 
-OPS = {name: value for module in (activation, broadcast, conv, embedding, linear, local, move, norm, pool,
-                                  pool_max, recurrent, resample, roi, softmax, unpool, update)
+OPS = {name: value for module in (activation, broadcast, conv, embedding, linear, local, move, norm, pointwise, pool,
+                                  pool_max, recurrent, resample, roi, score_losses, softmax, unpool, update)
        for name, value in vars(module).items()
        if isfunction(value) and value.__module__ == module.__name__ and not name.startswith("_")}
 globals().update(OPS)

@@ -2,9 +2,8 @@
 
 A score of -inf has probability 0; a row with a NaN or +inf, or of -inf alone, gives NaN; nothing else overflows.
 """
-from fastnet import arguments
 from fastnet.kernels import axes, checks
-from fastnet.kernels.shapes.kind import PYTHON_FLOAT, Kind, fits
+from fastnet.kernels.shapes.kind import Kind, fits
 
 
 def softmax_forward(x, dim=1):
@@ -30,16 +29,3 @@ def log_softmax_forward(x, dim=1):
 def log_softmax_backward(dy, y, dim=1):
     """dx = dy - exp(y) (sum of dy along the axis); y is the output of log_softmax_forward."""
     return softmax_backward(dy, y, dim)
-
-
-def softmax_cross_entropy(logits, labels, label_smoothing=0.0):
-    """The mean over the batch of -sum over c of t[c] log softmax(logits)[c], a Python float, and its gradient
-    (softmax - t) / N. The target t is (1 - label_smoothing) at the label plus label_smoothing / C everywhere (Szegedy
-    et al., Rethinking the Inception architecture, 2016, section 7).
-
-    logits and gradient (N, C); labels (N,), integers in 0 .. C - 1 (ValueError for others, from the operation alone:
-    it takes the numbers to tell).
-    """
-    checks.labels_shape(labels, checks.scores(logits.shape, "logits")[0])
-    arguments.number(label_smoothing, "label_smoothing", 0, 1)
-    return PYTHON_FLOAT, Kind(logits.shape, checks.result_dtype(logits, "logits"))

@@ -27,6 +27,7 @@ from . import (
     broadcast,
     convolutions,
     elementwise,
+    losses,
     moves,
     norms,
     pools,
@@ -48,11 +49,11 @@ from .sequences import recurrent, table
 from .updates import UPDATES
 
 __all__ = ["ACTIVATIONS", "BOXES", "CASES", "CONVOLUTIONS", "Case", "LINEARS", "LOCAL", "NO_GRADIENT", "TRANSPOSED",
-           "UPDATES", "conv", "geometry", "linear", "local", "norm", "pool", "recurrent", "region",
-           "table", "transposed"]
+           "UPDATES", "conv", "geometry", "linear", "local", "norm", "pool", "recurrent", "region", "table",
+           "transposed"]
 
-FAMILIES = broadcast, convolutions, products, pools, resample, regions, norms, elementwise, moves, scores, \
-    sequences, updates
+FAMILIES = (broadcast, convolutions, products, pools, resample, regions, norms, elementwise, moves, scores, sequences,
+            losses, updates)
 
 
 def _all(name):

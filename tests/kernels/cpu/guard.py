@@ -156,6 +156,17 @@ OTHERS = [
     cases.norm("batchnorm_inference", "rows", (129, 515)),
     *(cases.Case(op, "large", ((131, 127),), {}) for op in ("softmax_forward", "log_softmax_forward")),
     cases.Case("softmax_cross_entropy", "large", ((131, 127),), {"labels": [126] * 131, "label_smoothing": 0.1}),
+    cases.Case("softmax_cross_entropy", "weighted", ((131, 127),), {
+        "labels": [126] * 131, "label_smoothing": 0.1, "weight": np.ones(127), "sample_weight": np.ones(131)}),
+    cases.Case("softmax_cross_entropy", "pixels", ((2, 21, 17, 19),), {"labels": np.full((2, 17, 19), 20), "gamma": 2}),
+    cases.Case("soft_cross_entropy", "pixels", ((2, 21, 17, 19),) * 2, {}),
+    *(cases.Case(op, "large", ((131, 127),), {"labels": [0, 126, 64] * 43 + [1, 2]}) for op in (
+        "nll_loss", "margin_loss")),
+    cases.Case("epsilon_softmax_loss", "large", ((131, 127),), {"labels": [126] * 131, "cost": np.ones((127, 127))}),
+    *(cases.Case("pointwise_loss", function, ((16_385,), (16_385,), weight), {"function": function, "alpha": 0.5})
+      for function, weight in (("squared", (16_385,)), ("huber", None), ("binary_with_logits", None))),
+    cases.Case("weight_penalty", "large", ((16_385,),) * 2, {"l1": 0.5, "l2": 0.25}),
+    cases.Case("clip_rows", "large", ((131, 127),), {"limit": 1.0}),
     cases.Case("dropout", "large", ((3, 37, 17, 31),), {"p": 0.4, "key": 5}),
     cases.recurrent("lstm", "large", 3, 26, 37), cases.recurrent("gru", "large", 3, 26, 37, reverse=True),
     cases.recurrent("rnn_tanh", "large", 3, 26, 69, batch_first=True),

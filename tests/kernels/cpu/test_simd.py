@@ -131,6 +131,29 @@ def test_exp(dtype, lowest, highest):
     np.testing.assert_array_max_ulp(ours[1:], theirs[1:], 2)
 
 
+def logarithms(s):
+    def program(x, out):
+        for i in range(0, x.size, s.lanes(x)):
+            s.store(out, i, s.log(s.load(x, i)))
+    return program
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_log(dtype):
+    """Two units in the last place, numbers too small to be normal included, and close to 1."""
+    kind = np.finfo(dtype)
+    special = [np.nan, 0, -0.0, 1, np.inf, -np.inf, -1, -kind.tiny, kind.smallest_subnormal, kind.tiny / 3, kind.tiny,
+               kind.max, np.sqrt(0.5), np.sqrt(2), 1 - kind.epsneg, 1 + kind.eps]
+    exponents = np.linspace(np.log2(float(kind.tiny)) - 20, np.log2(float(kind.max)) - 0.1, 2048)
+    x = np.concatenate([special, np.exp2(exponents), np.linspace(0.4, 2.1, 2032)]).astype(dtype)
+    ours = np.zeros_like(x)
+    numba.njit(logarithms(simd))(x, ours)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        theirs = np.log(x.astype(np.longdouble)).astype(dtype)
+    assert ours[3] == 0 and (ours[1:3] == -np.inf).all() and ours[4] == np.inf and np.isnan(ours[[0, 5, 6, 7]]).all()
+    np.testing.assert_array_max_ulp(ours[8:], theirs[8:], 2)
+
+
 def words(s):
     def program(x, out):
         n = s.lanes(x)

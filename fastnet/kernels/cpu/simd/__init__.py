@@ -82,6 +82,7 @@ pick = _vectors.pick
 matching = _vectors.matching
 exp = _exponential.exp
 expm1 = _exponential.expm1
+log = _exponential.log
 # All lanes to one number
 total = _vectors.total
 largest = _vectors.largest

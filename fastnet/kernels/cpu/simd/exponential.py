@@ -1,7 +1,8 @@
-"""The exponential function as LLVM code; `simd.python` says what it means."""
+"""The exponential function and the logarithm as LLVM code; `simd.python` says what they mean."""
 import math
 from typing import NamedTuple
 
+import numpy as np
 from llvmlite import ir
 from numba import types
 
@@ -18,11 +19,15 @@ class _Format(NamedTuple):
     degree: int             # of the series
     log_2: float            # the logarithm of 2: the first bits, so few that its product with a whole number is exact,
     log_2_rest: float       # and the others
+    terms: int              # of the series of the logarithm
+    root: int               # the bits of the root of 1/2
 
 
 _FORMATS = {
-    types.float32: _Format(23, 127, -104.0, 89.0, 7, 0.693359375, -2.12194440054690583e-4),
-    types.float64: _Format(52, 1023, -746.0, 710.0, 13, 0.693145751953125, 1.42860682030941723212e-6),
+    types.float32: _Format(23, 127, -104.0, 89.0, 7, 0.693359375, -2.12194440054690583e-4, 4,
+                           int(np.float32(math.sqrt(0.5)).view(np.int32))),
+    types.float64: _Format(52, 1023, -746.0, 710.0, 13, 0.693145751953125, 1.42860682030941723212e-6, 10,
+                           int(np.float64(math.sqrt(0.5)).view(np.int64))),
 }
 
 
@@ -74,3 +79,44 @@ def expm1(v):
     """As `exp`, the 1 left out of the series: Muller et al., "Handbook of Floating-Point Arithmetic" (2018), 10.2."""
     if isinstance(v, Vector):
         return v(v), lambda code: _emit_exp(code, v, code.v, True)
+
+
+def _emit_log(code, v, x):
+    """log(x) = e log 2 + log(m) with m = 1 + f between the roots of 1/2 and 2."""
+    builder, numbers, integer = code.builder, _FORMATS[v.dtype], ir.IntType(v.dtype.bitwidth)
+
+    def whole(number):
+        return ir.Constant(ir.VectorType(integer, v.count), [number] * v.count)
+
+    # Numbers too small to be normal have their exponent elsewhere: they are made larger first.
+    small = builder.fcmp_ordered("<", x, v.constant(2.0 ** (1 - numbers.bias)))
+    normal = builder.select(small, builder.fmul(x, v.constant(2.0 ** numbers.mantissa)), x)
+    bits = builder.bitcast(normal, whole(0).type)
+    exponent = builder.ashr(builder.sub(bits, whole(numbers.root)), whole(numbers.mantissa))
+    m = builder.bitcast(builder.sub(bits, builder.shl(exponent, whole(numbers.mantissa))), v.llvm)
+    # As in `_emit_exp`, a large number whose lowest bits a small integer is added to, and which is then taken off.
+    large = v.constant(1.5 * 2.0 ** numbers.mantissa)
+    shifted = builder.bitcast(builder.add(builder.bitcast(large, whole(0).type), exponent), v.llvm)
+    e = builder.fsub(shifted, large)
+    e = builder.select(small, builder.fsub(e, v.constant(numbers.mantissa)), e)
+    f = builder.fsub(m, v.constant(1))
+    s = builder.fdiv(f, builder.fadd(f, v.constant(2)))
+    square = builder.fmul(s, s)
+    rest = v.constant(2 / (2 * numbers.terms + 1))
+    for k in range(numbers.terms - 1, 0, -1):
+        rest = code.fma(v, rest, square, v.constant(2 / (2 * k + 1)))
+    half = builder.fmul(builder.fmul(f, f), v.constant(0.5))
+    rest = code.fma(v, s, code.fma(v, rest, square, half), builder.fmul(e, v.constant(numbers.log_2_rest)))
+    result = code.fma(v, e, v.constant(numbers.log_2), builder.fsub(f, builder.fsub(half, rest)))
+    for symbol, other, value in (("==", v.constant(0), v.constant(-math.inf)), ("<", v.constant(0),
+                                 v.constant(math.nan)), ("==", v.constant(math.inf), x)):
+        result = builder.select(builder.fcmp_ordered(symbol, x, other), value, result)
+    return builder.select(builder.fcmp_unordered("uno", x, x), x, result)
+
+
+@primitive
+def log(v):
+    """With s = f / (f + 2), log(1 + f) = 2 atanh(s) = f - (f^2 / 2 - s (f^2 / 2 + 2 s^2 / 3 + 2 s^4 / 5 + ...)).
+    Source: Sun Microsystems, fdlibm, e_log.c, 1993; the series is cut where |s| <= 0.172 loses nothing."""
+    if isinstance(v, Vector):
+        return v(v), lambda code: _emit_log(code, v, code.v)

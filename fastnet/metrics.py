@@ -1,0 +1,266 @@
+"""Metrics: numbers that say how well outputs meet targets.
+
+``metric(outputs, targets)`` gives the number of one batch or of a whole data set. In a `Trainer` and in `evaluate` they
+are counted up batch by batch, so that nothing is kept: ``evaluate(net, loader, loss, metrics={"top5": top_k(5)})``.
+
+Where a metric is a plain function it is taken as one of scikit-learn's, f(targets, outputs): outputs and targets of all
+batches are kept, and it is called once. `whole` does the same for what wants other things than outputs as they are,
+such as class numbers: ``metrics={"f1": whole(sklearn.metrics.f1_score, "labels", average="macro")}``.
+
+A metric of one's own derives from `Metric`. All of them belong to outputs that are one array.
+"""
+import numpy as np
+
+from fastnet import arguments
+
+__all__ = ["Metric", "accuracy", "binary_accuracy", "mean_absolute_error", "mean_iou", "mean_squared_error", "top_k",
+           "whole"]
+
+# Columns of a history that no metric may be called.
+RESERVED = ("epoch", "steps", "lr", "loss", "accuracy", "seconds", "images_per_second")
+
+
+class Metric:
+    """A metric: ``start()`` gives a state, ``update(state, outputs, targets)`` the state after one batch more, and
+    ``result(state)`` the number. `lower` says that less is better."""
+
+    lower = False
+
+    def start(self):
+        """The state before the first batch: sums and counts."""
+        return 0.0, 0
+
+    def update(self, state, outputs, targets):
+        """The state after one batch more."""
+        raise NotImplementedError(f"{type(self).__name__} defines no update")
+
+    def result(self, state):
+        """The number that a state stands for: here the mean of what was added up; NaN where there was nothing."""
+        total, count = state
+        return float(total / count) if count else float("nan")
+
+    def __call__(self, outputs, targets):
+        return self.result(self.update(self.start(), outputs, targets))
+
+    def __repr__(self):
+        return f"metrics.{self.name}"
+
+
+def hits(outputs, targets, task="classes", ignore_index=None):
+    """(how many targets are met, how many there are); None where that is not to be told.
+
+    task "classes": outputs (N, C, ...) of two or more columns are the largest at the class, targets (N, ...) are
+    integers below C, or `ignore_index`, which does not count. One column, (N, 1) or (N,), is the logit of class 1
+    against class 0: above 0 where the target is 1, at most 0 where it is 0; targets, of either shape, are all 0 or 1,
+    whatever their dtype. Tasks "yes/no", "probabilities" and "signs": outputs of any shape are above 0, 1/2 or 0 where
+    the target, of the same shape, is 1; the others are 0, 0 or -1. Anything else has no classes.
+    """
+    outputs, targets = _plain(outputs), _plain(targets)
+    if outputs is None or targets is None or len(targets) != len(outputs):
+        return None
+    if task != "classes":
+        border, other = {"yes/no": (0, 0), "probabilities": (0.5, 0), "signs": (0, -1)}.get(task, (None, None))
+        if border is None or outputs.shape != targets.shape or not np.isin(targets, (other, 1)).all():
+            return None
+        return int(np.count_nonzero((outputs > border) == (targets == 1))), targets.size
+    if outputs.ndim == 1 or outputs.ndim == 2 and outputs.shape[1] == 1:
+        outputs, truth = outputs.ravel(), targets.ravel()
+        if truth.shape != outputs.shape or not np.isin(truth, (0, 1)).all():
+            return None
+        return int(np.count_nonzero((outputs > 0) == (truth == 1))), truth.size
+    if targets.shape != outputs.shape[:1] + outputs.shape[2:] or targets.dtype.kind not in "iu":
+        return None
+    kept = targets == targets if ignore_index is None else targets != ignore_index
+    inside = (targets >= 0) & (targets < outputs.shape[1])
+    if not (inside | ~kept).all():
+        return None
+    return int(np.count_nonzero((outputs.argmax(axis=1) == targets) & kept)), int(np.count_nonzero(kept))
+
+
+def _plain(value):
+    """An array of numbers with one row a sample at least; None for anything else."""
+    try:
+        array = np.asarray(value)
+    except Exception:   # rows of different lengths, or a class of the user's own
+        return None
+    return array if array.dtype.kind in "fiub" and array.ndim and len(array) else None
+
+
+class _Share(Metric):
+    """The share of targets that are met, see `hits`."""
+
+    def __init__(self, name, task, expected):
+        self.name, self.task, self.expected = name, task, expected
+
+    def update(self, state, outputs, targets):
+        outputs = arguments.array(outputs, f"{self.name}: outputs")
+        targets = arguments.values(targets, f"{self.name}: targets")
+        found = hits(outputs, targets, self.task)
+        if found is None:
+            raise ValueError(f"{self.name}: outputs and targets must be {self.expected}, got {arguments.shown(outputs)}"
+                             f" and {arguments.shown(targets)}")
+        right, count = state
+        return right + found[0], count + found[1]
+
+
+accuracy = _Share("accuracy", "classes", "scores (N, C, ...) and class numbers (N, ...) below C, or logits (N, 1) and "
+                  "0 or 1")
+binary_accuracy = _Share("binary_accuracy", "yes/no", "logits and 0 or 1, of one shape")
+
+
+class top_k(Metric):
+    """The share of samples whose class is among the k of the largest scores: outputs (N, C), targets (N,). Where scores
+    are equal to that of the class they count as smaller, NaN as larger."""
+
+    def __init__(self, k):
+        self.k = arguments.integer(k, "top_k: k", 1)
+
+    @property
+    def name(self):
+        return f"top_k({self.k})"
+
+    def update(self, state, outputs, targets):
+        outputs = _scores(outputs, "top_k")
+        targets = arguments.labels(targets, "top_k: targets", len(outputs), outputs.shape[1])
+        right, count = state
+        above = ~(outputs <= outputs[np.arange(len(outputs)), targets][:, None])
+        return right + int(np.count_nonzero(above.sum(axis=1) < self.k)), count + len(outputs)
+
+
+class mean_iou(Metric):
+    """Intersection over union of what is predicted to be of a class and what is, the mean over all classes that occur
+    in either: outputs (N, C, ...) are scores, or (N, ...) class numbers, targets (N, ...) class numbers.
+
+    Pixels whose target is `ignore_index` do not count. Everingham et al., The Pascal Visual Object Classes Challenge
+    (2015), section 4.2.
+    """
+
+    def __init__(self, num_classes, ignore_index=None):
+        self.num_classes = arguments.size(num_classes, "mean_iou: num_classes", 1)
+        self.ignore_index = None if ignore_index is None else arguments.integer(ignore_index, "mean_iou: ignore_index",
+                                                                                -2**63, 2**63 - 1)
+
+    @property
+    def name(self):
+        return f"mean_iou({self.num_classes}, {self.ignore_index})"
+
+    def start(self):
+        """How often each class was taken for each: [target, predicted]."""
+        return np.zeros((self.num_classes, self.num_classes), np.int64)
+
+    def update(self, state, outputs, targets):
+        outputs = arguments.array(outputs, "mean_iou: outputs")
+        if outputs.dtype.kind == "f":
+            if outputs.ndim < 2 or outputs.shape[1] != self.num_classes:
+                raise ValueError(f"mean_iou: outputs must be scores (N, {self.num_classes}, ...) or class numbers, got "
+                                 f"{arguments.shown(outputs)}")
+            outputs = outputs.argmax(axis=1)
+        outputs = arguments.labels(outputs, "mean_iou: outputs", outputs.shape, self.num_classes)
+        targets = arguments.labels(targets, "mean_iou: targets", outputs.shape, self.num_classes, self.ignore_index)
+        kept = slice(None) if self.ignore_index is None else targets != self.ignore_index
+        places = targets[kept].ravel() * self.num_classes + outputs[kept].ravel()
+        return state + np.bincount(places, minlength=self.num_classes**2).reshape(state.shape)
+
+    def result(self, state):
+        met, either = np.diagonal(state), state.sum(axis=0) + state.sum(axis=1) - np.diagonal(state)
+        return float(np.mean(met[either > 0] / either[either > 0])) if either.any() else float("nan")
+
+
+class _Error(Metric):
+    """A mean over all elements of outputs and targets of one shape."""
+
+    lower = True
+
+    def __init__(self, name):
+        self.name = name
+
+    def update(self, state, outputs, targets):
+        outputs = arguments.array(outputs, f"{self.name}: outputs")
+        targets = arguments.values(targets, f"{self.name}: targets")
+        if outputs.shape != targets.shape:
+            raise ValueError(f"{self.name}: outputs and targets must have the same shape, got {outputs.shape} and "
+                             f"{targets.shape}")
+        error = np.subtract(outputs, targets, dtype=np.float64)
+        total, count = state
+        error = np.abs(error) if self.name == "mean_absolute_error" else error * error
+        return total + error.sum(), count + error.size
+
+
+mean_absolute_error = _Error("mean_absolute_error")
+mean_squared_error = _Error("mean_squared_error")
+
+# What `whole` makes of outputs.
+_FORMS = ("scores", "labels", "probabilities")
+
+
+class whole(Metric):
+    """A function f(targets, outputs, **options) of scikit-learn as a metric: outputs and targets of all batches are
+    kept and it is called once.
+
+    `outputs` says what it wants: "scores", the outputs as they are, (N, 1) as (N,); "labels", class numbers: the place
+    of the largest score, or for one column whether the logit is above 0; "probabilities", the softmax of the scores, or
+    for one column 1 / (1 + exp(-x)). `lower` says that less is better; None looks at the function's name, which ends
+    with _loss, _error or _deviance where that is so, as scikit-learn promises. What the function raises is raised.
+    """
+
+    def __init__(self, function, outputs="scores", lower=None, **options):
+        self.function = arguments.function(function, "whole: function", "a function of (targets, outputs)")
+        self.outputs = arguments.choice(outputs, _FORMS, "whole: outputs")
+        self.name = getattr(function, "__name__", type(function).__name__)
+        self.lower = self.name.endswith(("_loss", "_error", "_deviance")) if lower is None else arguments.flag(
+            lower, "whole: lower")
+        self.options = options
+
+    def start(self):
+        """The outputs and the targets so far."""
+        return ()
+
+    def update(self, state, outputs, targets):
+        outputs = _form(arguments.array(outputs, "whole: outputs"), self.outputs)
+        targets = arguments.values(targets, "whole: targets")
+        if not outputs.ndim or not targets.ndim or len(outputs) != len(targets):
+            raise ValueError(f"whole: outputs and targets must hold the same number of samples, got "
+                             f"{arguments.shown(outputs)} and {arguments.shown(targets)}")
+        return *state, (outputs, targets)
+
+    def result(self, state):
+        outputs, targets = (np.concatenate(parts) for parts in zip(*state, strict=True))
+        return float(self.function(targets, outputs, **self.options))
+
+    def __repr__(self):
+        return f"metrics.whole({self.name})"
+
+
+def named(metrics, name):
+    """`metrics`, a dictionary of Metrics and functions or None, as a dictionary of Metrics."""
+    if metrics is None:
+        return {}
+    what = 'a dictionary of metrics, such as {"top5": metrics.top_k(5)}'
+    found = arguments.mapping(metrics, name, what)
+    for key, metric in found.items():
+        if key in RESERVED or key.startswith("val_"):
+            raise ValueError(f"{name} must have names of their own, got {key!r}, which the history has already")
+        if not isinstance(metric, Metric):
+            found[key] = whole(arguments.function(metric, name, what))
+    return found
+
+
+def _scores(outputs, who):
+    outputs = arguments.array(outputs, f"{who}: outputs")
+    if outputs.ndim != 2 or 0 in outputs.shape:
+        raise ValueError(f"{who}: outputs must be scores (N, C), got {arguments.shown(outputs)}")
+    return outputs
+
+
+def _form(outputs, form):
+    """Outputs as a function wants them."""
+    if outputs.ndim == 2 and outputs.shape[1] == 1:
+        outputs = outputs[:, 0]
+    if form == "labels":
+        return (outputs > 0).astype(np.int64) if outputs.ndim == 1 else outputs.argmax(axis=1)
+    if form == "probabilities":
+        if outputs.ndim == 1:
+            return np.exp(-np.logaddexp(0, -outputs))
+        power = np.exp(outputs - outputs.max(axis=1, keepdims=True), dtype=np.float64)
+        return power / power.sum(axis=1, keepdims=True)
+    return outputs

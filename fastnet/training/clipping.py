@@ -1,0 +1,26 @@
+"""Clipping gradients in a training."""
+import numpy as np
+
+from fastnet import arguments
+from fastnet.training.callbacks import Callback
+
+
+class ClipValue(Callback):
+    """Moves every number of every gradient into [-limit, limit] before the update; NaN stays NaN.
+
+    It comes after a regulariser, and before the `max_norm` of the optimiser, which clips by the norm of them all.
+    PyTorch's clip_grad_value_.
+    """
+
+    def __init__(self, limit):
+        self.limit = arguments.number(limit, "ClipValue: limit", above=0)
+
+    def on_gradients(self, trainer):
+        for _, parameter in trainer.net.named_parameters():
+            if parameter.grad is not None:
+                with np.errstate(over="ignore"):    # beyond all numbers of the dtype
+                    bound = parameter.grad.dtype.type(self.limit)
+                parameter.grad = np.clip(parameter.grad, -bound, bound)
+
+    def __repr__(self):
+        return f"ClipValue({self.limit:g})"
