@@ -19,6 +19,7 @@ class Layer:
     shape: tuple
     x: object = None
     differentiable: bool = True
+    drawn: bool = False     # whether its numbers are random, so that nobody can judge them
     state: dict = field(default_factory=dict)
 
     @property
@@ -145,7 +146,11 @@ LAYERS = [
              "Function(lambda x: x * nn.functional.adaptive_avg_pool2d(x, 1))"),
             ("Parallel(Multiply(), Identity(), Mean(1, keepdim=True))",
              "Function(lambda x: x * x.mean(1, keepdim=True))")),
-    *layers("BatchNorm2d(64)"),
+    *layers("BatchNorm2d(64)", "GroupNorm(8, 64)", "GroupNorm(32, 64)", "InstanceNorm2d(64, affine=True)",
+            "LocalResponseNorm(5)"),
+    *(Layer("Dropout2d()", "nn.Dropout2d()", shape, drawn=True) for shape in (CIFAR, IMAGENET)),
+    *layers("LayerNorm((64, 32, 32))", shapes=(CIFAR,)),
+    *layers("LayerNorm(512)", "RMSNorm(512)", shapes=((128, 64, 512),)),
     *layers("AvgPool2d(2)", "MaxPool2d(2)", "AdaptiveAvgPool2d(7)"),
     *layers("ZeroPad2d(1)", "ReflectionPad2d(1)", "ReplicationPad2d(1)"),
     *layers("Upsample(scale_factor=2)", "Upsample(scale_factor=2, mode='bilinear')",

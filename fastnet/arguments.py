@@ -106,6 +106,16 @@ def pair_or_none(value, name):
     return result
 
 
+def lengths(value, name):
+    """`value`, the lengths of some axes, or an integer for one, as a tuple of ints of at least 1."""
+    what = "an integer of at least 1 or a tuple of such"
+    found = integers(value, name, least=1, what=what) if isinstance(value, (tuple, list)) else (
+        size(value, name, what=what),)
+    if not found:
+        raise ValueError(f"{name} must be {what}, got {shown(value)}")
+    return found
+
+
 def shape(value, name="shape"):
     """`value`, a tuple or list of integers that are lengths of axes, as a tuple of ints."""
     what = "a shape, a tuple of integers of at least 0"

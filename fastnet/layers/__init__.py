@@ -28,21 +28,23 @@ from fastnet.layers.base import Layer
 from fastnet.layers.compose import Parallel, Residual, Sequential
 from fastnet.layers.container import Container
 from fastnet.layers.conv import Conv1d, Conv2d, ConvTranspose2d
-from fastnet.layers.dropout import Dropout
+from fastnet.layers.dropout import Dropout, Dropout1d, Dropout2d, StochasticDepth
 from fastnet.layers.embedding import Embedding
 from fastnet.layers.formula import plainly
 from fastnet.layers.freezing import freeze, input_gradient, unfreeze
 from fastnet.layers.graph import Graph
+from fastnet.layers.group_norm import GroupNorm, LayerNorm, LocalResponseNorm, RMSNorm
 from fastnet.layers.learned import Maxout, PReLU
 from fastnet.layers.linear import Linear
 from fastnet.layers.local import LocallyConnected2d
 from fastnet.layers.merge import Add, Concat, Merge, Multiply
-from fastnet.layers.norm import BatchNorm1d, BatchNorm2d
+from fastnet.layers.norm import BatchNorm1d, BatchNorm2d, InstanceNorm2d
 from fastnet.layers.pad import CircularPad2d, ConstantPad2d, ReflectionPad2d, ReplicationPad2d, ZeroPad2d
 from fastnet.layers.pool import AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, MaxPool2d, MaxUnpool2d
 from fastnet.layers.recompute import Recompute
 from fastnet.layers.recurrent import GRU, LSTM, RNN
 from fastnet.layers.roi import RoIAlign, RoIPool
+from fastnet.layers.scale import LayerScale
 from fastnet.layers.scores import LogSoftmax, Softmax
 from fastnet.layers.shape import ChannelShuffle, Chunk, Flatten, Mean, Permute, Unflatten
 from fastnet.layers.upsample import (
@@ -57,11 +59,12 @@ from fastnet.layers.upsample import (
 __all__ = [
     "Activation", "AdaptiveAvgPool2d", "AdaptiveMaxPool2d", "Add", "AvgPool2d", "BatchNorm1d", "BatchNorm2d",
     "BedOfNails", "CELU", "ChannelShuffle", "Chunk", "CircularPad2d", "Concat", "ConstantPad2d", "Container", "Conv1d",
-    "Conv2d", "ConvTranspose2d", "Dropout", "ELU", "Embedding", "Flatten", "GELU", "GRU", "Graph", "Hardshrink",
-    "Hardsigmoid", "Hardswish", "Hardtanh", "Identity", "LSTM", "Layer", "LeakyReLU", "Linear", "LocallyConnected2d",
-    "LogSigmoid", "LogSoftmax", "MaxPool2d", "MaxUnpool2d", "Maxout", "Mean", "Merge", "Mish", "Multiply", "PReLU",
-    "Parallel", "Permute", "PixelShuffle", "PixelUnshuffle", "RNN", "ReLU", "ReLU6", "Recompute", "ReflectionPad2d",
+    "Conv2d", "ConvTranspose2d", "Dropout", "Dropout1d", "Dropout2d", "ELU", "Embedding", "Flatten", "GELU", "GRU",
+    "Graph", "GroupNorm", "Hardshrink", "Hardsigmoid", "Hardswish", "Hardtanh", "Identity", "InstanceNorm2d", "LSTM",
+    "Layer", "LayerNorm", "LayerScale", "LeakyReLU", "Linear", "LocalResponseNorm", "LocallyConnected2d", "LogSigmoid",
+    "LogSoftmax", "MaxPool2d", "MaxUnpool2d", "Maxout", "Mean", "Merge", "Mish", "Multiply", "PReLU", "Parallel",
+    "Permute", "PixelShuffle", "PixelUnshuffle", "RMSNorm", "RNN", "ReLU", "ReLU6", "Recompute", "ReflectionPad2d",
     "ReplicationPad2d", "Residual", "RoIAlign", "RoIPool", "SELU", "Sequential", "SiLU", "Sigmoid", "Softmax",
-    "Softplus", "Softshrink", "Softsign", "Tanh", "Tanhshrink", "Threshold", "Unflatten", "Upsample",
+    "Softplus", "Softshrink", "Softsign", "StochasticDepth", "Tanh", "Tanhshrink", "Threshold", "Unflatten", "Upsample",
     "UpsamplingBilinear2d", "UpsamplingNearest2d", "ZeroPad2d", "freeze", "input_gradient", "plainly", "unfreeze",
 ]

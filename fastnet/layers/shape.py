@@ -23,6 +23,14 @@ def reshaped(ops, x, shape):
     return ops.unflatten(x if tuple(x.shape) == rows else x.reshape(rows), shape)
 
 
+def to_images(ops, x):
+    """x (N, C, ...) as images (N, C, L, 1), whose channels lie side by side in memory; (N, C) and images stay."""
+    if x.ndim in (2, 4):
+        return x
+    n, c, *rest = x.shape
+    return reshaped(ops, x, (n, c, prod(rest), 1))
+
+
 def _turns(shape):
     """Whether numbers of that shape are in another order in memory than that of the axes: those of images, of several
     channels and pixels."""

@@ -30,7 +30,7 @@ class Tracer:
 
     def call(self, op, *args, **kwargs):
         """Note an operation: what it will give, as Values, in the form in which it gives it."""
-        function, names = _FUNCTIONS[op]
+        function, names, needed = _FUNCTIONS[op]
         arguments = dict(zip(names, args, strict=False), **kwargs)
         inputs, options = {}, {}
         for name, given in arguments.items():
@@ -41,7 +41,7 @@ class Tracer:
                 arguments[name] = inputs[name] = self._value(given)
             elif kind in (list, tuple) and given and isinstance(given[0], (Value, np.ndarray)):
                 arguments[name] = inputs[name] = [self._value(one) for one in given]
-            elif given is not None:
+            elif given is not None or name in needed:
                 options[name] = given
         kinds = function(**arguments)
         self._convert(op, inputs, kinds if isinstance(kinds, shapes.Kind) else kinds[0])
@@ -160,9 +160,13 @@ def _viewed(read, traced, layout):
     return np.ndarray(shape, dtype, array.view(np.ndarray), offset, strides)
 
 
-# For each operation what tells its results, and the names of its arguments.
-_FUNCTIONS = {op: (function, function.__code__.co_varnames[:function.__code__.co_argcount])
-              for op, function in shapes.OPS.items()}
+def _signature(function):
+    """What tells an operation's results, the names of its arguments, and of those that it cannot be called without."""
+    names = function.__code__.co_varnames[:function.__code__.co_argcount]
+    return function, names, names[:len(names) - len(function.__defaults__ or ())]
+
+
+_FUNCTIONS = {op: _signature(function) for op, function in shapes.OPS.items()}
 
 
 @contextlib.contextmanager

@@ -84,7 +84,8 @@ def _constructor(name):
     if "Upsampl" in name:
         words |= {argument: "(size|scale_factor|mode|align_corners)" for argument in RIGHT[name]}
     if name in ("Linear", "Conv1d", "Conv2d", "ConvTranspose2d", "LocallyConnected2d", "MaxPool2d", "AvgPool2d",
-                "BatchNorm1d", "BatchNorm2d", "Embedding", "RNN", "GRU", "LSTM"):
+                "BatchNorm1d", "BatchNorm2d", "InstanceNorm2d", "GroupNorm", "LayerNorm", "RMSNorm", "LayerScale",
+                "Embedding", "RNN", "GRU", "LSTM"):
         words |= {argument: f"({argument}|these sizes|padding|a kernel|each image)" for argument in RIGHT[name]}
     return Target(name, make, name, words)
 

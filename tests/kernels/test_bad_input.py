@@ -24,6 +24,7 @@ SQUARE = np.zeros((20, 5), np.float32)
 STATE = np.zeros((2, 5), np.float32)
 KEPT = np.zeros((3, 2, 25), np.float32)
 EMPTY = np.zeros((0, 4, 6, 6), np.float32)
+PAIRS = np.ones((2, 2), np.float32)
 COUNT = np.array(3)
 
 BATCH = "empty batch: got {} of shape (0, 4, 6, 6); give at least one sample"
@@ -37,6 +38,7 @@ FRAME = ("padding of the kind '{}' must be {} on each side, got padding {} (top,
 IMAGES = "expected {0} of shape (N, C, H, W), got {0} of shape {1}"
 SCORES = "expected {0} of shape (N, C), got {0} of shape {1}"
 CLASSES = "expected {0} of shape (N, C) or (N, C, H, W), got {0} of shape {1}"
+ALONE = "beta needs a gamma, got None: give one of ones"
 SHAPE = "expected {0} of shape {1}, got {0} of shape {2}"
 FUNCTION = ("function must be 'relu', 'leaky_relu', 'hardtanh', 'sigmoid', 'tanh', 'elu', 'selu', 'silu', 'gelu', "
             "'gelu_tanh', 'hardsigmoid', 'hardswish', 'mish', 'softplus', 'softsign', 'log_sigmoid', 'celu', "
@@ -349,12 +351,62 @@ TABLE = {
         "rank": ((X[0], C, C, 1e-5), {}, "expected x of shape (N, C) or (N, C, H, W), got x of shape (4, 6, 6)"),
         "gamma": ((X, C[:3], C, 1e-5), {}, SHAPE.format("gamma", "(4,)", "(3,)")),
         "beta": ((X, C, ROWS, 1e-5), {}, SHAPE.format("beta", "(4,)", "(5, 10)")),
+        "beta alone": ((X, None, C, 1e-5), {}, ALONE),
         "eps": ((X, C, C, 0.0), {}, "eps must be a finite number above 0, got 0.0"),
         "empty batch": ((EMPTY, C, C, 1e-5), {}, BATCH.format("x")),
         "one value": ((X[:1, :, :1, :1], C, C, 1e-5), {},
                       "expected more than 1 value per channel when training, got x of shape (1, 4, 1, 1)"),
         "one row": ((X[:1, :, 0, 0], C, C, 1e-5), {},
                     "expected more than 1 value per channel when training, got x of shape (1, 4)"),
+    },
+    "groupnorm_forward": {
+        "rank": ((X[0], C, C, 2, 1e-5), {}, "expected x of shape (N, C) or (N, C, H, W), got x of shape (4, 6, 6)"),
+        "groups": ((X, C, C, 3, 1e-5), {}, "3 groups do not divide the 4 channels of x of shape (2, 4, 6, 6)"),
+        "no groups": ((X, C, C, 0, 1e-5), {}, "groups must be an integer of at least 1, got 0"),
+        "gamma": ((X, C[1:], None, 2, 1e-5), {}, SHAPE.format("gamma", "(4,)", "(3,)")),
+        "beta alone": ((X, None, C, 2, 1e-5), {}, ALONE),
+        "eps": ((X, C, C, 2, -1.0), {}, "eps must be a finite number above 0, got -1.0"),
+        "empty batch": ((EMPTY, C, C, 2, 1e-5), {}, BATCH.format("x")),
+    },
+    "groupnorm_backward": {
+        "dy": ((X[1:], X, C, PAIRS, PAIRS, 1e-5), {}, SHAPE.format("dy", "(2, 4, 6, 6)", "(1, 4, 6, 6)")),
+        "mean": ((X, X, C, C, PAIRS, 1e-5), {}, "expected mean of shape (2, groups), got mean of shape (4,)"),
+        "groups": ((X, X, C, ROWS[:2, :3], PAIRS, 1e-5), {},
+                   "expected mean of shape (2, groups), got mean of shape (2, 3)"),
+        "var": ((X, X, C, PAIRS, PAIRS[1:], 1e-5), {}, SHAPE.format("var", "(2, 2)", "(1, 2)")),
+        "gamma": ((X, X, C[1:], PAIRS, PAIRS, 1e-5), {}, SHAPE.format("gamma", "(4,)", "(3,)")),
+        "complex": ((X, X + 1j, C, PAIRS, PAIRS, 1e-5), {}, REAL.format("x", (X + 1j).dtype)),
+    },
+    "layernorm_forward": {
+        "rank": ((X[None], None, None, 1, 1e-5), {}, "expected x of 2 to 4 axes, got x of shape (1, 2, 4, 6, 6)"),
+        "axes of images": ((X, None, None, 1, 1e-5), {},
+                           "expected axes to be 3 for images, got 1 for x of shape (2, 4, 6, 6)"),
+        "all axes": ((ROWS, None, None, 2, 1e-5), {}, "expected axes to be below 2, got 2 for x of shape (5, 10)"),
+        "no axes": ((ROWS, None, None, 0, 1e-5), {}, "axes must be an integer of at least 1, got 0"),
+        "gamma": ((X, C, None, 3, 1e-5), {}, SHAPE.format("gamma", "(4, 6, 6)", "(4,)")),
+        "beta": ((ROWS, ROWS[0], C, 1, 1e-5), {}, SHAPE.format("beta", "(10,)", "(4,)")),
+        "beta alone": ((ROWS, None, ROWS[0], 1, 1e-5), {}, ALONE),
+        "eps": ((ROWS, None, None, 1, 0), {}, "eps must be a finite number above 0, got 0"),
+        "centred": ((ROWS, None, None, 1, 1e-5, None), {}, "centred must be True or False, got None"),
+        "empty batch": ((EMPTY, None, None, 3, 1e-5), {}, BATCH.format("x")),
+    },
+    "layernorm_backward": {
+        "dy": ((ROWS[1:], ROWS, None, ROWS[:, 0], ROWS[:, 0], 1e-5), {}, SHAPE.format("dy", "(5, 10)", "(4, 10)")),
+        "mean": ((ROWS, ROWS, None, ROWS[0], ROWS[:, 0], 1e-5), {}, SHAPE.format("mean", "(5,)", "(10,)")),
+        "mean of images": ((X, X, None, PAIRS, PAIRS, 1e-5), {}, SHAPE.format("mean", "(2,)", "(2, 2)")),
+        "var": ((ROWS, ROWS, None, ROWS[:, 0], ROWS[0], 1e-5), {}, SHAPE.format("var", "(5,)", "(10,)")),
+        "gamma": ((ROWS, ROWS, C, ROWS[:, 0], ROWS[:, 0], 1e-5), {}, SHAPE.format("gamma", "(10,)", "(4,)")),
+    },
+    "local_response_norm_forward": {
+        "rank": ((ROWS, 5, 1e-4, 0.75, 1.0), {}, IMAGES.format("x", "(5, 10)")),
+        "size": ((X, 0, 1e-4, 0.75, 1.0), {}, "size must be an integer of at least 1, got 0"),
+        "alpha": ((X, 5, np.inf, 0.75, 1.0), {}, "alpha must be a finite number, got inf"),
+        "k": ((X, 5, 1e-4, 0.75, np.nan), {}, "k must be a finite number, got nan"),
+    },
+    "local_response_norm_backward": {
+        "x": ((X, X[1:], 5, 1e-4, 0.75, 1.0), {}, SHAPE.format("x", "(2, 4, 6, 6)", "(1, 4, 6, 6)")),
+        "rank": ((ROWS, ROWS, 5, 1e-4, 0.75, 1.0), {}, IMAGES.format("dy", "(5, 10)")),
+        "beta": ((X, X, 5, 1e-4, -np.inf, 1.0), {}, "beta must be a finite number, got -inf"),
     },
     "batchnorm_backward": {
         "dy": ((X[1:], X, C, C, C, 1e-5), {}, SHAPE.format("dy", "(2, 4, 6, 6)", "(1, 4, 6, 6)")),
@@ -382,6 +434,8 @@ TABLE = {
         "counts": ((C, C, C, C, C, 2, 0.1), {}, SHAPE.format("num_batches_tracked", "()", "(4,)")),
         "counted halves": ((C, C, COUNT + 0.5, C, C, 2, 0.1), {},
                            "num_batches_tracked must be an integer, got an array of dtype float64"),
+        "mean of samples": ((C, C, COUNT, ROWS, ROWS, 2, 0.1), {}, SHAPE.format("mean", "(5, 4)", "(5, 10)")),
+        "var of samples": ((C, C, COUNT, ROWS[:, :4], C, 2, 0.1), {}, SHAPE.format("var", "(5, 4)", "(4,)")),
         "momentum": ((C, C, COUNT, C, C, 2, 1.5), {}, SHARE.format("momentum", 1.5)),
         "count": ((C, C, COUNT, C, C, 1, 0.1), {}, "expected more than 1 value per channel when training, got a count "
                   "of 1"),
@@ -416,6 +470,8 @@ TABLE = {
         "p not a number": ((X, float("nan"), 0), {}, SHARE.format("p", "nan")),
         "empty batch": ((EMPTY, 0.5, 0), {}, BATCH.format("x")),
         "key not whole": ((X, 0.5, 0.5), {}, KEY.format("float")),
+        "axes": ((X, 0.5, 1, 3), {}, "axes must be an integer of at least 0 and at most 2, got 3"),
+        "axes of a vector": ((C, 0.5, 1, 4), {}, "axes must be an integer of at least 0 and at most 1, got 4"),
         "three words": ((X, 0.5, np.zeros(3, np.uint64)), {}, KEY.format("an array of dtype uint64")),
         "words of another dtype": ((X, 0.5, np.zeros(2)), {}, KEY.format("an array of dtype float64")),
     },
@@ -687,7 +743,7 @@ def wanted_error(message):
     wrong_kind = "array of dtype" in message and "a list of" not in message
     wrong_kind |= " the dtype " in message or message.startswith(("key", "draw"))
     wrong_kind |= message.endswith(("got list", "got float", "threshold', got None", "NoneType", "got 2", "got 2.5",
-                                    "(1.5, 1)", "False, got 1", "got 0.5"))
+                                    "(1.5, 1)", "False, got None", "False, got 1", "got 0.5"))
     wrong_kind |= message in ("dim must be an integer, got 1.5", "dims must be a tuple of axes, got 1")
     return TypeError if wrong_kind else ValueError
 

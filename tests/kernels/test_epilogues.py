@@ -161,12 +161,13 @@ def test_add(shape, dtype):
 @pytest.mark.parametrize("shape", [(1,), (7, 5), (3, 37, 17, 31)])
 def test_dropout(shape, dtype):
     x = numbers(shape, dtype)
-    plain = cpu.dropout(x, 0.3, 2**40 + 5)
-    for add in (None, numbers(shape, dtype, 1)):
-        for activation, masking in PAIRS:
-            mask = None if masking is None else outputs(shape, dtype, masking)
-            got = cpu.dropout(x, 0.3, 2**40 + 5, add=add, activation=activation, mask=mask, masking=masking)
-            assert_bits(got, followed(plain, add, activation, mask, masking))
+    for axes in (None, len(shape) // 2):
+        plain = cpu.dropout(x, 0.3, 2**40 + 5, axes)
+        for add in (None, numbers(shape, dtype, 1)):
+            for activation, masking in PAIRS:
+                mask = None if masking is None else outputs(shape, dtype, masking)
+                got = cpu.dropout(x, 0.3, 2**40 + 5, axes, add=add, activation=activation, mask=mask, masking=masking)
+                assert_bits(got, followed(plain, add, activation, mask, masking))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -185,6 +186,35 @@ def test_batch_norm_forward(shape, dtype):
                 assert_bits(ours, theirs)
             y = cpu.batchnorm_inference(x, gamma, beta, mean, var, 1e-3, add=add, activation=activation)
             assert_bits(y, followed(still, add, activation))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape, groups", [((33, 70), 7), ((3, 6, 5, 7), 2), ((2, 192, 4, 5), 3), ((2, 64, 40, 30), 8)])
+def test_norms_of_samples(shape, groups, dtype):
+    x = 3 + numbers(shape, dtype, special=False)
+    gamma, beta = numbers((2, shape[1]), dtype, 1, special=False)
+    for norm in (lambda **more: cpu.groupnorm_forward(x, gamma, beta, groups, 1e-3, **more),
+                 lambda **more: cpu.layernorm_forward(x, None, None, len(shape) - 1, 1e-3, **more)):
+        plain, *statistics = norm()
+        for add in (None, numbers(shape, dtype, 2)):
+            for activation in (None, *ACTIVATIONS):
+                y, *others = norm(add=add, activation=activation)
+                assert_bits(y, followed(plain, add, activation))
+                for ours, theirs in zip(others, statistics, strict=True):
+                    assert_bits(ours, theirs)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_batch_norm_backward_without_beta(dtype):
+    """It counts as 0 where the input of the activation is worked out again."""
+    x, dy, gamma = 3 + numbers((9, 17), dtype, special=False), numbers((9, 17), dtype, 1), numbers(17, dtype, 2)
+    y, mean, var = cpu.batchnorm_forward(x, gamma, None, 1e-3)
+    for activation in ACTIVATIONS:
+        kept = y if DEFINED[activation[0]].reads == "x" else cpu.activation_forward(y, *activation)
+        wanted = cpu.batchnorm_backward(cpu.activation_backward(dy, kept, *activation), x, gamma, mean, var, 1e-3)
+        got = cpu.batchnorm_backward(dy, x, gamma, mean, var, 1e-3, activation=activation)
+        for ours, theirs in zip(got, wanted, strict=True):
+            assert_bits(ours, theirs)
 
 
 def dtype_number(dtype, number):
@@ -233,6 +263,8 @@ def test_no_kernel_is_compiled_for_an_activation():
         cpu.linear_forward(x, w, activation=activation)
         cpu.linear_backward_input(x, w, mask=None if masking is None else x, masking=masking)
         cpu.conv2d_backward_input(images, filters, images.shape, *where, 1, add=add, mask=mask, masking=masking)
+        cpu.groupnorm_forward(images, vector, vector, 4, 1e-3, add=add, activation=activation)
+        cpu.layernorm_forward(images, None, None, 3, 1e-3, add=add, activation=activation)
         y, mean, var = cpu.batchnorm_forward(images, vector, vector, 1e-3, add=add, activation=activation)
         cpu.batchnorm_inference(images, vector, vector, mean, var, 1e-3, add=add, activation=activation)
         cpu.batchnorm_backward(images, images, vector, mean, var, 1e-3, beta=vector, activation=activation)
@@ -282,8 +314,12 @@ RELU = "relu", 0.0, 0.0
      "function must be 'relu', 'leaky_relu', 'hardtanh', 'sigmoid', 'tanh', 'elu', 'selu', 'silu', 'gelu', "
      "'gelu_tanh', 'hardsigmoid', 'hardswish', 'mish', 'softplus', 'softsign', 'log_sigmoid', 'celu', 'softshrink', "
      "'hardshrink', 'tanhshrink' or 'threshold', got 'swish'"),
-    (lambda: cpu.batchnorm_backward(X, X, VECTOR, VECTOR, VECTOR, 1e-5, activation=RELU),
-     "an activation's input is worked out again with beta, got None"),
+    (lambda: cpu.batchnorm_backward(X, X, VECTOR, VECTOR, VECTOR, 1e-5, beta=VECTOR[:2], activation=RELU),
+     "expected beta of shape (3,), got beta of shape (2,)"),
+    (lambda: cpu.groupnorm_forward(X, VECTOR, VECTOR, 3, 1e-5, add=X[:, :2]),
+     "expected add of shape (1, 3, 4, 4), got add of shape (1, 2, 4, 4)"),
+    (lambda: cpu.layernorm_forward(X, None, None, 3, 1e-5, activation=("elu", -1.0, 0.0)),
+     "elu: alpha must be a finite number of at least 0, got -1.0"),
     (lambda: cpu.linear_forward(np.ones((2, 3), "f4"), np.ones((4, 3), "f4"), activation=("elu", -1.0, 0.0)),
      "elu: alpha must be a finite number of at least 0, got -1.0"),
     (lambda: cpu.add(X, X, mask=X), "mask and masking come together, got mask alone"),

@@ -129,6 +129,38 @@ def norm(name, *shape):
     return Row(name, run, SUM)
 
 
+def of_samples(name, x_shape, statistics, forward, backward):
+    """The same of norms whose statistics, of that shape, are a sample's own; `forward` and `backward` get the
+    operations and their operands."""
+    def run(ops, draw, cast):
+        make = images if len(x_shape) == 4 else lambda draw, *shape: draw(*shape)
+        dy = cast(make(draw, *x_shape))
+        x = cast(make(lambda *s: np.random.default_rng(7).random(s, np.float32) + np.float32(3), *x_shape))
+        given = cast(np.full(statistics, np.float32(2)))
+        return [*forward(ops, x)[1:], *(array for array in backward(ops, dy, x, given)[1:] if array is not None)]
+    return Row(name, run, SUM)
+
+
+def group_norm(name, groups, *shape):
+    gamma = np.full(shape[1], np.float32(1.5))
+    return of_samples(name, shape, (shape[0], groups),
+                      lambda ops, x: ops.groupnorm_forward(x, None, None, groups, 1e-5),
+                      lambda ops, dy, x, given: ops.groupnorm_backward(dy, x, gamma, given, given, 1e-5))
+
+
+def layer_norm(name, axes, centred, *shape):
+    """Without the mean where that is 0."""
+    gamma = np.full(shape[len(shape) - axes:], np.float32(1.5))
+    return of_samples(name, shape, shape[:len(shape) - axes],
+                      lambda ops, x: ops.layernorm_forward(x, None, None, axes, 1e-5, centred)[not centred:],
+                      lambda ops, dy, x, given: ops.layernorm_backward(dy, x, gamma, given, given, 1e-5, centred))
+
+
+def local_norm(name, size, *shape):
+    return Row(name, lambda ops, draw, cast: [
+        ops.local_response_norm_forward(cast(images(draw, *shape)), size, 1.0, 0.75, 1.0)], SUM)
+
+
 def scores(name, n, c):
     """Outputs that are no probabilities for the ways back, or what is added up would cancel."""
     def run(ops, draw, cast):
@@ -237,6 +269,14 @@ ROWS = [
     norm("batch norm of one channel", 2, 1, 200, 150),
     norm("batch norm of many channels", 40, 70, 20, 20),
     norm("batch norm of vectors", 20_000, 9),
+    group_norm("group norm", 2, 3, 8, 150, 160),
+    group_norm("group norm of many channels", 6, 2, 198, 40, 50),
+    group_norm("group norm of many samples", 2, 20_000, 6),
+    layer_norm("layer norm", 1, True, 3, 40_000),
+    layer_norm("layer norm of many rows", 1, True, 20_000, 9),
+    layer_norm("layer norm of images", 3, True, 40, 5, 60, 70),
+    layer_norm("root of the mean square", 1, False, 3000, 70),
+    local_norm("local response norm", 301, 2, 700, 4, 3),
     scores("scores", 3, 40_000),
     losses("losses", 20_000, 5),
     losses("losses of pixels", 2, 5, 150, 160),
@@ -269,6 +309,9 @@ LARGE = [
     norm("batch norm of one channel", 1, 1, 2048, 2048),
     norm("batch norm of 16 channels", 4, 16, 512, 512),
     norm("batch norm of vectors", 1_000_000, 3),
+    group_norm("group norm", 4, 2, 16, 512, 512),
+    layer_norm("layer norm", 1, True, 2, 1_000_000),
+    layer_norm("layer norm of many rows", 1, True, 1_000_000, 3),
     scores("scores", 2, 1_000_000),
     means("means of images", (1, 3, 2048, 2048), 2, 3),
     means("means of everything", (4, 16, 512, 512), 0, 1, 2, 3),

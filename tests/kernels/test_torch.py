@@ -142,8 +142,18 @@ def normalise(x, gamma, beta, mean=None, var=None, *, eps):
     return F.batch_norm(x, mean, var, gamma, beta, training=mean is None, eps=eps)
 
 
+def last_axes(x, gamma, beta=None, *, axes, eps, centred):
+    shape = x.shape[x.ndim - axes:]
+    return F.layer_norm(x, shape, gamma, beta, eps) if centred else F.rms_norm(x, shape, gamma, eps)
+
+
 def track(running_mean, running_var, mean, var, num_batches_tracked, momentum, count):
-    """The running statistics after a batch of `count` values that has this mean and this biased variance."""
+    """The running statistics after a batch of `count` values that has this mean and this biased variance; the means of
+    those after each sample where there are several."""
+    if mean.ndim == 2:
+        of_each = [track(running_mean, running_var, *one, num_batches_tracked, momentum, count)
+                   for one in zip(mean, var, strict=True)]
+        return *(torch.stack(some).mean(0) for some in list(zip(*of_each, strict=True))[:2]), of_each[0][2]
     x = mean + (var * count / 2).sqrt() * torch.tensor([[1.0], [-1], *[[0]] * (count - 2)], dtype=mean.dtype)
     statistics = running_mean.detach().clone(), running_var.detach().clone()
     momentum = 1 / (int(num_batches_tracked) + 1) if momentum is None else momentum
@@ -273,6 +283,9 @@ JUDGES = {
     "batchnorm_forward": normalise,
     "batchnorm_inference": normalise,
     "batchnorm_track": track,
+    "groupnorm_forward": lambda x, gamma, beta, groups, eps: F.group_norm(x, groups, gamma, beta, eps),
+    "layernorm_forward": last_axes,
+    "local_response_norm_forward": F.local_response_norm,
     "activation_forward": lambda x, function, alpha=0.0, beta=0.0: FUNCTIONS[function](x, alpha, beta),
     "add": torch.add,
     "convert": lambda x, dtype: x.to(getattr(torch, dtype)),

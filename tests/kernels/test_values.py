@@ -245,6 +245,61 @@ def test_batch_norm(ops):
     assert (dx.tolist(), dgamma.tolist(), dbeta.tolist()) == ([[1, 2], [2, 4]], [3.5, 60], [3, 12])
 
 
+def test_norms_of_samples(ops):
+    x = np.array([[[[1, 3], [1, 3]], [[10, 10], [10, 14]], [[7, 7], [7, 7]], [[5, 5], [5, 5]]]], np.float32)
+    y, mean, var = ops.groupnorm_forward(x, None, None, 4, 3.0)
+    assert (mean.tolist(), var.tolist()) == ([[2, 11, 7, 5]], [[1, 3, 0, 0]])
+    assert y[:, [0, 2]].tolist() == [[[[-0.5, 0.5], [-0.5, 0.5]], [[0, 0], [0, 0]]]]
+    y, mean, var = ops.groupnorm_forward(x[:, 2:], np.array([1.0, 2]), np.array([0.0, 7]), 1, 3.0)
+    assert (mean.tolist(), var.tolist(), y[0, :, 0, 0].tolist()) == ([[6]], [[1]], [0.5, 6])
+    rows = np.array([[1.0, 3], [5, 5]])
+    y, mean, var = ops.layernorm_forward(rows, np.array([2.0, 4]), np.array([1.0, 0]), 1, 3.0)
+    assert (mean.tolist(), var.tolist(), y.tolist()) == ([2, 5], [1, 0], [[0, 2], [1, 0]])
+    y, mean, var = ops.layernorm_forward(np.array([[1.0, 7], [0, 0]]), np.array([2.0, 4]), None, 1, 11.0, False)
+    assert (mean.tolist(), var.tolist()) == ([0, 0], [25, 0])
+    np.testing.assert_allclose(y, [[1 / 3, 14 / 3], [0, 0]], rtol=1e-12)
+
+
+def test_local_response_norm(ops):
+    """The windows of an even size reach further back than forth."""
+    x = np.array([1.0, 2, 3]).reshape(1, 3, 1, 1)
+    y = ops.local_response_norm_forward(x, 2, 2.0, 1.0, 3.0)
+    np.testing.assert_allclose(y.ravel(), [1 / 4, 2 / 8, 3 / 16], rtol=1e-12)
+    y = ops.local_response_norm_forward(x, 3, 3.0, 0.5, 2.0)
+    np.testing.assert_allclose(y.ravel(), [1 / 7**0.5, 2 / 4, 3 / 15**0.5], rtol=1e-12)
+    assert np.isnan(ops.local_response_norm_forward(0 * x, 3, 1.0, 0.75, 0.0)).all()
+
+
+@pytest.mark.parametrize("shift", [0, 1000, -30_000])
+def test_norms_of_samples_survive_a_large_mean(ops, shift):
+    x = (np.random.default_rng(0).standard_normal((3, 6, 40, 50)) + shift).astype(np.float32)
+    wanted = x.astype(np.float64)
+    _, mean, var = ops.groupnorm_forward(x, None, None, 2, 1e-5)
+    grouped = wanted.reshape(3, 2, -1)
+    np.testing.assert_allclose(mean, grouped.mean(2), rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(var, grouped.var(2), rtol=1e-4)
+    y, mean, var = ops.layernorm_forward(x, None, None, 3, 1e-5)
+    np.testing.assert_allclose(mean, wanted.mean((1, 2, 3)), rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(var, wanted.var((1, 2, 3)), rtol=1e-4)
+    if ops is not naive:    # which rounds its sums
+        constant = np.full((3, 6, 40, 50), shift + 0.1, np.float32)
+        for found in (ops.layernorm_forward(constant, None, None, 3, 1e-5),
+                      ops.groupnorm_forward(constant, None, None, 2, 1e-5)):
+            assert not found[0].any() and not found[2].any()
+
+
+def test_channels_and_samples_are_dropped_whole(ops):
+    """The numbers are those that dropout draws for an array with an element for each of them."""
+    x = 1 + np.random.default_rng(0).random((5, 7, 3, 4)).astype(np.float32)
+    for axes in range(3):
+        few = ops.dropout(np.ones(x.shape[:axes], np.float32), 0.4, 11)
+        for array in (x, x.reshape(5, 7, 12)):
+            y = ops.dropout(array, 0.4, 11, axes)
+            assert_same(y, array * few.reshape(few.shape + (1,) * (array.ndim - axes)))
+    kept, y = ops.dropout(np.ones((5, 7)), 0.5, 1) > 0, ops.dropout(np.full_like(x, NAN), 0.5, 1, 2)
+    assert np.isnan(y[kept]).all() and not y[~kept].any() and 0 < kept.sum() < kept.size
+
+
 def test_running_statistics(ops):
     old = np.array([4.0, 8]), np.array([1.0, 2]), np.array(7)
     new = ops.batchnorm_track(*old, np.array([0.0, 4]), np.array([3.0, 6]), 3, 0.25)

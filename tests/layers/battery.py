@@ -1,5 +1,6 @@
 """The table of layers that every test of the battery runs over, and what those tests share."""
 import copy
+import re
 
 import numpy as np
 
@@ -18,6 +19,7 @@ ROWS = (3, 5)
 SEQUENCES = (2, 4, 7)
 STEPS = (3, 2, 5)       # three steps of two sequences
 STATES = [(2, 2, 4), (2, 2, 4)]
+TOKENS = (2, 4, 3)
 
 # How a layer is written, and the shape of its input: a list or a dictionary of shapes for one that takes several.
 CASES = [
@@ -88,6 +90,37 @@ CASES = [
     ("frozen(BatchNorm2d(4))", IMAGES),
     ("frozen(BatchNorm1d(5))", ROWS),
     ("freeze(BatchNorm2d(4))", IMAGES),
+    ("BatchNorm1d(4)", SEQUENCES),
+    ("BatchNorm2d(4, affine=False)", IMAGES),
+    ("BatchNorm2d(4, bias=False)", IMAGES),
+    ("BatchNorm2d(4, track_running_stats=False)", IMAGES),
+    ("BatchNorm1d(5, affine=False, track_running_stats=False)", ROWS),
+    ("frozen(BatchNorm1d(4, affine=False))", SEQUENCES),
+    ("frozen(BatchNorm2d(4, track_running_stats=False))", IMAGES),
+    ("InstanceNorm2d(4)", IMAGES),
+    ("InstanceNorm2d(4, momentum=0.5, affine=True, track_running_stats=True)", IMAGES),
+    ("InstanceNorm2d(4, affine=True, bias=False)", IMAGES),
+    ("frozen(InstanceNorm2d(4, affine=True, track_running_stats=True))", IMAGES),
+    ("GroupNorm(2, 4)", IMAGES),
+    ("GroupNorm(1, 5, eps=0.001)", ROWS),
+    ("GroupNorm(2, 4, bias=False)", SEQUENCES),
+    ("GroupNorm(4, 4, affine=False)", (2, 4, 2, 1, 3)),
+    ("LayerNorm(5)", ROWS),
+    ("LayerNorm((4, 5, 6))", IMAGES),
+    ("LayerNorm(6)", IMAGES),
+    ("LayerNorm((5, 6), elementwise_affine=False)", IMAGES),
+    ("LayerNorm(3, eps=0.001, bias=False)", TOKENS),
+    ("LayerNorm((4, 3))", TOKENS),
+    ("LayerNorm((3, 2, 3))", (2, 2, 3, 2, 3)),
+    ("RMSNorm(5)", ROWS),
+    ("RMSNorm((4, 5, 6), eps=0.01)", IMAGES),
+    ("RMSNorm(3, elementwise_affine=False)", TOKENS),
+    ("LocalResponseNorm(5)", IMAGES),
+    ("LayerScale(4, init=0.5)", IMAGES),
+    ("LayerScale(3)", TOKENS),
+    ("LayerScale(5, init=-2.0)", ROWS),
+    ("Residual(Sequential(Conv2d(4, 4, 1), LayerScale(4, 0.1)))", IMAGES),
+    ("LocalResponseNorm(2, alpha=0.5, beta=0.6, k=2.0)", SEQUENCES),
     ("ReLU()", IMAGES),
     ("ReLU()", ROWS),
     ("LeakyReLU()", IMAGES),
@@ -144,6 +177,11 @@ CASES = [
      Integers((3, 2))),
     ("Graph({'words': (Embedding(7, 5), 'ids'), 'read': (RNN(5, 4, batch_first=True, returns='last'), 'words'), "
      "'sum': (Add(), ['read', 'more'])}, inputs=('ids', 'more'))", {"ids": Integers((3, 2)), "more": (3, 4)}),
+    ("Dropout2d(p=0.3)", IMAGES),
+    ("Dropout1d(p=0.3)", SEQUENCES),
+    ("StochasticDepth(p=0.3, mode='row')", IMAGES),
+    ("StochasticDepth(p=0.3, mode='batch')", ROWS),
+    ("frozen(StochasticDepth(p=0.3, mode='row'))", ROWS),
     ("Flatten()", IMAGES),
     ("Flatten()", ROWS),
     ("Flatten(start_dim=2)", IMAGES),
@@ -176,6 +214,13 @@ CASES = [
     ("frozen(Sequential(Conv2d(4, 3, 3), BatchNorm2d(3), ReLU(), Dropout(p=0.3), Conv2d(3, 2, 1), BatchNorm2d(2)))",
      IMAGES),
     ("freeze(Sequential(Conv2d(4, 3, 3), BatchNorm2d(3), Hardtanh(), Conv2d(3, 2, 1)), '[01]')", IMAGES),
+    ("Sequential(Conv2d(4, 3, 3), GroupNorm(1, 3), ReLU(), Conv2d(3, 4, 1), LayerNorm((4, 3, 4)), GELU(), "
+     "Conv2d(4, 4, 2), InstanceNorm2d(4), SiLU(), LocalResponseNorm(3))", IMAGES),
+    ("Sequential(Conv2d(4, 3, 3), BatchNorm2d(3, affine=False), ReLU(), Conv2d(3, 4, 1), BatchNorm2d(4, bias=False), "
+     "SiLU(), BatchNorm2d(4, affine=False), GELU(), BatchNorm2d(4, track_running_stats=False), Tanh())", IMAGES),
+    ("Sequential(Residual(Sequential(Conv2d(4, 4, 1), GroupNorm(2, 4))), ReLU(), "
+     "Residual(Sequential(Conv2d(4, 4, 1), Dropout2d(p=0.3))), ReLU(), "
+     "Residual(Sequential(Conv2d(4, 4, 1), StochasticDepth(0.5, 'row'))), LayerNorm(6))", IMAGES),
     ("Recompute(Sequential(Conv2d(4, 3, 3), BatchNorm2d(3), ReLU(), Dropout(p=0.3), Conv2d(3, 2, 1)))", IMAGES),
     ("Recompute(Linear(5, 4))", ROWS),
     ("Sequential(Linear(5, 5), Recompute(Sequential(Linear(5, 4), Recompute(GELU()), Tenfold())), Linear(4, 2))", ROWS),
@@ -317,7 +362,7 @@ def build(text, backend=layers.Layer.backend, dtype="float32"):
 
 
 def is_random(text):
-    return ("Dropout(p=0.3" in text or "dropout=0.3" in text) and not is_frozen(text)
+    return re.search(r"(Dropout\w*\(p|StochasticDepth\(p|dropout)=0\.3", text) is not None and not is_frozen(text)
 
 
 def takes_integers(shape):

@@ -10,14 +10,15 @@ from fastnet.layers import Add, Identity, ReLU
 from .battery import build
 from .wrong import NEVER, digest, judge
 
+CHANNELS = {"num_features": 4, "eps": 1e-5, "momentum": 0.1, "affine": True, "track_running_stats": True,
+            "bias": True}
 # Right arguments of each layer; a public layer that is missing here fails `test_every_layer_is_here`.
 RIGHT = {
     "Activation": {}, "AdaptiveAvgPool2d": {"output_size": 1},
     "AdaptiveMaxPool2d": {"output_size": 1, "return_indices": False}, "Add": {},
     "AvgPool2d": {"kernel_size": 2, "stride": 2, "padding": 0, "ceil_mode": False, "count_include_pad": True,
                   "divisor_override": 3},
-    "BatchNorm1d": {"num_features": 4, "eps": 1e-5, "momentum": 0.1},
-    "BatchNorm2d": {"num_features": 4, "eps": 1e-5, "momentum": 0.1},
+    "BatchNorm1d": CHANNELS, "BatchNorm2d": CHANNELS, "InstanceNorm2d": CHANNELS,
     "CELU": {"alpha": 1.0}, "ChannelShuffle": {"groups": 2}, "Chunk": {"chunks": 2, "dim": 1},
     "Concat": {"dim": 1}, "Container": {},
     "Conv1d": {"in_channels": 4, "out_channels": 4, "kernel_size": 3, "stride": 1, "padding": 0, "dilation": 1,
@@ -26,7 +27,7 @@ RIGHT = {
                "groups": 1, "bias": True, "padding_mode": "zeros"},
     "ConvTranspose2d": {"in_channels": 4, "out_channels": 4, "kernel_size": 3, "stride": 1, "padding": 0,
                         "output_padding": 0, "groups": 1, "bias": True, "dilation": 1, "padding_mode": "zeros"},
-    "Dropout": {"p": 0.5}, "ELU": {"alpha": 1.0},
+    "Dropout": {"p": 0.5}, "Dropout1d": {"p": 0.5}, "Dropout2d": {"p": 0.5}, "ELU": {"alpha": 1.0},
     "Embedding": {"num_embeddings": 4, "embedding_dim": 3, "padding_idx": 1, "max_norm": None, "norm_type": 2.0,
                   "scale_grad_by_freq": False, "sparse": False},
     "Flatten": {"start_dim": 1, "end_dim": 2},
@@ -39,6 +40,12 @@ RIGHT = {
     "Multiply": {}, "PReLU": {"num_parameters": 1, "init": 0.25}, "Permute": {"dims": (0, 1)},
     "Softshrink": {"lambd": 0.5}, "Tanhshrink": {}, "Threshold": {"threshold": 0.1, "value": 20.0},
     "Unflatten": {"dim": 1, "unflattened_size": (2, 3)},
+    "GroupNorm": {"num_groups": 2, "num_channels": 4, "eps": 1e-5, "affine": True, "bias": True},
+    "LayerScale": {"dim": 4, "init": 0.1},
+    "LayerNorm": {"normalized_shape": 4, "eps": 1e-5, "elementwise_affine": True, "bias": True},
+    "LocalResponseNorm": {"size": 5, "alpha": 1e-4, "beta": 0.75, "k": 1.0},
+    "RMSNorm": {"normalized_shape": 4, "eps": 1e-5, "elementwise_affine": True},
+    "StochasticDepth": {"p": 0.5, "mode": "row"},
     "Hardsigmoid": {}, "Hardswish": {}, "Hardtanh": {"min_val": -1, "max_val": 1}, "Identity": {}, "Layer": {},
     "LeakyReLU": {"negative_slope": 0.1}, "Linear": {"in_features": 3, "out_features": 2, "bias": True},
     "LSTM": {"input_size": 3, "hidden_size": 2, "num_layers": 2, "bias": True, "batch_first": False, "dropout": 0.5,

@@ -20,7 +20,7 @@ torch = pytest.importorskip("torch")
 KEPT = []
 
 # Layers that are no layer by themselves, have no arguments to draw, or draw numbers of their own.
-NOT_DRAWN = {"Dropout", "Recompute"}
+NOT_DRAWN = {"Dropout", "Dropout1d", "Dropout2d", "Recompute", "StochasticDepth"}
 
 
 def configuration(name, number):

@@ -1,11 +1,14 @@
 """Activations, dropout and the addition of two arrays: element-wise operations, one pass over memory each."""
+from math import prod
+from typing import NamedTuple
+
 import numpy as np
 
 from fastnet.kernels import checks, counter, shapes
 from fastnet.kernels.activations import reads
-from fastnet.kernels.cpu import epilogue, simd, spans
+from fastnet.kernels.cpu import epilogue, moments, simd, spans
 from fastnet.kernels.cpu.activations import COMPILED
-from fastnet.kernels.cpu.runtime import flat, inlined, jit, launch, like
+from fastnet.kernels.cpu.runtime import empty, flat, inlined, jit, launch, like
 
 # Elements of a block.
 _BLOCK = 16_384
@@ -36,22 +39,52 @@ def activation_backward(dy, kept, function, alpha=0.0, beta=0.0):
     return dx
 
 
-def dropout(x, p, key, add=None, activation=None, mask=None, masking=None):
-    """y = x / (1 - p) where the random number of that element, see `counter`, is at least p, else 0; then `add` is
-    added, `activation` applied, and the result multiplied by the derivative of `masking` where the output of that was
-    `mask`.
+def dropout(x, p, key, axes=None, add=None, activation=None, mask=None, masking=None):
+    """y = x / (1 - p) where the random number of that element, see `counter`, is at least p, else 0; with `axes`, all
+    elements with the same places in the first so many axes share one. Then `add` is added, `activation` applied, and
+    the result multiplied by the derivative of `masking` where the output of that was `mask`.
 
     The kernel reads the two words of `key` from an array, which may hold others when it is run again.
     """
     x = checks.floating(x, "x")
-    add, mask = epilogue.checked(shapes.dropout(x, p, key), add, activation, mask, masking)
+    add, mask = epilogue.checked(shapes.dropout(x, p, key, axes), add, activation, mask, masking)
     words = np.array(counter.key_words(key), np.uint64) if np.ndim(key) == 0 else flat(key)
     y, p = like(x), float(p)
-    scale = x.dtype.type(1 / (1 - p) if p < 1 else 0)
+    scale, how = x.dtype.type(1 / (1 - p) if p < 1 else 0), epilogue.make(flat(y), add, activation, mask, masking)
     work = x.size * (8 + epilogue.cost(activation) + epilogue.cost(masking))
-    launch(_dropout, _blocks(x), flat(x), flat(y), words, np.uint32(counter.threshold(p)), scale,
-           epilogue.make(flat(y), add, activation, mask, masking), work=work)
+    if axes is None:
+        launch(_dropout, _blocks(x), flat(x), flat(y), words, np.uint32(counter.threshold(p)), scale, how, work=work)
+        return y
+    count = prod(x.shape[:axes])
+    keeps, shared = empty(count, x.dtype), _Shared.of(x.shape, axes)
+    launch(_dropout, _blocks(keeps), moments.constant(1, count, x.dtype), keeps, words,
+           np.uint32(counter.threshold(p)), x.dtype.type(1), epilogue.make(keeps), work=8 * count)
+    launch(_keep_shared, _blocks(x), flat(x), flat(y), _Keeps(keeps, scale), shared, how, work=work)
     return y
+
+
+class _Shared(NamedTuple):
+    """Which elements share a random number: of each `apart` that follow each other, those `run` that lie side by side;
+    with channels those that are so many elements apart."""
+
+    apart: int
+    run: int
+    channels: bool
+
+    @classmethod
+    def of(cls, shape, axes):
+        apart = prod(shape[axes:])
+        if axes < 2 or len(shape) != 4:
+            return cls(apart, apart, False)
+        _, c, *_ = shape
+        return cls(c * apart, c, True)
+
+
+class _Keeps(NamedTuple):
+    """For each random number 1 where elements are kept, else 0; and what the elements are multiplied by."""
+
+    each: np.ndarray
+    scale: float
 
 
 def add(a, b, activation=None, mask=None, masking=None):
@@ -126,6 +159,37 @@ def _drop(x, y, start, stop, key, threshold, scale):
         h = _mix(np.uint32(_mix(np.uint32(np.uint32(first + np.uint32(i)) ^ low)) ^ high))
         v = x[start + i] * scale
         y[start + i] = v if (h >> _EIGHT) >= threshold else 0
+
+
+@jit
+def _keep_shared(block, slot, x, y, keeps, shared, epilogue):
+    """As `_dropout`, with random numbers that were drawn before."""
+    start, stop = block * _BLOCK, min((block + 1) * _BLOCK, x.size)
+    while start < stop:
+        group = start // shared.apart
+        last = min(stop, (group + 1) * shared.apart)
+        if shared.channels:
+            place = start % shared.run
+            while start < last:     # the rest of a pixel, and then whole ones
+                end = min(last, start + shared.run - place)
+                _keep(x, y, start, end, keeps, group * shared.run + place, epilogue, True)
+                start, place = end, 0
+        else:
+            _keep(x, y, start, last, keeps, group, epilogue, False)
+            start = last
+    spans.call_functions(y, block * _BLOCK, stop, epilogue)
+
+
+@inlined
+def _keep(x, y, start, stop, keeps, place, epilogue, each):
+    """A run of numbers, of which `each` has a random number from that place on, or all have that one."""
+    one, factor, kept = simd.full(x, 1), simd.full(x, keeps.scale), simd.full(x, keeps.each[place])
+    for i in range(start, stop, simd.lanes(x)):
+        n = stop - i
+        if each:
+            kept = simd.load_part(keeps.each, place + i - start, n)
+        v = simd.matching(simd.load_part(x, i, n) * factor, kept, one)
+        simd.store_part(y, i, spans.in_registers(v, i, n, epilogue, epilogue.level), n)
 
 
 @jit

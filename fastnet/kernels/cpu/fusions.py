@@ -20,12 +20,13 @@ RULES = []
 # What can add an array to its result, apply an activation to it, or take it back through one.
 # What gives the same numbers in another order or shape.
 _ROWS = ("flatten", "reshape")
+_NORMS = ("batchnorm_forward", "batchnorm_inference", "groupnorm_forward", "layernorm_forward")
 _CONVOLVES = ("conv2d_forward", "conv2d_inference")
 _LIKE_CONVOLUTIONS = (*_CONVOLVES, "conv_transpose2d_forward", "conv_transpose2d_inference",
                       "locally_connected2d_forward")
 _BACK = ("conv2d_backward_input", "conv_transpose2d_backward_input", "locally_connected2d_backward_input")
-_ADDS = (*_LIKE_CONVOLUTIONS, "batchnorm_forward", "batchnorm_inference", *_BACK, "dropout")
-_ACTIVATES = (*_LIKE_CONVOLUTIONS, "linear_forward", "batchnorm_forward", "batchnorm_inference", "add", "dropout")
+_ADDS = (*_LIKE_CONVOLUTIONS, *_NORMS, *_BACK, "dropout")
+_ACTIVATES = (*_LIKE_CONVOLUTIONS, "linear_forward", *_NORMS, "add", "dropout")
 _MASKS = (*_BACK, "linear_backward_input", "add", "dropout")
 
 _HALVES = {"kernel_size": (2, 2), "stride": (2, 2), "padding": (0, 0, 0, 0), "dilation": (1, 1), "ceil_mode": False}
@@ -74,11 +75,11 @@ def norm_within_weights(trace, node):
     """At inference a convolution and the batch norm after it are one convolution, with other weights and bias: 1.05 for
     resnet20, with `packed_weights` 1.55 for one image."""
     conv = trace.source(node.inputs["x"], "conv2d_forward", "conv_transpose2d_forward")
-    scales = {name: node.inputs[name] for name in ("gamma", "beta", "mean", "var")}
+    scales = {name: given for name, given in node.inputs.items() if name != "x"}
     if conv and _plain(conv) and _constant(trace, conv, scales):
         # Of a transposed convolution's weights it is the groups that tell which ones make a channel.
         groups = {"groups": conv.options["groups"]} if conv.op == "conv_transpose2d_forward" else {}
-        _pack(trace, conv, "pack_folded", scales, {"eps": node.options["eps"]} | groups, node.layers)
+        _pack(trace, conv, "pack_folded", scales, node.options | groups, node.layers)
         trace.absorb(node, conv)
 
 
@@ -275,7 +276,8 @@ def _undo_within(trace, node, norm):
     """Let the way back through a batch norm begin with that through its activation."""
     backward = _norm_backward(node, norm)
     backward.options = backward.options | {"activation": _function(node)}
-    backward.give("beta", norm.inputs["beta"])
+    if "beta" in norm.inputs:
+        backward.give("beta", norm.inputs["beta"])
     backward.give("dy", node.inputs["dy"])
     backward.layers = (*node.layers, *backward.layers)
     trace.remove(node)

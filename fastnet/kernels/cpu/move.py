@@ -104,7 +104,7 @@ def flatten(x):
     x = checks.floating(x, "x")
     y = empty(*shapes.flatten(x))
     n, c, h, w = x.shape
-    launch(_turn_images, n, flat(x), y.reshape(-1), h * w, c, work=x.size)
+    launch(turn_images, n, flat(x), y.reshape(-1), h * w, c, work=x.size)
     return y
 
 
@@ -113,7 +113,7 @@ def unflatten(y, shape):
     y = checks.floating(y, "y")
     n, c, h, w = shapes.unflatten(y, shape).shape
     x = empty_images(n, c, h, w, y.dtype)
-    launch(_turn_images, n, flat(y), flat(x), c, h * w, work=y.size)
+    launch(turn_images, n, flat(y), flat(x), c, h * w, work=y.size)
     return x
 
 
@@ -171,7 +171,7 @@ def _copy_columns(block, slot, x, source, y, target, count, height):
 
 
 @jit
-def _turn_images(block, slot, x, y, rows, columns):
+def turn_images(block, slot, x, y, rows, columns):
     """y = x^T for the matrix (rows, columns) that image `block` is."""
     start, lanes = block * rows * columns, simd.lanes(x)
     for i in range(0, rows, lanes):

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastnet.kernels import checks, shapes
-from fastnet.kernels.cpu import epilogue, simd, spans, sums
+from fastnet.kernels.cpu import epilogue, moments, simd, spans, sums
 from fastnet.kernels.cpu.runtime import Launch, call, empty, flat, inlined, jit, kept, like, scratch
 
 # Numbers in a block: two readings of it come from the second cache.
@@ -39,10 +39,11 @@ def batchnorm_forward(x, gamma, beta, eps, add=None, activation=None):
     add, _ = epilogue.checked(kind, add, activation)
     c = x.shape[1]
     y, flat_x, norm = like(x), flat(x), _norm(x.size // c, c, x.dtype)
-    table = _Moments(empty(norm.table, x.dtype), empty(norm.table, x.dtype))
-    line, var = _Line(empty(c, x.dtype), empty(c, x.dtype), flat(beta)), empty(c, x.dtype)
+    table = moments.Moments(empty(norm.table, x.dtype), empty(norm.table, x.dtype))
+    gamma, beta = moments.affine(gamma, beta, c, x.dtype)
+    line, var = _Line(empty(c, x.dtype), empty(c, x.dtype), beta), empty(c, x.dtype)
     norm.moments(flat_x, table, norm.rows)
-    norm.combine_moments(table, flat(gamma), float(eps), line, var, norm.rows)
+    norm.combine_moments(table, gamma, float(eps), line, var, norm.rows)
     norm.normalise(flat_x, flat(y), line, add, activation)
     return y, line.mean, var
 
@@ -57,10 +58,7 @@ def batchnorm_backward(dy, x, gamma, mean, var, eps, beta=None, activation=None)
     x, gamma, mean, var = _alike(dy, x=x, gamma=gamma, mean=mean, var=var)
     kind = shapes.batchnorm_backward(dy, x, gamma, mean, var, eps)[0]
     epilogue.checked(kind, None, activation)
-    if activation is not None:
-        beta = checks.operand(beta, gamma.shape, "beta", like=dy)
-        if beta is None:
-            raise ValueError("an activation's input is worked out again with beta, got None")
+    beta = checks.operand(beta, mean.shape, "beta", like=dy)
     return _backward(dy, x, gamma, mean, var, eps, (beta, activation))
 
 
@@ -70,14 +68,14 @@ def _backward(dy, x, gamma, mean, var, eps, through=(None, None), constant=False
     beta, activation = through
     c, dtype = x.shape[1], dy.dtype
     dx, norm = like(x), _norm(x.size // c, c, dtype)
-    arrays = _Arrays(flat(dy), flat(x), flat(dx))
+    arrays, weights = _Arrays(flat(dy), flat(x), flat(dx)), moments.affine(gamma, beta, c, dtype)
     inverse, scale, slope = empty(c, dtype), empty(c, dtype), empty(c, dtype)
-    channel = _Channel(flat(mean), flat(mean if beta is None else beta), inverse, scale, slope)
+    channel = _Channel(flat(mean), weights.beta, inverse, scale, slope)
     table = _Sums(empty(norm.table, dtype), empty(norm.table, dtype))
     dgamma, dbeta, means = empty(c, dtype), empty(c, dtype), _Sums(empty(c, dtype), empty(c, dtype))
     behind = epilogue.through_activation(arrays.dy, activation)
     memory = scratch(norm.behind if behind.derivative.address else 0, dtype, norm.work)
-    norm.scales(flat(gamma), flat(var), float(eps), inverse, scale, slope)
+    norm.scales(weights.gamma, flat(var), float(eps), inverse, scale, slope)
     norm.gradient_sums(arrays, channel, table, memory, norm.rows, behind)
     norm.combine_sums(table, _Sums(dbeta, dgamma), means, norm.rows)
     if constant:
@@ -85,7 +83,7 @@ def _backward(dy, x, gamma, mean, var, eps, through=(None, None), constant=False
     else:
         source = arrays.dx if behind.derivative.address else arrays.dy
         norm.input_gradient(source, arrays, channel, means, norm.rows, behind)
-    return dx, dgamma, dbeta
+    return (dx, None, None) if gamma is None else (dx, dgamma, dbeta)
 
 
 def batchnorm_inference(x, gamma, beta, mean, var, eps, add=None, activation=None):
@@ -94,10 +92,10 @@ def batchnorm_inference(x, gamma, beta, mean, var, eps, add=None, activation=Non
     gamma, beta, mean, var = _alike(x, gamma=gamma, beta=beta, mean=mean, var=var)
     add, _ = epilogue.checked(shapes.batchnorm_inference(x, gamma, beta, mean, var, eps), add, activation)
     c = x.shape[1]
-    y, norm = like(x), _norm(x.size // c, c, x.dtype)
+    y, norm, weights = like(x), _norm(x.size // c, c, x.dtype), moments.affine(gamma, beta, c, x.dtype)
     inverse, scale, slope = empty(c, x.dtype), empty(c, x.dtype), empty(c, x.dtype)
-    norm.scales(flat(gamma), flat(var), float(eps), inverse, scale, slope)
-    norm.normalise(flat(x), flat(y), _Line(flat(mean), scale, flat(beta)), add, activation)
+    norm.scales(weights.gamma, flat(var), float(eps), inverse, scale, slope)
+    norm.normalise(flat(x), flat(y), _Line(flat(mean), scale, weights.beta), add, activation)
     return y
 
 
@@ -110,8 +108,9 @@ def batchnorm_inference_backward(dy, x, gamma, mean, var, eps):
 
 
 def _alike(first, **operands):
-    """The operands, in the dtype of the first one."""
-    return [checks.floating(array, name, like=first) for name, array in operands.items()]
+    """The operands, in the dtype of the first one; gamma and beta may be None."""
+    return [None if array is None and name in ("gamma", "beta") else checks.floating(array, name, like=first)
+            for name, array in operands.items()]
 
 
 class _Rows(NamedTuple):
@@ -150,13 +149,6 @@ class _Arrays(NamedTuple):
     dx: np.ndarray
 
 
-class _Moments(NamedTuple):
-    """A line for each block: its mean of each channel, and the sum of the squared deviations from that."""
-
-    means: np.ndarray
-    squares: np.ndarray
-
-
 class _Sums(NamedTuple):
     """The sums of dy and of dy xhat, or what follows from them: a line for each block, or one for all."""
 
@@ -188,43 +180,10 @@ _norm = kept(_Norm)
 
 @jit
 def _moments(block, slot, x, table, rows):
-    """A block's mean of each channel, and the sum of the squared deviations from it.
-
-    Numbers are added up relative to those of the first row, so that a large mean does not swallow what the rows differ
-    by; even and odd rows apart, so that one addition does not wait for the other.
-    """
-    c, means, squares = rows.c, table.means, table.squares
-    first, last, to = block * rows.lines, min((block + 1) * rows.lines, rows.count), block * rows.c
-    spans.clear(means, to, to + c)
-    spans.clear(squares, to, to + c)
-    for top in range(first, last, rows.step):
-        bottom = min(top + rows.step, last)
-        spans.fetch(x, bottom * c, (bottom + rows.step) * c)
-        for j in range(0, c, simd.lanes(x)):
-            n, pivot = c - j, simd.load_part(x, first * c + j, c - j)
-            even, odd = simd.full(x, 0), simd.full(x, 0)
-            for i in range(top, bottom - 1, 2):
-                even = even + (simd.load_part(x, i * c + j, n) - pivot)
-                odd = odd + (simd.load_part(x, (i + 1) * c + j, n) - pivot)
-            if (bottom - top) % 2:
-                even = even + (simd.load_part(x, (bottom - 1) * c + j, n) - pivot)
-            simd.store_part(means, to + j, simd.load_part(means, to + j, n) + (even + odd), n)
-    share = simd.full(x, 1 / x.dtype.type(last - first))
-    for j in range(0, c, simd.lanes(x)):
-        n, pivot = c - j, simd.load_part(x, first * c + j, c - j)
-        simd.store_part(means, to + j, simd.fma(simd.load_part(means, to + j, n), share, pivot), n)
-    for top in range(first, last, rows.step):
-        bottom = min(top + rows.step, last)
-        for j in range(0, c, simd.lanes(x)):
-            n, mean = c - j, simd.load_part(means, to + j, c - j)
-            even, odd = simd.full(x, 0), simd.full(x, 0)
-            for i in range(top, bottom - 1, 2):
-                v, w = simd.load_part(x, i * c + j, n) - mean, simd.load_part(x, (i + 1) * c + j, n) - mean
-                even, odd = simd.fma(v, v, even), simd.fma(w, w, odd)
-            if (bottom - top) % 2:
-                v = simd.load_part(x, (bottom - 1) * c + j, n) - mean
-                even = simd.fma(v, v, even)
-            simd.store_part(squares, to + j, simd.load_part(squares, to + j, n) + (even + odd), n)
+    """A block's mean of each channel, and the sum of the squared deviations from it."""
+    first, last = block * rows.lines, min((block + 1) * rows.lines, rows.count)
+    columns = moments.Columns(rows.c, rows.c, rows.step)
+    moments.of_columns(x, first * rows.c, last - first, columns, table, block * rows.c)
 
 
 @jit

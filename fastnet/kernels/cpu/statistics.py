@@ -8,7 +8,8 @@ from fastnet.kernels.cpu.runtime import empty, flat, launch, literal
 
 
 def batchnorm_track(running_mean, running_var, num_batches_tracked, mean, var, count, momentum=None):
-    """The running statistics (1 - momentum) old + momentum new, var made unbiased, and one batch more: new arrays."""
+    """The running statistics (1 - momentum) old + momentum new, var made unbiased, and one batch more: new arrays. Of
+    mean and var with a row for each sample the means over these are the new ones."""
     running_mean, counted = checks.floating(running_mean, "running_mean"), np.asarray(num_batches_tracked)
     new = {"running_var": running_var, "mean": mean, "var": var}
     running_var, mean, var = (checks.floating(array, name, like=running_mean) for name, array in new.items())
@@ -35,6 +36,15 @@ def _track(block, slot, old, mean, var, moved, momentum, count):
         momentum = 1 / moved.batches[0]
     kept, taken = mean.dtype.type(1 - momentum), mean.dtype.type(momentum)
     unbiased = mean.dtype.type(momentum * count / (count - 1))
-    for j in range(mean.size):
-        moved.mean[j] = kept * old.mean[j] + taken * mean[j]
-        moved.var[j] = kept * old.var[j] + unbiased * var[j]
+    for j in range(moved.mean.size):
+        moved.mean[j] = kept * old.mean[j] + taken * _average(mean, j, moved.mean.size)
+        moved.var[j] = kept * old.var[j] + unbiased * _average(var, j, moved.mean.size)
+
+
+@literal
+def _average(x, first, apart):
+    """The mean of the numbers that lie so far apart."""
+    total = 0.0
+    for i in range(first, x.size, apart):
+        total += x[i]
+    return x.dtype.type(total / (x.size // apart))

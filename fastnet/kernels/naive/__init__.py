@@ -5,8 +5,11 @@ from fastnet.kernels.naive import (
     broadcast,
     conv,
     embedding,
+    group_norm,
+    layer_norm,
     linear,
     local,
+    local_norm,
     move,
     norm,
     pointwise,
@@ -21,8 +24,9 @@ from fastnet.kernels.naive import (
     update,
 )
 
-globals().update(collect(activation, broadcast, conv, counter, embedding, linear, local, move, norm, pointwise, pool,
-                         pool_max, recurrent, resample, roi, score_losses, softmax, unpool, update,
+globals().update(collect(activation, broadcast, conv, counter, embedding, group_norm, layer_norm, linear, local,
+                         local_norm, move, norm, pointwise, pool, pool_max, recurrent, resample, roi, score_losses,
+                         softmax, unpool, update,
                          extras=("conv2d_algorithm",)))
 
 # Lists of operations run as they were traced, and each time anew.

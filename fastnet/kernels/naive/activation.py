@@ -23,22 +23,28 @@ def activation_backward(dy, kept, function, alpha=0.0, beta=0.0):
         return channels_last(ACTIVATIONS[function].backward(dy, kept, float(alpha), float(beta)))
 
 
-def dropout(x, p, key):
-    """y = x / (1 - p) where the random number of that element, see `counter`, is at least p, else 0."""
+def dropout(x, p, key, axes=None):
+    """y = x / (1 - p) where the random number of that element, see `counter`, is at least p, else 0; with `axes`, all
+    elements with the same places in the first so many axes share one."""
     x = checks.floating(x, "x")
-    shapes.dropout(x, p, key)
-    key_low, key_high = map(np.uint32, counter.words(key))
-    place = np.arange(x.size, dtype=np.uint64)
-    h = _mix(place.astype(np.uint32) ^ key_low)
-    h = _mix(h ^ (place >> np.uint64(32)).astype(np.uint32) ^ key_high)
-    keep = (h >> np.uint32(8)) >= counter.threshold(p)
-    if x.ndim == 4:
-        n, c, height, width = x.shape
+    shapes.dropout(x, p, key, axes)
+    drawn = x.shape if axes is None else x.shape[:axes]
+    keep = _random(int(np.prod(drawn)), key) >= counter.threshold(p)
+    if len(drawn) == 4:
+        n, c, height, width = drawn
         keep = keep.reshape(n, height, width, c).transpose(0, 3, 1, 2)
     else:
-        keep = keep.reshape(x.shape)
+        keep = keep.reshape(drawn + (1,) * (x.ndim - len(drawn)))
     scale = x.dtype.type(1 / (1 - p) if p < 1 else 0)
     return channels_last(np.where(keep, x, 0) * scale)
+
+
+def _random(count, key):
+    """The first random numbers of a key, as integers below 2^24."""
+    key_low, key_high = map(np.uint32, counter.words(key))
+    place = np.arange(count, dtype=np.uint64)
+    h = _mix(place.astype(np.uint32) ^ key_low)
+    return _mix(h ^ (place >> np.uint64(32)).astype(np.uint32) ^ key_high) >> np.uint32(8)
 
 
 def add(a, b):

@@ -24,8 +24,8 @@ def batchnorm_backward(dy, x, gamma, mean, var, eps):
     xhat = (x - _spread(mean, x)) * _spread(inverse, x)
     dgamma, dbeta = total(dy * xhat, _axes(x)), total(dy, _axes(x))
     m = x.size // x.shape[1]
-    dx = _spread(gamma * inverse, x) * (dy - _spread(dbeta / m, x) - xhat * _spread(dgamma / m, x))
-    return channels_last(dx), dgamma, dbeta
+    dx = _spread(_or(gamma, 1) * inverse, x) * (dy - _spread(dbeta / m, x) - xhat * _spread(dgamma / m, x))
+    return channels_last(dx), *_given(gamma, dgamma, dbeta)
 
 
 def batchnorm_inference(x, gamma, beta, mean, var, eps):
@@ -44,7 +44,7 @@ def batchnorm_inference_backward(dy, x, gamma, mean, var, eps):
     inverse = 1 / np.sqrt(var + float(eps))
     xhat = (x - _spread(mean, x)) * _spread(inverse, x)
     dgamma, dbeta = total(dy * xhat, _axes(x)), total(dy, _axes(x))
-    return channels_last(dy * _spread(gamma * inverse, x)), dgamma, dbeta
+    return channels_last(dy * _spread(_or(gamma, 1) * inverse, x)), *_given(gamma, dgamma, dbeta)
 
 
 def batchnorm_track(running_mean, running_var, num_batches_tracked, mean, var, count, momentum=None):
@@ -52,6 +52,8 @@ def batchnorm_track(running_mean, running_var, num_batches_tracked, mean, var, c
     running_mean, counted = checks.floating(running_mean, "running_mean"), np.asarray(num_batches_tracked)
     running_var, mean, var = _alike(running_mean, running_var=running_var, mean=mean, var=var)
     shapes.batchnorm_track(running_mean, running_var, counted, mean, var, count, momentum)
+    if mean.ndim == 2:
+        mean, var = total(mean, 0) / len(mean), total(var, 0) / len(var)
     new = 1 / (int(counted) + 1) if momentum is None else float(momentum)
     old = 1 - new
     unbiased = float(new * count / (count - 1))
@@ -59,12 +61,23 @@ def batchnorm_track(running_mean, running_var, num_batches_tracked, mean, var, c
 
 
 def _alike(first, **operands):
-    return [checks.floating(array, name, like=first) for name, array in operands.items()]
+    """The operands, in the dtype of the first one; gamma and beta may be None."""
+    return [None if array is None and name in ("gamma", "beta") else checks.floating(array, name, like=first)
+            for name, array in operands.items()]
+
+
+def _or(array, number):
+    return number if array is None else array
+
+
+def _given(gamma, dgamma, dbeta):
+    return (None, None) if gamma is None else (dgamma, dbeta)
 
 
 def _normalise(x, gamma, beta, mean, var, eps):
-    scale = gamma / np.sqrt(var + float(eps))
-    return channels_last((x - _spread(mean, x)) * _spread(scale, x) + _spread(beta, x))
+    scale = _or(gamma, 1) / np.sqrt(var + float(eps))
+    y = (x - _spread(mean, x)) * _spread(scale, x)
+    return channels_last(y if beta is None else y + _spread(beta, x))
 
 
 def _axes(x):

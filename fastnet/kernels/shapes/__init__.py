@@ -18,8 +18,11 @@ from fastnet.kernels.shapes import (
     broadcast,
     conv,
     embedding,
+    group_norm,
+    layer_norm,
     linear,
     local,
+    local_norm,
     move,
     norm,
     pointwise,
@@ -37,9 +40,9 @@ from fastnet.kernels.shapes.kind import PYTHON_FLOAT, Kind
 
 __all__ = ["HEADS", "OPS", "PYTHON_FLOAT", "Kind"]
 
-OPS = {name: value for module in (activation, broadcast, conv, embedding, linear, local, move, norm, pointwise, pool,
-                                  pool_max, recurrent, resample, roi, score_losses, softmax, unpool, update)
-       for name, value in vars(module).items()
+_FILES = (activation, broadcast, conv, embedding, group_norm, layer_norm, linear, local, local_norm, move, norm,
+          pointwise, pool, pool_max, recurrent, resample, roi, score_losses, softmax, unpool, update)
+OPS = {name: value for module in _FILES for name, value in vars(module).items()
        if isfunction(value) and value.__module__ == module.__name__ and not name.startswith("_")}
 globals().update(OPS)
 

@@ -22,14 +22,20 @@ def activation_backward(dy, kept, function, alpha=0.0, beta=0.0):
     return dx
 
 
-def dropout(x, p, key):
+def dropout(x, p, key, axes=None):
     """y = x / (1 - p) where the random number of that element is at least p, else 0, for an x of any shape; backward
-    is dx = dropout(dy, p, key). The random number is a hash of `key`, an integer taken modulo 2^64 or what `draw`
+    is dx = dropout(dy, p, key, axes). The random number is a hash of `key`, an integer taken modulo 2^64 or what `draw`
     returned, and of the element's place in (N, H, W, C) order for images, in C order for other shapes, as `counter`
-    tells. 1 / (1 - p) is rounded to the dtype of x and then multiplied. ValueError where p is not in [0, 1].
-    Source: Srivastava et al., Dropout, 2014."""
+    tells. 1 / (1 - p) is rounded to the dtype of x and then multiplied.
+
+    With `axes` elements share random numbers: all that have the same places in the first so many axes, 0 to 2, have the
+    number of an element with these places in an array of these axes alone. ValueError where p is not in [0, 1].
+    Source: Srivastava et al., Dropout, 2014; of whole channels Tompson et al., Efficient object localization using
+    convolutional networks, 2015."""
     arguments.number(p, "p", 0, 1)
     checks.dropout_key(key)
+    if axes is not None:
+        arguments.integer(axes, "axes", 0, min(2, len(x.shape)))
     return alike(x, "x")
 
 

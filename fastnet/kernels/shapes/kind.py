@@ -32,3 +32,19 @@ def fits(array, shape, name):
     """Refuse an operand that is not of this shape or holds no real numbers."""
     checks.real(array, name)
     checks.has_shape(array, shape, name)
+
+
+def affine(gamma, beta, shape):
+    """Refuse a gamma or a beta, either of which may be None, that is not of this shape, and a beta alone."""
+    if gamma is not None:
+        fits(gamma, shape, "gamma")
+    elif beta is not None:
+        raise ValueError("beta needs a gamma, got None: give one of ones")
+    if beta is not None:
+        fits(beta, shape, "beta")
+
+
+def affine_gradients(gamma, kind):
+    """The Kinds of dgamma and dbeta: None without gamma, which must be like `kind`."""
+    affine(gamma, None, kind.shape)
+    return (None, None) if gamma is None else (kind, kind)

@@ -1,41 +1,46 @@
 """Normalisation over all axes but the second; x, y, dy, dx (N, C) or (N, C, H, W), all other arrays (C,).
 
-Source: Ioffe and Szegedy, Batch normalization, 2015, algorithms 1 and 2.
+Without gamma it counts as 1 and without beta that as 0, which are None then, as are the gradients for them: beta comes
+with a gamma alone. Source: Ioffe and Szegedy, Batch normalization, 2015, algorithms 1 and 2.
 """
 from fastnet import arguments
 from fastnet.kernels import checks
-from fastnet.kernels.shapes.kind import Kind, fits
+from fastnet.kernels.shapes.kind import Kind, affine, affine_gradients, fits
 
 
 def batchnorm_forward(x, gamma, beta, eps):
     """y = gamma xhat + beta with xhat = (x - mean) / sqrt(var + eps), and the mean and the biased variance of each
     channel. ValueError where a channel has only one value, too, and where eps is not above zero."""
-    y, channel = _norm(x, "x", x, eps, training=True, gamma=gamma, beta=beta)
+    y, channel = _norm(x, "x", x, eps, training=True)
+    affine(gamma, beta, channel.shape)
     return y, channel, channel
 
 
 def batchnorm_backward(dy, x, gamma, mean, var, eps):
     """With xhat as in batchnorm_forward and m values a channel: dbeta = sum of dy, dgamma = sum of dy xhat,
     dx = gamma / sqrt(var + eps) (dy - dbeta / m - xhat dgamma / m)."""
-    dx, channel = _norm(dy, "dy", x, eps, training=True, gamma=gamma, mean=mean, var=var)
-    return dx, channel, channel
+    dx, channel = _norm(dy, "dy", x, eps, training=True, mean=mean, var=var)
+    return dx, *affine_gradients(gamma, channel)
 
 
 def batchnorm_inference(x, gamma, beta, mean, var, eps):
     """y as in batchnorm_forward, with the statistics given."""
-    return _norm(x, "x", x, eps, training=False, gamma=gamma, beta=beta, mean=mean, var=var)[0]
+    y, channel = _norm(x, "x", x, eps, training=False, mean=mean, var=var)
+    affine(gamma, beta, channel.shape)
+    return y
 
 
 def batchnorm_inference_backward(dy, x, gamma, mean, var, eps):
     """dx = dy gamma / sqrt(var + eps), dgamma = sum of dy xhat, dbeta = sum of dy: the gradient of
     batchnorm_inference, whose statistics are constants."""
-    dx, channel = _norm(dy, "dy", x, eps, training=False, gamma=gamma, mean=mean, var=var)
-    return dx, channel, channel
+    dx, channel = _norm(dy, "dy", x, eps, training=False, mean=mean, var=var)
+    return dx, *affine_gradients(gamma, channel)
 
 
 def batchnorm_track(running_mean, running_var, num_batches_tracked, mean, var, count, momentum=None):
     """Three new arrays: running_mean and running_var, moved towards the mean and the biased variance of a batch of
-    `count` values a channel, and num_batches_tracked + 1, int64 of shape (), from any integer of that shape.
+    `count` values a channel, and num_batches_tracked + 1, int64 of shape (), from any integer of that shape. Of mean
+    and var with a row for each sample, (N, C), the means over these count.
 
     running_mean = (1 - momentum) running_mean + momentum mean, and alike with momentum count / (count - 1) for var,
     which makes the variance unbiased. None is the momentum 1 / (num_batches_tracked + 1), which makes the means of all
@@ -45,8 +50,9 @@ def batchnorm_track(running_mean, running_var, num_batches_tracked, mean, var, c
     running = Kind(running_mean.shape, checks.result_dtype(running_mean, "running_mean"))
     if len(running.shape) != 1:
         raise ValueError(f"expected running_mean of shape (C,), got running_mean of shape {running.shape}")
-    for name, array in {"running_var": running_var, "mean": mean, "var": var}.items():
-        fits(array, running.shape, name)
+    given = running.shape if len(mean.shape) != 2 else (mean.shape[0], *running.shape)
+    for name, array, shape in (("running_var", running_var, running.shape), ("mean", mean, given), ("var", var, given)):
+        fits(array, shape, name)
     checks.has_shape(num_batches_tracked, (), "num_batches_tracked")
     if num_batches_tracked.dtype.kind not in "iu":
         raise TypeError(f"num_batches_tracked must be an integer, got an array of dtype {num_batches_tracked.dtype}")

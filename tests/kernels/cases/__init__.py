@@ -41,7 +41,7 @@ from . import (
 from .case import Case, as_list
 from .convolutions import CONVOLUTIONS, LOCAL, TRANSPOSED, conv, geometry, local, transposed
 from .elementwise import ACTIVATIONS
-from .norms import norm
+from .norms import groups, last_axes, local_norm, norm
 from .pools import pool
 from .products import LINEARS, linear
 from .regions import BOXES, region
@@ -49,8 +49,8 @@ from .sequences import recurrent, table
 from .updates import UPDATES
 
 __all__ = ["ACTIVATIONS", "BOXES", "CASES", "CONVOLUTIONS", "Case", "LINEARS", "LOCAL", "NO_GRADIENT", "TRANSPOSED",
-           "UPDATES", "conv", "geometry", "linear", "local", "norm", "pool", "recurrent", "region", "table",
-           "transposed"]
+           "UPDATES", "conv", "geometry", "groups", "last_axes", "linear", "local", "local_norm", "norm", "pool",
+           "recurrent", "region", "table", "transposed"]
 
 FAMILIES = (broadcast, convolutions, products, pools, resample, regions, norms, elementwise, moves, scores, sequences,
             losses, updates)

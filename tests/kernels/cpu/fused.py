@@ -46,9 +46,15 @@ def forms(case, dtype):
             out = cpu.activation_forward(y, *activation)
             yield cpu.batchnorm_forward(x, gamma, beta, eps, activation=activation)[0], out
             g = cpu.activation_backward(x, y if activation[0] == "gelu" else out, *activation)
-            yield from zip(cpu.batchnorm_backward(x, x, gamma, mean, var, eps, beta=beta, activation=activation),
-                           cpu.batchnorm_backward(g, x, gamma, mean, var, eps), strict=True)
+            both = zip(cpu.batchnorm_backward(x, x, gamma, mean, var, eps, beta=beta, activation=activation),
+                       cpu.batchnorm_backward(g, x, gamma, mean, var, eps), strict=True)
+            yield from (pair for pair in both if pair[0] is not None)
         yield cpu.batchnorm_forward(x, gamma, beta, eps, add=x)[0], cpu.add(y, x)
+    elif case.op in ("groupnorm_forward", "layernorm_forward"):
+        plain = cases.forward(cpu, case, arrays)[0]
+        for activation in ACTIVATIONS:
+            followed = getattr(cpu, case.op)(*arrays, **case.options, add=plain, activation=activation)[0]
+            yield followed, cpu.activation_forward(cpu.add(plain, plain), *activation)
     elif case.op == "add":
         plain = cpu.add(*arrays)
         for activation in ACTIVATIONS:

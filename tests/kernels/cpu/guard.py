@@ -154,6 +154,14 @@ OTHERS = [
     cases.norm("batchnorm_forward", "images", (9, 37, 11, 13)),
     cases.norm("batchnorm_forward", "one-channel", (9, 1, 61, 63)),
     cases.norm("batchnorm_inference", "rows", (129, 515)),
+    cases.groups("images", (3, 37, 41, 43), 37),
+    cases.groups("several-blocks", (3, 198, 17, 19), 6),
+    cases.groups("one-group", (3, 515), 1),
+    cases.last_axes("rows", (131, 515), 1),
+    cases.last_axes("images", (3, 37, 11, 13), 3),
+    cases.last_axes("root-of-squares", (5, 3, 2579), 1, centred=False),
+    cases.local_norm("large", (3, 37, 17, 31), 5),
+    cases.local_norm("wide", (2, 133, 17, 31), 70, beta=0.6),
     *(cases.Case(op, "large", ((131, 127),), {}) for op in ("softmax_forward", "log_softmax_forward")),
     cases.Case("softmax_cross_entropy", "large", ((131, 127),), {"labels": [126] * 131, "label_smoothing": 0.1}),
     cases.Case("softmax_cross_entropy", "weighted", ((131, 127),), {
@@ -171,6 +179,8 @@ OTHERS = [
     cases.recurrent("lstm", "large", 3, 26, 37), cases.recurrent("gru", "large", 3, 26, 37, reverse=True),
     cases.recurrent("rnn_tanh", "large", 3, 26, 69, batch_first=True),
     cases.table("large", (131, 515), [130, *range(131), 0]),
+    cases.Case("dropout", "channels", ((3, 37, 17, 31),), {"p": 0.4, "key": 5, "axes": 2}),
+    cases.Case("dropout", "samples", ((131, 127),), {"p": 0.4, "key": 5, "axes": 1}),
     cases.Case("add", "large", ((3, 37, 17, 31),) * 2, {}),
     *(cases.Case("multiply", f"large-{i}", ((3, 37, 17, 31), small), {}) for i, small in enumerate((
         (3, 37, 17, 31), (3, 37, 1, 1), (3, 1, 17, 31), (1, 37, 1, 31), (1, 1, 1, 1)))),

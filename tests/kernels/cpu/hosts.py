@@ -23,6 +23,8 @@ CASES = [
     cases.linear("plain", (5, 33), (17, 33)),
     cases.pool("maxpool2d_forward", "2x2", (2, 17, 7, 9), (2, 2), (2, 2)),
     cases.norm("batchnorm_forward", "images", (3, 17, 4, 3)),
+    cases.groups("images", (2, 36, 4, 3), 12),
+    cases.last_axes("rows", (5, 35), 1),
     cases.Case("add", "images", ((2, 17, 3, 5),) * 2, {}),
     cases.Case("dropout", "images", ((2, 17, 5, 3),), {"p": 0.4, "key": 5}),
     cases.recurrent("lstm", "plain", 3, 5, 19), cases.recurrent("gru", "plain", 3, 5, 3),

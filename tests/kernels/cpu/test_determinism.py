@@ -7,15 +7,15 @@ import sys
 import pytest
 from numba import config
 
-# Winograd and direct convolutions, of bfloat16 too, strided and with few channels, batch norm, dropout, and all of the
+# Winograd and direct convolutions, of bfloat16 too, strided and with few channels, norms, dropout, and all of the
 # augmentation.
 # A run for each number of threads that is named, after each other in one process.
 SCRIPT = """
 import contextlib, hashlib, json, sys
 import numba, numpy as np
 import fastnet
-from fastnet import (SGD, Adam, AdaptiveAvgPool2d, BatchNorm2d, Conv2d, CrossEntropyLoss, Dropout, Flatten, Linear,
-                     MaxPool2d, ReLU, Residual, Sequential)
+from fastnet import (SGD, Adam, BatchNorm2d, Conv2d, CrossEntropyLoss, Dropout, Dropout2d, Flatten, GroupNorm,
+                     LayerNorm, Linear, LocalResponseNorm, MaxPool2d, ReLU, Residual, Sequential)
 from fastnet.data import Augment, DataLoader
 from fastnet.kernels.cpu.runtime import launches
 
@@ -32,12 +32,12 @@ def weights(threads, make, p=0.2, precision=contextlib.nullcontext):
 def _weights(threads, make, p):
     numba.set_num_threads(threads)
     fastnet.manual_seed(0)
-    dropout = [Dropout(p)] if p else []  # without it the steps are replayed
+    dropout = [Dropout(p), Dropout2d(p)] if p else []  # without them the steps are replayed
     body = Sequential(Conv2d(24, 24, 3, padding=1, bias=False), BatchNorm2d(24), ReLU(), *dropout,
                       Conv2d(24, 24, 1), BatchNorm2d(24))
     net = Sequential(Conv2d(3, 24, 3, padding=1), ReLU(), Residual(body), ReLU(), MaxPool2d(2),
-                     Conv2d(24, 40, 3, stride=2, padding=1), BatchNorm2d(40), ReLU(), Flatten(),
-                     Linear(40 * 16, 280), ReLU(), Linear(280, 10))
+                     Conv2d(24, 40, 3, stride=2, padding=1), GroupNorm(5, 40), ReLU(), LocalResponseNorm(5), Flatten(),
+                     Linear(40 * 16, 280), LayerNorm(280), ReLU(), Linear(280, 10))
     optimizer, loss = make(net.parameters()), CrossEntropyLoss(label_smoothing=0.1)
     loader = DataLoader(images, labels, batch_size=20, seed=1, augment=Augment(crop=2, flip=True, cutout=4))
     for _ in range(3):

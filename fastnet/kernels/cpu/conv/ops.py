@@ -68,9 +68,9 @@ def fold(w, channels, gamma, beta, mean, var, eps, b):
     eps = arguments.number(eps, "eps", above=0)
     vectors = {"gamma": gamma, "beta": beta, "mean": mean, "var": var, "b": b}
     gamma, beta, mean, var, b = (checks.operand(vector, (channels,), name, like=w) for name, vector in vectors.items())
-    scale = gamma / np.sqrt(var + eps)
+    scale = (1 if gamma is None else gamma) / np.sqrt(var + eps)
     shift = -mean if b is None else b - mean
-    return scale, shift * scale + beta
+    return scale, shift * scale + (0 if beta is None else beta)
 
 
 def conv2d_inference(x, packed, stride=(1, 1), padding=(0, 0, 0, 0), dilation=(1, 1), groups=1, add=None,
