@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from fastnet import data
+import fastnet
+from fastnet import data, init, layers, losses, metrics, optim, regularizers, schedules, training
 
+DOCS = Path(__file__).parents[1] / "docs"
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```python\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
 
@@ -19,6 +21,23 @@ def test_block_runs(block, tmp_path, monkeypatch):
 
 def test_quick_start_is_quick_to_read():
     assert len(BLOCKS[0].strip().splitlines()) <= 20
+
+
+def names(module):
+    """The public names of a module."""
+    listed = getattr(module, "__all__", None)
+    return set(listed) if listed else {name for name, value in vars(module).items() if not name.startswith("_")
+                                       and getattr(value, "__module__", None) == module.__name__}
+
+
+def test_the_vocabulary_is_complete():
+    """Each name stands in docs/vocabulary.md, and nothing else is said to be there."""
+    there = set(re.findall(r"`(\w+)`", (DOCS / "vocabulary.md").read_text(encoding="utf-8")))
+    modules = data, init, layers, losses, metrics, optim, regularizers, schedules, training
+    public = set().union(*map(names, modules), ["summary", "explain", "Summary", "Explanation", "Listing", "Parameter"])
+    assert public == there
+    assert set(fastnet.__all__) - there <= {"bfloat16_products", "empty_cache", "exact", "kernels", "models",
+                                            *(module.__name__.rpartition(".")[2] for module in modules)}
 
 
 def test_links_lead_somewhere():

@@ -33,6 +33,16 @@ ALTERNATIVES = {
     "input_size": [5, 6], "hidden_size": [4, 3], "num_layers": [1, 2], "nonlinearity": ["relu", "tanh", "sigmoid"],
     "batch_first": [True, False], "dropout": [0.0, 0.2, 2], "bidirectional": [True, False], "proj_size": [0, 1],
     "returns": ["last", "output", "all", "y"],
+    "return_indices": [True, False, 1], "ceil_mode": [True, False, "yes"], "divisor_override": [3, None, 0],
+    "scale_factor": [2, 3, None, 0], "size": [3, (4, 6), None, 0], "chunks": [2, 3, 0], "value": [0.5, 0, np.inf],
+    "padding_mode": ["reflect", "replicate", "circular", "zeros", "edge"], "output_padding": [0, 1, -1],
+    "start_dim": [1, 2, 9], "end_dim": [-1, 2, 9], "num_groups": [1, 2, 3], "num_channels": [4, 5, 0],
+    "lambd": [0.3, 0, -1], "normalized_shape": [5, 6, (5, 6), 0], "init": [0.5, 0.1, np.nan], "k": [2.0, 0.5, -1],
+    "pieces": [2, 3, 0], "keepdim": [True, False, 1], "num_parameters": [1, 4, 0], "dims": [(0, 2, 3, 1), (1, 0), 3],
+    "upscale_factor": [1, 2, 0], "downscale_factor": [1, 2, 0], "spatial_scale": [0.5, 1.0, 0],
+    "sampling_ratio": [1, 0, -1], "aligned": [True, False, 1], "mode": ["batch", "row", "nearest", "bilinear", "area"],
+    "unflattened_size": [(2, 2), (5, 1), (0,)], "align_corners": [True, False, None, 1],
+    "recompute_scale_factor": [True, False, None, 1],
 }
 DTYPES = ["float32", "float64", "float16", "int64", "bool", ">f4"]
 
