@@ -99,7 +99,7 @@ def update_bn(net, batches):
     PyTorch's torch.optim.swa_utils.update_bn.
     """
     arguments.having(net, ("forward", "named_layers"), "update_bn: net", "a net")
-    checked_batches(batches, "update_bn: batches", pairs=False, again=False)
+    batches = checked_batches(batches, "update_bn: batches", pairs=False, again=False)
     norms = [layer for _, layer in net.named_layers()
              if "num_batches_tracked" in layer.buffer_names and not getattr(layer, "frozen", False)]
     if not norms:

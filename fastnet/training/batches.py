@@ -5,20 +5,26 @@ from numbers import Real
 import numpy as np
 
 from fastnet import arguments
+from fastnet.data import DataLoader
 from fastnet.metrics import hits
 
 _DEEPEST = 30   # trees within trees
-_PAIRS = "batches, pairs (x, labels): a DataLoader or a list of such pairs"
-_BATCHES = "batches, arrays x or pairs (x, labels): a DataLoader or a list of them"
+_PAIRS = "batches, pairs (x, y), as a DataLoader or a list of pairs is, or arrays (x, y)"
+_BATCHES = "batches, arrays x or pairs (x, y), as a DataLoader or a list of such is, or arrays themselves"
 
 
-def batches(value, name, pairs=True, again=True):
-    """`value`, what can be iterated over batches, `again` and again; TypeError or ValueError for anything else, and
-    for arrays in place of batches of them."""
+def batches(value, name, batch_size=128, shuffle=False, pairs=True, again=True):
+    """`value`, what can be iterated over batches, `again` and again, or arrays, of which a DataLoader then makes
+    batches; TypeError or ValueError for anything else."""
     what = _PAIRS if pairs else _BATCHES
-    one = "[(x, labels)]" if pairs else "[x]"
+    batch_size = arguments.integer(batch_size, f"{name.partition(':')[0]}: batch_size", 1)
+    if _are_arrays(value):
+        return DataLoader(*value, batch_size=batch_size, shuffle=shuffle)
+    if not pairs and _is_array(value):
+        return DataLoader(value, batch_size=batch_size, shuffle=False)
     if _is_array(value):
-        raise TypeError(f"{name} must be {what}, got {arguments.shown(value)}: give {one} for a single batch")
+        raise TypeError(f"{name} must be {what}, got {arguments.shown(value)}: give (x, y), y being what the net is to "
+                        "say of x")
     if again and isinstance(value, Iterator):
         raise TypeError(f"{name} must be {what}, got what can be iterated only once ({type(value).__name__})")
     needed = ("__iter__", "__len__") if again else ("__iter__",)
@@ -26,7 +32,8 @@ def batches(value, name, pairs=True, again=True):
         raise TypeError(f"{name} must be {what}, got {arguments.shown(value)}")
     if pairs and isinstance(value, (list, tuple)) and value:
         if len(value) == 2 and all(map(_is_array, value)):
-            raise TypeError(f"{name} must be {what}, got x and labels themselves: give {one}")
+            raise TypeError(f"{name} must be {what}, got a list of two arrays: give (x, y), a tuple, for a data set, "
+                            "or [(x, y)] for a single batch")
         pair(value[0], name)
     try:
         empty = hasattr(value, "__len__") and len(value) == 0
@@ -38,7 +45,7 @@ def batches(value, name, pairs=True, again=True):
 
 
 def pair(batch, name):
-    """(x, labels) of a batch."""
+    """(x, y) of a batch."""
     if not isinstance(batch, (tuple, list)) or len(batch) != 2:
         raise TypeError(f"{name} must be {_PAIRS}, got {_described(batch)} as a batch")
     return batch
@@ -80,6 +87,15 @@ def judged(loss, logits, labels, name):
 def loss_function(loss, name):
     """`loss`, a function or an object that can be called; no class."""
     return arguments.function(loss, name, "a loss, such as CrossEntropyLoss()")
+
+
+def _are_arrays(value):
+    """Whether it is a data set (x, y) of arrays, each of which may be a tuple or dictionary of them. A tuple of two
+    batches, which are pairs themselves, is none."""
+    if not isinstance(value, tuple) or len(value) != 2:
+        return False
+    x, y = value
+    return _is_array(x) or isinstance(x, dict) or (isinstance(x, tuple) and (_is_array(y) or isinstance(y, dict)))
 
 
 def _is_array(value):

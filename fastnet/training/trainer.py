@@ -51,14 +51,15 @@ class Trainer:
         self.metrics, self.regularizer, self.accumulate = metrics, regularizer, accumulate
         self._check()
 
-    def fit(self, train_batches, epochs, validation=None):
+    def fit(self, train_batches, epochs, validation=None, batch_size=128):
         """Train for `epochs` passes over `train_batches` and return the `History`.
 
-        `train_batches` is anything that has a length and can be iterated again and again over pairs (x, labels): x is
-        an array, or a tuple or dictionary of arrays, labels are whatever the loss takes. Where it has
+        `train_batches` is a data set, (x, y) in arrays, of which a `DataLoader` makes batches of `batch_size`, in
+        another order in each epoch; or anything that has a length and can be iterated again and again over pairs
+        (x, y): x is an array, or a tuple or dictionary of arrays, y is whatever the loss takes. Where it has
         ``set_epoch(epoch)``, that is called before each pass, counting from 0, so that shuffling can follow it.
-        After each epoch the net is evaluated on `validation`, batches of the same form. Each call is a training of its
-        own, starting at epoch 1, with the weights that the net has.
+        After each epoch the net is evaluated on `validation`, arrays or batches likewise. Each call is a training of
+        its own, starting at epoch 1, with the weights that the net has.
 
         Ctrl-C ends training after the step that is running: history.interrupted becomes True, the hooks of the end
         run, and fit returns. A second Ctrl-C raises KeyboardInterrupt at once. Where the loss or a gradient is not
@@ -69,7 +70,10 @@ class Trainer:
         TypeError or ValueError for arguments that do not fit, before anything is changed.
         """
         self._check()
-        epochs = self._check_batches(train_batches, epochs, validation)
+        epochs = arguments.integer(epochs, "fit: epochs", 1, 2**63 - 1)
+        train_batches = checked_batches(train_batches, "fit: train_batches", batch_size, shuffle=True)
+        if validation is not None:
+            validation = checked_batches(validation, "fit: validation", batch_size)
         self.train_batches, self.epochs, self.validation = train_batches, epochs, validation
         self.epoch, self.step, self.batch_size = 0, 0, None
         self.loss = self.accuracy = self.measured = None
@@ -228,19 +232,12 @@ class Trainer:
                                  f"would train nothing: make it anew, {type(self.optimizer).__name__}(net.parameters()"
                                  ", ...)")
 
-    @staticmethod
-    def _check_batches(train_batches, epochs, validation):
-        """Refuse what is no batches; the number of epochs."""
-        checked_batches(train_batches, "fit: train_batches")
-        if validation is not None:
-            checked_batches(validation, "fit: validation")
-        return arguments.integer(epochs, "fit: epochs", 1, 2**63 - 1)
 
-
-def evaluate(net, batches, loss, metrics=None):
-    """(mean loss, accuracy) of `net` over pairs (x, labels), in inference; with `metrics`, a dictionary of metrics (see
-    `fastnet.metrics`), a dictionary: {"loss": .., "accuracy": .., and the number of each metric by its name}. Means are
-    over images, so that a smaller last batch counts for what it is.
+def evaluate(net, batches, loss, metrics=None, batch_size=128):
+    """(mean loss, accuracy) of `net` over arrays (x, y), taken in batches of `batch_size`, or over batches, pairs
+    (x, y), in inference; with `metrics`, a dictionary of metrics (see `fastnet.metrics`), a dictionary: {"loss": ..,
+    "accuracy": .., and the number of each metric by its name}. Means are over images, so that a smaller last batch
+    counts for what it is.
 
     Accuracy is the share of targets that are met: of rows of logits (N, C), or pixels of (N, C, ...), that are largest
     at their label. With one column or none, (N, 1) or (N,), the labels are 0 or 1 and the sign of the logit decides;
@@ -248,7 +245,7 @@ def evaluate(net, batches, loss, metrics=None):
     that they are none. TypeError or ValueError for what are no batches.
     """
     arguments.function(net, "evaluate: net", "a net")
-    checked_batches(batches, "evaluate: batches", again=False)
+    batches = checked_batches(batches, "evaluate: batches", batch_size, again=False)
     loss, wanted = loss_function(loss, "evaluate: loss"), named(metrics, "evaluate: metrics")
     totals = _means(net, batches, loss, "evaluate: batches", wanted)
     if metrics is None:
@@ -269,8 +266,9 @@ def _means(net, batches, loss, name, metrics):
     return totals
 
 
-def predict(net, batches, flip=False):
-    """The outputs of `net` for all batches, joined: (number of images, ...). A batch is x or a pair (x, labels).
+def predict(net, batches, flip=False, batch_size=128):
+    """The outputs of `net` for all of x, an array, or for all batches, joined: (number of samples, ...). A batch is x
+    or a pair (x, y); arrays x or (x, y) are taken in batches of `batch_size`.
 
     They come in the order of the data, and all of them, also where `batches` is a `DataLoader` that shuffles or leaves
     out the last batch: anything with a method ``in_order()`` is asked for its batches in that order.
@@ -279,7 +277,7 @@ def predict(net, batches, flip=False):
     batches.
     """
     arguments.function(net, "predict: net", "a net")
-    checked_batches(batches, "predict: batches", pairs=False, again=False)
+    batches = checked_batches(batches, "predict: batches", batch_size, pairs=False, again=False)
     flip = arguments.flag(flip, "predict: flip")
     if callable(getattr(batches, "in_order", None)):
         batches = batches.in_order()

@@ -86,7 +86,7 @@ def test_frozen_norms_are_left_alone():
     (lambda: [*small.batches(), (np.zeros((2, 5, 8, 8), np.float32), None)], ValueError, "expected 3 input channels"),
     (lambda: [*small.batches(), (3, None)], TypeError, "update_bn: batches: the x of a batch must be a NumPy array"),
     (lambda: iter([]), ValueError, "update_bn: batches must hold batches, got no batch"),
-    (lambda: np.zeros((2, 3, 8, 8)), TypeError, "update_bn: batches must be batches, .*: give .x. for a single batch"),
+    (lambda: "batches", TypeError, "update_bn: batches must be batches, arrays x or pairs .*, got 'batches'"),
 ])
 def test_what_fails_leaves_the_statistics(batches, error, message):
     net = small.net()

@@ -272,6 +272,30 @@ def test_predict_averages_over_mirror_images():
     np.testing.assert_array_equal(predict(model, batches, flip=True), expected)
 
 
+def test_arrays_are_taken_in_batches():
+    """In another order in each epoch for training, in their own for all else."""
+    x, y = (np.concatenate(parts) for parts in zip(*small.batches(20, 8), strict=True))
+    ours, theirs = small.net(), small.net()
+    theirs.load_state_dict(ours.state_dict())
+    history = small.trainer(ours).fit((x, y), 3, validation=(x, y), batch_size=6)
+    wanted = small.trainer(theirs).fit(fastnet.data.DataLoader(x, y, 6), 3, validation=[(x, y)])
+    assert [row["loss"] for row in history] == [row["loss"] for row in wanted] and history[-1]["steps"] == 12
+    assert history[-1]["val_loss"] == pytest.approx(wanted[-1]["val_loss"], rel=1e-6)
+    for batches in (x, (x, y), [x], [(x, y)]):
+        np.testing.assert_allclose(predict(ours, batches, batch_size=7), theirs(x), rtol=1e-5, atol=1e-6)
+    assert evaluate(ours, (x, y), fastnet.CrossEntropyLoss())[0] == pytest.approx(history[-1]["val_loss"], rel=1e-6)
+
+
+def test_several_arrays_are_taken_in_batches():
+    rng = np.random.default_rng(0)
+    x, y = {"one": rng.standard_normal((20, 5)), "two": rng.standard_normal((20, 4))}, rng.integers(0, 3, 20)
+    net = fastnet.Graph({"a": (fastnet.Linear(5, 3), "one"), "b": (fastnet.Linear(4, 3), "two"),
+                         "y": (fastnet.Add(), ["a", "b"])}, inputs=("one", "two"))
+    history = small.trainer(net).fit((x, y), 2, batch_size=8)
+    assert history[-1]["steps"] == 6 and predict(net, [x]).shape == (20, 3)
+    assert predict(net, (x, y), batch_size=8).shape == (20, 3)
+
+
 # What is refused
 
 X, Y = small.batches(8, 8)[0]
@@ -285,21 +309,23 @@ X, Y = small.batches(8, 8)[0]
     (lambda t: t.fit(small.batches(), 0), ValueError, "fit: epochs must be an integer of at least 1 and .*, got 0"),
     (lambda t: t.fit(small.batches(), 1.5), TypeError, "fit: epochs must be an integer of at least 1 and .*, got 1.5"),
     (lambda t: t.fit(small.batches(), Y), TypeError, r"fit: epochs must be an integer .* array of shape \(8,\)"),
-    (lambda t: t.fit(X, Y), TypeError, r"fit: train_batches must be batches, .*: give \[\(x, labels\)\]"),
-    (lambda t: t.fit((X, Y), 1), TypeError, r"train_batches must be .*, got x and labels themselves: give \[\(x, lab"),
+    (lambda t: t.fit(X, 1), TypeError, r"fit: train_batches must be batches, .*: give \(x, y\), y being what the"),
+    (lambda t: t.fit([X, Y], 1), TypeError, r"train_batches must be .*, got a list of two arrays: give \(x, y\), a tu"),
+    (lambda t: t.fit((X, Y[:-1]), 1), ValueError, "x and y must hold as many samples, got "),
+    (lambda t: t.fit((X, Y), 1, batch_size=0), ValueError, "fit: batch_size must be an integer of at least 1, got 0"),
     (lambda t: t.fit([X], 1), TypeError, "fit: train_batches must be batches, pairs .* as a batch"),
     (lambda t: t.fit([(X, Y, Y)], 1), TypeError, "fit: train_batches must be batches, .*, got a tuple of 3 as a batch"),
     (lambda t: t.fit([(X.tolist(), Y)], 1), TypeError, "fit: train_batches: the x of a batch must be a NumPy array"),
     (lambda t: t.fit([(X[:0], Y[:0])], 1), ValueError, "fit: train_batches: the x of a batch must hold one sample"),
     (lambda t: t.fit({"x": X}, 1), TypeError, "fit: train_batches must be batches"),
     (lambda t: t.fit(fastnet.data.DataLoader, 1), TypeError, "train_batches must .*, got the class DataLoader"),
-    (lambda t: t.fit([(X, Y)], 1, validation=(X, Y)), TypeError, "fit: validation must .*, got x and labels themselve"),
+    (lambda t: t.fit([(X, Y)], 1, validation=[X, Y]), TypeError, "fit: validation must .*, got a list of two arrays"),
     (lambda t: t.fit([(X, Y)], 1, validation=[X]), TypeError, "fit: validation must be batches"),
     (lambda t: evaluate(t.net, [], t.loss_function), ValueError, "evaluate: batches must hold batches, got no batch"),
-    (lambda t: evaluate(t.net, (X, Y), t.loss_function), TypeError, "evaluate: batches must .*, got x and labels"),
+    (lambda t: evaluate(t.net, [X, Y], t.loss_function), TypeError, "evaluate: batches must .*, got a list of two ar"),
     (lambda t: evaluate(t.net, [(X, Y)], fastnet.CrossEntropyLoss), TypeError, "evaluate: loss must be a loss, .*Cro"),
     (lambda t: predict(t.net, []), ValueError, "predict: batches must hold batches, got no batch"),
-    (lambda t: predict(t.net, X), TypeError, r"predict: batches must .*: give \[x\] for a single batch"),
+    (lambda t: predict(t.net, "x"), TypeError, "predict: batches must be batches, arrays x or pairs .*, got 'x'"),
     (lambda t: predict(t.net, [(X, Y, Y)]), TypeError, "predict: batches must be batches, .*, got a tuple of 3"),
     (lambda t: predict(t.net, [X], flip=1), TypeError, "predict: flip must be True or False, got 1"),
     (lambda t: predict(fastnet.Flatten(), [X[0, 0]], flip=True), ValueError, "predict: flip=True needs batches of im"),
