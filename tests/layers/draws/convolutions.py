@@ -19,7 +19,8 @@ def _conv1d(rng):
     channels, kernels = groups * some(rng, 1, 9), groups * some(rng, 1, 9)
     padding = one(rng, 0, some(rng, 0, 3), "valid", "same")
     options = {"stride": 1 if padding == "same" else some(rng, 1, 3), "padding": padding, "dilation": some(rng, 1, 2),
-               "groups": groups, "bias": one(rng, True, False)}
+               "groups": groups, "bias": one(rng, True, False),
+               "padding_mode": one(rng, "zeros", "zeros", "reflect", "replicate", "circular")}
     return Config(written("Conv1d", channels, kernels, some(rng, 1, 4), **options),
                   (some(rng, 1, 3), channels, some(rng, 8, 20)))
 

@@ -213,4 +213,4 @@ def _input_gradient(block, slot, operands, taps, numbers, epilogue):
                     v = simd.load_part(dx, to + j, n)
                     v = simd.fma(simd.load_part(dy, source + j, n), simd.load_part(filters, t * c + j, n), v)
                     simd.store_part(dx, to + j, v, n)
-        spans.apply_rest(dx, to, c, epilogue)
+        spans.apply_all(dx, to, c, epilogue)
