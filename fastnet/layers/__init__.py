@@ -36,7 +36,7 @@ from fastnet.layers.graph import Graph
 from fastnet.layers.group_norm import GroupNorm, LayerNorm, LocalResponseNorm, RMSNorm
 from fastnet.layers.learned import Maxout, PReLU
 from fastnet.layers.linear import Linear
-from fastnet.layers.local import LocallyConnected2d
+from fastnet.layers.locally_connected import LocallyConnected2d
 from fastnet.layers.merge import Add, Concat, Merge, Multiply
 from fastnet.layers.norm import BatchNorm1d, BatchNorm2d, InstanceNorm2d
 from fastnet.layers.pad import CircularPad2d, ConstantPad2d, ReflectionPad2d, ReplicationPad2d, ZeroPad2d

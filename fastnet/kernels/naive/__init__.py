@@ -8,8 +8,7 @@ from fastnet.kernels.naive import (
     group_norm,
     layer_norm,
     linear,
-    local,
-    local_norm,
+    locally_connected,
     move,
     norm,
     pointwise,
@@ -17,6 +16,7 @@ from fastnet.kernels.naive import (
     pool_max,
     recurrent,
     resample,
+    response_norm,
     roi,
     score_losses,
     softmax,
@@ -24,9 +24,9 @@ from fastnet.kernels.naive import (
     update,
 )
 
-globals().update(collect(activation, broadcast, conv, counter, embedding, group_norm, layer_norm, linear, local,
-                         local_norm, move, norm, pointwise, pool, pool_max, recurrent, resample, roi, score_losses,
-                         softmax, unpool, update,
+globals().update(collect(activation, broadcast, conv, counter, embedding, group_norm, layer_norm, linear,
+                         locally_connected, move, norm, pointwise, pool, pool_max, recurrent, resample, response_norm,
+                         roi, score_losses, softmax, unpool, update,
                          extras=("conv2d_algorithm",)))
 
 # Lists of operations run as they were traced, and each time anew.

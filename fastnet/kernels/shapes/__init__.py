@@ -21,8 +21,7 @@ from fastnet.kernels.shapes import (
     group_norm,
     layer_norm,
     linear,
-    local,
-    local_norm,
+    locally_connected,
     move,
     norm,
     pointwise,
@@ -30,6 +29,7 @@ from fastnet.kernels.shapes import (
     pool_max,
     recurrent,
     resample,
+    response_norm,
     roi,
     score_losses,
     softmax,
@@ -40,8 +40,8 @@ from fastnet.kernels.shapes.kind import PYTHON_FLOAT, Kind
 
 __all__ = ["HEADS", "OPS", "PYTHON_FLOAT", "Kind"]
 
-_FILES = (activation, broadcast, conv, embedding, group_norm, layer_norm, linear, local, local_norm, move, norm,
-          pointwise, pool, pool_max, recurrent, resample, roi, score_losses, softmax, unpool, update)
+_FILES = (activation, broadcast, conv, embedding, group_norm, layer_norm, linear, locally_connected, move, norm,
+          pointwise, pool, pool_max, recurrent, resample, response_norm, roi, score_losses, softmax, unpool, update)
 OPS = {name: value for module in _FILES for name, value in vars(module).items()
        if isfunction(value) and value.__module__ == module.__name__ and not name.startswith("_")}
 globals().update(OPS)
