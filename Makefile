@@ -3,6 +3,7 @@
 #   make test    run the tests                         make test ARGS="-k pool"
 #   make test-all   run the long ones too
 #   make bench   time the kernels                      make bench ARGS="-k conv"
+#   make bench-layers   layers, losses and optimisers one by one against PyTorch   make bench-layers ARGS="Norm Pool"
 #   make lint    check the style                       make clean   remove everything these targets made
 # PEERS=1 also installs PyTorch and ONNX Runtime (judges of the tests, rivals of the benchmarks), where pip finds them.
 
@@ -17,7 +18,7 @@ ifeq ($(PEERS),1)
 peers := .venv/peers.installed-if-possible
 endif
 
-.PHONY: train test test-all bench lint clean
+.PHONY: train test test-all bench bench-layers lint clean
 .DELETE_ON_ERROR:
 
 train: .venv/plot.installed
@@ -33,6 +34,9 @@ bench: .venv/bench.installed $(peers)
 	mkdir -p bench/results
 	$(BIN)/python -m pytest bench -rs -W default --benchmark-quiet --benchmark-json=bench/results/rounds.json $(ARGS)
 	$(BIN)/python bench/report.py bench/results/rounds.json
+
+bench-layers: .venv/bench.installed .venv/peers.installed-if-possible
+	$(BIN)/python bench/layers.py $(ARGS)
 
 lint: .venv/lint.installed
 	$(BIN)/ruff check .
