@@ -30,7 +30,7 @@ INSIDE = {
     "data": {"arguments", "writing", "kernels", "data"},
     "models": {"arguments", "layers", "init", "models"},
     "files": {"arguments", "files"},
-    "training": {"arguments", "writing", "metrics", "data", "training", "files"},
+    "training": {"arguments", "writing", "metrics", "data", "optim", "training", "files"},
     "plot": {"arguments"},
     "warmup": {"arguments", "kernels", "models", "losses", "optim"},
     "__main__": {"__version__", "models", "kernels", "warmup"},

@@ -15,6 +15,8 @@ pytest.importorskip("expecttest", reason="PyTorch's samples want it")
 
 from torch.testing._internal.common_modules import module_db  # noqa: E402
 
+pytestmark = pytest.mark.filterwarnings("ignore:reduction")     # of PyTorch, where KLDivLoss takes a mean
+
 SAMPLES = {info.module_cls.__name__: info for info in module_db if hasattr(fastnet, info.module_cls.__name__)}
 
 # How many of PyTorch's samples are computed, and not refused.

@@ -24,7 +24,7 @@ class Program:
         self.sources = bool(constant)
         ready = constant.union(leaf for leaf, _ in self.leaves).union(traced.draws)
         self.steps = [Step(node, ops) for node in traced.nodes]
-        self.heads = [Head(step) for step in self.steps if step.node.op in shapes.HEADS and not step.node.again]
+        self.heads = _heads(self.steps, traced)
         self._note_last_uses(ready)
         self.parts = _parts(self.steps, False), _parts(self.steps, True)
         self.kept = self._kept(ready - constant)
@@ -120,6 +120,14 @@ class Step:
             values[self.results[0]] = made
         for value in self.dead:
             del values[value]
+
+
+def _heads(steps, traced):
+    """The Heads of a program: of operations that refuse some numbers, where these are an input of the net. What comes
+    from within the net is looked at by the operation itself, in passes that run node by node."""
+    given = set(trees.flat(traced.x))
+    found = [Head(step) for step in steps if step.node.op in shapes.HEADS and not step.node.again]
+    return [head for head in found if head.source in given]
 
 
 class Head:

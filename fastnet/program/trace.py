@@ -88,10 +88,12 @@ class Node:
             value.uses[self] = None
 
     def give(self, name, given):
-        """Let an input be this Value, or list of Values."""
+        """Let an input be this Value, or list of Values, in its old place among the others."""
+        order = list(self.inputs)
         if name in self.inputs:
             self.take(name)
         self._read(name, given)
+        self.inputs = {key: self.inputs[key] for key in dict.fromkeys([*order, name])}
 
     def take(self, name):
         """Leave an input out; returns what it was, or None."""

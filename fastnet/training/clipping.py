@@ -1,7 +1,6 @@
 """Clipping gradients in a training."""
-import numpy as np
-
 from fastnet import arguments
+from fastnet.optim import clip_grad_value
 from fastnet.training.callbacks import Callback
 
 
@@ -16,11 +15,7 @@ class ClipValue(Callback):
         self.limit = arguments.number(limit, "ClipValue: limit", above=0)
 
     def on_gradients(self, trainer):
-        for _, parameter in trainer.net.named_parameters():
-            if parameter.grad is not None:
-                with np.errstate(over="ignore"):    # beyond all numbers of the dtype
-                    bound = parameter.grad.dtype.type(self.limit)
-                parameter.grad = np.clip(parameter.grad, -bound, bound)
+        clip_grad_value([parameter for _, parameter in trainer.net.named_parameters()], self.limit)
 
     def __repr__(self):
         return f"ClipValue({self.limit:g})"

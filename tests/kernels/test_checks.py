@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 
-from fastnet.kernels import checks, windows
+from fastnet.kernels import axes, checks, windows
 
 PADDINGS = ('padding must be an integer, (vertical, horizontal), (top, bottom, left, right), "same", "valid" or '
             '"full", none of them negative, got ')
@@ -46,7 +46,7 @@ def test_shapes():
     assert windows.pool2d_shape((1, 96, 55, 55), (3, 3), (2, 2), (0,) * 4) == (1, 96, 27, 27)
     assert checks.linear_shape((8, 3072), (10, 3072)) == (8, 10)
     # The naive inception module: 1x1, 3x3 and 5x5 convolutions and the pooled input side by side.
-    assert checks.concat_shape([(1, channels, 28, 28) for channels in (128, 192, 96, 256)]) == (1, 672, 28, 28)
+    assert axes.concat_shape([(1, channels, 28, 28) for channels in (128, 192, 96, 256)]) == (1, 672, 28, 28)
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int8", ">i4", "int64", "uint64"])

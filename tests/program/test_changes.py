@@ -222,6 +222,8 @@ def deaf(self, dy, need_dx=True):
 @each_layer
 def test_functions(text, shape):
     """A forward or a backward that is assigned to one object is heeded, and so is its end."""
+    if "RoI" in text:
+        pytest.skip("boxes that are twice as large lie in other images")
     net, shape = inside(text, shape)
     x = given(shape, "float32")
     repeat(net, x, times=5)

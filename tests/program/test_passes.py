@@ -11,7 +11,7 @@ import fastnet
 from fastnet import Adam, CrossEntropyLoss, init, models
 from fastnet.layers import Dropout, Sequential
 
-from ..layers.battery import CASES, build
+from ..layers.battery import CASES, build, takes_integers
 from .nets import Noise, Own, Scaled, check_close, check_same, fresh, images, learn, step
 from .steps import SHAPE, check_inference, check_step, generators, make_net, replayed_net
 
@@ -20,15 +20,16 @@ pytestmark = pytest.mark.skipif(numba.config.DISABLE_JIT, reason="there is no ma
 
 # What is replayed
 
-SINGLE = [(text, shape) for text, shape in CASES if isinstance(shape, tuple) and "Tenfold" not in text]
+SINGLE = [(text, shape) for text, shape in CASES if isinstance(shape, tuple) and "Tenfold" not in text
+          and not takes_integers(shape)]
 
 
 @pytest.mark.parametrize("need_dx", [False, True])
 @pytest.mark.parametrize(("text", "shape"), SINGLE, ids=[text[:60] for text, _ in SINGLE])
 def test_every_layer_is_replayed(text, shape, need_dx, replays):
     init.manual_seed(0)
-    net, several = Sequential(build(text)), "Graph" in text and "outputs" in text
-    if several:
+    net = Sequential(build(text))
+    if not isinstance(net(images(shape, 0)), np.ndarray):
         pytest.skip("gives several results: see test_changes.py")
     computes = any(node for node in net.program(shape, training=True).after.nodes if node.op != "reshape")
     for i in range(5):

@@ -12,6 +12,7 @@ from . import small
 
 # How each callback of the library is made.
 CALLBACKS = {
+    "ClipValue": lambda folder: training.ClipValue(0.1),
     "EarlyStopping": lambda folder: EarlyStopping(3, "loss"),
     "JsonLines": lambda folder: training.JsonLines(folder / "log"),
     "LearningRateSchedule": lambda folder: training.LearningRateSchedule(fastnet.schedules.cosine(0.1, 10)),

@@ -12,7 +12,7 @@ one list of operations: every public function of this folder's files, which are 
 """
 from inspect import isfunction
 
-from fastnet.kernels import checks
+from fastnet.kernels import checks, windows
 from fastnet.kernels.shapes import (
     activation,
     broadcast,
@@ -48,4 +48,8 @@ globals().update(OPS)
 
 # Operations that refuse some of the numbers in an input: the name of the input, and what raises ValueError for such
 # numbers, given what the operation is given. A net asks them of what it was given, before each pass.
-HEADS = {"embedding_forward": ("x", lambda w, x: checks.indices(x, w.shape[0]))}
+HEADS = {
+    "embedding_forward": ("x", lambda w, x: checks.indices(x, w.shape[0])),
+    **dict.fromkeys(("roi_pool_forward", "roi_align_forward"),
+                    ("boxes", lambda x, boxes, **options: windows.boxes_within(boxes, x.shape[0]))),
+}

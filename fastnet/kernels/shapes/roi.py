@@ -15,8 +15,9 @@ def roi_pool_forward(x, boxes, output_size, spatial_scale=1.0):
     has the rows from floor(p h / P) to ceil((p + 1) h / P), and columns alike. x (N, C, H, W), boxes (M, 5),
     output_size (P, Q), y and index (M, C, P, Q), index uint32.
 
-    ValueError for boxes in images that are not there and for coordinates that are not finite; where passes are
-    replayed, which raise nothing, such boxes are empty. Girshick, Fast R-CNN (2015), section 2.1."""
+    ValueError for boxes in images that are not there and for coordinates that are not finite; where boxes come from
+    within a net whose passes are replayed, which raise nothing, such boxes are empty. Girshick, Fast R-CNN (2015),
+    section 2.1."""
     shape = windows.regions_shape(x.shape, boxes, output_size)
     arguments.number(spatial_scale, "spatial_scale", above=0)
     return Kind(shape, checks.result_dtype(x, "x")), Kind(shape, windows.UINT32)

@@ -164,7 +164,7 @@ def test_many_threads(pool):
 
 
 def test_scratch_memory_is_kept_by_each_thread():
-    first, other = array.scratch(5000, np.float32, 0), array.scratch(5000, np.float32, 0, part=1)
+    first, other = array.scratch(5000, np.float32, 0), array.scratch(5000, np.float32, 0, which=1)
     assert first.size == 5000 and not np.shares_memory(first, other)
     assert address(array.scratch(3000, np.float32, 0)) == address(first) and address(first) % 64 == 0
     assert not np.shares_memory(array.scratch(5000, np.int64, 0), first)
