@@ -61,7 +61,8 @@ def _smooth(cost, formula, gradient):
             v = simd.load_part(read, at + i - start, n)
             simd.store_part(g, i, gradient(simd.load_part(g, i, n), v, g, alpha, beta), n)
 
-    forward.__qualname__, backward.__qualname__ = formula.__name__, gradient.__name__
+    # A gradient may serve several rows, but names are one for each kernel.
+    forward.__qualname__, backward.__qualname__ = formula.__name__, f"{formula.__name__}{gradient.__name__}"
     return Activation(cost, None, literal(forward), literal(backward))
 
 
