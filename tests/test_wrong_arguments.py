@@ -179,10 +179,11 @@ TABLE = {
     "Trainer": (fastnet.Trainer, lambda: dict(zip(("net", "loss", "optimizer"), (
         (it := trainer()).net, it.loss_function, it.optimizer), strict=True)), {
             "loss": "function", "metrics": "dict", "accumulate": "huge"}),
-    "Trainer.fit": (lambda **given: trainer().fit(**given), lambda: {"train_batches": [(X, Y)], "epochs": 1}, {}),
+    "Trainer.fit": (lambda **given: trainer().fit(**given), lambda: {"train_batches": [(X, Y)], "epochs": 1},
+                    {"batch_size": "huge"}),
     "evaluate": (training.evaluate, with_net(batches=[(X, Y)], loss=losses.CrossEntropyLoss()),
-                 {"net": "function", "loss": "function", "metrics": "dict"}),
-    "predict": (training.predict, with_net(batches=[X]), {"net": "function"}),
+                 {"net": "function", "loss": "function", "metrics": "dict", "batch_size": "huge"}),
+    "predict": (training.predict, with_net(batches=[X]), {"net": "function", "batches": "array", "batch_size": "huge"}),
     "save_weights": (training.save_weights, with_net(path="saved"), {"path": "text"}),
     "load_weights": (training.load_weights, lambda: {"net": fastnet.Linear(4, 3), "path": weights()},
                      {"strict": "True", "rename": "dict"}),
@@ -199,7 +200,7 @@ TABLE = {
     "StochasticWeightAverage": (training.StochasticWeightAverage, lambda: {"start": 1},
                                 {"start": "huge", "every": "huge"}),
     "update_bn": (training.update_bn, lambda: {
-        "net": fastnet.Sequential(fastnet.Linear(4, 3), fastnet.BatchNorm1d(3)), "batches": [X]}, {}),
+        "net": fastnet.Sequential(fastnet.Linear(4, 3), fastnet.BatchNorm1d(3)), "batches": [X]}, {"batches": "array"}),
     "SaveBest": (training.SaveBest, lambda: {"path": "best"}, {"path": "text", "monitor": "text"}),
     "WeightAverage": (training.WeightAverage, dict, {"decay": "0.5", "every": "huge"}),
     "History": (training.History, dict, {"interrupted": "True"}),
@@ -258,7 +259,7 @@ TABLE = {
 # What is taken and not tried: it would take long, or is another function than what is wanted.
 NOT_TRIED = {("DataLoader", "function"), ("warmup.warmup", "function"), ("warmup.warmup", "huge"), ("cifar10", "True"),
              ("cifar10_or_synthetic", "True"), ("evaluate", "function"), ("predict", "function"),
-             ("minimise", "function"), ("minimise", "huge"),
+             ("minimise", "function"), ("minimise", "huge"), ("predict", "array"), ("update_bn", "array"),
              *((name, "huge") for name in models.__all__)}
 # Methods that are called by the library itself, or by subclasses with what it has judged.
 INNER = {"numbers", "sample_weights", "scale", "scores", "rows", "of_classes", "mean_over", "matching", "prepared",

@@ -16,7 +16,12 @@ from ..layers.battery import CASES, IDS, arrays, build
 from .nets import check_same, images, is_replayed, learn, step
 
 pytestmark = pytest.mark.skipif(numba.config.DISABLE_JIT, reason="there is no machine code to run again")
-each_layer = pytest.mark.parametrize(("text", "shape"), CASES, ids=IDS)
+# The first case of each layer, and of each way of composing, in the tests; the others in the slow tier.
+FIRST = {text.partition("(")[0]: text for text, _ in reversed(CASES)}
+SAMPLE = [text for text, _ in CASES if FIRST[text.partition("(")[0]] == text]
+each_layer = pytest.mark.parametrize(("text", "shape"), [
+    pytest.param(text, shape, id=name, marks=() if text in SAMPLE else pytest.mark.slow)
+    for (text, shape), name in zip(CASES, IDS, strict=True)])
 
 # Other values for each option of a constructor; those that do not fit a layer are to be refused by it.
 ALTERNATIVES = {
@@ -52,7 +57,7 @@ def each_layer_of(dtypes, more=1):
     the slow tier."""
     cases = []
     for i, ((text, shape), name) in enumerate(zip(CASES, IDS, strict=True)):
-        quick = {dtypes[0], *(dtypes[1 + (i + j) % (len(dtypes) - 1)] for j in range(more))}
+        quick = {dtypes[0], *(dtypes[1 + (i + j) % (len(dtypes) - 1)] for j in range(more))} if text in SAMPLE else ()
         cases += [pytest.param(text, shape, dtype, id=f"{name}-{dtype}",
                                marks=() if dtype in quick else pytest.mark.slow) for dtype in dtypes]
     return pytest.mark.parametrize(("text", "shape", "dtype"), cases)
