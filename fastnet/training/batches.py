@@ -21,7 +21,7 @@ def batches(value, name, batch_size=128, shuffle=False, pairs=True, again=True):
     if _are_arrays(value):
         return DataLoader(*value, batch_size=batch_size, shuffle=shuffle)
     if not pairs and _is_array(value):
-        return DataLoader(value, batch_size=batch_size, shuffle=False)
+        return DataLoader(arguments.array(value, name), batch_size=batch_size, shuffle=False)
     if _is_array(value):
         raise TypeError(f"{name} must be {what}, got {arguments.shown(value)}: give (x, y), y being what the net is to "
                         "say of x")
