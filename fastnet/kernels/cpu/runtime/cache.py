@@ -122,7 +122,8 @@ class _KernelCache(NullCache):
 
     def save_overload(self, sig, data):
         _notice.end()
-        if data.lifted or data.library.has_dynamic_globals:
+        # What is of no module that can be imported, as code given to exec, could not be put together again.
+        if data.lifted or data.library.has_dynamic_globals or self._function.__module__ not in sys.modules:
             return
         try:
             _write(self._path(sig, data.library.codegen), serialize.dumps(data._reduce()))
