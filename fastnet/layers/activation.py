@@ -117,13 +117,10 @@ class Tanh(Activation):
     function, reads = "tanh", "y"
 
 
-class ELU(Activation):
-    """y = x where x > 0, else alpha (exp(x) - 1). ValueError unless alpha is a finite number above zero.
+class _Alpha(Activation):
+    """An activation whose negative side is bent by `alpha`."""
 
-    Clevert et al., Fast and accurate deep network learning by exponential linear units (2016).
-    """
-
-    function, reads, options = "elu", "y", ("alpha",)
+    reads, options = "y", ("alpha",)
 
     @named_errors
     def __init__(self, alpha=1.0):
@@ -138,6 +135,15 @@ class ELU(Activation):
 
     def arguments(self):
         return keywords(alpha=(self.alpha, 1.0))[2:]
+
+
+class ELU(_Alpha):
+    """y = x where x > 0, else alpha (exp(x) - 1). ValueError unless alpha is a finite number above zero.
+
+    Clevert et al., Fast and accurate deep network learning by exponential linear units (2016).
+    """
+
+    function = "elu"
 
 
 class SELU(Activation):
@@ -239,28 +245,14 @@ class LogSigmoid(Activation):
     function, reads = "log_sigmoid", "x"
 
 
-class CELU(Activation):
+class CELU(_Alpha):
     """y = x where x > 0, else alpha (exp(x / alpha) - 1): an `ELU` whose slope does not jump at 0.
 
     ValueError unless alpha is a finite number above zero. Barron, Continuously differentiable exponential linear units
     (2017).
     """
 
-    function, reads, options = "celu", "y", ("alpha",)
-
-    @named_errors
-    def __init__(self, alpha=1.0):
-        self.set_options(alpha=alpha)
-
-    def check(self, alpha):
-        return {"alpha": arguments.number(alpha, "alpha", above=0)}
-
-    @property
-    def numbers(self):
-        return (self.alpha,)
-
-    def arguments(self):
-        return keywords(alpha=(self.alpha, 1.0))[2:]
+    function = "celu"
 
 
 class _Shrink(Activation):

@@ -13,6 +13,8 @@ from fastnet.kernels.cpu.runtime import inlined, jit, literal, named
 
 
 class Plan(NamedTuple):
+    """What is the same for all blocks and steps of a launch: the steps, the sizes, and what lies where."""
+
     begin: int          # steps that a launch takes, counted in the order in which they are taken
     end: int
     steps: int
@@ -100,6 +102,7 @@ def _leave(sequence, memory, here, gate, gates, j, hidden, v):
 
 @jit
 def lstm(first, stop, sequence, memory, at, t, numbers):
+    """c = f c + i g and h = o tanh(c), of the gates i, f, g, o of z + a. What backward needs goes to `kept`."""
     plan = named(Plan, numbers)
     z, kept, hidden = sequence.z, sequence.kept, plan.hidden
     for sample in range(first, stop):
@@ -127,6 +130,7 @@ def lstm(first, stop, sequence, memory, at, t, numbers):
 
 @jit
 def lstm_backward(first, stop, sequence, memory, at, t, numbers):
+    """The gradients of the four gates, and in `second` that of the c before."""
     plan = named(Plan, numbers)
     kept, hidden = sequence.kept, plan.hidden
     for sample in range(first, stop):
@@ -147,6 +151,7 @@ def lstm_backward(first, stop, sequence, memory, at, t, numbers):
 
 @jit
 def gru(first, stop, sequence, memory, at, t, numbers):
+    """h = new + u (h - new) with new = tanh(z + r a), r and u being gates of z + a."""
     plan = named(Plan, numbers)
     z, kept, hidden = sequence.z, sequence.kept, plan.hidden
     for sample in range(first, stop):
@@ -227,11 +232,13 @@ def _simple(function, gradient):
 
 @literal
 def relu(v, like, alpha, beta):
+    """max(x, 0), for the cell of RNN, which calls it as it does tanh."""
     return simd.relu(v)
 
 
 @literal
 def relu_gradient(g, y, like, alpha, beta):
+    """g where y is above 0 or NaN, else 0."""
     return simd.positive(g, y)
 
 
