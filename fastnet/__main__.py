@@ -34,7 +34,8 @@ def main(arguments=None):
     ahead = commands.add_parser("warmup", help="compile the kernels that models need, before they are needed")
     ahead.add_argument("--model", nargs="+", choices=models.__all__, default=["small_convnet"], metavar="MODEL",
                        help=f"one or more of {', '.join(models.__all__)} (default: small_convnet)")
-    ahead.add_argument("--batch-size", type=int, default=128, help="images in a training step (default: 128)")
+    ahead.add_argument("--batch-size", type=int,
+                       help="samples in a training step (default: 128, fewer of images larger than 32 x 32)")
     ahead.add_argument("--processes", type=int, default=2, help="how many compile at a time (default: 2)")
     commands.add_parser("info", help="show versions, threads, vector width and the cache folder")
     given = parser.parse_args(arguments)
@@ -44,7 +45,7 @@ def main(arguments=None):
         print("\n".join(f"{what.ljust(width)}  {value}" for what, value in rows))
     else:
         for value, name in ((given.batch_size, "--batch-size"), (given.processes, "--processes")):
-            if value < 1:
+            if value is not None and value < 1:
                 parser.error(f"{name} must be at least 1, got {value}")
         warmup(given.model, given.batch_size, given.processes, lambda line: print(line, flush=True))
     return 0

@@ -6,7 +6,7 @@ from statistics import NormalDist
 import numpy as np
 import pytest
 
-from fastnet import BatchNorm2d, Conv2d, Linear, Sequential, init, manual_seed
+from fastnet import BatchNorm2d, Conv2d, Embedding, Linear, Sequential, init, manual_seed
 
 SHAPE = (60, 40, 3, 3)   # fan_in 360, fan_out 540
 
@@ -193,6 +193,7 @@ def test_skip_draws_nothing():
     state = init.generator().bit_generator.state
     with init.skip():
         net = Sequential(Conv2d(3, 4, 3), BatchNorm2d(4), Linear(5, 6))
+        assert not Embedding(3, 2, padding_idx=1).weight.value.any()
         for make in (init.normal, init.orthogonal, init.kaiming_normal, init.xavier_uniform, init.trunc_normal,
                      partial(init.sparse, sparsity=0.5)):
             assert not make((4, 3)).any() and make((4, 3)).shape == (4, 3)

@@ -21,7 +21,7 @@ _A, _B, _C, _D = (16, 64), (32, 128), (48, 192), (64, 256)
 
 @model(3, 224, 224)
 def squeezenet1_0(num_classes=1000, in_channels=3, width=1.0, dropout=0.5):
-    """SqueezeNet 1.0: 1,248,424 parameters, x (N, 3, 224, 224), any other size of at least 17 too. The names of its
+    """SqueezeNet 1.0: 1,248,424 parameters, x (N, 3, 224, 224), any other size of at least 21 too. The names of its
     state are torchvision's. `width` multiplies all channels.
 
     Iandola et al., SqueezeNet: AlexNet-Level Accuracy with 50x Fewer Parameters (2016), table 1. Weights start as
@@ -33,7 +33,8 @@ def squeezenet1_0(num_classes=1000, in_channels=3, width=1.0, dropout=0.5):
 
 @model(3, 224, 224)
 def squeezenet1_1(num_classes=1000, in_channels=3, width=1.0, dropout=0.5):
-    """SqueezeNet 1.1, with less than half the multiply-adds: 1,235,496 parameters; see `squeezenet1_0`."""
+    """SqueezeNet 1.1, with less than half the multiply-adds, for images of at least 17 x 17: 1,235,496
+    parameters; see `squeezenet1_0`."""
     return _squeezenet(Conv2d(in_channels, scaled(64, width), 3, 2), (_A, _A, None, _B, _B, None, _C, _C, _D, _D),
                        num_classes, width, dropout)
 
