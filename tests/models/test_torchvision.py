@@ -8,8 +8,8 @@ torch = pytest.importorskip("torch")
 nn = torch.nn
 pytestmark = pytest.mark.slow
 
-NAMES = ["alexnet", "densenet121", "efficientnet_b0", "fcn_resnet50", "googlenet", "mobilenet_v2", "resnet18", "resnet34",
-         "resnet50", "resnext50_32x4d", "squeezenet1_0", "squeezenet1_1", "vgg11", "vgg16_bn"]
+NAMES = ["alexnet", "densenet121", "efficientnet_b0", "fcn_resnet50", "googlenet", "mobilenet_v2", "resnet18",
+         "resnet34", "resnet50", "resnext50_32x4d", "squeezenet1_0", "squeezenet1_1", "vgg11", "vgg16_bn"]
 OPTIONS = {"googlenet": {"aux_logits": False, "init_weights": False}, "fcn_resnet50": {"weights_backbone": None}}
 
 
