@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import fastnet
-from fastnet import data, init, losses, metrics, models, optim, plot, regularizers, schedules, training, warmup
+from fastnet import calculators, data, init, losses, metrics, models, optim, plot, regularizers, schedules, training, warmup
 from fastnet.training import Callback
 
 NAN = float("nan")
@@ -263,6 +263,12 @@ TABLE = {
                   {"value": "nan inf -1 0.5 array long", "requires_grad": "True"}),
     "Parameter.astype": (fastnet.Parameter(np.ones(3)).astype, lambda: {"dtype": "float32"}, {}),
     **{name: (without_weights(name), dict, OF_MODELS) for name in models.__all__},
+    "fully_convolutional": (fastnet.fully_convolutional, lambda: {
+        "net": fastnet.Sequential(fastnet.Flatten(), fastnet.Linear(4, 3)), "input_shape": (1, 1, 2, 2)}, {}),
+    "output_size": (calculators.output_size, lambda: {"input_size": 5, "kernel_size": 3}, {"exact": "True"}),
+    "conv_parameters": (calculators.conv_parameters,
+                        lambda: {"in_channels": 2, "out_channels": 3, "kernel_size": 3}, {"bias": "True"}),
+    "receptive_field": (calculators.receptive_field, lambda: {"windows": [3, (3, 2)]}, {}),
     "warmup.warmup": (warmup.warmup, lambda: {"names": ["lenet5"]},
                       {"batch_size": "huge", "processes": "huge", "report": "function"}),
 }
@@ -285,7 +291,7 @@ FOREIGN = re.compile("|".join((
 def public():
     """Names of all public functions and classes outside kernels, programs and layers, and of the methods of these."""
     found = {}
-    for module in (fastnet, data, training, optim, models, losses, metrics, regularizers, schedules, init, plot):
+    for module in (fastnet, data, training, optim, models, losses, metrics, regularizers, schedules, init, plot, calculators):
         for name in getattr(module, "__all__", None) or [name for name in vars(module) if not name.startswith("_")]:
             value = getattr(module, name)
             home = getattr(value, "__module__", None) or ""
