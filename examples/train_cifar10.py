@@ -33,7 +33,8 @@ UNNORMALISED = ("lenet5", "small_convnet")  # no batch norm: these bear a third 
 def parse(argv):
     """The arguments of the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", choices=models.__all__, default="quick_convnet")
+    parser.add_argument("--model", choices=[name for name in models.__all__ if getattr(models, name).input_shape ==
+                                            (3, 32, 32)], default="quick_convnet")
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--batch-size", type=int, default=256)
     parser.add_argument("--optimizer", choices=OPTIMIZERS, default="muon")

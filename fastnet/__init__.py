@@ -1,6 +1,19 @@
 """fastnet: neural networks for people who work in NumPy, with layers that are plain objects and kernels that Numba
 compiles."""
-from fastnet import data, init, kernels, layers, losses, metrics, models, optim, regularizers, schedules, training
+from fastnet import (
+    calculators,
+    data,
+    init,
+    kernels,
+    layers,
+    losses,
+    metrics,
+    models,
+    optim,
+    regularizers,
+    schedules,
+    training,
+)
 from fastnet.init import manual_seed
 from fastnet.kernels import bfloat16_products, empty_cache, exact
 from fastnet.layers import (
@@ -112,6 +125,7 @@ from fastnet.losses import (
     SoftMarginLoss,
     WeightedSum,
 )
+from fastnet.models.fully_convolutional import fully_convolutional
 from fastnet.optim import SGD, Adagrad, Adam, AdamW, Muon, NAdam, RMSprop, minimise
 from fastnet.parameter import Parameter
 from fastnet.program.tables import Explanation, Listing, Summary, explain, summary
@@ -155,8 +169,8 @@ __all__ = [
     "SELU", "SGD", "SaveBest", "Sequential", "SiLU", "Sigmoid", "SigmoidFocalLoss", "SmoothL1Loss", "SoftMarginLoss",
     "Softmax", "Softplus", "Softshrink", "Softsign", "StochasticDepth", "StochasticWeightAverage", "Summary", "Tanh",
     "Tanhshrink", "Threshold", "Trainer", "Unflatten", "Upsample", "UpsamplingBilinear2d", "UpsamplingNearest2d",
-    "WeightAverage", "WeightedSum", "ZeroPad2d", "bfloat16_products", "data", "empty_cache", "evaluate", "exact",
-    "explain", "freeze", "init", "input_gradient", "kernels", "layers", "load_weights", "losses", "manual_seed",
-    "metrics", "minimise", "models", "optim", "plainly", "predict", "regularizers", "save_weights", "schedules",
-    "summary", "training", "unfreeze", "update_bn",
+    "WeightAverage", "WeightedSum", "ZeroPad2d", "bfloat16_products", "calculators", "data", "empty_cache",
+    "evaluate", "exact", "explain", "freeze", "fully_convolutional", "init", "input_gradient", "kernels", "layers",
+    "load_weights", "losses", "manual_seed", "metrics", "minimise", "models", "optim", "plainly", "predict",
+    "regularizers", "save_weights", "schedules", "summary", "training", "unfreeze", "update_bn",
 ]

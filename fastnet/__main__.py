@@ -1,4 +1,5 @@
-"""``python -m fastnet warmup`` compiles ahead, ``python -m fastnet info`` tells what the library runs on."""
+"""``python -m fastnet warmup`` compiles ahead, ``python -m fastnet summary resnet18`` shows the layers of a net, and
+``python -m fastnet info`` tells what the library runs on."""
 import argparse
 import platform
 import sys
@@ -6,9 +7,10 @@ import sys
 import numba
 import numpy as np
 
-from fastnet import __version__, models
+from fastnet import __version__, init, models
 from fastnet.kernels.cpu import simd
 from fastnet.kernels.cpu.runtime import cache
+from fastnet.program.tables import summary
 from fastnet.warmup import warmup
 
 
@@ -34,17 +36,30 @@ def main(arguments=None):
     ahead = commands.add_parser("warmup", help="compile the kernels that models need, before they are needed")
     ahead.add_argument("--model", nargs="+", choices=models.__all__, default=["small_convnet"], metavar="MODEL",
                        help=f"one or more of {', '.join(models.__all__)} (default: small_convnet)")
-    ahead.add_argument("--batch-size", type=int, default=128, help="images in a training step (default: 128)")
+    ahead.add_argument("--batch-size", type=int,
+                       help="samples in a training step (default: 128, fewer of images larger than 32 x 32)")
     ahead.add_argument("--processes", type=int, default=2, help="how many compile at a time (default: 2)")
+    layers = commands.add_parser("summary", help="show the layers of a model, with shapes, parameters and memory")
+    layers.add_argument("model", choices=models.__all__, metavar="MODEL", help=f"one of {', '.join(models.__all__)}")
+    layers.add_argument("--input-shape", type=int, nargs="+", metavar="LENGTH",
+                        help="of a batch, such as 8 3 224 224 (default: one of what the model was made for)")
     commands.add_parser("info", help="show versions, threads, vector width and the cache folder")
     given = parser.parse_args(arguments)
     if given.command == "info":
         rows = info()
         width = max(len(what) for what, _ in rows)
         print("\n".join(f"{what.ljust(width)}  {value}" for what, value in rows))
+    elif given.command == "summary":
+        make = getattr(models, given.model)
+        with init.skip():
+            net = make()
+        try:
+            print(summary(net, tuple(given.input_shape or (1, *make.input_shape))))
+        except ValueError as error:
+            parser.error(str(error))
     else:
         for value, name in ((given.batch_size, "--batch-size"), (given.processes, "--processes")):
-            if value < 1:
+            if value is not None and value < 1:
                 parser.error(f"{name} must be at least 1, got {value}")
         warmup(given.model, given.batch_size, given.processes, lambda line: print(line, flush=True))
     return 0

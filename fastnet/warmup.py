@@ -1,6 +1,7 @@
 """Compiling ahead: everything that the training and the inference of given nets will need."""
 import multiprocessing
 import time
+from math import prod
 
 import numpy as np
 
@@ -8,11 +9,12 @@ from fastnet import arguments, kernels, models
 from fastnet.losses import CrossEntropyLoss
 from fastnet.optim import SGD, Adam
 
-IMAGE = (3, 32, 32)
+PIXELS = 128 * 32 * 32
 
 
-def warmup(names, batch_size=128, processes=2, report=print):
-    """Compile the kernels of the models called so for batches of that size and for single images, into the cache.
+def warmup(names, batch_size=None, processes=2, report=print):
+    """Compile the kernels of the models called so for batches of that size and for single samples, into the cache. By
+    default a batch has 128 images of 32 x 32 pixels, or as many pixels in larger ones.
 
     Operations of one kind and shape are run once, by several processes at a time: Numba compiles one kernel at a time
     in each. Then a training step of each model compiles what is left. `report` gets a line for all that took its time.
@@ -20,26 +22,35 @@ def warmup(names, batch_size=128, processes=2, report=print):
     """
     if not isinstance(names, (tuple, list)):
         raise TypeError(f"warmup: names must be a list of models' names, got {arguments.shown(names)}")
-    batch_size = arguments.integer(batch_size, "warmup: batch_size", 1)
+    if batch_size is not None:
+        batch_size = arguments.integer(batch_size, "warmup: batch_size", 1)
     processes = arguments.integer(processes, "warmup: processes", 1)
     arguments.function(report, "warmup: report", "a function of a line of text")
     nets = {name: _model(name) for name in names}
+    shapes = {name: _batch(name, batch_size) for name in nets}
     tasks = {}
-    for net in nets.values():
-        for size, training in ((batch_size, True), (batch_size, False), (1, False)):
-            _collect(net, (size, *IMAGE), training, tasks)
+    for name, net in nets.items():
+        size, *sample = shapes[name]
+        for count, training in ((size, True), (size, False), (1, False)):
+            _collect(net, (count, *sample), training, tasks)
     started = time.perf_counter()
     with multiprocessing.get_context("spawn").Pool(min(processes, len(tasks))) as pool:
         for text, seconds in pool.imap_unordered(_run, tasks.values()):
             if seconds > 0.1:
                 report(f"{seconds:6.1f} s  {text}")
     for name, net in nets.items():
-        report(f"{_first_step(net, batch_size):6.1f} s  {name}: what is left, a training step and inference")
+        report(f"{_first_step(net, shapes[name]):6.1f} s  {name}: what is left, a training step and inference")
     report(f"{time.perf_counter() - started:6.1f} s  in all, for {len(tasks)} kinds of operations")
 
 
 def _model(name):
     return getattr(models, arguments.choice(name, models.__all__, "warmup: the name of a model"))()
+
+
+def _batch(name, batch_size):
+    """The shape of a batch of what the model was made for."""
+    sample = getattr(models, name).input_shape
+    return batch_size or min(128, max(1, PIXELS // prod(sample[1:]))), *sample
 
 
 def _collect(net, shape, training, tasks):
@@ -86,13 +97,12 @@ def _compute(operation):
     return getattr(kernels.load("cpu"), op)(**{name: array(given) for name, given in inputs.items()}, **options)
 
 
-def _first_step(net, batch_size):
+def _first_step(net, shape):
     """Seconds of training and of inference, until both are run by recordings."""
-    x, labels = np.zeros((batch_size, *IMAGE), np.float32), np.zeros(batch_size, np.int64)
+    x = np.zeros(shape, np.int64 if net.lets_integers_in() else np.float32)
     started = time.perf_counter()
     for _ in range(3):  # the second one is recorded
-        _, gradient = CrossEntropyLoss()(net.forward(x, training=True), labels)
-        net.backward(gradient, need_dx=False)
+        net.backward(_gradient(net.forward(x, training=True)), need_dx=False)
     params = net.parameters()
     for optimizer in (Adam(params, lr=1e-3), SGD(params, lr=1e-3, momentum=0.9, nesterov=True, max_norm=1.0)):
         optimizer.step()
@@ -100,3 +110,11 @@ def _first_step(net, batch_size):
     for _ in range(3):
         net(x[:1])
     return time.perf_counter() - started
+
+
+def _gradient(y):
+    """That of the loss of scores (N, C) or (N, C, ...); of a net with several heads, of each."""
+    if isinstance(y, dict):
+        return {head: _gradient(one) for head, one in y.items()}
+    _, gradient = CrossEntropyLoss()(y, np.zeros((len(y), *y.shape[2:]), np.int64))
+    return gradient

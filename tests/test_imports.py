@@ -33,7 +33,8 @@ INSIDE = {
     "training": {"arguments", "writing", "metrics", "data", "optim", "training", "files"},
     "plot": {"arguments"},
     "warmup": {"arguments", "kernels", "models", "losses", "optim"},
-    "__main__": {"__version__", "models", "kernels", "warmup"},
+    "calculators": {"arguments"},
+    "__main__": {"__version__", "init", "models", "kernels", "program", "warmup"},
 }
 OUTSIDE = {
     "files": {"numpy", "safetensors"},

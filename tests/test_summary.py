@@ -18,6 +18,8 @@ from fastnet import (
     bfloat16_products,
     exact,
     explain,
+    init,
+    models,
     summary,
 )
 
@@ -25,15 +27,16 @@ from .layers.test_base import Block
 
 TABLE = """\
 input shape (2, 3, 8, 8)
-name      layer                                    output shape  parameters  multiply-adds
---------  ---------------------------------------  ------------  ----------  -------------
-0         Conv2d(3, 4, kernel_size=3, padding=1)   (2, 4, 8, 8)         112         13,824
-1.body.0  Conv2d(4, 4, kernel_size=1, bias=False)  (2, 4, 8, 8)          16          2,048
-1.body.1  ReLU()                                   (2, 4, 8, 8)           0              0
-2         Flatten()                                (2, 256)               0              0
-3         Linear(256, 10)                          (2, 10)            2,570          5,120
---------  ---------------------------------------  ------------  ----------  -------------
-total                                              (2, 10)            2,698         20,992"""
+name      layer                        output shape  parameters  multiply-adds  memory  sees
+--------  ---------------------------  ------------  ----------  -------------  ------  ----
+0         Conv2d(3, 4, 3, padding=1)   (2, 4, 8, 8)         112         13,824  2.0 kB     3
+1.body.0  Conv2d(4, 4, 1, bias=False)  (2, 4, 8, 8)          16          2,048  2.0 kB     3
+1.body.1  ReLU()                       (2, 4, 8, 8)           0              0  2.0 kB     3
+2         Flatten()                    (2, 256)               0              0  2.0 kB   all
+3         Linear(256, 10)              (2, 10)            2,570          5,120    80 B   all
+--------  ---------------------------  ------------  ----------  -------------  ------  ----
+total                                  (2, 10)            2,698         20,992  8.3 kB
+activations: inference needs 6.1 kB at a time, training keeps 7.7 kB for backward"""
 
 
 def test_table():
@@ -41,6 +44,7 @@ def test_table():
                      Linear(256, 10))
     table = summary(net, (2, 3, 8, 8))
     assert isinstance(table, Summary) and str(table) == repr(table) == TABLE
+    assert table.inference_memory == 4 * (2 * 4 * 64 + 2 * 4 * 64 + 2 * 4 * 64)    # a convolution's x and y, the input
     assert table.parameters == 2698 and table.multiply_adds == net.multiply_adds((2, 3, 8, 8)) == 20992
 
 
@@ -119,3 +123,20 @@ def test_several_inputs_and_outputs():
     assert [row[:2] for row in explain(net, shapes).rows] == [
         ('Linear "a"', (5, 2)), ('Linear "b"', (5, 2)), ('Add "c"', (5, 2))]
     assert str(shapes) in str(table) and str(shapes) in str(explain(net, shapes))
+
+
+@pytest.mark.parametrize("name", ["resnet18", "class_and_box", "googlenet", "char_rnn", "unet"])
+def test_a_table_fits_into_a_terminal(name):
+    with init.skip():
+        net = getattr(models, name)()
+    lines = str(summary(net, (1, *getattr(models, name).input_shape))).splitlines()
+    assert max(map(len, lines)) <= 100 and len(set(map(len, lines[1:3]))) == 1
+    if name == "class_and_box":
+        assert any(line.startswith("...layer4.0.downsample.1  BatchNorm...  (1, 512, 7, 7)") for line in lines)
+        assert lines[-2].startswith("total ") and "  (1, 1000), (1, 4)  " in lines[-2]
+
+
+def test_bytes_in_few_digits():
+    table = summary(Sequential(Linear(3, 2)), (1, 3))
+    for count, text in ((8, "8 B"), (999, "999 B"), (1000, "1.0 kB"), (3_211_264, "3.2 MB"), (5 * 10**12, "5000.0 GB")):
+        assert f"inference needs {text} at a time" in str(Summary(table.rows, (1, 3), (1, 2), count, 0))

@@ -5,7 +5,7 @@ import numpy as np
 
 from fastnet.kernels import checks
 from fastnet.program import trees
-from fastnet.program.trace import here
+from fastnet.program.trace import here, lasting
 
 
 def opaque(layer, backend):
@@ -52,7 +52,7 @@ def call(layer, x, training):
             if any(one is given for one in trees.flat(y) for given in trees.flat(x)):
                 y = trees.map(lambda value: here.tracer.reshape(value, value.shape), y)  # another reader of its own
         if not here.tracer.goes_back and not layer.composed:
-            here.tracer.trace.calls.append((layer, layer.name, y, here.tracer.trace.nodes[start:]))
+            here.tracer.trace.calls.append((layer, layer.name, trees.map(lasting, y), here.tracer.trace.nodes[start:]))
         return y
     except (TypeError, ValueError) as error:
         name_layer(error, layer, x)

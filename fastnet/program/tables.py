@@ -1,6 +1,6 @@
 """What a net does, to read: its list of operations, what each layer gives and holds, by what algorithms it computes."""
 import weakref
-from math import prod
+from math import ceil, isinf, prod
 
 import numpy as np
 
@@ -8,9 +8,12 @@ from fastnet import arguments
 from fastnet.kernels import shapes
 from fastnet.program import trees
 from fastnet.program.program import rewrite
+from fastnet.program.sizes import inference_memory, nbytes, receptive_fields, training_memory
+from fastnet.program.trace import root
 from fastnet.program.tracer import trace
 
-_HEAD = ("name", "layer", "output shape", "parameters", "multiply-adds")
+_HEAD = ("name", "layer", "output shape", "parameters", "multiply-adds", "memory", "sees")
+_WIDTH, _LEAST = 102, 14    # columns of a summary, and what of them is a layer's at least, spaces counted in
 _STEPS = ("step", "output shape", "computed by")
 _DIRECTIONS = {"forward": "", "backward_input": "input gradient: ", "backward_weight": "weight gradient: "}
 
@@ -135,41 +138,96 @@ def summary(net, input_shape):
 
     ValueError, as from the layer itself, where the shape does not fit.
     """
-    traced = _checked(net).program(input_shape).before
-    rows = []
+    listing = _checked(net).program(input_shape)
+    traced, rows = listing.before, []
+    fields = receptive_fields(traced)
     for layer, path, y, nodes in traced.calls:
         if path or layer is net:
-            found = [value.shape for value in trees.flat(y)]
+            values = trees.flat(y)
+            found = [value.shape for value in values]
+            seen = fields.get(root(values[0]))
             rows.append((path, f"{type(layer).__name__}({layer.arguments()})", found[0] if len(found) == 1 else found,
-                         sum(parameter.size for parameter in layer.parameters()), sum(map(_node_multiply_adds, nodes))))
-    return Summary(rows, input_shape, trees.map(lambda value: value.shape, traced.y))
+                         sum(parameter.size for parameter in layer.parameters()), sum(map(_node_multiply_adds, nodes)),
+                         nbytes(values), seen and (seen[0].size, seen[1].size)))
+    try:
+        training = training_memory(net.program(input_shape, training=True).after)
+    except ValueError as error:     # a norm that has one number for each channel trains on no such batch
+        training = str(error)
+    return Summary(rows, input_shape, trees.map(lambda value: value.shape, traced.y), inference_memory(listing.after),
+                   training)
 
 
 class Summary:
-    """`rows`, one for each layer that holds no others: (name, layer, output shape, parameters, multiply-adds);
-    `parameters` and `multiply_adds`, the totals. It prints as a table."""
+    """`rows`, one for each layer that holds no others: (name, layer, output shape, parameters, multiply-adds, bytes of
+    the output, receptive field), the last one as (vertical, horizontal) pixels, infinity where a number sees the whole
+    image, None where it is not known; `parameters` and `multiply_adds`, the totals.
 
-    def __init__(self, rows, input_shape, output_shape):
+    `inference_memory` is the most bytes that activations take at a time at inference, `training_memory` those that
+    forward keeps for backward, both as the operations are joined; a text instead where such a batch cannot train.
+    Weights, at 4 bytes each in float32, come on top. It prints as a table of at most 100 columns.
+    """
+
+    def __init__(self, rows, input_shape, output_shape, inference_memory, training_memory):
         self.rows, self.input_shape, self.output_shape = rows, input_shape, output_shape
+        self.inference_memory, self.training_memory = inference_memory, training_memory
         self.parameters = sum(row[3] for row in rows)
         self.multiply_adds = sum(row[4] for row in rows)
 
     def __str__(self):
-        body = [(name, layer, str(shape), f"{count:,}", f"{work:,}") for name, layer, shape, count, work in self.rows]
-        total = ("total", "", str(self.output_shape), f"{self.parameters:,}", f"{self.multiply_adds:,}")
-        widths = [max(map(len, column)) for column in zip(_HEAD, *body, total, strict=True)]
+        body = [(name, layer, _shapes(shape), f"{count:,}", f"{work:,}", _bytes(memory), _seen(field))
+                for name, layer, shape, count, work, memory, field in self.rows]
+        total = ("total", "", _shapes(self.output_shape), f"{self.parameters:,}", f"{self.multiply_adds:,}",
+                 _bytes(sum(row[5] for row in self.rows)), "")
+        if sum(_widths(body, total)) > _WIDTH:
+            body = [(name, layer.replace("kernel_size=", ""), *rest) for name, layer, *rest in body]
+        widths = _widths(body, total)
+        for column in (1, 0):       # of the layers, then of their names, as much as there is room for
+            widths[column] = max(min(_LEAST, widths[column]), min(widths[column], _WIDTH - sum(widths) + widths[column]))
+        widths = [width - 2 for width in widths]
         rule = "  ".join("-" * width for width in widths)
         lines = [_line(_HEAD, widths), rule, *(_line(row, widths) for row in body), rule, _line(total, widths)]
-        return f"input shape {self.input_shape}\n" + "\n".join(lines)
+        training = f"training keeps {_bytes(self.training_memory)} for backward" if isinstance(
+            self.training_memory, int) else f"no training: {self.training_memory}"
+        return "\n".join([f"input shape {self.input_shape}", *lines, "activations: inference needs "
+                          f"{_bytes(self.inference_memory)} at a time, {training}"])
 
     __repr__ = __str__
 
 
+def _widths(body, total):
+    """Of the columns of a summary, each with the two spaces behind it."""
+    return [2 + max(map(len, column)) for column in zip(_HEAD, *body, total, strict=True)]
+
+
 def _line(cells, widths):
-    """Words to the left, numbers to the right."""
-    words = [cell.ljust(width) for cell, width in zip(cells[:3], widths[:3], strict=True)]
+    """Words to the left, numbers to the right; of a name that is too long the end is shown, of a layer the front."""
+    name, layer, shape = cells[:3]
+    if len(name) > widths[0]:
+        name = f"...{name[3 - widths[0]:]}"
+    if len(layer) > widths[1]:
+        layer = f"{layer[:widths[1] - 3]}..."
+    words = [cell.ljust(width) for cell, width in zip((name, layer, shape), widths[:3], strict=True)]
     numbers = [cell.rjust(width) for cell, width in zip(cells[3:], widths[3:], strict=True)]
-    return "  ".join(words + numbers)
+    return "  ".join(words + numbers).rstrip()
+
+
+def _shapes(tree):
+    """One shape, or several, without the names that they have in a dictionary."""
+    return ", ".join(map(str, tree.values() if isinstance(tree, dict) else tree if isinstance(tree, list) else [tree]))
+
+
+def _bytes(count):
+    """A number of bytes, in few digits."""
+    power = next(power for power in (0, 1, 2, 3) if count < 1000 ** (power + 1) or power == 3)
+    return f"{count} B" if not power else f"{count / 1000**power:.1f} {('kB', 'MB', 'GB')[power - 1]}"
+
+
+def _seen(field):
+    """A receptive field, as "7" or "7 x 5"."""
+    if field is None:
+        return ""
+    told = ["all" if isinf(size) else str(ceil(size)) for size in field]
+    return told[0] if told[0] == told[1] else " x ".join(told)
 
 
 def explain(net, input_shape, dtype="float32"):

@@ -126,6 +126,13 @@ def root(value):
     return value
 
 
+def lasting(value):
+    """The Value that stays in the trace when it is finished: what was reshaped to the shape that it had."""
+    while value.node is not None and value.node.op == "reshape" and value.node.inputs["x"].shape == value.shape:
+        value = value.node.inputs["x"]
+    return value
+
+
 class Trace:
     """The operations of a pass, in order, and what they begin and end with."""
 
