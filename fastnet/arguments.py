@@ -282,6 +282,8 @@ def array(value, name):
 
 def converted(value, dtype, name):
     """A copy of an array in that dtype, in order of its axes; ValueError where that makes a finite number infinite."""
+    if value.ndim and not any(value.strides) and not value.flat[:1].any():     # zeros that `init.skip` has left
+        return np.zeros(value.shape, dtype)     # whose memory is taken when something is written
     try:
         with np.errstate(over="raise"):
             return np.array(value, dtype, order="C")

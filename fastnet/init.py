@@ -7,6 +7,9 @@ PyTorch's without the trailing underscore, since nothing is changed in place.
 In the formulas fan_in is the number of inputs that one output sums (C R S for a convolution, C for a linear layer) and
 fan_out is the number of outputs that one input reaches (K R S, K).
 """
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import wraps
 from math import ceil, erf, exp, pi, prod, sqrt
 
 import numpy as np
@@ -14,6 +17,7 @@ import numpy as np
 from fastnet import arguments
 
 _generator = None
+_skips = ContextVar("fastnet.init.skip", default=False)
 _MOST_AXES, _MOST_NUMBERS = 32, 2**40
 
 
@@ -33,6 +37,34 @@ def manual_seed(seed):
 def generator():
     """The generator that initialisers draw from, a `numpy.random.Generator`."""
     return manual_seed(None) if _generator is None else _generator
+
+
+@contextmanager
+def skip():
+    """Within ``with skip():`` this thread draws no weights: initialisers that would, give zeros. For a net whose
+    weights are loaded next, or of which only the shapes matter; it is made at once, and takes memory only for what is
+    written later. The generator stays where it was, but for the seed of each Dropout.
+
+    >>> with skip():
+    ...     int(np.count_nonzero(uniform((3, 3))))
+    0
+    """
+    before = _skips.set(True)
+    try:
+        yield
+    finally:
+        _skips.reset(before)
+
+
+def _drawing(initialiser):
+    """Decorate an initialiser that draws, so that `skip` can tell it not to. Its zeros are a single one, seen at every
+    place: whoever keeps a weight copies it, see `arguments.converted`."""
+    @wraps(initialiser)
+    def draw(shape, *args, **kwargs):
+        if _skips.get():
+            return np.broadcast_to(np.zeros((), np.float32), _shape(shape, initialiser.__name__))
+        return initialiser(shape, *args, **kwargs)
+    return draw
 
 
 def zeros(shape):
@@ -76,6 +108,7 @@ def dirac(shape, groups=1):
     return value
 
 
+@_drawing
 def uniform(shape, a=0.0, b=1.0):
     """Uniform in [a, b)."""
     a, b = arguments.number(a, "uniform: a"), arguments.number(b, "uniform: b")
@@ -84,12 +117,14 @@ def uniform(shape, a=0.0, b=1.0):
     return generator().uniform(a, b, _shape(shape, "uniform")).astype(np.float32)
 
 
+@_drawing
 def normal(shape, mean=0.0, std=1.0):
     """Normal with the given mean and standard deviation."""
     mean, std = arguments.number(mean, "normal: mean"), arguments.number(std, "normal: std", 0)
     return generator().normal(mean, std, _shape(shape, "normal")).astype(np.float32)
 
 
+@_drawing
 def trunc_normal(shape, mean=0.0, std=1.0, a=-2.0, b=2.0):
     """Normal with the given mean and standard deviation, what lies outside of [a, b] being drawn anew.
 
@@ -120,6 +155,7 @@ def trunc_normal(shape, mean=0.0, std=1.0, a=-2.0, b=2.0):
     return np.concatenate(found).reshape(shape).clip(a, b).astype(np.float32)
 
 
+@_drawing
 def orthogonal(shape, gain=1.0):
     """gain times a matrix with orthonormal rows, or columns where it has fewer of them, evenly distributed over all
     such matrices; a weight of more axes is seen as (K, C R S).
@@ -135,6 +171,7 @@ def orthogonal(shape, gain=1.0):
     return np.array(q if rows >= columns else q.T, np.float32, order="C").reshape(shape)
 
 
+@_drawing
 def sparse(shape, sparsity, std=0.01):
     """A matrix (K, C) of normal numbers with deviation `std`, of which in each column the share `sparsity`, rounded up,
     is zero. Martens, Deep Learning via Hessian-free Optimization (2010), section 5, in PyTorch's form."""
@@ -147,6 +184,7 @@ def sparse(shape, sparsity, std=0.01):
     return value
 
 
+@_drawing
 def uniform_fan_in(shape):
     """Uniform in +-1 / sqrt(fan_in), the default of Conv2d and Linear as in PyTorch.
 
@@ -156,6 +194,7 @@ def uniform_fan_in(shape):
     return uniform(shape, -bound, bound)
 
 
+@_drawing
 def partial_dirac(shape):
     """For a convolution (K, C, R, S): the first min(K, C) filters pass their channel on, with a 1 in the middle and
     zeros elsewhere, as PyTorch's dirac; the others are `uniform_fan_in`. A deep net then begins like a shallow one.
@@ -173,6 +212,7 @@ def partial_dirac(shape):
     return value
 
 
+@_drawing
 def kaiming_uniform(shape, a=0.0, mode="fan_in", nonlinearity="leaky_relu"):
     """Uniform in +-gain sqrt(3 / fan), `fan` being the one that `mode` names ("fan_in" or "fan_out").
 
@@ -183,12 +223,14 @@ def kaiming_uniform(shape, a=0.0, mode="fan_in", nonlinearity="leaky_relu"):
     return uniform(shape, -bound, bound)
 
 
+@_drawing
 def kaiming_normal(shape, a=0.0, mode="fan_in", nonlinearity="leaky_relu"):
     """Normal with standard deviation gain / sqrt(fan); see `kaiming_uniform`."""
     gain = _gain(nonlinearity, a, "kaiming_normal")
     return normal(shape, 0.0, gain / sqrt(_fan(shape, mode, "kaiming_normal")))
 
 
+@_drawing
 def xavier_uniform(shape, gain=1.0):
     """Uniform in +-gain sqrt(6 / (fan_in + fan_out)). Glorot and Bengio, Understanding the Difficulty of Training Deep
     Feedforward Neural Networks (2010), equation 16."""
@@ -197,6 +239,7 @@ def xavier_uniform(shape, gain=1.0):
     return uniform(shape, -bound, bound)
 
 
+@_drawing
 def xavier_normal(shape, gain=1.0):
     """Normal with standard deviation gain sqrt(2 / (fan_in + fan_out)); see `xavier_uniform`."""
     gain = arguments.number(gain, "xavier_normal: gain", 0)
@@ -240,7 +283,7 @@ def apply(net, weight, bias=None):
         value = arguments.values(value, f"apply: the initial value of {name}")
         if value.shape != parameter.shape:
             raise ValueError(f"apply: the initial value of {name} must have shape {parameter.shape}, got {value.shape}")
-        values.append(np.array(value, parameter.value.dtype, order="C"))
+        values.append(arguments.converted(value, parameter.value.dtype, f"apply: the initial value of {name}"))
     for (_, parameter, _), value in zip(todo, values, strict=True):
         parameter.value = value
     return net

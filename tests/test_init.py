@@ -1,4 +1,5 @@
 """Initialisers: their spread, their seed, and how they are applied to a net."""
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from statistics import NormalDist
 
@@ -184,3 +185,35 @@ def test_seeds():
         with pytest.raises(error, match="^manual_seed: seed must be an integer of at least 0, got "):
             init.manual_seed(seed)
     assert init.generator().bit_generator.state == before
+
+
+def test_skip_draws_nothing():
+    """Zeros instead of what would be drawn, in this thread alone; what is not drawn stays, errors too."""
+    init.manual_seed(3)
+    state = init.generator().bit_generator.state
+    with init.skip():
+        net = Sequential(Conv2d(3, 4, 3), BatchNorm2d(4), Linear(5, 6))
+        for make in (init.normal, init.orthogonal, init.kaiming_normal, init.xavier_uniform, init.trunc_normal,
+                     partial(init.sparse, sparsity=0.5)):
+            assert not make((4, 3)).any() and make((4, 3)).shape == (4, 3)
+        with ThreadPoolExecutor(1) as pool:
+            assert pool.submit(init.constant, (2,), 3.0).result().tolist() == [3.0, 3.0]
+        with init.skip():
+            pass
+        init.apply(net, init.kaiming_normal)
+        with pytest.raises(ValueError, match="^normal: shape must be"):
+            init.normal((-1,))
+    assert init.generator().bit_generator.state == state
+    assert {name: bool(value.any()) for name, value in net.state_dict().items()} == {
+        "0.weight": False, "0.bias": False, "1.weight": True, "1.bias": False, "1.running_mean": False,
+        "1.running_var": True, "1.num_batches_tracked": False, "2.weight": False, "2.bias": False}
+    assert all(parameter.value.flags.carray for parameter in net.parameters())
+    assert init.normal((3,)).any()
+
+
+def test_skip_is_of_one_thread():
+    with init.skip(), ThreadPoolExecutor(1) as pool:
+        assert pool.submit(init.normal, (3,)).result().any()
+    with pytest.raises(KeyError), init.skip():
+        raise KeyError
+    assert init.normal((3,)).any()

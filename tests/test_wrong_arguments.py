@@ -65,6 +65,15 @@ def with_net(**others):
     return lambda: {"net": fastnet.Linear(4, 3), **others}
 
 
+def without_weights(name):
+    """A model of that name, of which nothing is drawn."""
+    def make(**given):
+        with init.skip():
+            return getattr(models, name)(**given)
+    return make
+
+
+OF_MODELS = {"width": "0.5", "dropout": "0.5", "pool": "True"}
 GROUP = {"lr": "0.5", "weight_decay": "0.5", "max_norm": "0.5", "eps": "0.5", "maximize": "True"}
 
 # Of losses, whose options have these names.
@@ -155,6 +164,7 @@ TABLE = {
     # init
     "manual_seed": (init.manual_seed, lambda: {"seed": 0}, {"seed": "None huge"}),
     "generator": (init.generator, dict, {}),
+    "skip": (init.skip, dict, {}),
     "zeros": (init.zeros, lambda: {"shape": (2, 3)}, {}),
     "ones": (init.ones, lambda: {"shape": (2, 3)}, {}),
     "uniform": (init.uniform, lambda: {"shape": (2, 3)}, {"a": "-1 0.5", "b": "0.5"}),
@@ -257,15 +267,14 @@ TABLE = {
     "Parameter": (fastnet.Parameter, lambda: {"value": np.ones(3)},
                   {"value": "nan inf -1 0.5 array long", "requires_grad": "True"}),
     "Parameter.astype": (fastnet.Parameter(np.ones(3)).astype, lambda: {"dtype": "float32"}, {}),
-    **{name: (getattr(models, name), dict, {"num_classes": "huge"}) for name in models.__all__},
+    **{name: (without_weights(name), dict, OF_MODELS) for name in models.__all__},
     "warmup.warmup": (warmup.warmup, lambda: {"names": ["lenet5"]},
                       {"batch_size": "huge", "processes": "huge", "report": "function"}),
 }
 # What is taken and not tried: it would take long, or is another function than what is wanted.
 NOT_TRIED = {("DataLoader", "function"), ("warmup.warmup", "function"), ("warmup.warmup", "huge"), ("cifar10", "True"),
              ("cifar10_or_synthetic", "True"), ("evaluate", "function"), ("predict", "function"),
-             ("minimise", "function"), ("minimise", "huge"), ("predict", "array"), ("update_bn", "array"),
-             *((name, "huge") for name in models.__all__)}
+             ("minimise", "function"), ("minimise", "huge"), ("predict", "array"), ("update_bn", "array")}
 # Methods that are called by the library itself, or by subclasses with what it has judged.
 INNER = {"numbers", "sample_weights", "scale", "scores", "rows", "of_classes", "mean_over", "matching", "prepared",
          "constants", "spread", "checked", "meant", "add", "project", "result", "check", "views", "update", "kept",

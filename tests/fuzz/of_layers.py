@@ -5,7 +5,7 @@ import functools
 import numpy as np
 
 import fastnet
-from fastnet import Linear, Parameter, ReLU, Sequential, kernels, models
+from fastnet import Linear, Parameter, ReLU, Sequential, init, kernels, models
 from fastnet.program import trees
 
 from ..layers.battery import CASES, NAMES, arrays, build
@@ -126,6 +126,13 @@ def _plain(name, function, never=None, **right):
     return Target(name, lambda: (function, dict(right), []), name.rpartition(".")[2], never=never or {})
 
 
+def _without_weights(name):
+    def make(**given):
+        with init.skip():
+            return getattr(models, name)(**given)
+    return make
+
+
 def _parameter(attribute, right):
     def make():
         parameter = Parameter(np.ones(3, np.float32))
@@ -142,8 +149,7 @@ TARGETS = [
     _of_row("extend", layers=lambda: [ReLU(), Linear(2, 2)]),
     _of_net(fastnet.freeze, "pattern"), _of_net(fastnet.unfreeze, "pattern"), _of_net(fastnet.summary, "input_shape"),
     _of_net(fastnet.explain, "input_shape", "dtype"), _of_net(fastnet.input_gradient, "x", "dy"),
-    *(_plain(f"{name}", getattr(models, name), {"num_classes": LARGE}, num_classes=10)
-      for name in models.__all__),
+    *(_plain(name, _without_weights(name), num_classes=10) for name in models.__all__),
     Target("load", lambda: (kernels.load, {"backend": "cpu"}, []), "."),
     _plain("manual_seed", fastnet.manual_seed, seed=0),
     Target("Parameter", lambda: (Parameter, {"value": np.ones(3), "requires_grad": True}, []), "[Pp]arameter"),
@@ -155,7 +161,7 @@ EXEMPT = {
     **{f"{name}.{method}": "for who writes layers, or takes nothing"
        for name in PUBLIC for method in FOR_AUTHORS | PLAIN},
     **{f"{name}.{method}": "the user's own, there is none" for name in PUBLIC if not _case(name) for method in METHODS},
-    **dict.fromkeys(("exact", "bfloat16_products", "plainly", "generator", "empty_cache"), "takes nothing"),
+    **dict.fromkeys(("exact", "bfloat16_products", "plainly", "generator", "skip", "empty_cache"), "takes nothing"),
     **dict.fromkeys(("Listing", "Summary", "Explanation"), "what functions give, made by them alone"),
     "collect": "for who writes a backend",
 }
