@@ -2,6 +2,7 @@
 compiles."""
 from fastnet import data, init, kernels, layers, losses, metrics, models, optim, regularizers, schedules, training
 from fastnet.files.checkpoints import CheckpointError, Checkpoints
+from fastnet.files.models import Model, load_model, save_model
 from fastnet.init import manual_seed
 from fastnet.kernels import bfloat16_products, empty_cache, exact
 from fastnet.layers import (
@@ -150,14 +151,15 @@ __all__ = [
     "HuberLoss", "Identity", "InstanceNorm2d", "JsonLines", "KLDivLoss", "L1", "L1Loss", "L2", "LSTM", "Layer",
     "LayerNorm", "LayerScale", "LeakyReLU", "LearningRateSchedule", "Linear", "Listing", "LocalResponseNorm",
     "LocallyConnected2d", "LogSigmoid", "LogSoftmax", "MSELoss", "MaxNorm", "MaxPool2d", "MaxUnpool2d", "Maxout",
-    "Mean", "Merge", "Mish", "MultiLabelSoftMarginLoss", "MultiMarginLoss", "Multiply", "Muon", "NAdam", "NLLLoss",
-    "NonFiniteError", "PReLU", "Parallel", "Parameter", "Permute", "PixelShuffle", "PixelUnshuffle", "PoissonNLLLoss",
-    "Progress", "RMSNorm", "RMSprop", "RNN", "ReLU", "ReLU6", "Recompute", "ReduceLROnPlateau", "ReflectionPad2d",
-    "ReplicationPad2d", "Residual", "RoIAlign", "RoIPool", "SELU", "SGD", "SaveBest", "Sequential", "SiLU", "Sigmoid",
-    "SigmoidFocalLoss", "SmoothL1Loss", "SoftMarginLoss", "Softmax", "Softplus", "Softshrink", "Softsign",
-    "StochasticDepth", "StochasticWeightAverage", "Summary", "Tanh", "Tanhshrink", "Threshold", "Trainer", "Unflatten",
-    "Upsample", "UpsamplingBilinear2d", "UpsamplingNearest2d", "WeightAverage", "WeightedSum", "ZeroPad2d",
+    "Mean", "Merge", "Mish", "Model", "MultiLabelSoftMarginLoss", "MultiMarginLoss", "Multiply", "Muon", "NAdam",
+    "NLLLoss", "NonFiniteError", "PReLU", "Parallel", "Parameter", "Permute", "PixelShuffle", "PixelUnshuffle",
+    "PoissonNLLLoss", "Progress", "RMSNorm", "RMSprop", "RNN", "ReLU", "ReLU6", "Recompute", "ReduceLROnPlateau",
+    "ReflectionPad2d", "ReplicationPad2d", "Residual", "RoIAlign", "RoIPool", "SELU", "SGD", "SaveBest", "Sequential",
+    "SiLU", "Sigmoid", "SigmoidFocalLoss", "SmoothL1Loss", "SoftMarginLoss", "Softmax", "Softplus", "Softshrink",
+    "Softsign", "StochasticDepth", "StochasticWeightAverage", "Summary", "Tanh", "Tanhshrink", "Threshold", "Trainer",
+    "Unflatten", "Upsample", "UpsamplingBilinear2d", "UpsamplingNearest2d", "WeightAverage", "WeightedSum", "ZeroPad2d",
     "bfloat16_products", "data", "empty_cache", "evaluate", "exact", "explain", "freeze", "init", "input_gradient",
-    "kernels", "layers", "load_weights", "losses", "manual_seed", "metrics", "minimise", "models", "optim", "plainly",
-    "predict", "regularizers", "save_weights", "schedules", "summary", "training", "unfreeze", "update_bn",
+    "kernels", "layers", "load_model", "load_weights", "losses", "manual_seed", "metrics", "minimise", "models",
+    "optim", "plainly", "predict", "regularizers", "save_model", "save_weights", "schedules", "summary", "training",
+    "unfreeze", "update_bn",
 ]

@@ -44,6 +44,10 @@ def checkpoint(path):
     checkpoints.write(path, {"x": np.arange(3)})
 
 
+def model(path):
+    fastnet.save_model(small.net(), path)
+
+
 def downloaded(path):
     """Through the real function, from a file: where a path may be written to is not its business."""
     source = Path(os.path.realpath(os.path.dirname(os.fsdecode(path)))).with_name("source")
@@ -63,6 +67,7 @@ WRITERS = {
     json_lines: ["training/callbacks.py:JsonLines.on_train_begin", "training/callbacks.py:JsonLines.on_epoch_end"],
     downloaded: ["data/download.py:download"],
     checkpoint: ["files/checkpoints.py:write"],
+    model: ["files/models.py:save_model"],
 }
 CLEANERS = {"files/checkpoints.py:Checkpoints.save"}
 # What else can write a file, and where it may be called: kernels keep a cache of their own.
@@ -104,7 +109,7 @@ def harmless(name, owner, call):
     """Whether a call of such a name writes no file: it opens one to read, or replaces a part of a string."""
     if name == "open":
         modes = [getattr(argument, "value", "") for argument in call.args[1:2]]
-        return modes == ["rb"] or not modes and owner == "tarfile"
+        return modes == ["rb"] or not modes and owner in ("tarfile", "archive")
     if name in ("save", "savez"):
         return owner != "np"
     return name == "replace" and owner not in ("os", "Path", "shutil")
@@ -174,7 +179,7 @@ def test_where_no_file_can_be_an_error_says_so(folder, write):
     assert files(folder) == ["file"]
 
 
-@pytest.mark.parametrize("write", [save_weights, save_best, json_lines, checkpoint])
+@pytest.mark.parametrize("write", [save_weights, save_best, json_lines, checkpoint, model])
 def test_what_is_no_file_is_written_to_as_it_stands(write):
     write("/dev/null")
     assert stat.S_ISCHR(os.stat("/dev/null").st_mode)

@@ -29,10 +29,9 @@ class Embedding(Layer):
                  scale_grad_by_freq=False, sparse=False):
         self.set_options(num_embeddings=num_embeddings, embedding_dim=embedding_dim, padding_idx=padding_idx,
                          max_norm=max_norm, norm_type=norm_type, scale_grad_by_freq=scale_grad_by_freq, sparse=sparse)
-        weight = init.normal((self.num_embeddings, self.embedding_dim))
+        self.weight = Parameter(init.normal((self.num_embeddings, self.embedding_dim)))
         if self.padding_idx is not None:
-            weight[self.padding_idx] = 0
-        self.weight = Parameter(weight)
+            self.weight.value[self.padding_idx] = 0
 
     def check(self, num_embeddings, embedding_dim, padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse):
         num_embeddings = arguments.size(num_embeddings, "num_embeddings")
