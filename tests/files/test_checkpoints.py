@@ -290,6 +290,17 @@ class TestCheckpoints:
             self.checkpoints.save({"x": object()}, 3)
         assert self.steps() == [1, 2]
 
+    def test_an_old_one_that_cannot_be_removed_is_told(self, monkeypatch):
+        self.save(1, 2)
+
+        def refuse(path):
+            raise PermissionError(13, "Permission denied", path)
+
+        monkeypatch.setattr(os, "remove", refuse)
+        with pytest.warns(UserWarning, match="an old checkpoint stays: .*step-000000000001.checkpoint"):
+            self.save(3)
+        assert self.steps() == [1, 2, 3]
+
     def test_a_file_is_no_folder(self, tmp_path):
         (tmp_path / "file").write_text("")
         with pytest.raises(NotADirectoryError, match="file"):
