@@ -212,8 +212,9 @@ class _Writer:
             return self._dict(value, where, depth)
         if isinstance(value, (list, tuple)):
             return self._list(value, where, depth)
+        remedy = ": give its state_dict()" if hasattr(value, "state_dict") else ""
         raise TypeError(f"{self._who}: {where} must be a dictionary, list, tuple, number, text, None or an array of "
-                        f"numbers, got {arguments.shown(value)}")
+                        f"numbers, got {arguments.shown(value)}{remedy}")
 
     def _array(self, value, where):
         array = np.asarray(value)

@@ -1,6 +1,7 @@
 """A net as one file, with all that a prediction needs: layers, weights, normalisation and the names of the classes."""
 import base64
 import json
+import os
 
 import numpy as np
 
@@ -105,6 +106,8 @@ def load_model(path, classes_of_mine=()):
     who = "load_model"
     path = arguments.path(path, f"{who}: path")
     own = _own(classes_of_mine, f"{who}: classes_of_mine")
+    if os.path.isdir(path):
+        raise IsADirectoryError(f"{who}: {path} is a folder; give the name of a file")
     try:
         state, metadata = tensors.read(path)
     except (OSError, ValueError) as error:

@@ -44,7 +44,7 @@ def made(description, own, most=None):
         net = _Maker(own).value(description["net"], 0)
     if not isinstance(net, Layer):
         raise ValueError("what is described is no layer")
-    if description["dtype"] is not None:
+    if description["dtype"] not in (None, str(net.dtype)):
         net.astype(description["dtype"])
     named, parameters = dict(net.named_layers()), dict(net.named_parameters())
     for path in _names(description["frozen"], named, "a layer"):

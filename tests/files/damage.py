@@ -3,10 +3,7 @@ import re
 import time
 
 import numpy as np
-import pytest
 
-# Both tiers: some files, and fifty thousand.
-TIERS = range(500), pytest.param(range(500, 50_000), marks=pytest.mark.slow)
 _NUMBERS = b"0", b"-1", b"2147483648", b"9223372036854775807", b"100000000000000000000", b"1e9", b"null", b"[]"
 
 

@@ -33,7 +33,13 @@ def assert_same(a, b, x):
     assert [one.requires_grad for one in a.parameters()] == [one.requires_grad for one in b.parameters()]
 
 
-@pytest.mark.parametrize("text, shape", [case for _, case in KEPT], ids=[name for name, _ in KEPT])
+@pytest.mark.parametrize("text", [text for _, (text, _) in KEPT], ids=[name for name, _ in KEPT])
+def test_every_layer_is_described(text):
+    nets.described(build(text), "test")     # which compares what is made of it
+
+
+@pytest.mark.parametrize("text, shape", [
+    pytest.param(*case, id=name, marks=[pytest.mark.slow] * (i % 12 > 0)) for i, (name, case) in enumerate(KEPT)])
 def test_every_layer(tmp_path, text, shape):
     init.manual_seed(3)
     net = build(text)
@@ -61,16 +67,20 @@ def test_no_layer_is_missing():
     assert nets.CLASSES.keys() <= public
 
 
-@pytest.mark.parametrize("name", models.__all__)
+# Of each kind one.
+KINDS = "char_rnn", "class_and_box", "googlenet", "resnet18", "unet"
+
+
+@pytest.mark.parametrize("name", [name if name in KINDS else pytest.param(name, marks=pytest.mark.slow)
+                                  for name in models.__all__])
 def test_every_net_is_described(name):
     with init.skip():
         net = getattr(models, name)(7)
         assert nets.described(net, "test")["dtype"] == "float32"   # which compares what is made of it
 
 
-@pytest.mark.parametrize("name", ["lenet5", "resnet20"])
-def test_nets(tmp_path, name):
-    net = getattr(models, name)(7)
+def test_a_net(tmp_path):
+    net = models.resnet20(7)
     assert_same(net, again(net, tmp_path).net, arrays((1, 3, 32, 32)))
 
 
@@ -230,6 +240,8 @@ def test_what_is_no_model(tmp_path):
     path = tmp_path / "weights.safetensors"
     with pytest.raises(FileNotFoundError, match=f"^load_model: {path}: no such file"):
         fastnet.load_model(path)
+    with pytest.raises(IsADirectoryError, match="is a folder; give the name of a file"):
+        fastnet.load_model(tmp_path)
     fastnet.save_weights(fastnet.Linear(2, 2), path)
     with pytest.raises(ValueError, match=f"^load_model: {path}: it holds weights and no net: make the net, and use l"):
         fastnet.load_model(path)
