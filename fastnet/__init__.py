@@ -14,6 +14,8 @@ from fastnet import (
     schedules,
     training,
 )
+from fastnet.files.checkpoints import CheckpointError, Checkpoints
+from fastnet.files.models import Model, load_model, save_model
 from fastnet.init import manual_seed
 from fastnet.kernels import bfloat16_products, empty_cache, exact
 from fastnet.layers import (
@@ -155,22 +157,23 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Activation", "Adagrad", "Adam", "AdamW", "AdaptiveAvgPool2d", "AdaptiveMaxPool2d", "Add", "AvgPool2d", "BCELoss",
-    "BCEWithLogitsLoss", "BatchNorm1d", "BatchNorm2d", "BedOfNails", "CELU", "Callback", "ChannelShuffle", "Chunk",
-    "CircularPad2d", "ClipValue", "Concat", "ConstantPad2d", "Container", "Conv1d", "Conv2d", "ConvTranspose2d",
-    "CrossEntropyLoss", "Dropout", "Dropout1d", "Dropout2d", "ELU", "EarlyStopping", "ElasticNet", "Embedding",
-    "EpsilonSoftmaxLoss", "Explanation", "Flatten", "FocalLoss", "GELU", "GRU", "Graph", "GroupNorm", "Hardshrink",
-    "Hardsigmoid", "Hardswish", "Hardtanh", "HingeLoss", "History", "HuberLoss", "Identity", "InstanceNorm2d",
-    "JsonLines", "KLDivLoss", "L1", "L1Loss", "L2", "LSTM", "Layer", "LayerNorm", "LayerScale", "LeakyReLU",
-    "LearningRateSchedule", "Linear", "Listing", "LocalResponseNorm", "LocallyConnected2d", "LogSigmoid", "LogSoftmax",
-    "MSELoss", "MaxNorm", "MaxPool2d", "MaxUnpool2d", "Maxout", "Mean", "Merge", "Mish", "MultiLabelSoftMarginLoss",
-    "MultiMarginLoss", "Multiply", "Muon", "NAdam", "NLLLoss", "NonFiniteError", "PReLU", "Parallel", "Parameter",
-    "Permute", "PixelShuffle", "PixelUnshuffle", "PoissonNLLLoss", "Progress", "RMSNorm", "RMSprop", "RNN", "ReLU",
-    "ReLU6", "Recompute", "ReduceLROnPlateau", "ReflectionPad2d", "ReplicationPad2d", "Residual", "RoIAlign", "RoIPool",
-    "SELU", "SGD", "SaveBest", "Sequential", "SiLU", "Sigmoid", "SigmoidFocalLoss", "SmoothL1Loss", "SoftMarginLoss",
-    "Softmax", "Softplus", "Softshrink", "Softsign", "StochasticDepth", "StochasticWeightAverage", "Summary", "Tanh",
-    "Tanhshrink", "Threshold", "Trainer", "Unflatten", "Upsample", "UpsamplingBilinear2d", "UpsamplingNearest2d",
-    "WeightAverage", "WeightedSum", "ZeroPad2d", "bfloat16_products", "calculators", "data", "empty_cache",
-    "evaluate", "exact", "explain", "freeze", "fully_convolutional", "init", "input_gradient", "kernels", "layers",
-    "load_weights", "losses", "manual_seed", "metrics", "minimise", "models", "optim", "plainly", "predict",
-    "regularizers", "save_weights", "schedules", "summary", "training", "unfreeze", "update_bn",
+    "BCEWithLogitsLoss", "BatchNorm1d", "BatchNorm2d", "BedOfNails", "CELU", "Callback", "ChannelShuffle",
+    "CheckpointError", "Checkpoints", "Chunk", "CircularPad2d", "ClipValue", "Concat", "ConstantPad2d", "Container",
+    "Conv1d", "Conv2d", "ConvTranspose2d", "CrossEntropyLoss", "Dropout", "Dropout1d", "Dropout2d", "ELU",
+    "EarlyStopping", "ElasticNet", "Embedding", "EpsilonSoftmaxLoss", "Explanation", "Flatten", "FocalLoss", "GELU",
+    "GRU", "Graph", "GroupNorm", "Hardshrink", "Hardsigmoid", "Hardswish", "Hardtanh", "HingeLoss", "History",
+    "HuberLoss", "Identity", "InstanceNorm2d", "JsonLines", "KLDivLoss", "L1", "L1Loss", "L2", "LSTM", "Layer",
+    "LayerNorm", "LayerScale", "LeakyReLU", "LearningRateSchedule", "Linear", "Listing", "LocalResponseNorm",
+    "LocallyConnected2d", "LogSigmoid", "LogSoftmax", "MSELoss", "MaxNorm", "MaxPool2d", "MaxUnpool2d", "Maxout",
+    "Mean", "Merge", "Mish", "Model", "MultiLabelSoftMarginLoss", "MultiMarginLoss", "Multiply", "Muon", "NAdam",
+    "NLLLoss", "NonFiniteError", "PReLU", "Parallel", "Parameter", "Permute", "PixelShuffle", "PixelUnshuffle",
+    "PoissonNLLLoss", "Progress", "RMSNorm", "RMSprop", "RNN", "ReLU", "ReLU6", "Recompute", "ReduceLROnPlateau",
+    "ReflectionPad2d", "ReplicationPad2d", "Residual", "RoIAlign", "RoIPool", "SELU", "SGD", "SaveBest", "Sequential",
+    "SiLU", "Sigmoid", "SigmoidFocalLoss", "SmoothL1Loss", "SoftMarginLoss", "Softmax", "Softplus", "Softshrink",
+    "Softsign", "StochasticDepth", "StochasticWeightAverage", "Summary", "Tanh", "Tanhshrink", "Threshold", "Trainer",
+    "Unflatten", "Upsample", "UpsamplingBilinear2d", "UpsamplingNearest2d", "WeightAverage", "WeightedSum", "ZeroPad2d",
+    "bfloat16_products", "calculators", "data", "empty_cache", "evaluate", "exact", "explain", "freeze",
+    "fully_convolutional", "init", "input_gradient", "kernels", "layers", "load_model", "load_weights", "losses",
+    "manual_seed", "metrics", "minimise", "models", "optim", "plainly", "predict", "regularizers", "save_model",
+    "save_weights", "schedules", "summary", "training", "unfreeze", "update_bn",
 ]

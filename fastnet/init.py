@@ -10,14 +10,14 @@ fan_out is the number of outputs that one input reaches (K R S, K).
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import wraps
-from math import ceil, erf, exp, pi, prod, sqrt
+from math import ceil, erf, exp, inf, pi, prod, sqrt
 
 import numpy as np
 
 from fastnet import arguments
 
 _generator = None
-_skips = ContextVar("fastnet.init.skip", default=False)
+_skips = ContextVar("fastnet.init.skip", default=None)     # a list of how many numbers may still be made
 _MOST_AXES, _MOST_NUMBERS = 32, 2**40
 
 
@@ -40,16 +40,18 @@ def generator():
 
 
 @contextmanager
-def skip():
+def skip(most=None):
     """Within ``with skip():`` this thread draws no weights: initialisers that would, give zeros. For a net whose
     weights are loaded next, or of which only the shapes matter; it is made at once, and takes memory only for what is
-    written later. The generator stays where it was, but for the seed of each Dropout.
+    written later. The generator stays where it was, but for the seed of each Dropout. With `most`, an integer,
+    initialisers that would make more numbers than that, all together, raise ValueError.
 
     >>> with skip():
     ...     int(np.count_nonzero(uniform((3, 3))))
     0
     """
-    before = _skips.set(True)
+    most = inf if most is None else arguments.integer(most, "skip: most", 0)
+    before = _skips.set([most])
     try:
         yield
     finally:
@@ -61,25 +63,25 @@ def _drawing(initialiser):
     place: whoever keeps a weight copies it, see `arguments.converted`."""
     @wraps(initialiser)
     def draw(shape, *args, **kwargs):
-        if _skips.get():
-            return np.broadcast_to(np.zeros((), np.float32), _shape(shape, initialiser.__name__))
+        if _skips.get() is not None:
+            return np.broadcast_to(np.zeros((), np.float32), _counted(shape, initialiser.__name__))
         return initialiser(shape, *args, **kwargs)
     return draw
 
 
 def zeros(shape):
     """All zero."""
-    return np.zeros(_shape(shape, "zeros"), np.float32)
+    return np.zeros(_counted(shape, "zeros"), np.float32)
 
 
 def ones(shape):
     """All one."""
-    return np.ones(_shape(shape, "ones"), np.float32)
+    return np.ones(_counted(shape, "ones"), np.float32)
 
 
 def constant(shape, val):
     """All `val`."""
-    return np.full(_shape(shape, "constant"), arguments.number(val, "constant: val"), np.float32)
+    return np.full(_counted(shape, "constant"), arguments.number(val, "constant: val"), np.float32)
 
 
 def eye(shape):
@@ -296,6 +298,16 @@ def _shape(shape, who):
     shape = arguments.shape(shape, f"{who}: shape")
     if len(shape) > _MOST_AXES or prod(shape) > _MOST_NUMBERS:
         raise ValueError(f"{who}: shape must be that of an array that memory can hold, got {arguments.shown(shape)}")
+    return shape
+
+
+def _counted(shape, who):
+    """The shape of what is made; ValueError where `skip` allows no more."""
+    shape, left = _shape(shape, who), _skips.get()
+    if left is not None:
+        left[0] -= prod(shape)
+        if left[0] < 0:
+            raise ValueError(f"{who}: shape must be such that there are no more numbers than may be, got {shape}")
     return shape
 
 

@@ -61,6 +61,11 @@ def weights():
     return "weights"
 
 
+def model():
+    fastnet.save_model(fastnet.Linear(4, 3), "model.safetensors")
+    return "model.safetensors"
+
+
 def with_net(**others):
     return lambda: {"net": fastnet.Linear(4, 3), **others}
 
@@ -197,6 +202,16 @@ TABLE = {
     "save_weights": (training.save_weights, with_net(path="saved"), {"path": "text"}),
     "load_weights": (training.load_weights, lambda: {"net": fastnet.Linear(4, 3), "path": weights()},
                      {"strict": "True", "rename": "dict"}),
+    "Checkpoints": (fastnet.Checkpoints, lambda: {"folder": "states"}, {"folder": "text", "keep": "huge"}),
+    "Checkpoints.save": (lambda state, **given: fastnet.Checkpoints("states").save({"state": state}, **given),
+                         lambda: {"state": X, "step": 3},
+                         {"state": "None True text nan inf -1 0.5 huge array list long dict", "best": "True"}),
+    "CheckpointError": (fastnet.CheckpointError, dict, {}),
+    "save_model": (fastnet.save_model, with_net(path="saved.safetensors"), {"path": "text"}),
+    "load_model": (fastnet.load_model, lambda: {"path": model()}, {"classes_of_mine": ""}),
+    "Model": (fastnet.Model, with_net(), {}),
+    "Model.predict": (lambda **given: fastnet.Model(fastnet.Linear(4, 3)).predict(**given), lambda: {"x": X},
+                      {"top": "huge"}),
     "Callback": (Callback, dict, {}),
     "ClipValue": (training.ClipValue, lambda: {"limit": 1}, {"limit": "0.5"}),
     "EarlyStopping": (training.EarlyStopping, lambda: {"patience": 3}, {"patience": "huge", "min_delta": "0.5",

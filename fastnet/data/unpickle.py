@@ -36,7 +36,9 @@ PERMITTED = {
 }
 
 
-class _Unpickler(pickle.Unpickler):
+class _Unpickler(pickle._Unpickler):
+    """The one in Python: that in C makes room for as many remembered values as a damaged file says."""
+
     def find_class(self, module, name):
         if (module, name) not in PERMITTED:
             raise pickle.UnpicklingError(f"it asks for {module}.{name}, which is not permitted")

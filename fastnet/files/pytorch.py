@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastnet import arguments
+from fastnet.files import archives
 from fastnet.files.numbers import widened
 
 # For each class of storage the dtype that its bytes have; numbers that NumPy does not know are seen as words.
@@ -38,8 +39,8 @@ def read(path):
     """
     path = arguments.path(path)
     try:
-        with zipfile.ZipFile(path) as archive:
-            return _Archive(archive).value()
+        with archives.opened(path) as (archive, size):
+            return _Archive(archive, size).value()
     except _Refused as refused:
         raise ValueError(f"{path}: {refused}") from None
     except FileNotFoundError:
@@ -92,8 +93,8 @@ class _Refused(Exception):
 class _Archive:
     """An open zip archive of torch.save."""
 
-    def __init__(self, archive):
-        self._archive = archive
+    def __init__(self, archive, size):
+        self._archive, self._size = archive, size
         self._entries = {entry.filename: entry for entry in archive.infolist()}
 
     def value(self):
@@ -111,7 +112,7 @@ class _Archive:
         for entry in self._entries.values():
             if entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1:
                 raise _Refused(f"the entry {entry.filename!r} is compressed or encrypted, which torch.save never does")
-        if sum(entry.file_size for entry in self._entries.values()) > self._archive.fp.seek(0, 2):
+        if sum(entry.file_size for entry in self._entries.values()) > self._size:
             raise _Refused("its entries overlap")
         if self._entries[pickle].file_size > _LONGEST:
             raise _Refused(f"{pickle} has more than {_LONGEST >> 20} MiB, and should hold names and sizes only")

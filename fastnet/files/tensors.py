@@ -16,6 +16,7 @@ from fastnet.files.numbers import widened
 # The names of dtypes in the header; numbers that NumPy does not know are seen as words.
 DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "bfloat16", "I64": "<i8", "I32": "<i4", "I16": "<i2",
           "I8": "i1", "U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "u1", "BOOL": "?"}
+_LONGEST = 2 << 20  # bytes of a header: Python's objects take up to thirty times as much
 _WRITTEN = {np.dtype(dtype) for dtype in DTYPES.values() if dtype != "bfloat16"}
 
 
@@ -32,9 +33,9 @@ def read(path):
     except FileNotFoundError:
         raise FileNotFoundError(f"{path}: no such file") from None
     try:
-        found = safetensors.deserialize(data)
         metadata = _metadata(data)
-    except (safetensors.SafetensorError, ValueError, OverflowError) as error:
+        found = safetensors.deserialize(data)
+    except (safetensors.SafetensorError, ValueError, OverflowError, RecursionError) as error:
         raise ValueError(f"{path}: damaged, or not a file of safetensors ({error})") from None
     arrays = {}
     for name, entry in found:
@@ -48,7 +49,8 @@ def read(path):
 def packed(arrays, metadata=None):
     """The bytes of a file that holds these arrays, {name: array}, and {name: text}.
 
-    TypeError for a dtype that the format has no name for (complex numbers, objects, text).
+    TypeError for a dtype that the format has no name for (complex numbers, objects, text); ValueError for more names
+    and texts than `read` takes.
     """
     entries = {}
     for name, array in arrays.items():
@@ -56,10 +58,15 @@ def packed(arrays, metadata=None):
         if array.dtype not in _WRITTEN:
             raise TypeError(f"{name!r} holds numbers of the dtype {array.dtype}, which safetensors files cannot hold")
         entries[name] = array
-    return save(entries, metadata or None)
+    data = save(entries, metadata or None)
+    _metadata(data)
+    return data
 
 
 def _metadata(data):
-    """The free texts in the header, which the library has found whole."""
+    """The free texts in the header, of which the library has still to find that it is whole."""
     length = int.from_bytes(data[:8], "little")
-    return json.loads(data[8: 8 + length]).get("__metadata__") or {}
+    if length > min(_LONGEST, len(data) - 8):
+        raise ValueError(f"its header would have {length} bytes")
+    header = json.loads(data[8: 8 + length])
+    return (header.get("__metadata__") if isinstance(header, dict) else None) or {}

@@ -66,6 +66,16 @@ class Graph(Container):
         """A copy of the dictionary the graph was made from: entries are sorted once and for all."""
         return dict(self._nodes)
 
+    @property
+    def inputs(self):
+        """The names of what the net is given, a tuple."""
+        return self._inputs
+
+    @property
+    def outputs(self):
+        """The name of the entry that gives y, or those of several, a tuple."""
+        return self._outputs
+
     def compose(self, x, training):
         if len(self._inputs) > 1 and (not isinstance(x, dict) or set(x) != set(self._inputs)):
             got = ", ".join(map(str, x)) if isinstance(x, dict) else "a tuple" if isinstance(x, tuple) else "one array"

@@ -1,6 +1,4 @@
 """Activations that learn: slopes, and the largest of several linear functions."""
-import numpy as np
-
 from fastnet import arguments
 from fastnet import init as init_
 from fastnet.layers.base import Layer, keywords, value_of
@@ -22,7 +20,7 @@ class PReLU(Layer):
     @named_errors
     def __init__(self, num_parameters=1, init=0.25):
         self.set_options(num_parameters=num_parameters, init=init)
-        self.weight = Parameter(np.full(self.num_parameters, self.init, np.float32))
+        self.weight = Parameter(init_.constant(self.num_parameters, self.init))
 
     def check(self, num_parameters, init):
         num_parameters = arguments.size(num_parameters, "num_parameters")

@@ -1,7 +1,6 @@
 """A number for each channel."""
-import numpy as np
-
 from fastnet import arguments
+from fastnet.init import constant
 from fastnet.layers.base import Layer, keywords
 from fastnet.layers.formula import formula, named_errors
 from fastnet.parameter import Parameter
@@ -20,7 +19,7 @@ class LayerScale(Layer):
     @named_errors
     def __init__(self, dim, init=1e-5):
         self.set_options(dim=dim, init=init)
-        self.weight = Parameter(np.full(self.dim, self.init, np.float32))
+        self.weight = Parameter(constant(self.dim, self.init))
 
     def check(self, dim, init):
         dim = arguments.size(dim, "dim")

@@ -5,7 +5,7 @@ import zipfile
 import numpy as np
 
 from fastnet import arguments, writing
-from fastnet.files import arrays, pytorch, tensors
+from fastnet.files import archives, arrays, pytorch, tensors
 
 # Suffixes of files that PyTorch writes, and names under which people keep a net's weights in them.
 _PYTORCH = (".pt", ".pth", ".bin", ".ckpt")
@@ -94,7 +94,7 @@ def _read(path, key):
 
 def _of_pytorch(path):
     try:
-        with zipfile.ZipFile(path) as archive:
+        with archives.opened(path) as (archive, _):
             return any(name.endswith("/data.pkl") for name in archive.namelist())
     except (OSError, ValueError, RuntimeError, NotImplementedError, zipfile.BadZipFile):
         return False

@@ -10,8 +10,6 @@ import pytest
 
 from fastnet.files import pytorch
 
-from .damage import SEEDS, check_damaged
-
 
 def archive(path, pickled, storages=(), folder="net", compression=zipfile.ZIP_STORED, **more):
     """A file as torch.save writes it, of that pickle and the bytes of its storages."""
@@ -132,22 +130,6 @@ def test_a_long_program_and_a_bomb_are_refused(tmp_path):
     data[place: place + 4] = struct.pack("<I", 2**31 - 1)    # the size that the storage claims
     (tmp_path / "c.pt").write_bytes(data)
     refused(tmp_path / "c.pt", "overlap")
-
-
-@SEEDS
-def test_damaged_files_are_read_or_refused(tmp_path, seeds):
-    state = pickle.dumps({"a": 1, "b": [1.5, "x"], "c": ({}, None)}, 2)
-    originals = [archive(tmp_path / f"{i}.pt", pickled, [NUMBERS]).read_bytes()
-                 for i, pickled in enumerate((tensor(), state, tensor((3, 2), (1, 3))))]
-    check_damaged(pytorch.read, tmp_path / "damaged.pt", originals, seeds)
-
-
-@SEEDS
-def test_damaged_pickles_are_read_or_refused(tmp_path, seeds):
-    """Behind a checksum that fits, so that the instructions themselves are tried."""
-    path = tmp_path / "damaged.pt"
-    originals = [tensor(), pickle.dumps({"a": 1, "b": [1.5, "x"], "c": ({}, None)}, 4)]
-    check_damaged(pytorch.read, path, originals, seeds, lambda content: archive(path, content, [NUMBERS]))
 
 
 class TestWithPyTorch:

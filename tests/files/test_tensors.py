@@ -4,8 +4,6 @@ import pytest
 
 from fastnet.files import tensors
 
-from .damage import SEEDS, check_damaged
-
 DTYPES = ["float64", "float32", "float16", "int64", "int32", "int16", "int8", "uint64", "uint32", "uint16", "uint8",
           "bool"]
 
@@ -47,12 +45,6 @@ def test_what_is_no_such_file(tmp_path):
     for array in (some("complex64"), np.array(["a"]), np.array([None])):
         with pytest.raises(TypeError, match="'x' holds numbers of the dtype"):
             tensors.packed({"x": array})
-
-
-@SEEDS
-def test_damaged_files_are_read_or_refused(tmp_path, seeds):
-    original = tensors.packed({"x": some("float32"), "y": some("int8"), "z": some("float16", (2,))}, {"a": "b"})
-    check_damaged(tensors.read, tmp_path / "damaged.safetensors", [original], seeds)
 
 
 class TestWithPyTorch:

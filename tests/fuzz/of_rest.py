@@ -116,7 +116,7 @@ def _groups():
 # Rows of the table that are targets below, or among layers, or start processes.
 ELSEWHERE = ("warmup.warmup", "Parameter", "manual_seed", "load_weights", "apply", "Trainer.fit",
              "Optimizer.load_state_dict", *models.__all__)
-BATCH = r"(x|y|labels|images|batch|batches|logits|shape|scores)\b"
+BATCH = r"(x|y|labels|targets|images|batch|batches|logits|shape|scores)\b"
 TARGETS = [
     *(_of_table(name) for name in TABLE if name not in ELSEWHERE
       and (DRAWN or TABLE[name][0].__module__ != "fastnet.plot")),
@@ -131,7 +131,8 @@ TARGETS = [
 ]
 # Names that need no target, with the reason.
 EXEMPT = {
-    **dict.fromkeys(("Schedule", "Callback", "NonFiniteError", "DownloadError", "Metric"), "takes nothing"),
+    **dict.fromkeys(("Schedule", "Callback", "CheckpointError", "NonFiniteError", "DownloadError", "Metric"),
+                    "takes nothing"),
     "Optimizer.load_state_dict": "as that of Adam",
     "warmup.warmup": "starts processes",
 }
