@@ -30,7 +30,7 @@ INSIDE = {
     "data": {"arguments", "writing", "kernels", "data"},
     "models": {"arguments", "layers", "init", "models"},
     "files": {"arguments", "files"},
-    "training": {"arguments", "writing", "metrics", "data", "optim", "training", "files"},
+    "training": {"arguments", "init", "plot", "writing", "metrics", "data", "optim", "training", "files"},
     "plot": {"arguments"},
     "warmup": {"arguments", "kernels", "models", "losses", "optim"},
     "__main__": {"__version__", "models", "kernels", "warmup"},
@@ -39,7 +39,7 @@ OUTSIDE = {
     "files": {"numpy", "safetensors"},
     "kernels": {"numpy", "numba", "llvmlite"},
     "data": {"numpy", "tqdm"},
-    "training": {"numpy", "tqdm"},
+    "training": {"numpy", "tqdm", "tensorboardX", "matplotlib"},
     "plot": {"numpy", "matplotlib"},
     "__main__": {"numpy", "numba"},
 }

@@ -1,0 +1,80 @@
+"""Checkpoints: files from which a training goes on as if it had never stopped."""
+from time import perf_counter
+
+from fastnet import arguments
+from fastnet.files.checkpoints import Checkpoints
+from fastnet.training.callbacks.best import Best
+
+
+class SaveCheckpoints(Best):
+    """Writes ``trainer.state_dict()`` to a file in `folder` now and then; ``trainer.fit(..., resume=folder)`` goes on
+    from the newest one, with the same bits as if nothing had happened.
+
+    every_steps, every_epochs, every_seconds : after so many updates, epochs or, at the end of a step, seconds; None
+        leaves one out. Any of them that is due writes one.
+    keep : how many of the last ones are kept, beside the best
+    monitor : the column of the history that tells which is the best, see `EarlyStopping`; None is "val_loss", or "loss"
+        where there is no validation. An epoch that is the best so far is written in any case.
+
+    Where Ctrl-C or SIGTERM ends training, one is written once the step that was running is whole. A file is whole or
+    not there at all. The folder is made where there is none. This callback comes after all others, wherever it stands.
+    ValueError where the folder holds a later step of another training; OSError where the system fails; TypeError where
+    a callback has a state that no file can hold.
+    """
+
+    comes_last, wants_weights = True, False
+
+    def __init__(self, folder, every_steps=None, every_epochs=1, every_seconds=None, keep=3, monitor=None):
+        who = "SaveCheckpoints"
+        super().__init__("val_loss" if monitor is None else monitor)
+        self._chosen = monitor is not None
+        self.folder = arguments.path(folder, f"{who}: folder")
+        self.every_steps = None if every_steps is None else arguments.integer(every_steps, f"{who}: every_steps", 1)
+        self.every_epochs = None if every_epochs is None else arguments.integer(every_epochs, f"{who}: every_epochs", 1)
+        self.every_seconds = None if every_seconds is None else arguments.number(every_seconds, f"{who}: every_seconds",
+                                                                                 above=0)
+        self.keep = arguments.integer(keep, f"{who}: keep", 1)
+        self._files, self._saved_at = Checkpoints(self.folder, self.keep), 0.0
+
+    def on_train_begin(self, trainer):
+        usual = "loss" if trainer.validation is None else "val_loss"
+        if not self._chosen and self.monitor != usual:
+            self.monitor = usual
+            self.begin()
+        super().on_train_begin(trainer)
+        there = self._files.latest()[0]
+        if there is not None and there["step"] > trainer.step:
+            raise ValueError(f"SaveCheckpoints: folder {self.folder} holds a checkpoint of step {there['step']}, and "
+                             f"this training is at step {trainer.step}: go on from there, fit(..., resume="
+                             f"{self.folder!r}), or give another folder")
+        self._saved_at = perf_counter()
+
+    def check_state(self, monitor, **others):
+        if self._chosen:
+            return super().check_state(monitor=monitor, **others)
+        monitor = arguments.choice(monitor, ("loss", "val_loss"), "SaveCheckpoints: monitor")
+        return {"monitor": monitor, **super().check_state(monitor=self.monitor, **others)}
+
+    def on_step_end(self, trainer):
+        by_steps = self.every_steps is not None and trainer.step % self.every_steps == 0
+        if by_steps or self.every_seconds is not None and perf_counter() - self._saved_at >= self.every_seconds:
+            self.save(trainer)
+
+    def on_interrupt(self, trainer):
+        self.save(trainer)
+
+    def on_epoch_end(self, trainer):
+        if trainer.history.interrupted:
+            return      # what on_interrupt has written stands in the midst of the epoch, and is the one to go on from
+        best = self.improved(trainer)
+        if best or self.every_epochs is not None and trainer.epoch % self.every_epochs == 0:
+            self.save(trainer, best)
+
+    def save(self, trainer, best=False):
+        """Write a checkpoint now."""
+        self._files.save(trainer.state_dict(), trainer.step, best)
+        self._saved_at = perf_counter()
+
+    def __repr__(self):
+        return (f"SaveCheckpoints({self.folder!r}, every_steps={self.every_steps}, every_epochs={self.every_epochs}, "
+                f"every_seconds={self.every_seconds}, keep={self.keep}, monitor={self.monitor!r})")
