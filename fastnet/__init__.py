@@ -1,6 +1,7 @@
 """fastnet: neural networks for people who work in NumPy, with layers that are plain objects and kernels that Numba
 compiles."""
 from fastnet import data, init, kernels, layers, losses, metrics, models, optim, regularizers, schedules, training
+from fastnet.files.checkpoints import CheckpointError, Checkpoints
 from fastnet.init import manual_seed
 from fastnet.kernels import bfloat16_products, empty_cache, exact
 from fastnet.layers import (
@@ -145,23 +146,23 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Activation", "Adagrad", "Adam", "AdamW", "AdaptiveAvgPool2d", "AdaptiveMaxPool2d", "Add", "AvgPool2d", "BCELoss",
-    "BCEWithLogitsLoss", "BatchNorm1d", "BatchNorm2d", "BedOfNails", "CELU", "Callback", "ChannelShuffle", "Chunk",
-    "CircularPad2d", "ClipValue", "Concat", "ConstantPad2d", "Container", "Conv1d", "Conv2d", "ConvTranspose2d",
-    "CrossEntropyLoss", "CsvLines", "Dropout", "Dropout1d", "Dropout2d", "ELU", "EarlyStopping", "ElasticNet",
-    "Embedding", "EpsilonSoftmaxLoss", "Explanation", "Flatten", "FocalLoss", "GELU", "GRU", "Graph", "GroupNorm",
-    "Hardshrink", "Hardsigmoid", "Hardswish", "Hardtanh", "HingeLoss", "History", "HuberLoss", "Identity",
-    "InstanceNorm2d", "JsonLines", "KLDivLoss", "L1", "L1Loss", "L2", "LSTM", "Layer", "LayerNorm", "LayerScale",
-    "LeakyReLU", "LearningRateSchedule", "Linear", "Listing", "LocalResponseNorm", "LocallyConnected2d", "LogSigmoid",
-    "LogSoftmax", "MSELoss", "MaxNorm", "MaxPool2d", "MaxUnpool2d", "Maxout", "Mean", "Merge", "Mish",
-    "MultiLabelSoftMarginLoss", "MultiMarginLoss", "Multiply", "Muon", "NAdam", "NLLLoss", "NonFiniteError", "PReLU",
-    "Parallel", "Parameter", "Permute", "PixelShuffle", "PixelUnshuffle", "PoissonNLLLoss", "Progress", "RMSNorm",
-    "RMSprop", "RNN", "ReLU", "ReLU6", "Recompute", "ReduceLROnPlateau", "ReflectionPad2d", "ReplicationPad2d",
-    "Residual", "RoIAlign", "RoIPool", "SELU", "SGD", "SaveBest", "SaveCheckpoints", "SaveCurves", "Sequential", "SiLU",
-    "Sigmoid", "SigmoidFocalLoss", "SmoothL1Loss", "SoftMarginLoss", "Softmax", "Softplus", "Softshrink", "Softsign",
-    "StochasticDepth", "StochasticWeightAverage", "Summary", "Tanh", "Tanhshrink", "TensorBoard", "Threshold",
-    "Trainer", "Unflatten", "Upsample", "UpsamplingBilinear2d", "UpsamplingNearest2d", "WeightAverage", "WeightedSum",
-    "ZeroPad2d", "bfloat16_products", "data", "empty_cache", "evaluate", "exact", "explain", "freeze", "init",
-    "input_gradient", "kernels", "layers", "load_weights", "losses", "manual_seed", "metrics", "minimise", "models",
-    "optim", "plainly", "predict", "regularizers", "save_weights", "schedules", "summary", "training", "unfreeze",
-    "update_bn",
+    "BCEWithLogitsLoss", "BatchNorm1d", "BatchNorm2d", "BedOfNails", "CELU", "Callback", "ChannelShuffle",
+    "CheckpointError", "Checkpoints", "Chunk", "CircularPad2d", "ClipValue", "Concat", "ConstantPad2d", "Container",
+    "Conv1d", "Conv2d", "ConvTranspose2d", "CrossEntropyLoss", "CsvLines", "Dropout", "Dropout1d", "Dropout2d", "ELU",
+    "EarlyStopping", "ElasticNet", "Embedding", "EpsilonSoftmaxLoss", "Explanation", "Flatten", "FocalLoss", "GELU",
+    "GRU", "Graph", "GroupNorm", "Hardshrink", "Hardsigmoid", "Hardswish", "Hardtanh", "HingeLoss", "History",
+    "HuberLoss", "Identity", "InstanceNorm2d", "JsonLines", "KLDivLoss", "L1", "L1Loss", "L2", "LSTM", "Layer",
+    "LayerNorm", "LayerScale", "LeakyReLU", "LearningRateSchedule", "Linear", "Listing", "LocalResponseNorm",
+    "LocallyConnected2d", "LogSigmoid", "LogSoftmax", "MSELoss", "MaxNorm", "MaxPool2d", "MaxUnpool2d", "Maxout",
+    "Mean", "Merge", "Mish", "MultiLabelSoftMarginLoss", "MultiMarginLoss", "Multiply", "Muon", "NAdam", "NLLLoss",
+    "NonFiniteError", "PReLU", "Parallel", "Parameter", "Permute", "PixelShuffle", "PixelUnshuffle", "PoissonNLLLoss",
+    "Progress", "RMSNorm", "RMSprop", "RNN", "ReLU", "ReLU6", "Recompute", "ReduceLROnPlateau", "ReflectionPad2d",
+    "ReplicationPad2d", "Residual", "RoIAlign", "RoIPool", "SELU", "SGD", "SaveBest", "SaveCheckpoints", "SaveCurves",
+    "Sequential", "SiLU", "Sigmoid", "SigmoidFocalLoss", "SmoothL1Loss", "SoftMarginLoss", "Softmax", "Softplus",
+    "Softshrink", "Softsign", "StochasticDepth", "StochasticWeightAverage", "Summary", "Tanh", "Tanhshrink",
+    "TensorBoard", "Threshold", "Trainer", "Unflatten", "Upsample", "UpsamplingBilinear2d", "UpsamplingNearest2d",
+    "WeightAverage", "WeightedSum", "ZeroPad2d", "bfloat16_products", "data", "empty_cache", "evaluate", "exact",
+    "explain", "freeze", "init", "input_gradient", "kernels", "layers", "load_weights", "losses", "manual_seed",
+    "metrics", "minimise", "models", "optim", "plainly", "predict", "regularizers", "save_weights", "schedules",
+    "summary", "training", "unfreeze", "update_bn",
 ]

@@ -1,9 +1,19 @@
 """Writing files so that they are whole or not there at all: everything that the library writes goes through here."""
 import io
 import os
+import re
 import secrets
 import stat
+import time
 from contextlib import contextmanager, suppress
+
+try:
+    import fcntl
+except ImportError:     # Windows, where a file that is open cannot be removed anyhow
+    fcntl = None
+
+_UNFINISHED = re.compile(r"\.fastnet-[0-9a-f]{16}\.tmp")
+_YOUNG = 10     # seconds in which a writer has long locked the file that it began
 
 
 @contextmanager
@@ -27,18 +37,29 @@ def whole(path, who="path"):
     unfinished = os.path.join(os.path.dirname(target), f".fastnet-{secrets.token_hex(8)}.tmp")
     handle = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
     try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        if old is not None:
-            os.chmod(unfinished, stat.S_IMODE(old.st_mode))
-        os.replace(unfinished, target)
+        with _locked(handle):
+            with os.fdopen(handle, "wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            if old is not None:
+                os.chmod(unfinished, stat.S_IMODE(old.st_mode))
+            os.replace(unfinished, target)
     except BaseException:
         with suppress(OSError):
             os.remove(unfinished)
         raise
     _settle(os.path.dirname(target))
+
+
+def clean(directory):
+    """Remove from a folder what writers that were killed have left there. What is being written stays: it is locked, or
+    young, or lies where nothing can be locked."""
+    with suppress(OSError), os.scandir(directory) as entries:
+        for entry in entries:
+            if fcntl and _UNFINISHED.fullmatch(entry.name):
+                with suppress(OSError):
+                    _remove_abandoned(entry.path)
 
 
 def append(path, data, who="path"):
@@ -63,6 +84,31 @@ def folder(path, who):
     if not os.path.isdir(parent):
         kind = NotADirectoryError if os.path.exists(parent) else FileNotFoundError
         raise kind(f"{who}: {os.path.dirname(path) or parent} is no folder; make it first, for {path}")
+
+
+@contextmanager
+def _locked(handle):
+    """Shows others, until the block has come off, that the file of this handle is being written; see `clean`."""
+    if fcntl is None:
+        yield
+        return
+    own = os.dup(handle)    # for the file is closed before it is renamed
+    try:
+        with suppress(OSError):     # of file systems without locks
+            fcntl.flock(own, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(own)
+
+
+def _remove_abandoned(path):
+    handle = os.open(path, os.O_RDWR)
+    try:
+        if time.time() - os.fstat(handle).st_mtime > _YOUNG:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)      # BlockingIOError where its writer holds it
+            os.remove(path)
+    finally:
+        os.close(handle)
 
 
 def _look_at(path, who):

@@ -29,7 +29,7 @@ INSIDE = {
     "schedules": {"arguments", "kernels", "parameter"},
     "data": {"arguments", "writing", "kernels", "data"},
     "models": {"arguments", "layers", "init", "models"},
-    "files": {"arguments", "files"},
+    "files": {"arguments", "writing", "files"},
     "training": {"arguments", "init", "plot", "writing", "metrics", "data", "optim", "training", "files"},
     "plot": {"arguments"},
     "warmup": {"arguments", "kernels", "models", "losses", "optim"},

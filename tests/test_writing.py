@@ -15,6 +15,7 @@ import pytest
 import fastnet
 from fastnet import training, writing
 from fastnet.data import download
+from fastnet.files import checkpoints
 
 from .training import small
 
@@ -39,6 +40,10 @@ def fit(callback):
     small.trainer(model, [callback]).fit([(np.ones((1, 1), np.float32), np.zeros(1, int))], 1)
 
 
+def checkpoint(path):
+    checkpoints.write(path, {"x": np.arange(3)})
+
+
 def downloaded(path):
     """Through the real function, from a file: where a path may be written to is not its business."""
     source = Path(os.path.realpath(os.path.dirname(os.fsdecode(path)))).with_name("source")
@@ -51,13 +56,15 @@ def downloaded(path):
                       os.path.dirname(os.fsdecode(path)), progress=False)
 
 
-# Each writer, and the functions of the package in which it calls `writing`.
+# Each writer, and the functions of the package in which it calls `writing`; those that only clean a folder.
 WRITERS = {
     save_weights: ["training/weights.py:save_state"],
     save_best: ["training/weights.py:save_state", "training/callbacks.py:SaveBest.on_train_begin"],
     json_lines: ["training/callbacks.py:JsonLines.on_train_begin", "training/callbacks.py:JsonLines.on_epoch_end"],
     downloaded: ["data/download.py:download"],
+    checkpoint: ["files/checkpoints.py:write"],
 }
+CLEANERS = {"files/checkpoints.py:Checkpoints.save"}
 # What else can write a file, and where it may be called: kernels keep a cache of their own.
 OTHER = {"open", "replace", "rename", "write_bytes", "write_text", "mkstemp", "NamedTemporaryFile", "savez", "save",
          "savetxt", "tofile", "dump", "memmap", "touch"}
@@ -90,7 +97,7 @@ def test_every_file_is_written_by_one_function():
                 found.add(place)
             elif name in OTHER and not harmless(name, owner, call):
                 assert module in ALLOWED or place in ALLOWED, f"{place} calls {name}; see fastnet/writing.py"
-    assert found == {place for places in WRITERS.values() for place in places}
+    assert found == {place for places in WRITERS.values() for place in places} | CLEANERS
 
 
 def harmless(name, owner, call):
@@ -167,7 +174,7 @@ def test_where_no_file_can_be_an_error_says_so(folder, write):
     assert files(folder) == ["file"]
 
 
-@pytest.mark.parametrize("write", [save_weights, save_best, json_lines])
+@pytest.mark.parametrize("write", [save_weights, save_best, json_lines, checkpoint])
 def test_what_is_no_file_is_written_to_as_it_stands(write):
     write("/dev/null")
     assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
@@ -256,6 +263,23 @@ def test_a_block_that_raises_leaves_nothing(folder):
         file.write(b"half")
         raise KeyboardInterrupt
     assert files(folder) == []
+
+
+def test_what_killed_writers_left_is_cleaned_and_nothing_else(folder):
+    """What is being written stays, however long it takes."""
+    left, young, other = (folder / f".fastnet-{name}.tmp" for name in ("0" * 16, "1" * 16, "notes"))
+    for path in (left, young, other):
+        path.write_bytes(b"half")
+    for path in (left, other):
+        os.utime(path, (0, 0))
+    with writing.whole(folder / "file") as file:
+        written, = set(folder.iterdir()) - {left, young, other}
+        os.utime(written, (0, 0))
+        writing.clean(folder)
+        assert set(folder.iterdir()) == {written, young, other}
+        file.write(b"content")
+    assert files(folder) == sorted([young.name, other.name, "file"])
+    writing.clean(folder / "none")
 
 
 def test_the_log_is_whole_lines(folder):

@@ -130,6 +130,8 @@ class History:
         state = fitting(state, ("rows", "columns", "by_step"), name)
         count = arguments.integer(state["rows"], f"{name}['rows']", 0)
         columns = arguments.mapping(state["columns"], f"{name}['columns']", "lists by name")
+        if count and not columns:
+            raise ValueError(f"{name}['columns'] must be lists of {count} values, got none")
         for key, column in columns.items():
             if not isinstance(column, list) or len(column) != count:
                 raise ValueError(f"{name}['columns'] must be lists of {count} values, got {arguments.shown(column)} "

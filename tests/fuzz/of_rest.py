@@ -131,7 +131,8 @@ TARGETS = [
 ]
 # Names that need no target, with the reason.
 EXEMPT = {
-    **dict.fromkeys(("Schedule", "Callback", "NonFiniteError", "DownloadError", "Metric"), "takes nothing"),
+    **dict.fromkeys(("Schedule", "Callback", "CheckpointError", "NonFiniteError", "DownloadError", "Metric"),
+                    "takes nothing"),
     "Optimizer.load_state_dict": "as that of Adam",
     "warmup.warmup": "starts processes",
 }
