@@ -48,7 +48,15 @@ def test_hooks_come_in_order_with_the_state_they_promise():
 def test_callbacks_are_called_in_the_order_given():
     log = []
     small.trainer(small.net(), [Recorder(log, "a "), Recorder(log, "b ")]).fit(small.batches(4), epochs=1)
-    assert [row[0] for row in log] == [f"{who} {hook}" for hook in HOOKS for who in "ab"]
+    assert [row[0] for row in log] == [f"{who} {hook}" for hook in HOOKS if hook != "on_interrupt" for who in "ab"]
+
+
+def test_one_that_comes_last_comes_last():
+    log = []
+    first, second = Recorder(log, "a "), Recorder(log, "b ")
+    first.comes_last = True
+    small.trainer(small.net(), [first, second]).fit(small.batches(4), epochs=1)
+    assert [row[0][0] for row in log] == ["b", "a"] * 7
 
 
 def test_a_step_is_forward_loss_backward_update():

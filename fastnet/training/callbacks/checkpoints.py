@@ -34,7 +34,7 @@ class SaveCheckpoints(Best):
         self.every_seconds = None if every_seconds is None else arguments.number(every_seconds, f"{who}: every_seconds",
                                                                                  above=0)
         self.keep = arguments.integer(keep, f"{who}: keep", 1)
-        self._files, self._saved_at = Checkpoints(self.folder, self.keep), 0.0
+        self._saved_at = 0.0
 
     def on_train_begin(self, trainer):
         usual = "loss" if trainer.validation is None else "val_loss"
@@ -42,7 +42,7 @@ class SaveCheckpoints(Best):
             self.monitor = usual
             self.begin()
         super().on_train_begin(trainer)
-        there = self._files.latest()[0]
+        there = Checkpoints(self.folder, self.keep).latest()[0]
         if there is not None and there["step"] > trainer.step:
             raise ValueError(f"SaveCheckpoints: folder {self.folder} holds a checkpoint of step {there['step']}, and "
                              f"this training is at step {trainer.step}: go on from there, fit(..., resume="
@@ -72,7 +72,7 @@ class SaveCheckpoints(Best):
 
     def save(self, trainer, best=False):
         """Write a checkpoint now."""
-        self._files.save(trainer.state_dict(), trainer.step, best)
+        Checkpoints(self.folder, self.keep).save(trainer.state_dict(), trainer.step, best)
         self._saved_at = perf_counter()
 
     def __repr__(self):
