@@ -124,9 +124,10 @@ class History:
         return {"rows": len(self.rows), "columns": {name: self._column(name) for name in names},
                 "by_step": self.by_step.state_dict()}
 
-    def load_state_dict(self, state, name="History.load_state_dict: state"):
-        """Take over a copy of the rows of another one; TypeError or ValueError, which `name` begins, where it does not
-        fit, and nothing is changed then."""
+    def load_state_dict(self, state):
+        """Take over a copy of the rows of another one. TypeError or ValueError where it does not fit; nothing is changed
+        then."""
+        name = "History.load_state_dict: state"
         state = fitting(state, ("rows", "columns", "by_step"), name)
         count = arguments.integer(state["rows"], f"{name}['rows']", 0)
         columns = arguments.mapping(state["columns"], f"{name}['columns']", "lists by name")

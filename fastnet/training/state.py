@@ -143,7 +143,10 @@ def _progress(trainer, state):
     if found["_underway"]:
         totals.load_state_dict(state["totals"], f"{WHO}: totals")
     history = History()
-    history.load_state_dict(state["history"], f"{WHO}: history")
+    try:
+        history.load_state_dict(state["history"])
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{WHO}: history: {error}; nothing was changed") from error
     return {**found, "_seconds": arguments.number(state["seconds"], f"{WHO}: seconds", 0), "totals": totals,
             "history": history}
 

@@ -34,7 +34,7 @@ class SaveCheckpoints(Best):
         self.every_seconds = None if every_seconds is None else arguments.number(every_seconds, f"{who}: every_seconds",
                                                                                  above=0)
         self.keep = arguments.integer(keep, f"{who}: keep", 1)
-        self._saved_at = 0.0
+        self._saved_at, self._saved_step = 0.0, None     # when one was written; the step where nothing is to be saved
 
     def on_train_begin(self, trainer):
         usual = "loss" if trainer.validation is None else "val_loss"
@@ -47,7 +47,7 @@ class SaveCheckpoints(Best):
             raise ValueError(f"SaveCheckpoints: folder {self.folder} holds a checkpoint of step {there['step']}, and "
                              f"this training is at step {trainer.step}: go on from there, fit(..., resume="
                              f"{self.folder!r}), or give another folder")
-        self._saved_at = perf_counter()
+        self._saved_at, self._saved_step = perf_counter(), trainer.step
 
     def check_state(self, monitor, **others):
         if self._chosen:
@@ -58,20 +58,21 @@ class SaveCheckpoints(Best):
     def on_step_end(self, trainer):
         by_steps = self.every_steps is not None and trainer.step % self.every_steps == 0
         if by_steps or self.every_seconds is not None and perf_counter() - self._saved_at >= self.every_seconds:
-            self.save(trainer)
+            self._save(trainer)
 
     def on_interrupt(self, trainer):
-        self.save(trainer)
+        if trainer.step != self._saved_step:
+            self._save(trainer)
 
     def on_epoch_end(self, trainer):
         if trainer.history.interrupted:
             return      # what on_interrupt has written stands in the midst of the epoch, and is the one to go on from
         best = self.improved(trainer)
         if best or self.every_epochs is not None and trainer.epoch % self.every_epochs == 0:
-            self.save(trainer, best)
+            self._save(trainer, best)
+            self._saved_step = trainer.step
 
-    def save(self, trainer, best=False):
-        """Write a checkpoint now."""
+    def _save(self, trainer, best=False):
         Checkpoints(self.folder, self.keep).save(trainer.state_dict(), trainer.step, best)
         self._saved_at = perf_counter()
 

@@ -102,7 +102,8 @@ class TensorBoard(Callback):
             raise ImportError('TensorBoard needs tensorboardX, which is not installed: pip install '
                               '"fastnet-numba[tensorboard]"') from error
         again = {"purge_step": trainer.step + 1} if trainer.step else {}    # what a resumed training makes once more
-        self._writer = SummaryWriter(self.folder, **again)
+        # Files are named by the second; those of two fits within one would be the same.
+        self._writer = SummaryWriter(self.folder, filename_suffix=f".{trainer.step}", **again)
 
     def on_step_end(self, trainer):
         if trainer.step % self.every == 0:
