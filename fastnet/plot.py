@@ -7,7 +7,6 @@ import numpy as np
 
 from fastnet import arguments
 
-
 _MARKED = 200   # points of a line that are marked, at most
 
 

@@ -282,7 +282,7 @@ NOT_TRIED = {("DataLoader", "function"), ("warmup.warmup", "function"), ("warmup
 INNER = {"numbers", "sample_weights", "scale", "scores", "rows", "of_classes", "mean_over", "matching", "prepared",
          "constants", "spread", "checked", "meant", "add", "project", "result", "check", "views", "update", "kept",
          "number", "said", "rate", "keep", "keep_numbers", "improved", "measured", "better", "take", "interrupt",
-         "check_state", "begin", "rewrite", "line",
+         "check_state", "begin", "see", "rewrite", "line",
          *training.callbacks.HOOKS}
 FOREIGN = re.compile("|".join((
     "no attribute", "unsupported operand", "not supported between", "ambiguous", "interpreted as", "could not convert",

@@ -206,8 +206,8 @@ class Optimizer:
             if key in given:
                 value = given.pop(key)
                 if value.shape != np.shape(group[name]):
-                    raise ValueError(f"{self.said(f'state_dict[{key!r}]')} must have shape {np.shape(group[name])}, got "
-                                     f"{value.shape}")
+                    raise ValueError(f"{self.said(f'state_dict[{key!r}]')} must have shape {np.shape(group[name])}, "
+                                     f"got {value.shape}")
                 found[name] = tuple(value.tolist()) if value.ndim else value.item()
         return found
 

@@ -125,8 +125,8 @@ class History:
                 "by_step": self.by_step.state_dict()}
 
     def load_state_dict(self, state):
-        """Take over a copy of the rows of another one. TypeError or ValueError where it does not fit; nothing is changed
-        then."""
+        """Take over a copy of the rows of another one. TypeError or ValueError where it does not fit; nothing is
+        changed then."""
         name = "History.load_state_dict: state"
         state = fitting(state, ("rows", "columns", "by_step"), name)
         count = arguments.integer(state["rows"], f"{name}['rows']", 0)

@@ -1,4 +1,5 @@
 """The state of a training: all that a Trainer elsewhere needs to go on with the same bits."""
+import os
 from contextlib import suppress
 from hashlib import blake2b
 from typing import NamedTuple
@@ -6,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastnet import arguments, init
-from fastnet.files.checkpoints import Checkpoints
+from fastnet.files.checkpoints import Checkpoints, read
 from fastnet.training.batches import length
 from fastnet.training.history import History
 from fastnet.training.metrics import Totals
@@ -79,9 +80,9 @@ def put_loader(loader, state, batches_done):
 
 
 def resumed(path):
-    """The state of the newest checkpoint in a folder, None where there is none yet."""
+    """The state of the newest checkpoint in a folder, None where there is none yet; or of the file itself."""
     path = arguments.path(path, "fit: resume")
-    return Checkpoints(path).latest()[0]
+    return read(path) if os.path.isfile(path) else Checkpoints(path).latest()[0]
 
 
 class End:
@@ -185,7 +186,7 @@ def _part(name, value):
 
 def _with_state(trainer):
     """(place, callback) of those that have something to keep."""
-    return [(i, callback) for i, callback in enumerate(trainer.callbacks) if _get(callback)]
+    return [(i, callback) for i, callback in enumerate(trainer._ordered()) if _get(callback)]
 
 
 def _get(value):
@@ -193,7 +194,7 @@ def _get(value):
 
 
 def _said(i, callback):
-    return f"callbacks[{i}], a {type(callback).__name__}"
+    return f"callbacks[{i}] ({type(callback).__name__})"
 
 
 def _digest(state):

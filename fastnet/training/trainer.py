@@ -76,7 +76,8 @@ class Trainer:
         holds back so much of arrays, always the same samples and as many of each class in proportion. None is none.
 
         With `resume`, a folder of `SaveCheckpoints`, training goes on from the newest checkpoint in it, if there is
-        one, with the same bits as if it had never stopped, and `epochs` counts all epochs, those before included.
+        one, with the same bits as if it had never stopped, and `epochs` counts all epochs, those before included. It
+        may be a single file, too. `fastnet.CheckpointError` where that is none.
 
         Ctrl-C, and SIGTERM, end training after the step that is running: history.interrupted becomes True, the hooks of
         the end run, and fit returns. A second one raises KeyboardInterrupt at once. Where the loss or a gradient is not

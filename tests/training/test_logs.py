@@ -158,7 +158,7 @@ def test_batches_that_run_out_are_named():
 
     with pytest.raises(ValueError, match="fit: train_batches must hold batches, got no batch in epoch 2"):
         trainer([]).fit(Once(), 2)
-    with pytest.raises(TypeError, match=r"iterated only once \(generator\): give a list of its batches, or an object wh"):
+    with pytest.raises(TypeError, match=r"iterated only once \(generator\): give a list of its batches, or an object"):
         trainer([]).fit((batch for batch in BATCHES), 1)
 
 

@@ -61,7 +61,7 @@ def test_several_arrays_are_divided_alike():
     ((X, LABELS), 0.001, ValueError, "fit: validation=0.001 of 40 samples leaves one side empty"),
     ((X, LABELS), 1, TypeError, "fit: validation must be batches, .*, got 1"),
     ((X, LABELS), float("nan"), ValueError, "fit: validation, as a share"),
-    ([(X, LABELS)], 0.1, TypeError, r"fit: validation=0.1 divides arrays, train_batches=\(x, y\), got .*train_val_split"),
+    ([(X, LABELS)], 0.1, TypeError, r"fit: validation=0.1 divides arrays, train_batches=\(x, y\), got .*train_val_sp"),
     (data.DataLoader(X, LABELS), 0.1, TypeError, "fit: validation=0.1 divides arrays"),
     ((X, LABELS[:-1]), 0.1, ValueError, "x and y must hold as many samples"),
 ])

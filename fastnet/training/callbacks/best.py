@@ -48,9 +48,13 @@ class Best(Callback):
         value = self.measured(trainer)
         if value is None:
             return False
+        return self.see(value, trainer.epoch)
+
+    def see(self, value, epoch):
+        """Note the value of an epoch; returns whether it is the best so far."""
         better = value == value if self.best is None else self.better(value)    # the first that is not NaN
         if better:
-            self.best, self.best_epoch = value, trainer.epoch
+            self.best, self.best_epoch = value, epoch
         return better
 
     def measured(self, trainer):

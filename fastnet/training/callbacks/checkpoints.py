@@ -1,4 +1,5 @@
 """Checkpoints: files from which a training goes on as if it had never stopped."""
+import os
 from time import perf_counter
 
 from fastnet import arguments
@@ -18,11 +19,11 @@ class SaveCheckpoints(Best):
 
     Where Ctrl-C or SIGTERM ends training, one is written once the step that was running is whole. A file is whole or
     not there at all. The folder is made where there is none. This callback comes after all others, wherever it stands.
-    ValueError where the folder holds a later step of another training; OSError where the system fails; TypeError where
+    ValueError where the folder holds checkpoints of another training; OSError where the system fails; TypeError where
     a callback has a state that no file can hold.
     """
 
-    comes_last, wants_weights = True, False
+    comes_last, wants_weights, state_names = True, False, ()
 
     def __init__(self, folder, every_steps=None, every_epochs=1, every_seconds=None, keep=3, monitor=None):
         who = "SaveCheckpoints"
@@ -37,23 +38,20 @@ class SaveCheckpoints(Best):
         self._saved_at, self._saved_step = 0.0, None     # when one was written; the step where nothing is to be saved
 
     def on_train_begin(self, trainer):
-        usual = "loss" if trainer.validation is None else "val_loss"
-        if not self._chosen and self.monitor != usual:
-            self.monitor = usual
-            self.begin()
+        if not self._chosen:
+            self.monitor = "loss" if trainer.validation is None else "val_loss"
         super().on_train_begin(trainer)
-        there = Checkpoints(self.folder, self.keep).latest()[0]
-        if there is not None and there["step"] > trainer.step:
-            raise ValueError(f"SaveCheckpoints: folder {self.folder} holds a checkpoint of step {there['step']}, and "
-                             f"this training is at step {trainer.step}: go on from there, fit(..., resume="
-                             f"{self.folder!r}), or give another folder")
+        self.begin()
+        for row in trainer.history:     # a state of its own would be one that must fit
+            if row.get(self.monitor) is not None:
+                self.see(row[self.monitor], row["epoch"])
+        if trainer.step == 0:
+            there = Checkpoints(self.folder, self.keep).latest()[1]
+            if there is not None:
+                raise ValueError(f"SaveCheckpoints: folder {self.folder} holds checkpoints of another training, the "
+                                 f"last is {os.path.basename(there)}: go on from it, fit(..., resume={self.folder!r}), "
+                                 "or give another folder")
         self._saved_at, self._saved_step = perf_counter(), trainer.step
-
-    def check_state(self, monitor, **others):
-        if self._chosen:
-            return super().check_state(monitor=monitor, **others)
-        monitor = arguments.choice(monitor, ("loss", "val_loss"), "SaveCheckpoints: monitor")
-        return {"monitor": monitor, **super().check_state(monitor=self.monitor, **others)}
 
     def on_step_end(self, trainer):
         by_steps = self.every_steps is not None and trainer.step % self.every_steps == 0
