@@ -30,21 +30,19 @@ class Part(NamedTuple):
 def state_of(trainer):
     """See `Trainer.state_dict`."""
     end, loader = trainer._end, trainer.train_batches
-    state = {
-        "net": _get(trainer.net) if end is None or not end.holds(trainer.net) else plain(end.weights, "net"),
+    ended = end is not None and end.holds(trainer.net)
+    return {
+        "net": plain(end.weights, "net") if ended else _get(trainer.net),
         "optimizer": plain(_get(trainer.optimizer), "Trainer.state_dict: optimizer"),
         "callbacks": [{"class": type(callback).__name__, "state": plain(_get(callback), _said(i, callback))}
                       for i, callback in _with_state(trainer)],
-        "random": random_state(trainer.net),
+        "random": plain(end.random, "random") if ended else random_state(trainer.net),
         "loader": trainer._loader_state or plain(_get(loader), "Trainer.state_dict: loader"),
         "epoch": trainer.epoch, "step": trainer.step, "stop": trainer.stop and not trainer.history.interrupted,
         "batches_done": trainer.batches_done, "underway": trainer._underway, "seconds": trainer._seconds,
         "totals": plain(trainer.totals.state_dict(), "Trainer.state_dict: totals") if trainer._underway else None,
         "history": plain(trainer.history.state_dict(), "Trainer.state_dict: history"),
     }
-    if end is not None:
-        state["random"] = end.random
-    return state
 
 
 def load(trainer, state, loader=None):

@@ -88,7 +88,7 @@ def config_of(seed):
     rng = np.random.default_rng([7, seed])
     return {"optimizer": list(OPTIMIZERS)[seed % 3], "rate": rng.choice(list(RATES)), "extra": rng.choice(list(EXTRAS)),
             "dropout": rng.random() < 0.7, "norm": rng.random() < 0.7, "augment": rng.random() < 0.7,
-            "accumulate": int(rng.integers(1, 4)), "batch_size": int(rng.integers(4, 8)),
+            "accumulate": int(rng.integers(1, 4)), "batch_size": int(rng.choice([4, 5, 6, 8])),
             "batches": rng.choice(["loader", "loader", "sampler", "list"]), "prefetch": int(rng.integers(0, 3)),
             "step": rng.random(), "noise": rng.random() < 0.3}
 
