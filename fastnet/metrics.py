@@ -17,7 +17,7 @@ __all__ = ["Metric", "accuracy", "binary_accuracy", "mean_absolute_error", "mean
            "whole"]
 
 # Columns of a history that no metric may be called.
-RESERVED = ("epoch", "steps", "lr", "loss", "accuracy", "seconds", "images_per_second")
+RESERVED = ("epoch", "steps", "lr", "loss", "accuracy", "seconds", "images_per_second", "memory")
 
 
 class Metric:
@@ -188,6 +188,30 @@ class _Error(Metric):
 
 mean_absolute_error = _Error("mean_absolute_error")
 mean_squared_error = _Error("mean_squared_error")
+
+
+class _Deviation(Metric):
+    """mean_absolute_error of what has one shape; of all else nothing is counted."""
+
+    name, lower = "mean_absolute_error", True
+
+    def update(self, state, outputs, targets):
+        outputs, targets = _plain(outputs), _plain(targets)
+        if outputs is None or targets is None or outputs.shape != targets.shape:
+            return state
+        total, count = state
+        error = np.subtract(outputs, targets, dtype=outputs.dtype if outputs.dtype.kind == "f" else np.float64)
+        return total + float(np.abs(error, out=error).sum(dtype=np.float64)), count + error.size
+
+    def result(self, state):
+        return super().result(state) if state[1] else None
+
+
+def following(loss):
+    """What a training by `loss` counts where no metrics are asked for, beside the share of targets that are met: for a
+    loss of numbers how far they are from their targets, as "mae"."""
+    return {"mae": _Deviation()} if getattr(loss, "task", None) == "numbers" else {}
+
 
 # What `whole` makes of outputs.
 _FORMS = ("scores", "labels", "probabilities")

@@ -7,6 +7,8 @@ import numpy as np
 
 from fastnet import arguments
 
+_MARKED = 200   # points of a line that are marked, at most
+
 
 def _axes(ax, who):
     """``ax``, or the axes of a new figure; raises ImportError with the remedy where matplotlib is missing."""
@@ -21,11 +23,12 @@ def _axes(ax, who):
 
 
 def curves(rows, *keys, ax=None):
-    """Draws columns of a history against the epoch: ``curves(history, "loss", "val_loss")``.
+    """Draws columns of a history against the epoch: ``curves(history, "loss", "val_loss")``; or, of the rows of its
+    steps, against the step: ``curves(history.by_step, "loss")``.
 
-    ``rows`` is a history, or a list of dictionaries, one an epoch, with the key ``"epoch"``; ``keys`` are the columns
-    to draw. Epochs without a value, or with None, are left out of the line. Raises ValueError where a key has no value
-    at all, or where there is none, TypeError for what is no history.
+    ``rows`` is one of these, or a list of dictionaries, one an epoch, with the key ``"epoch"``, or one a step, with
+    ``"step"`` too; ``keys`` are the columns to draw. Rows without a value, or with None, are left out of the line.
+    Raises ValueError where a key has no value at all, or where there is none, TypeError for what is no history.
     """
     rows = arguments.listed(rows, "curves: rows", "dictionaries, one an epoch, such as a history")
     for row in rows:
@@ -33,18 +36,19 @@ def curves(rows, *keys, ax=None):
             raise TypeError(f"curves: rows must be dictionaries with the key 'epoch', got {arguments.shown(row)}")
     if not keys:
         raise ValueError("curves: keys must name one column at least, such as 'loss'")
+    place = "step" if all("step" in row for row in rows) else "epoch"
     columns = {}
     for key in keys:
         arguments.text(key, "curves: a column in keys")
-        columns[key] = [(row["epoch"], row[key]) for row in rows if row.get(key) is not None]
+        columns[key] = [(row[place], row[key]) for row in rows if row.get(key) is not None]
         if not columns[key]:
             known = sorted({str(name) for row in rows for name in row})
             raise ValueError(f"curves: keys must be columns with values, and no epoch has a value {key!r}: rows hold "
                              f"{', '.join(known) or 'no row'}")
     ax = _axes(ax, "curves")
     for key, points in columns.items():
-        ax.plot(*zip(*points, strict=True), marker=".", label=key.replace("_", " "))
-    ax.set_xlabel("epoch")
+        ax.plot(*zip(*points, strict=True), marker="." if len(points) <= _MARKED else "", label=key.replace("_", " "))
+    ax.set_xlabel(place)
     ax.locator_params(axis="x", integer=True)
     ax.grid(alpha=0.3)
     ax.legend()

@@ -86,13 +86,17 @@ SCHEDULES = {
 }
 CALLBACKS = {
     "ClipValue": lambda folder: training.ClipValue(0.01),
+    "CsvLines": lambda folder: training.CsvLines(folder / "table.csv"),
     "EarlyStopping": lambda folder: training.EarlyStopping(3, "loss"),
     "JsonLines": lambda folder: training.JsonLines(folder / "log"),
     "LearningRateSchedule": lambda folder: training.LearningRateSchedule(schedules.cosine(0.1, 20)),
     "Progress": lambda folder: training.Progress(io.StringIO()),
+    "SaveCheckpoints": lambda folder: training.SaveCheckpoints(folder / "checkpoints"),
+    "SaveCurves": lambda folder: training.SaveCurves(folder / "curves.png", ("loss",)),
     "SaveBest": lambda folder: training.SaveBest(folder / "best.npz", "loss"),
     "ReduceLROnPlateau": lambda folder: training.ReduceLROnPlateau("loss", 0.5, 0, 0.9),
     "StochasticWeightAverage": lambda folder: training.StochasticWeightAverage(1),
+    "TensorBoard": lambda folder: training.TensorBoard(folder / "board"),
     "WeightAverage": lambda folder: training.WeightAverage(0.9),
 }
 VALUES = {      # what is neither of these: how it is made, and what tells that two are alike
@@ -289,6 +293,7 @@ BATCHES = [(X[:8], LABELS[:8]), (X[8:], LABELS[8:])]
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("name", CALLBACKS)
 def test_a_trainer_and_its_callbacks_go_on(tmp_path, name, way):
+    pytest.importorskip({"SaveCurves": "matplotlib", "TensorBoard": "tensorboardX"}.get(name, "numpy"))
     callback = CALLBACKS[name](tmp_path)
     first = trainer([callback])
     first.fit(BATCHES, 2)
@@ -297,11 +302,13 @@ def test_a_trainer_and_its_callbacks_go_on(tmp_path, name, way):
     assert second.net is not first.net and set(map(id, second.net.parameters())) == {
         id(p) for group in second.optimizer.param_groups for p in group["params"]}
     assert same([*first.history["loss"]], [*second.history["loss"]])
+    assert type(second.callbacks[0]) is type(callback) and repr(second.callbacks[0]) == repr(callback) or (
+        name == "Progress")
+    if name == "SaveCheckpoints":
+        second.callbacks[0].folder += " of another"     # a folder is that of one training
     histories = [one.fit(BATCHES, 2) for one in (first, second)]
     assert histories[0]["loss"] == histories[1]["loss"] and histories[0]["lr"] == histories[1]["lr"]
     assert same([*first.net.state_dict().items()], [*second.net.state_dict().items()])
-    assert type(second.callbacks[0]) is type(callback) and repr(second.callbacks[0]) == repr(callback) or (
-        name == "Progress")
 
 
 class Copying(training.Callback):
@@ -315,6 +322,7 @@ class Copying(training.Callback):
 
 @pytest.mark.parametrize("name", CALLBACKS)
 def test_a_trainer_is_copied_in_the_midst_of_training(tmp_path, name):
+    pytest.importorskip({"SaveCurves": "matplotlib", "TensorBoard": "tensorboardX"}.get(name, "numpy"))
     copying = Copying()
     first = trainer([CALLBACKS[name](tmp_path), copying])
     before = []
@@ -325,7 +333,11 @@ def test_a_trainer_is_copied_in_the_midst_of_training(tmp_path, name):
     second = copying.copy
     assert second.step == 3 and len(second.history) == 1
     assert same([*second.net.state_dict().items()], [*before[2].items()])
+    if name == "SaveCheckpoints":
+        second.callbacks[0].folder += " of another"
     second.fit(BATCHES, 1)
+    if name == "WeightAverage":     # the copy goes on in the epoch, batch 2 of it, and ends where the first has ended
+        assert same([*second.net.state_dict().items()], [*first.net.state_dict().items()])
 
 
 @pytest.mark.parametrize("name", ["stdout", "stderr"])

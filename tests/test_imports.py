@@ -30,7 +30,7 @@ INSIDE = {
     "data": {"arguments", "writing", "kernels", "data"},
     "models": {"arguments", "layers", "init", "models"},
     "files": {"arguments", "writing", "init", "layers", "data", "parameter", "files"},
-    "training": {"arguments", "writing", "metrics", "data", "optim", "training", "files"},
+    "training": {"arguments", "writing", "metrics", "data", "optim", "training", "files", "init", "plot"},
     "plot": {"arguments"},
     "warmup": {"arguments", "kernels", "models", "losses", "optim"},
     "calculators": {"arguments"},
@@ -40,7 +40,7 @@ OUTSIDE = {
     "files": {"numpy", "safetensors"},
     "kernels": {"numpy", "numba", "llvmlite"},
     "data": {"numpy", "tqdm"},
-    "training": {"numpy", "tqdm"},
+    "training": {"numpy", "tqdm", "tensorboardX", "matplotlib"},
     "plot": {"numpy", "matplotlib"},
     "__main__": {"numpy", "numba"},
 }

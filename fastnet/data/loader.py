@@ -128,8 +128,14 @@ class DataLoader:
         self.seed, self.epoch = seed, epoch
 
     def __iter__(self):
+        return self.iterate_from(0)
+
+    def iterate_from(self, first):
+        """The next epoch's batches from number `first` on, counted from 0; those before it are not computed. ValueError
+        where there are fewer."""
+        first = arguments.integer(first, f"DataLoader.iterate_from: first, one of {len(self)} batches,", 0, len(self))
         epoch, self.epoch = self.epoch, self.epoch + 1
-        return self._iterate(epoch)
+        return self._iterate(epoch, first)
 
     def _order(self, epoch):
         """The numbers of an epoch's samples."""
@@ -142,9 +148,9 @@ class DataLoader:
                              f"first and {len(order)} in epoch {epoch}")
         return order
 
-    def _iterate(self, epoch):
+    def _iterate(self, epoch, first):
         order = self._order(epoch)
-        parts = [order[i * self.batch_size:(i + 1) * self.batch_size] for i in range(len(self))]
+        parts = [order[i * self.batch_size:(i + 1) * self.batch_size] for i in range(first, len(self))]
         prefetch, batches, seed, transform = self.prefetch, self._batches, self.seed, self.transform
 
         def batch(part):

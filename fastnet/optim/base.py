@@ -1,5 +1,5 @@
 """What all optimisers share: groups, checks, clipping, state."""
-from math import sqrt
+from math import inf, sqrt
 
 import numpy as np
 
@@ -12,7 +12,20 @@ class Optimizer:
     """Changes `params`, Parameters or groups of them, by their gradients; the module's text tells of groups.
 
     A subclass has `state_names`, hands its options to ``super().__init__(params, lr, max_norm, backend, **options)``,
-    and defines `check`, which judges the options of a group, and `update`, which moves one parameter.
+    and defines `check`, which judges the options of a group, and `update`, which moves parameters. This one goes by the
+    signs of a running mean of the gradients; groups, clipping, checkpoints and copies come with it:
+
+    >>> class Signs(Optimizer):
+    ...     state_names = ("mean",)
+    ...     def __init__(self, params, lr=1e-3, beta=0.9, max_norm=None):
+    ...         super().__init__(params, lr, max_norm, beta=beta)
+    ...     def check(self, options):
+    ...         return {**options, "beta": self.number("beta", options["beta"], below=1)}
+    ...     def update(self, values, grads, options, states, lr, scale):
+    ...         for value, grad, mean in zip(values, grads, self.kept("mean", values, states)):
+    ...             mean += (1 - options["beta"]) * (scale * grad - mean)
+    ...             value -= lr * np.sign(mean)
+
     `param_groups` are the groups, dictionaries whose options may be assigned later, "params" apart. TypeError or
     ValueError for what does not fit.
     """
@@ -140,18 +153,28 @@ class Optimizer:
         return min(self.max_norm / (self.grad_norm + 1e-6), 1.0)  # of a NaN and 1, the first, which is the NaN
 
     def state_dict(self):
-        """What resuming a training needs, as copied arrays: "lr" and for the i-th parameter "i.name"."""
+        """What resuming a training needs, as copied arrays: "lr", "max_norm" (infinity for None), for the i-th group
+        "group i.option", for the i-th parameter "i.name"."""
+        options = {f"group {i}.{name}": np.array(group[name]) for i, group in enumerate(self.param_groups)
+                   for name in self._options(group)}
         state = {f"{i}.{name}": np.array(value) for i, entry in enumerate(self._state) for name, value in entry.items()}
-        return {"lr": np.array(self.lr), **state}
+        return {"lr": np.array(self.lr), "max_norm": np.array(inf if self.max_norm is None else self.max_norm),
+                **options, **state}
 
     def load_state_dict(self, state_dict):
-        """Take over what `state_dict` of a like optimiser gave. Where it does not fit: TypeError or ValueError, nothing
-        changes."""
+        """Take over what `state_dict` of a like optimiser gave, its options included; options that are missing stay as
+        they are. Where it does not fit: TypeError or ValueError, nothing changes."""
         given = arguments.mapping(state_dict, self.said("state_dict"), "what state_dict() gave")
         given = {key: arguments.values(value, self.said(f"state_dict[{key!r}]")) for key, value in given.items()}
         if "lr" not in given:
             raise ValueError(f"{self.said('state_dict')} must hold 'lr'; it has none")
         lr = self.number("state_dict['lr']", self._scalar("lr", given.pop("lr")))
+        max_norm = self._scalar("max_norm", given.pop("max_norm", np.array(inf if self.max_norm is None
+                                                                           else self.max_norm)))
+        if max_norm != inf:
+            max_norm = arguments.number(max_norm, self.said("state_dict['max_norm']"), above=0)
+        groups = [self._checked({**group, **self._given_options(i, group, given)})
+                  for i, group in enumerate(self.param_groups)]
         state = [{} for _ in self._state]
         for i, (parameter, _) in enumerate(self._entries()):
             keys = {name: f"{i}.{name}" for name in (*self.state_names, *self.state_may_have)}
@@ -166,7 +189,27 @@ class Optimizer:
             raise ValueError(f"{self.said('state_dict')} holds what is unexpected: "
                              f"{', '.join(map(repr, sorted(given)[:5]))}; it is of another optimiser, or of other "
                              "parameters")
-        self._lr, self._state = lr, state
+        self._lr, self._max_norm, self._state = lr, None if max_norm == inf else max_norm, state
+        for group, checked in zip(self.param_groups, groups, strict=True):
+            group.update(checked)
+
+    @staticmethod
+    def _options(group):
+        """The names of the options of a group that arrays can hold."""
+        return [name for name, value in group.items() if name != "params" and np.asarray(value).dtype.kind in "fiub"]
+
+    def _given_options(self, i, group, given):
+        """The options of the i-th group that a state has, taken out of it."""
+        found = {}
+        for name in self._options(group):
+            key = f"group {i}.{name}"
+            if key in given:
+                value = given.pop(key)
+                if value.shape != np.shape(group[name]):
+                    raise ValueError(f"{self.said(f'state_dict[{key!r}]')} must have shape {np.shape(group[name])}, "
+                                     f"got {value.shape}")
+                found[name] = tuple(value.tolist()) if value.ndim else value.item()
+        return found
 
     def _taken(self, name, key, given, value):
         """A copy of one entry of a state, as it is kept."""

@@ -1,22 +1,30 @@
 """Training: the loop, what may be hooked into it, and what comes out of it."""
-from fastnet.training.averages import StochasticWeightAverage, WeightAverage, update_bn
 from fastnet.training.callbacks import (
     Callback,
+    ClipValue,
+    CsvLines,
     EarlyStopping,
     JsonLines,
     LearningRateSchedule,
     Progress,
     ReduceLROnPlateau,
     SaveBest,
+    SaveCheckpoints,
+    SaveCurves,
+    StochasticWeightAverage,
+    TensorBoard,
+    WeightAverage,
+    update_bn,
 )
-from fastnet.training.clipping import ClipValue
 from fastnet.training.diagnosis import NonFiniteError
+from fastnet.training.evaluation import evaluate, predict
 from fastnet.training.history import History
-from fastnet.training.trainer import Trainer, evaluate, predict
+from fastnet.training.trainer import Trainer
 from fastnet.training.weights import load_weights, save_weights
 
 __all__ = [
-    "Callback", "ClipValue", "EarlyStopping", "History", "JsonLines", "LearningRateSchedule", "NonFiniteError",
-    "Progress", "ReduceLROnPlateau", "SaveBest", "StochasticWeightAverage", "Trainer", "WeightAverage", "evaluate",
-    "load_weights", "predict", "save_weights", "update_bn",
+    "Callback", "ClipValue", "CsvLines", "EarlyStopping", "History", "JsonLines", "LearningRateSchedule",
+    "NonFiniteError", "Progress", "ReduceLROnPlateau", "SaveBest", "SaveCheckpoints", "SaveCurves",
+    "StochasticWeightAverage", "TensorBoard", "Trainer", "WeightAverage", "evaluate", "load_weights", "predict",
+    "save_weights", "update_bn",
 ]

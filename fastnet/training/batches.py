@@ -1,11 +1,13 @@
 """What a batch is, and what the loop needs of the batches, the loss and the net that it is given."""
 from collections.abc import Iterator
+from functools import partial
+from itertools import islice
 from numbers import Real
 
 import numpy as np
 
 from fastnet import arguments
-from fastnet.data import DataLoader
+from fastnet.data import DataLoader, SubsetSampler, train_val_split
 from fastnet.metrics import hits
 
 _DEEPEST = 30   # trees within trees
@@ -26,9 +28,9 @@ def batches(value, name, batch_size=128, shuffle=False, pairs=True, again=True):
         raise TypeError(f"{name} must be {what}, got {arguments.shown(value)}: give (x, y), y being what the net is to "
                         "say of x")
     if again and isinstance(value, Iterator):
-        raise TypeError(f"{name} must be {what}, got what can be iterated only once ({type(value).__name__})")
-    needed = ("__iter__", "__len__") if again else ("__iter__",)
-    if isinstance(value, (str, bytes, dict, type)) or not all(hasattr(value, method) for method in needed):
+        raise TypeError(f"{name} must be {what}, got what can be iterated only once ({type(value).__name__}): give a "
+                        "list of its batches, or an object whose __iter__ begins anew each time")
+    if isinstance(value, (str, bytes, dict, type)) or not hasattr(value, "__iter__"):
         raise TypeError(f"{name} must be {what}, got {arguments.shown(value)}")
     if pairs and isinstance(value, (list, tuple)) and value:
         if len(value) == 2 and all(map(_is_array, value)):
@@ -36,12 +38,60 @@ def batches(value, name, batch_size=128, shuffle=False, pairs=True, again=True):
                             "or [(x, y)] for a single batch")
         pair(value[0], name)
     try:
-        empty = hasattr(value, "__len__") and len(value) == 0
+        count = length(value)
     except Exception as error:
         raise TypeError(f"{name} must be {what}, got {arguments.shown(value)}, whose length is not known") from error
-    if empty:
+    if count == 0:
         raise ValueError(f"{name} must hold batches, got no batch")
     return value
+
+
+def training_sets(train, validation, batch_size):
+    """(what to train on, what to validate on or None) of what `fit` is given."""
+    if isinstance(validation, (float, np.floating)):
+        return _divided(train, validation, arguments.integer(batch_size, "fit: batch_size", 1))
+    train = batches(train, "fit: train_batches", batch_size, shuffle=True)
+    return train, None if validation is None else batches(validation, "fit: validation", batch_size)
+
+
+def _divided(data, share, batch_size):
+    """Loaders of the two parts of arrays, the `share` that validates being always the same samples. Where the targets
+    are class numbers each class gives its part."""
+    share = arguments.number(share, "fit: validation, as a share of the training arrays,", above=0, below=1)
+    if not _are_arrays(data):
+        raise TypeError(f"fit: validation={share:g} divides arrays, train_batches=(x, y), got "
+                        f"{arguments.shown(data)}: divide the samples before, see fastnet.data.train_val_split")
+    whole = DataLoader(*data, batch_size=batch_size, shuffle=False)
+    count, labels = size(data[0], "fit: train_batches"), data[1]
+    if not 0 < round(share * count) < count:
+        raise ValueError(f"fit: validation={share:g} of {count} samples leaves one side empty")
+    labels = np.asarray(labels) if _is_array(labels) else np.zeros(0)
+    classes = labels.ndim == 1 and labels.dtype.kind in "iu" and labels.min() >= 0
+    kept, held = train_val_split(labels if classes else np.zeros(count, np.int64), share)
+    train = DataLoader(*data, batch_size=batch_size, sampler=SubsetSampler(kept))
+    whole.sampler = partial(_these, held)
+    return train, whole
+
+
+def _these(indices, rng, n):
+    """A sampler that shows samples in the order of their numbers."""
+    return indices
+
+
+def length(value):
+    """How many batches there are; None where nobody knows, as an object without ``__len__``, or one that PyTorch has
+    for data without a length."""
+    try:
+        return len(value) if hasattr(value, "__len__") else None
+    except TypeError:
+        return None
+
+
+def rest(value, first):
+    """An epoch's batches from number `first` on. Where there is ``iterate_from`` those before are not computed."""
+    if not first:
+        return value
+    return value.iterate_from(first) if hasattr(value, "iterate_from") else islice(value, first, None)
 
 
 def pair(batch, name):

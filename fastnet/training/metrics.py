@@ -1,6 +1,9 @@
 """Counting while batches go by."""
 import numpy as np
 
+from fastnet import arguments
+from fastnet.training.plain import fitting
+
 
 class Totals:
     """Mean loss, accuracy and `metrics`, a dictionary of Metrics, over all that was added so far; None before the
@@ -26,6 +29,20 @@ class Totals:
         """Have the metrics count one batch."""
         for name, metric in self._metrics.items():
             self._states[name] = metric.update(self._states[name], outputs, targets)
+
+    def state_dict(self):
+        """The sums so far."""
+        return {"images": self.images, "loss": self._loss, "met": self._met, "targets": self._targets,
+                "metrics": dict(self._states)}
+
+    def load_state_dict(self, state, name):
+        """Go on with these sums; TypeError or ValueError, which `name` begins, where they do not fit."""
+        state = fitting(state, ("images", "loss", "met", "targets", "metrics"), name)
+        images, targets = (arguments.integer(state[key], f"{name}[{key!r}]", 0) for key in ("images", "targets"))
+        arguments.instance(state["loss"], float, f"{name}['loss']", "a number")
+        met = None if state["met"] is None else arguments.integer(state["met"], f"{name}['met']", 0)
+        states = fitting(state["metrics"], self._metrics, f"{name}['metrics']")
+        self.images, self._loss, self._met, self._targets, self._states = images, state["loss"], met, targets, states
 
     @property
     def loss(self):

@@ -1,33 +1,34 @@
-"""The training loop, and its two small sisters `evaluate` and `predict`."""
-import os
-import signal
-import threading
+"""The training loop."""
 from contextlib import contextmanager
 from math import isfinite
 from time import perf_counter
 
-import numpy as np
-
 from fastnet import arguments
-from fastnet.metrics import named
-from fastnet.training.batches import batches as checked_batches
-from fastnet.training.batches import judged, loss_function, pair, size
-from fastnet.training.callbacks import HOOKS
+from fastnet.metrics import following, named
+from fastnet.training import state as state_
+from fastnet.training.batches import judged, length, loss_function, pair, rest, size, training_sets
+from fastnet.training.callbacks.base import HOOKS
 from fastnet.training.diagnosis import NonFiniteError, bad_gradients, find_cause
+from fastnet.training.evaluation import means
 from fastnet.training.history import History
+from fastnet.training.memory import resident
 from fastnet.training.metrics import Group, Totals
+from fastnet.training.signals import interruptible
 
 
 class Trainer:
     """Trains `net` on batches: ``Trainer(net, loss, optimizer, [Progress()]).fit(loader, epochs=10)``.
 
-    Each step is forward, loss, backward, update. Seven times on the way each callback is called with the trainer:
-    on_train_begin, on_epoch_begin, on_step_begin, on_gradients, on_step_end, on_epoch_end, on_train_end. It finds there
+    Each step is forward, loss, backward, update. On the way each callback is called with the trainer: on_train_begin,
+    on_epoch_begin, on_step_begin, on_gradients, on_step_end, on_epoch_end, on_train_end, and on_interrupt where Ctrl-C
+    ends it. It finds there
 
-    net, loss_function, optimizer, metrics, regularizer, accumulate, train_batches, validation, epochs  what was given
+    net, loss_function, optimizer, metrics, regularizer, accumulate, train_batches, validation  what was given
+    epochs           the number of the last epoch that is to be
     epoch            the present one, from 1; 0 before the first
     step             updates made so far, so 0 in the first on_step_begin and 1 in the first on_step_end
-    steps_per_epoch  updates in a whole epoch
+    steps_per_epoch  updates in a whole epoch; None where the batches have no length
+    batches_done, steps_done  batches and updates of the present epoch so far
     loss, accuracy   of the last step (accuracy None where the loss's targets are no classes); the loss with its penalty
     batch_size       images in the present batch, from on_gradients on in all batches of the step
     totals           `images`, mean `loss`, `accuracy` and `metrics`, a dictionary, of the epoch so far
@@ -37,8 +38,14 @@ class Trainer:
                      wants it; else None
     stop             set it to True to end training after the present step
 
+    A Trainer is one training: a further `fit` counts epochs and steps on, schedules, best values and logs go on, and
+    what callbacks gave the net at the end, best weights or a mean, is taken out again, where nobody has changed the net
+    since. ``fit(a); fit(b)`` is ``fit(a + b)``; a new Trainer begins anew. An epoch that was cut short counts, and the
+    next `fit` begins another. `state_dict` is all that a Trainer elsewhere needs to go on with the same bits.
+
     `metrics` is a dictionary of metrics, see `fastnet.metrics`: a history has a column for each name, and one with
-    "val_" before it, of the whole epoch, as each batch was met in training, and of validation. `regularizer`, see
+    "val_" before it, of the whole epoch, as each batch was met in training, and of validation. None is "mae", the mean
+    absolute error, where the loss is one of numbers, and else none. `regularizer`, see
     `fastnet.regularizers`, adds a penalty to the loss that is reported, not to that of validation, and its gradient to
     the gradients before on_gradients.
     With accumulate=k a step is made of k batches, whose gradients are averaged, each weighted with its number of
@@ -50,19 +57,30 @@ class Trainer:
         self.net, self.loss_function, self.optimizer, self.callbacks = net, loss, optimizer, callbacks
         self.metrics, self.regularizer, self.accumulate = metrics, regularizer, accumulate
         self._check()
+        self.epoch = self.epochs = self.step = self.batches_done = 0
+        self.train_batches = self.validation = self.batch_size = None
+        self.loss = self.accuracy = self.measured = None
+        self.history, self.totals, self.stop = History(), Totals(self.metrics), False
+        self._underway, self._seconds = False, 0.0  # whether the present epoch is to go on; how long it took so far
+        self._end = self._loader_state = None
+        self._stage = ""    # "between" steps, or within a "step", of a fit
 
-    def fit(self, train_batches, epochs, validation=None, batch_size=128):
-        """Train for `epochs` passes over `train_batches` and return the `History`.
+    def fit(self, train_batches, epochs, validation=None, batch_size=128, resume=None):
+        """Train for `epochs` further passes over `train_batches` and return the `History`.
 
         `train_batches` is a data set, (x, y) in arrays, of which a `DataLoader` makes batches of `batch_size`, in
-        another order in each epoch; or anything that has a length and can be iterated again and again over pairs
-        (x, y): x is an array, or a tuple or dictionary of arrays, y is whatever the loss takes. Where it has
+        another order in each epoch; or anything that can be iterated again and again over pairs (x, y): x is an array,
+        or a tuple or dictionary of arrays, y is whatever the loss takes. Where it has
         ``set_epoch(epoch)``, that is called before each pass, counting from 0, so that shuffling can follow it.
-        After each epoch the net is evaluated on `validation`, arrays or batches likewise. Each call is a training of
-        its own, starting at epoch 1, with the weights that the net has.
+        After each epoch the net is evaluated on `validation`, arrays or batches likewise. A share, validation=0.1,
+        holds back so much of arrays, always the same samples and as many of each class in proportion. None is none.
 
-        Ctrl-C ends training after the step that is running: history.interrupted becomes True, the hooks of the end
-        run, and fit returns. A second Ctrl-C raises KeyboardInterrupt at once. Where the loss or a gradient is not
+        With `resume`, a folder of `SaveCheckpoints`, training goes on from the newest checkpoint in it, if there is
+        one, with the same bits as if it had never stopped, and `epochs` counts all epochs, those before included. It
+        may be a single file, too. `fastnet.CheckpointError` where that is none.
+
+        Ctrl-C, and SIGTERM, end training after the step that is running: history.interrupted becomes True, the hooks of
+        the end run, and fit returns. A second one raises KeyboardInterrupt at once. Where the loss or a gradient is not
         finite, `NonFiniteError` names epoch, step and cause before the update is made.
 
         However training ends, on_train_end is called for each callback whose on_train_begin has come off, and for no
@@ -70,32 +88,19 @@ class Trainer:
         TypeError or ValueError for arguments that do not fit, before anything is changed.
         """
         self._check()
+        if self._stage:
+            raise RuntimeError("fit: this Trainer is in the midst of a training; make another one")
         epochs = arguments.integer(epochs, "fit: epochs", 1, 2**63 - 1)
-        train_batches = checked_batches(train_batches, "fit: train_batches", batch_size, shuffle=True)
-        if validation is not None:
-            validation = checked_batches(validation, "fit: validation", batch_size)
-        self.train_batches, self.epochs, self.validation = train_batches, epochs, validation
-        self.epoch, self.step, self.batch_size = 0, 0, None
-        self.loss = self.accuracy = self.measured = None
-        self.history, self.totals, self.stop = History(), Totals(self.metrics), False
-        self._parameters = self.net.named_parameters()
+        sets = training_sets(train_batches, validation, batch_size)
+        self._begin(*sets, epochs, resume)
         begun, first = [], None
-        with _ctrl_c(self.interrupt):
+        with interruptible(self.interrupt):
             try:
                 with self._polite():
-                    for callback in tuple(self.callbacks):
-                        callback.on_train_begin(self)
-                        begun.append(callback)
-                    while self.epoch < epochs and not self.stop:
-                        self.epoch += 1
-                        self._run_epoch()
+                    self._train(begun)
             except BaseException as error:
                 first = error
-            for callback in begun:
-                try:
-                    callback.on_train_end(self)
-                except BaseException as error:
-                    first = _joined_errors(first, error, callback)
+            first = self._finish(begun, first)
         if first is not None:
             try:
                 raise first
@@ -109,13 +114,41 @@ class Trainer:
             raise KeyboardInterrupt
         self.history.interrupted = self.stop = True
 
+    def state_dict(self):
+        """All that a like Trainer elsewhere needs to go on with the same bits, as dictionaries, lists and tuples of
+        arrays, numbers, strings and None: of the net, the optimiser, the callbacks that have a state, the random
+        generators of layers and that of `manual_seed`, the data set's order, the place in the epoch, and the history.
+
+        It is taken between steps: RuntimeError from on_step_begin's end to the update. TypeError where a callback or a
+        metric keeps what is none of these. Random numbers that a function of one's own draws are not in it: let them
+        follow from ``trainer.step``, or put their generator's state into a callback's.
+        """
+        if self._stage == "step":
+            raise RuntimeError("Trainer.state_dict: a step is running; take it in on_step_end or on_epoch_end")
+        return state_.state_of(self)
+
+    def load_state_dict(self, state):
+        """Let the next `fit` go on where a Trainer with this `state_dict` stood, within the epoch where that was under
+        way; that epoch is then the first of its `epochs`. The net, loss, optimiser, data and callbacks are made by the
+        same program as before. ValueError or TypeError that names the part which does not fit; nothing is changed then.
+        RuntimeError within a `fit`.
+        """
+        if self._stage:
+            raise RuntimeError("Trainer.load_state_dict: a fit is under way; load the state before it")
+        state_.load(self, state)
+
     @property
     def lr(self):
         return self.optimizer.lr
 
     @property
     def steps_per_epoch(self):
-        return -(-len(self.train_batches) // self.accumulate)
+        batches = length(self.train_batches)
+        return None if batches is None else -(-batches // self.accumulate)
+
+    @property
+    def steps_done(self):
+        return -(-self.batches_done // self.accumulate)
 
     @contextmanager
     def _polite(self):
@@ -125,34 +158,102 @@ class Trainer:
         except KeyboardInterrupt:
             self.interrupt()
 
+    def _begin(self, train_batches, validation, epochs, resume):
+        """Stand where the training goes on."""
+        state = None if resume is None else state_.resumed(resume)
+        if state is not None:
+            state_.load(self, state, train_batches)
+        elif self._loader_state is not None:
+            state_.put_loader(train_batches, self._loader_state, self.batches_done if self._underway else 0)
+        self.epochs = epochs if resume is not None else self.epoch - self._underway + epochs
+        self.stop = self.stop and state is not None     # of a training that a callback has ended
+        self.train_batches, self.validation, self._loader_state = train_batches, validation, None
+        if self._end is not None:
+            self._end.take_back(self.net)
+        self.batch_size = self.loss = self.accuracy = self.measured = self._end = None
+        if not self._underway:
+            self.totals = Totals(self.metrics)
+        self.history.interrupted = False
+        self._parameters = self.net.named_parameters()
+        self._stage = "between"
+
+    def _train(self, begun):
+        """All epochs; `begun` gets the callbacks whose on_train_begin has come off."""
+        for callback in self._ordered():
+            callback.on_train_begin(self)
+            begun.append(callback)
+        self._told = False
+        while self._underway or self.epoch < self.epochs and not self.stop:
+            self._run_epoch()
+        self._tell_interrupt()
+
+    def _finish(self, begun, first):
+        """Call the hooks of the end; returns the first error of all."""
+        self._stage, self._underway = "between", False
+        end = state_.End(self.net) if begun else None
+        for callback in begun:
+            try:
+                callback.on_train_end(self)
+            except BaseException as error:
+                first = _joined_errors(first, error, callback)
+        if end is not None and end.over(self.net):
+            self._end = end
+        self._stage = ""
+        return first
+
     def _run_epoch(self):
+        if not self._underway:
+            self.epoch += 1
+            self._underway, self.batches_done, self._seconds, self.totals = True, 0, 0.0, Totals(self.metrics)
         if hasattr(self.train_batches, "set_epoch"):
             self.train_batches.set_epoch(self.epoch - 1)
-        self.totals, self._group = Totals(self.metrics), Group()
         self._call("on_epoch_begin")
-        started = perf_counter()
+        self._started, whole = perf_counter() - self._seconds, False
         with self._polite():
-            for batch in self.train_batches:
-                self._run_batch(*pair(batch, "fit: train_batches"))
-                if self._group.batches == self.accumulate:
-                    self._update(*batch)
-                    if self.stop:
-                        break
-            if self._group.batches:     # what is left at the end of the epoch
+            self._run_batches()
+            whole = True
+        self._stage, self._seconds = "between", perf_counter() - self._started
+        if self.totals.images:
+            validated = self._validated()
+            self._told = self._told or not whole    # of a step that was broken off there is nothing to go on from
+            self._tell_interrupt()
+            self._underway = False
+            self._end_epoch(validated)
+        elif whole and not self.stop:
+            raise ValueError(f"fit: train_batches must hold batches, got no batch in epoch {self.epoch}")
+        self._underway = False
+
+    def _run_batches(self):
+        """The batches of an epoch, or those that are left of it."""
+        self._group = Group()
+        left = () if self.stop and self.batches_done else rest(self.train_batches, self.batches_done)
+        for batch in left:
+            self._run_batch(*pair(batch, "fit: train_batches"))
+            if self._group.batches == self.accumulate:
                 self._update(*batch)
-        seconds = perf_counter() - started
-        if not self.totals.images:
-            return
-        validated = Totals(self.metrics)
+                if self.stop:
+                    return
+        if self._group.batches:     # what is left at the end of the epoch
+            self._update(*batch)
+
+    def _validated(self):
+        """The Totals of validation; empty ones where there is none, or Ctrl-C ends it."""
         with self._polite():
             if self.validation is not None and not self.history.interrupted:
-                validated = _means(self.net, self.validation, self.loss_function, "fit: validation", self.metrics)
+                totals = means(self.net, self.validation, self.loss_function, "fit: validation", self.metrics,
+                               ended=lambda: self.history.interrupted)
+                if not self.history.interrupted:
+                    return totals
+        return Totals(self.metrics)
+
+    def _end_epoch(self, validated):
+        """Add the row, and call the hooks."""
         self.history.rows.append({
             "epoch": self.epoch, "steps": self.step, "lr": self.lr,
             "loss": self.totals.loss, "accuracy": self.totals.accuracy, **self.totals.metrics,
             "val_loss": validated.loss, "val_accuracy": validated.accuracy,
             **{f"val_{name}": value for name, value in validated.metrics.items()},
-            "seconds": seconds, "images_per_second": self.totals.images / seconds})
+            "seconds": self._seconds, "images_per_second": self.totals.images / self._seconds, "memory": resident()})
         if any(getattr(callback, "wants_weights", False) for callback in self.callbacks):
             self.measured = self.net.state_dict()
         self._call("on_epoch_end")
@@ -162,6 +263,7 @@ class Trainer:
         self.batch_size = size(x, "fit: train_batches")
         if not self._group.batches:
             self._call("on_step_begin")
+            self._stage = "step"
         logits = self.net.forward(x, training=True)
         value, dlogits, found = judged(self.loss_function, logits, labels, "Trainer")
         self._group.add(value, found, self.batch_size)
@@ -192,6 +294,9 @@ class Trainer:
         self.step += 1
         self.accuracy = group.accuracy
         self.totals.add(self.loss, group.found, group.images)
+        self.batches_done += group.batches
+        self.history.by_step.append(self.step, self.epoch, self.lr, self.loss, self.accuracy)
+        self._stage, self._seconds = "between", perf_counter() - self._started
         self._call("on_step_end")
 
     def _look_at_gradients(self, x, labels):
@@ -205,9 +310,22 @@ class Trainer:
         raise NonFiniteError(f"epoch {self.epoch}, step {self.step + 1}: {symptom}: {cause}; this step was not applied "
                              "to the weights")
 
+    def _ordered(self):
+        """The callbacks in the order in which they are called, now: one may add or remove some."""
+        return sorted(self.callbacks, key=lambda callback: getattr(callback, "comes_last", False))
+
     def _call(self, hook):
-        for callback in tuple(self.callbacks):  # one may add or remove some
+        for callback in self._ordered():
             getattr(callback, hook)(self)
+
+    def _tell_interrupt(self):
+        """Once, and where Ctrl-C or SIGTERM came, call the hook for it."""
+        if self.history.interrupted and not self._told:
+            self._told = True
+            self._call("on_interrupt")
+
+    def __getstate__(self):
+        return {**vars(self), "_stage": ""}     # a copy is in no fit
 
     def _check(self):
         """Refuse what cannot be trained with."""
@@ -219,7 +337,8 @@ class Trainer:
         for callback in self.callbacks:
             arguments.having(callback, HOOKS, "Trainer: callbacks", "a list of callbacks, objects of classes that "
                              "derive from Callback")
-        self.metrics = named(self.metrics, "Trainer: metrics")
+        metrics = following(self.loss_function) if self.metrics is None else self.metrics
+        self.metrics = named(metrics, "Trainer: metrics")
         if self.regularizer is not None:
             arguments.having(self.regularizer, ("add", "project"), "Trainer: regularizer", "a regulariser, such as "
                              "L2(1e-4)")
@@ -231,83 +350,6 @@ class Trainer:
                 raise ValueError("Trainer: optimizer must hold parameters of net, got one of other parameters, which "
                                  f"would train nothing: make it anew, {type(self.optimizer).__name__}(net.parameters()"
                                  ", ...)")
-
-
-def evaluate(net, batches, loss, metrics=None, batch_size=128):
-    """(mean loss, accuracy) of `net` over arrays (x, y), taken in batches of `batch_size`, or over batches, pairs
-    (x, y), in inference; with `metrics`, a dictionary of metrics (see `fastnet.metrics`), a dictionary: {"loss": ..,
-    "accuracy": .., and the number of each metric by its name}. Means are over images, so that a smaller last batch
-    counts for what it is.
-
-    Accuracy is the share of targets that are met: of rows of logits (N, C), or pixels of (N, C, ...), that are largest
-    at their label. With one column or none, (N, 1) or (N,), the labels are 0 or 1 and the sign of the logit decides;
-    the loss's `task` may say otherwise, see `Loss`. It is None where the labels are not class numbers, or the loss says
-    that they are none. TypeError or ValueError for what are no batches.
-    """
-    arguments.function(net, "evaluate: net", "a net")
-    batches = checked_batches(batches, "evaluate: batches", batch_size, again=False)
-    loss, wanted = loss_function(loss, "evaluate: loss"), named(metrics, "evaluate: metrics")
-    totals = _means(net, batches, loss, "evaluate: batches", wanted)
-    if metrics is None:
-        return totals.loss, totals.accuracy
-    return {"loss": totals.loss, "accuracy": totals.accuracy, **totals.metrics}
-
-
-def _means(net, batches, loss, name, metrics):
-    totals = Totals(metrics)
-    for batch in batches:
-        x, labels = pair(batch, name)
-        images, outputs = size(x, name), net(x)
-        value, _, found = judged(loss, outputs, labels, name.partition(":")[0])
-        totals.add(value, found, images)
-        totals.meet(outputs, labels)
-    if not totals.images:
-        raise ValueError(f"{name} must hold batches, got no batch")
-    return totals
-
-
-def predict(net, batches, flip=False, batch_size=128):
-    """The outputs of `net` for all of x, an array, or for all batches, joined: (number of samples, ...). A batch is x
-    or a pair (x, y); arrays x or (x, y) are taken in batches of `batch_size`.
-
-    They come in the order of the data, and all of them, also where `batches` is a `DataLoader` that shuffles or leaves
-    out the last batch: anything with a method ``in_order()`` is asked for its batches in that order.
-    With flip=True, for images, the mean of the outputs for x and for its mirror image, left and right exchanged.
-    A net whose output is a tuple or dictionary of arrays gives such a one. TypeError or ValueError for what are no
-    batches.
-    """
-    arguments.function(net, "predict: net", "a net")
-    batches = checked_batches(batches, "predict: batches", batch_size, pairs=False, again=False)
-    flip = arguments.flag(flip, "predict: flip")
-    if callable(getattr(batches, "in_order", None)):
-        batches = batches.in_order()
-    outputs = []
-    for batch in batches:
-        x = pair(batch, "predict: batches")[0] if isinstance(batch, (tuple, list)) else batch
-        size(x, "predict: batches")
-        if flip and np.ndim(x) != 4:
-            raise ValueError("predict: flip=True needs batches of images, x of shape (N, C, H, W), got "
-                             f"{arguments.shown(x)}")
-        outputs.append((net(x) + net(x[..., ::-1])) / 2 if flip else net(x))
-    if not outputs:
-        raise ValueError("predict: batches must hold batches, got no batch")
-    return _joined(outputs)
-
-
-def _joined(outputs):
-    """What the batches gave, one after the other."""
-    first = outputs[0]
-    if isinstance(first, dict):
-        return {name: _joined([output[name] for output in outputs]) for name in first}
-    if isinstance(first, tuple):
-        return tuple(_joined(list(parts)) for parts in zip(*outputs, strict=True))
-    if not all(np.ndim(output) for output in outputs):
-        raise ValueError("predict: net must give arrays of one row for each sample, got a single number")
-    shapes = {np.shape(output)[1:] for output in outputs}
-    if len(shapes) > 1:
-        raise ValueError(f"predict: batches must give outputs of one shape, apart from the first axis, got "
-                         f"{' and '.join(map(str, sorted(shapes)[:3]))}")
-    return np.concatenate(outputs)
 
 
 def _joined_errors(first, error, callback):
@@ -322,25 +364,3 @@ def _joined_errors(first, error, callback):
             last = last.__context__
         last.__context__ = None if last is error else error
     return first
-
-
-@contextmanager
-def _ctrl_c(interrupt):
-    """Let Ctrl-C call `interrupt` instead of breaking into the middle of an update.
-
-    Python has signals in the main thread only, and somebody else's handler is left in charge.
-    """
-    if (threading.current_thread() is not threading.main_thread()
-            or signal.getsignal(signal.SIGINT) is not signal.default_int_handler):
-        yield
-        return
-
-    def handle(number, frame):
-        interrupt()
-        os.write(2, b"\nending after this step; Ctrl-C once more to abort\n")  # print may be busy under the handler
-
-    signal.signal(signal.SIGINT, handle)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)

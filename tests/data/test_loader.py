@@ -495,3 +495,30 @@ def test_state():
         with pytest.raises((TypeError, ValueError)):
             other.load_state_dict(bad)
         assert other.state_dict() == before
+
+
+@pytest.mark.parametrize("prefetch", [0, 2])
+@pytest.mark.parametrize("sampler", [None, BalancedSampler(np.arange(11) % 3)])
+def test_an_epoch_may_begin_in_its_midst(prefetch, sampler):
+    """With the same batches, and none of those before computed."""
+    images, computed = np.random.default_rng(0).integers(0, 256, (11, 2, 6, 6), np.uint8), []
+
+    def count(x, y):
+        computed.append(len(x))
+        return x, y
+
+    loader = DataLoader(images, np.arange(11), 3, seed=4, prefetch=prefetch, sampler=sampler,
+                        augment=Augment(crop=1, flip=True), transform=count)
+    for first in range(5):
+        loader.set_epoch(7)
+        whole = list(loader)
+        loader.set_epoch(7)
+        computed.clear()
+        rest = list(loader.iterate_from(first))
+        assert len(computed) == len(rest) == 4 - first and loader.epoch == 8
+        for (x, y), (wanted, labels) in zip(rest, whole[first:], strict=True):
+            np.testing.assert_array_equal(x, wanted)
+            np.testing.assert_array_equal(y, labels)
+    with pytest.raises(ValueError, match="DataLoader.iterate_from: first, one of 4 batches, must be an integer of .*5"):
+        loader.iterate_from(5)
+    assert loader.epoch == 8

@@ -1,11 +1,12 @@
 """Optimisers: steps recomputed by hand, PyTorch as outside judge, and what they refuse."""
+import re
 from fractions import Fraction
 from itertools import product
 
 import numpy as np
 import pytest
 
-from fastnet import kernels
+from fastnet import kernels, optim
 from fastnet.optim import SGD, Adagrad, Adam, AdamW, Muon, NAdam, RMSprop, decay_groups
 from fastnet.parameter import Parameter
 
@@ -168,11 +169,16 @@ def test_a_norm_that_is_not_finite_passes_as_in_torch(backend):
             np.testing.assert_allclose(parameter.value, other.detach().numpy(), rtol=1e-12)
 
 
-def test_max_norm_may_be_set_later_and_is_no_part_of_the_state(backend):
+def entries(optimizer):
+    """What a state has for each parameter."""
+    return [key for key in optimizer.state_dict() if key not in ("lr", "max_norm") and not key.startswith("group ")]
+
+
+def test_max_norm_may_be_set_later(backend):
     params = parameters()
     optimizer = SGD(params, lr=0.1, max_norm=0.5, backend=backend)
     optimizer.step()
-    assert list(optimizer.state_dict()) == ["lr"]
+    assert not entries(optimizer) and optimizer.state_dict()["max_norm"] == 0.5
     optimizer.max_norm = None
     before = params[0].value.copy()
     optimizer.step()
@@ -209,7 +215,7 @@ def test_frozen_parameters_stay(backend):
     frozen.requires_grad = False
     optimizer.step()
     np.testing.assert_array_equal(frozen.value, before)
-    assert list(optimizer.state_dict()) == ["lr", "0.momentum_buffer"]
+    assert entries(optimizer) == ["0.momentum_buffer"]
 
 
 def test_parameters_without_gradient_stay_and_do_not_age(backend):
@@ -291,6 +297,45 @@ def test_a_loaded_state_goes_on_bit_by_bit(backend, make, options):
         np.testing.assert_array_equal(a.value, b.value)
 
 
+def test_options_that_were_assigned_are_part_of_the_state():
+    first, second = (Adam(decay_groups(parameters()), weight_decay=0.1, max_norm=limit) for limit in (0.5, None))
+    first.param_groups[0].update(betas=(0.5, 0.6), lr_scale=0.25, maximize=True)
+    second.load_state_dict(first.state_dict())
+    assert [{**group, "params": None} for group in second.param_groups] == [
+        {**group, "params": None} for group in first.param_groups] and second.max_norm == 0.5
+    assert type(second.param_groups[0]["maximize"]) is bool and second.param_groups[1]["weight_decay"] == 0
+    old = {key: value for key, value in first.state_dict().items() if not key.startswith(("group", "max_norm"))}
+    third = Adam(decay_groups(parameters()), betas=(0.1, 0.2), max_norm=2)
+    third.load_state_dict(old)      # one of long ago
+    assert third.param_groups[0]["betas"] == (0.1, 0.2) and third.max_norm == 2
+    third.max_norm = None
+    second.load_state_dict(third.state_dict())
+    assert second.max_norm is None
+
+
+def test_the_optimiser_of_ones_own_that_the_docstring_shows():
+    """As it stands there, against the same in NumPy; groups, clipping, states and copies come with it."""
+    found = {"Optimizer": optim.Optimizer, "np": np}
+    lines = re.findall(r"^    (?:>>>|\.\.\.) ?(.*)$", optim.Optimizer.__doc__, re.MULTILINE)
+    exec("\n".join(lines), found)
+    assert len(lines) <= 11
+    params, twins = parameters(), parameters()
+    optimizer = found["Signs"]([{"params": params[:1], "beta": 0.5}, {"params": params[1:], "lr_scale": 0.1}], lr=0.2)
+    means = [np.zeros(twin.shape) for twin in twins]
+    for _ in range(3):
+        optimizer.step()
+        for twin, mean, beta, lr in zip(twins, means, (0.5, 0.9), (0.2, 0.02), strict=True):
+            mean += (1 - beta) * (twin.grad - mean)
+            twin.value = twin.value - lr * np.sign(mean)
+    for parameter, twin in zip(params, twins, strict=True):
+        np.testing.assert_allclose(parameter.value, twin.value, rtol=1e-12)
+    other = found["Signs"]([{"params": parameters()[:1]}, {"params": parameters()[1:]}])
+    other.load_state_dict(optimizer.state_dict())
+    assert other.state_dict().keys() == optimizer.state_dict().keys() and other.param_groups[0]["beta"] == 0.5
+    with pytest.raises(ValueError, match="Signs: beta must be a finite number of at least 0 and below 1, got 2"):
+        found["Signs"](params, beta=2)
+
+
 def test_a_state_that_does_not_fit_is_refused_and_nothing_changes():
     params = parameters()
     optimizer = Adam(params, lr=0.1)
@@ -308,6 +353,11 @@ def test_a_state_that_does_not_fit_is_refused_and_nothing_changes():
         ({"1.exp_avg": np.ma.zeros(5)}, r"state_dict\['1.exp_avg'\] is a masked array"),
         ({"1.step": 0.5}, r"state_dict\['1.step'\] must be an integer of at least 0, got 0.5"),
         ({"1.step": -1}, r"state_dict\['1.step'\] must be an integer of at least 0, got -1"),
+        ({"group 0.eps": -1.0}, "eps must be a finite number of at least 0, got -1"),
+        ({"group 0.betas": 0.5}, r"state_dict\['group 0.betas'\] must have shape \(2,\), got \(\)"),
+        ({"group 0.amsgrad": 1}, "amsgrad must be True or False, got 1"),
+        ({"group 7.eps": 1}, "state_dict holds what is unexpected: 'group 7.eps'"),
+        ({"max_norm": 0}, r"state_dict\['max_norm'\] must be a finite number above 0, got 0"),
     ]:
         bad = {key: value for key, value in {**state, **change}.items() if value is not None}
         with pytest.raises((TypeError, ValueError), match=f"Adam: {message}"):

@@ -133,13 +133,18 @@ def test_plateau_by_hand():
     assert rates([1, 1, 1], factor=0.1, patience=0, min_lr=0.03) == [0.05, 0.03, 0.03]
 
 
-def test_plateau_begins_anew_with_each_training():
-    plateau = ReduceLROnPlateau("loss", 0.5, 1, cooldown=5)
-    trainer = small.trainer(small.net(), [Pretend("loss", [1.0] * 4), plateau])
-    trainer.fit(small.batches(), 4)
+def test_plateau_goes_on_with_its_trainer_and_begins_anew_with_another():
+    plateau = ReduceLROnPlateau("loss", 0.5, 1, cooldown=1)
+    trainer = small.trainer(small.net(), [Pretend("loss", [1.0] * 9), plateau])
+    trainer.fit(small.batches(), 2)
+    assert trainer.lr == 0.05
+    trainer.fit(small.batches(), 1)
     assert trainer.lr == 0.025
     trainer.fit(small.batches(), 3)
     assert trainer.lr == 0.0125
+    other = small.trainer(small.net(), [Pretend("loss", [2.0] * 3), plateau])
+    other.fit(small.batches(), 2)
+    assert other.lr == 0.05 and plateau.best == 2
     assert repr(plateau).startswith("ReduceLROnPlateau(monitor='loss', factor=0.5, patience=1, threshold=0.0001, ")
 
 

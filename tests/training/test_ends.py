@@ -13,13 +13,17 @@ from . import small
 # How each callback of the library is made.
 CALLBACKS = {
     "ClipValue": lambda folder: training.ClipValue(0.1),
+    "CsvLines": lambda folder: training.CsvLines(folder / "table.csv"),
     "EarlyStopping": lambda folder: EarlyStopping(3, "loss"),
     "JsonLines": lambda folder: training.JsonLines(folder / "log"),
     "LearningRateSchedule": lambda folder: training.LearningRateSchedule(fastnet.schedules.cosine(0.1, 10)),
     "Progress": lambda folder: training.Progress(open(folder / "progress", "a")),  # noqa: SIM115
     "ReduceLROnPlateau": lambda folder: training.ReduceLROnPlateau("loss", patience=0),
     "SaveBest": lambda folder: SaveBest(folder / "best.npz", "loss"),
+    "SaveCheckpoints": lambda folder: training.SaveCheckpoints(folder / "checkpoints"),
+    "SaveCurves": lambda folder: training.SaveCurves(folder / "curves.png"),
     "StochasticWeightAverage": lambda folder: training.StochasticWeightAverage(1),
+    "TensorBoard": lambda folder: training.TensorBoard(folder / "board"),
     "WeightAverage": lambda folder: WeightAverage(),
 }
 
@@ -84,10 +88,14 @@ def test_any_that_fail_keep_no_other_from_ending(fails):
     assert log == [f"begin {name}" for name in begun] + [f"end {name}" for name in begun]
 
 
+NEEDS = {"SaveCurves": "matplotlib", "TensorBoard": "tensorboardX"}
+
+
 @pytest.mark.parametrize("name", CALLBACKS)
 @pytest.mark.parametrize("when", ["begin", "epoch", "end"])
 @pytest.mark.parametrize("first", [False, True])
 def test_the_librarys_callbacks_end_beside_one_that_fails(tmp_path, name, when, first):
+    pytest.importorskip(NEEDS.get(name, "numpy"))
     callback = CALLBACKS[name](tmp_path)
     bad = Log("bad", [], when)
     model = small.net()

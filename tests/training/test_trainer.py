@@ -48,7 +48,15 @@ def test_hooks_come_in_order_with_the_state_they_promise():
 def test_callbacks_are_called_in_the_order_given():
     log = []
     small.trainer(small.net(), [Recorder(log, "a "), Recorder(log, "b ")]).fit(small.batches(4), epochs=1)
-    assert [row[0] for row in log] == [f"{who} {hook}" for hook in HOOKS for who in "ab"]
+    assert [row[0] for row in log] == [f"{who} {hook}" for hook in HOOKS if hook != "on_interrupt" for who in "ab"]
+
+
+def test_one_that_comes_last_comes_last():
+    log = []
+    first, second = Recorder(log, "a "), Recorder(log, "b ")
+    first.comes_last = True
+    small.trainer(small.net(), [first, second]).fit(small.batches(4), epochs=1)
+    assert [row[0][0] for row in log] == ["b", "a"] * 7
 
 
 def test_a_step_is_forward_loss_backward_update():
@@ -200,6 +208,10 @@ def ctrl_c(trainer=None):
     os.kill(os.getpid(), signal.SIGINT)
 
 
+def sigterm(trainer=None):
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
 def keyboard_interrupt(trainer):
     raise KeyboardInterrupt
 
@@ -211,6 +223,7 @@ def keyboard_interrupt(trainer):
     (ctrl_c, "on_step_end", 4, [3, 4]),
     (ctrl_c, "on_epoch_end", 3, [3]),
     (ctrl_c, "on_train_end", 6, [3, 6]),
+    (sigterm, "on_step_begin", 4, [3, 5]),
     (keyboard_interrupt, "on_train_begin", 0, []),
     (keyboard_interrupt, "on_epoch_begin", 3, [3]),
     (keyboard_interrupt, "on_step_begin", 4, [3, 4]),  # an exception takes its step with it
@@ -225,6 +238,27 @@ def test_ctrl_c_ends_training_with_what_was_reached(action, hook, step, steps):
     assert history["steps"] == steps
     assert [row[0] for row in log].count("on_epoch_end") == len(steps) and log[-1][0] == "on_train_end"
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    told = [row for row in log if row[0] == "on_interrupt"]
+    whole = action is not keyboard_interrupt and hook != "on_train_end"     # nothing was broken off
+    assert len(told) == whole
+    if whole and hook not in ("on_train_begin", "on_epoch_end"):
+        assert [row[0] for row in log[-3:]] == ["on_interrupt", "on_epoch_end", "on_train_end"]
+
+
+def test_ctrl_c_ends_validation_and_what_was_not_validated_is_told_so():
+    class Net(fastnet.Sequential):
+        def __call__(self, x):
+            seen.append(len(x))
+            ctrl_c()
+            return super().__call__(x)
+
+    seen, log = [], []
+    model = Net(fastnet.Flatten(), fastnet.Linear(192, 4)).to("naive")
+    trainer = small.trainer(model, [Recorder(log)], backend="naive")
+    history = trainer.fit(small.batches(), epochs=2, validation=small.batches(20, 4))
+    assert history.interrupted and seen == [4] and history["val_loss"] == [None] and history["steps"] == [3]
+    assert [row[0] for row in log[-3:]] == ["on_interrupt", "on_epoch_end", "on_train_end"]
 
 
 def test_ctrl_c_in_the_middle_of_an_update_lets_it_finish():

@@ -4,38 +4,48 @@ import numpy as np
 from fastnet import arguments
 from fastnet.training.batches import batches as checked_batches
 from fastnet.training.batches import pair, size
-from fastnet.training.callbacks import Callback
+from fastnet.training.callbacks.base import Callback
 
 
 class _Average(Callback):
     """Puts a mean of weights into the net when training ends. The mean is kept in float64: thousands of small changes
-    add up to it. What the net had then is kept as `last`."""
+    add up to it. What the net had then is kept as `last`, and training goes on from there."""
+
+    state_names = ("mean", "times")
 
     def __init__(self):
-        self.last = self._mean = None
-        self._times = 0
+        self.last = self.mean = None
+        self.times = 0
 
     def on_train_begin(self, trainer):
         self.last = None
-        self._mean, self._times = None, 0
+        if trainer.epoch == 0:
+            self.mean, self.times = None, 0
+
+    def check_state(self, mean, times):
+        who = type(self).__name__
+        mean = mean if mean is None else arguments.mapping(mean, f"{who}: mean", "arrays by name")
+        for name, value in (mean or {}).items():
+            arguments.array(value, f"{who}: mean[{name!r}]")
+        return {"mean": mean, "times": arguments.integer(times, f"{who}: times", 0)}
 
     def take(self, net, decay=1.0):
         """mean = d mean + (1 - d) weights, with d = min(decay, t / (t + 1)) the t-th time, t from 0."""
         state = net.state_dict()
-        decay = min(decay, self._times / (self._times + 1))
+        decay = min(decay, self.times / (self.times + 1))
         for name, value in state.items():
             if value.dtype.kind == "f":
                 state[name] = value = value.astype(np.float64)
-                if self._mean is not None:
+                if self.mean is not None:
                     value *= 1 - decay
-                    value += decay * self._mean[name]
-        self._mean, self._times = state, self._times + 1
+                    value += decay * self.mean[name]
+        self.mean, self.times = state, self.times + 1
 
     def on_train_end(self, trainer):
-        if self._mean is not None:
+        if self.mean is not None:
             last = trainer.net.state_dict()
-            trainer.net.load_state_dict({name: value.astype(last[name].dtype) for name, value in self._mean.items()})
-            self.last, self._mean = last, None
+            trainer.net.load_state_dict({name: value.astype(last[name].dtype) for name, value in self.mean.items()})
+            self.last = last
 
 
 class WeightAverage(_Average):
@@ -80,9 +90,8 @@ class StochasticWeightAverage(_Average):
             self.take(trainer.net)
 
     def on_train_end(self, trainer):
-        averaged = self._mean is not None
         super().on_train_end(trainer)
-        if averaged:
+        if self.mean is not None:
             update_bn(trainer.net, trainer.train_batches)
 
     def __repr__(self):
