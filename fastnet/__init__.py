@@ -1,6 +1,8 @@
 """fastnet: neural networks for people who work in NumPy, with layers that are plain objects and kernels that Numba
 compiles."""
 from fastnet import data, init, kernels, layers, losses, metrics, models, optim, regularizers, schedules, training
+from fastnet import plot as plot
+from fastnet.habits import of_package as __getattr__  # noqa: F401
 from fastnet.init import manual_seed
 from fastnet.kernels import bfloat16_products, empty_cache, exact
 from fastnet.layers import (
@@ -114,6 +116,8 @@ from fastnet.losses import (
 )
 from fastnet.optim import SGD, Adagrad, Adam, AdamW, Muon, NAdam, RMSprop, minimise
 from fastnet.parameter import Parameter
+from fastnet.program.inside import LayerGradient, activations, gradients, watch
+from fastnet.program.profile import Profile, ProfileRow, profile
 from fastnet.program.tables import Explanation, Listing, Summary, explain, summary
 from fastnet.regularizers import L1, L2, ElasticNet, MaxNorm
 from fastnet.training import (
@@ -159,4 +163,5 @@ __all__ = [
     "explain", "freeze", "init", "input_gradient", "kernels", "layers", "load_weights", "losses", "manual_seed",
     "metrics", "minimise", "models", "optim", "plainly", "predict", "regularizers", "save_weights", "schedules",
     "summary", "training", "unfreeze", "update_bn",
+    "LayerGradient", "Profile", "ProfileRow", "activations", "gradients", "plot", "profile", "watch",
 ]

@@ -105,11 +105,12 @@ def final_gradients(traced):
 
 def multiply_adds(traced):
     """How many multiplications followed by an addition a forward pass makes."""
-    return sum(map(_node_multiply_adds, traced.nodes))
+    return sum(map(node_multiply_adds, traced.nodes))
 
 
-def _node_multiply_adds(node):
-    if node.backward:
+def node_multiply_adds(node):
+    """Those of one operation of a forward pass, also of one that is done again; 0 for the backward pass."""
+    if node.backward and not node.again:
         return 0
     w = node.inputs["w"].shape if "w" in node.inputs else ()
     if node.op in ("conv2d_forward", "linear_forward"):
@@ -138,10 +139,10 @@ def summary(net, input_shape):
     traced = _checked(net).program(input_shape).before
     rows = []
     for layer, path, y, nodes in traced.calls:
-        if path or layer is net:
+        if not layer.composed and (path or layer is net):
             found = [value.shape for value in trees.flat(y)]
             rows.append((path, f"{type(layer).__name__}({layer.arguments()})", found[0] if len(found) == 1 else found,
-                         sum(parameter.size for parameter in layer.parameters()), sum(map(_node_multiply_adds, nodes))))
+                         sum(parameter.size for parameter in layer.parameters()), sum(map(node_multiply_adds, nodes))))
     return Summary(rows, input_shape, trees.map(lambda value: value.shape, traced.y))
 
 
@@ -157,19 +158,18 @@ class Summary:
     def __str__(self):
         body = [(name, layer, str(shape), f"{count:,}", f"{work:,}") for name, layer, shape, count, work in self.rows]
         total = ("total", "", str(self.output_shape), f"{self.parameters:,}", f"{self.multiply_adds:,}")
-        widths = [max(map(len, column)) for column in zip(_HEAD, *body, total, strict=True)]
-        rule = "  ".join("-" * width for width in widths)
-        lines = [_line(_HEAD, widths), rule, *(_line(row, widths) for row in body), rule, _line(total, widths)]
-        return f"input shape {self.input_shape}\n" + "\n".join(lines)
+        return f"input shape {self.input_shape}\n" + table(_HEAD, body, total, words=3)
 
     __repr__ = __str__
 
 
-def _line(cells, widths):
-    """Words to the left, numbers to the right."""
-    words = [cell.ljust(width) for cell, width in zip(cells[:3], widths[:3], strict=True)]
-    numbers = [cell.rjust(width) for cell, width in zip(cells[3:], widths[3:], strict=True)]
-    return "  ".join(words + numbers)
+def table(head, rows, total, words):
+    """The lines of a table of strings: so many columns of words, to the left, then numbers, to the right."""
+    widths = [max(map(len, column)) for column in zip(head, *rows, total, strict=True)]
+    rule = tuple("-" * width for width in widths)
+    return "\n".join("  ".join(cell.ljust(width) if place < words else cell.rjust(width)
+                               for place, (cell, width) in enumerate(zip(row, widths, strict=True)))
+                     for row in (head, rule, *rows, rule, total))
 
 
 def explain(net, input_shape, dtype="float32"):
