@@ -114,6 +114,7 @@ from fastnet.losses import (
     SoftMarginLoss,
     WeightedSum,
 )
+from fastnet.memory import empty_like
 from fastnet.optim import SGD, Adagrad, Adam, AdamW, Muon, NAdam, RMSprop, minimise
 from fastnet.parameter import Parameter
 from fastnet.program.inside import LayerGradient, activations, gradients, watch
@@ -163,5 +164,5 @@ __all__ = [
     "explain", "freeze", "init", "input_gradient", "kernels", "layers", "load_weights", "losses", "manual_seed",
     "metrics", "minimise", "models", "optim", "plainly", "predict", "regularizers", "save_weights", "schedules",
     "summary", "training", "unfreeze", "update_bn",
-    "LayerGradient", "Profile", "ProfileRow", "activations", "gradients", "plot", "profile", "watch",
+    "LayerGradient", "Profile", "ProfileRow", "activations", "empty_like", "gradients", "plot", "profile", "watch",
 ]

@@ -19,6 +19,7 @@ INSIDE = {
     "kernels": {"arguments", "kernels"},
     "parameter": {"arguments", "changes", "habits"},
     "habits": set(),
+    "memory": {"arguments", "kernels"},
     "init": {"arguments"},
     "changes": set(),
     "program": {"arguments", "kernels", "changes", "program"},

@@ -249,6 +249,7 @@ TABLE = {
     "confusion_matrix": (plot.confusion_matrix,
                          lambda: {"labels": [0, 1], "predictions": [1, 1], "classes": ["a", "b"]}, {}),
     # the rest
+    "empty_like": (fastnet.empty_like, lambda: {"x": X}, {"x": "array"}),
     "Parameter": (fastnet.Parameter, lambda: {"value": np.ones(3)},
                   {"value": "nan inf -1 0.5 array long", "requires_grad": "True"}),
     "Parameter.astype": (fastnet.Parameter(np.ones(3)).astype, lambda: {"dtype": "float32"}, {}),

@@ -288,6 +288,7 @@ class Layer(Tree):
                 raise ValueError(f"{self.label}: expected x of a shape that begins with the batch, got x of shape ()")
             batch = trees.flat(kinds)[0].shape[0]
             sample = trees.map(lambda kind: np.zeros((1, *kind.shape[1:]), kind.dtype), kinds)
+            sample = entered(self, self.ops, sample, "x", integers=True)    # laid out as in a net
             return trees.map(lambda y: (batch, *y.shape[1:]), self.forward(sample))
         return trees.map(lambda y: y.shape, self._trace(input_shape).y)
 

@@ -4,7 +4,18 @@ import pytest
 
 import fastnet
 from fastnet import manual_seed, profile, summary
-from fastnet.layers import BatchNorm2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, Recompute, ReLU, Residual, Sequential
+from fastnet.layers import (
+    BatchNorm2d,
+    Conv2d,
+    Dropout,
+    Flatten,
+    Linear,
+    MaxPool2d,
+    Recompute,
+    ReLU,
+    Residual,
+    Sequential,
+)
 
 from .nets import Scaled
 
