@@ -12,6 +12,8 @@ from fastnet.program.tracer import trace
 
 _HEAD = ("name", "layer", "output shape", "parameters", "multiply-adds")
 _STEPS = ("step", "output shape", "computed by")
+# What is shown as the shape of weights in the form in which kernels read them, and of a layer that is called.
+_ONCE, _CALLED = "made once for these weights", "its own forward, called with arrays"
 _DIRECTIONS = {"forward": "", "backward_input": "input gradient: ", "backward_weight": "weight gradient: "}
 
 
@@ -52,7 +54,7 @@ def text(traced, labels=True):
         given += [f"{key}={_plain(value)}" for key, value in node.options.items()
                   if not _is_default(node.op, key, value)]
         made = ", ".join(map(name, node.results))
-        shape = ", ".join(str(value.shape) for value in node.results)
+        shape = ", ".join(_ONCE if value.dtype.kind == "O" else str(value.shape) for value in node.results)
         line = f"{made} = {node.op}({', '.join(given)})"
         where = " + ".join(filter(None, node.layers)) + " again" * node.again
         lines.append(f"{line}  -> {shape}" + (f"  # {where}" if labels else ""))
@@ -60,6 +62,10 @@ def text(traced, labels=True):
         if tree is not None:
             told = ["None" if value is None else name(value) for value in trees.flat(tree)]
             lines.append(f"{what}: {', '.join(told)}")
+    if traced.effects:
+        moved = [(f"{layer.name}.{attribute}=".lstrip(".") if labels else "") + name(value)
+                 for layer, attribute, value in traced.assigned]
+        lines.append("running statistics: " + ", ".join(moved))
     if traced.gradients:
         lines.append("gradients: " + ", ".join(map(name, traced.gradients.values())))
     return "\n".join(lines)
@@ -188,7 +194,10 @@ def explain(net, input_shape, dtype="float32"):
 
 
 def _algorithms(ops, node, dtype):
-    """How the passes of a convolution are computed: lines; those of a gradient only where they differ from forward."""
+    """How the passes of a convolution are computed: lines; those of a gradient only where they differ from forward. An
+    opaque layer tells that it is one."""
+    if node.op == "opaque":
+        return [_CALLED]
     if _contract(node.op) is None:
         return []
     maker = node.inputs["packed"].node if "packed" in node.inputs else node
@@ -229,6 +238,8 @@ class Explanation:
         widths = [max(map(len, column)) for column in zip(_STEPS, *body, strict=True)]
         lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
                  for row in (_STEPS, tuple("-" * width for width in widths), *body)]
+        if any(" + " in step for step, _, _ in self.rows):
+            lines += ["", "Layers with a + between them are one operation. What does nothing at inference is left out."]
         if any("Winograd F(" in line for _, _, how in self.rows for line in how):
             lines += ["", *_ABOUT_WINOGRAD]
         return f"input shape {self.input_shape}, {self.dtype}, backend {self.backend!r}\n" + "\n".join(lines)

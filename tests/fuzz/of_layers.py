@@ -134,8 +134,6 @@ def _parameter(attribute, right):
     return Target(f"Parameter.{attribute} =", make, ".", {"value": attribute})
 
 
-NAMES = r"(names|pattern)"
-
 TARGETS = [
     *(_constructor(name) for name in PUBLIC),
     *(_method(name, method, *METHODS[method]) for name in PUBLIC if _case(name) for method in METHODS),
@@ -144,9 +142,9 @@ TARGETS = [
     _of_row("extend", layers=lambda: [ReLU(), Linear(2, 2)]),
     _of_net(fastnet.freeze, "pattern"), _of_net(fastnet.unfreeze, "pattern"), _of_net(fastnet.summary, "input_shape"),
     _of_net(fastnet.explain, "input_shape", "dtype"), _of_net(fastnet.input_gradient, "x", "dy"),
-    _of_net(fastnet.activations, "x", "names", "training", names=NAMES),
-    _of_net(fastnet.gradients, "x", "dy", "names", names=NAMES), _of_net(fastnet.profile, "x", "training"),
-    _of_net(fastnet.watch, "function", "names", names=NAMES),
+    _of_net(fastnet.activations, "x", "names", "training", names="(names|pattern)"),
+    _of_net(fastnet.gradients, "x", "dy", "names", names="(names|pattern)"), _of_net(fastnet.profile, "x", "training"),
+    _of_net(fastnet.watch, "function", "names", names="(names|pattern)"),
     *(_plain(f"{name}", getattr(models, name), {"num_classes": LARGE}, num_classes=10)
       for name in models.__all__),
     Target("load", lambda: (kernels.load, {"backend": "cpu"}, []), "."),

@@ -1,6 +1,9 @@
 """What layers give and the gradients that arrive there, as PyTorch's hooks and plain passes tell them."""
+import ast
 import copy
+import re
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -342,33 +345,27 @@ def test_what_is_wrong_is_refused():
 
 # Recipes
 
-def statements(text):
-    """The statements of a recipe, imports apart; its lines have at most 100 columns."""
-    assert all(len(line) <= 100 for line in text.splitlines())
-    return [line for line in text.strip().splitlines() if not line.startswith((" ", "import", "from"))]
+PAGE = (Path(__file__).parents[2] / "docs" / "inside.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGE, re.S | re.M)
+SALIENCY, GRAD_CAM = BLOCKS[2], BLOCKS[3]
 
 
-SALIENCY = """
-scores = net(x)
-dy = np.eye(5)[scores.argmax(1)]
-saliency = np.abs(fastnet.input_gradient(net, x, dy)).max(axis=1)
-"""
-GRAD_CAM = """
-scores = net(x)
-dy = np.eye(5)[scores.argmax(1)]
-y, dy = fastnet.gradients(net, x, dy, "block")["block"]
-weights = dy.mean(axis=(2, 3), keepdims=True)
-cam = fastnet.ReLU()((weights * y).sum(axis=1, keepdims=True))
-cam = fastnet.Upsample(size=x.shape[2:], mode="bilinear")(cam)[:, 0]
-cam /= cam.max(axis=(1, 2), keepdims=True) + 1e-8
-"""
+def test_the_page_runs(capsys):
+    scope = {}
+    for block in BLOCKS:
+        exec(compile(block, "inside.md", "exec"), scope)
+    assert scope["saliency"].shape == scope["cam"].shape == (4, 32, 32) and scope["dead"].shape == (32,)
+    assert set(scope["norms"]) == {name for name, layer in scope["net"].named_layers() if not layer.composed}
+    assert all(len(norms) == 2 for norms in scope["norms"].values())
+    assert capsys.readouterr().out.startswith("training, x of shape (4, 3, 32, 32), float32")
 
 
 def test_recipes():
     net = make()
     scope = {"net": net, "x": X, "np": np, "fastnet": fastnet}
-    assert len(statements(SALIENCY)) <= 3 and len(statements(GRAD_CAM)) <= 8
-    exec(SALIENCY, scope)
+    for recipe, most in ((SALIENCY, 3), (GRAD_CAM, 8)):
+        assert len(ast.parse(recipe).body) <= most and max(map(len, recipe.splitlines())) <= 100
+    exec(SALIENCY.replace("eye(10)", "eye(5)"), scope)
     step, best = 1e-3, net(X).argmax(1)
     place = np.unravel_index(scope["saliency"][0].argmax(), X.shape[2:])
     moves = []
@@ -377,7 +374,7 @@ def test_recipes():
         moved[0, channel, place[0], place[1]] += step
         moves.append(abs(net(moved)[0, best[0]] - net(X)[0, best[0]]) / step)
     assert max(moves) == pytest.approx(scope["saliency"][0].max(), rel=0.05)
-    exec(GRAD_CAM, scope)
+    exec(GRAD_CAM.replace("eye(10)", "eye(5)").replace('"features"', '"block"'), scope)
     cam = scope["cam"]
     assert cam.shape == (4, 6, 6) and cam.min() >= 0 and cam.max() <= 1
     y, dy = gradients(net, X, np.eye(5)[best], "block")["block"]
