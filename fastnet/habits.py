@@ -46,7 +46,8 @@ LAYER = {
 }
 PARAMETER = {
     "data": "parameter.value is the array, and may be assigned and written into",
-    **dict.fromkeys(("detach", "cpu", "numpy", "item", "clone"), "parameter.value is the array, a NumPy one"),
+    **dict.fromkeys(("detach", "cpu", "numpy", "item", "clone", "copy", "mean", "sum", "std", "min", "max", "ndim",
+                     "dtype", "T", "reshape", "tolist"), "parameter.value is the array, a NumPy one"),
     "cuda": _DEVICE, "zero_grad": _NO_ZERO, "requires_grad_": "assign it: parameter.requires_grad = False",
     "backward": _BACKWARD, "register_hook": _HOOKS,
 }

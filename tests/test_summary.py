@@ -96,7 +96,7 @@ def test_explanation():
     assert explain(net, (8, 3, 8, 8), "float64").rows[1][2] == ["direct: float64 numbers"]
     naive = explain(net.to("naive"), (8, 3, 8, 8))
     assert [row[0] for row in naive.rows[:5]] == [
-        'Conv2d "0"', 'BatchNorm2d "1"', 'ReLU "2"', 'Conv2d "3.body"', 'Add in Residual "3"']  # as the layers are written
+        'Conv2d "0"', 'BatchNorm2d "1"', 'ReLU "2"', 'Conv2d "3.body"', 'Add in Residual "3"']     # as written
     assert naive.rows[3][2] == ["matrix product for each kernel offset: plain NumPy"]
     assert naive.rows[8][:2] == ('MaxPool2d "7"', (8, 16, 3, 3))
     with pytest.raises(ValueError, match='^Conv2d "0": expected 3 input channels'):
