@@ -14,8 +14,10 @@ from fastnet import (
     schedules,
     training,
 )
+from fastnet import plot as plot
 from fastnet.files.checkpoints import CheckpointError, Checkpoints
 from fastnet.files.models import Model, load_model, save_model
+from fastnet.habits import of_package as __getattr__
 from fastnet.init import manual_seed
 from fastnet.kernels import bfloat16_products, empty_cache, exact
 from fastnet.layers import (
@@ -127,9 +129,12 @@ from fastnet.losses import (
     SoftMarginLoss,
     WeightedSum,
 )
+from fastnet.memory import empty_like
 from fastnet.models.fully_convolutional import fully_convolutional
 from fastnet.optim import SGD, Adagrad, Adam, AdamW, Muon, NAdam, RMSprop, minimise
 from fastnet.parameter import Parameter
+from fastnet.program.inside import LayerGradient, activations, gradients, watch
+from fastnet.program.profile import Profile, ProfileRow, profile
 from fastnet.program.tables import Explanation, Listing, Summary, explain, summary
 from fastnet.regularizers import L1, L2, ElasticNet, MaxNorm
 from fastnet.training import (
@@ -167,18 +172,19 @@ __all__ = [
     "EarlyStopping", "ElasticNet", "Embedding", "EpsilonSoftmaxLoss", "Explanation", "Flatten", "FocalLoss", "GELU",
     "GRU", "Graph", "GroupNorm", "Hardshrink", "Hardsigmoid", "Hardswish", "Hardtanh", "HingeLoss", "History",
     "HuberLoss", "Identity", "InstanceNorm2d", "JsonLines", "KLDivLoss", "L1", "L1Loss", "L2", "LSTM", "Layer",
-    "LayerNorm", "LayerScale", "LeakyReLU", "LearningRateSchedule", "Linear", "Listing", "LocalResponseNorm",
-    "LocallyConnected2d", "LogSigmoid", "LogSoftmax", "MSELoss", "MaxNorm", "MaxPool2d", "MaxUnpool2d", "Maxout",
-    "Mean", "Merge", "Mish", "Model", "MultiLabelSoftMarginLoss", "MultiMarginLoss", "Multiply", "Muon", "NAdam",
-    "NLLLoss", "NonFiniteError", "PReLU", "Parallel", "Parameter", "Permute", "PixelShuffle", "PixelUnshuffle",
-    "PoissonNLLLoss", "Progress", "RMSNorm", "RMSprop", "RNN", "ReLU", "ReLU6", "Recompute", "ReduceLROnPlateau",
-    "ReflectionPad2d", "ReplicationPad2d", "Residual", "RoIAlign", "RoIPool", "SELU", "SGD", "SaveBest",
-    "SaveCheckpoints", "SaveCurves", "Sequential", "SiLU", "Sigmoid", "SigmoidFocalLoss", "SmoothL1Loss",
-    "SoftMarginLoss", "Softmax", "Softplus", "Softshrink", "Softsign", "StochasticDepth", "StochasticWeightAverage",
-    "Summary", "Tanh", "Tanhshrink", "TensorBoard", "Threshold", "Trainer", "Unflatten", "Upsample",
-    "UpsamplingBilinear2d", "UpsamplingNearest2d", "WeightAverage", "WeightedSum", "ZeroPad2d", "bfloat16_products",
-    "calculators", "data", "empty_cache", "evaluate", "exact", "explain", "freeze", "fully_convolutional", "init",
-    "input_gradient", "kernels", "layers", "load_model", "load_weights", "losses", "manual_seed", "metrics", "minimise",
-    "models", "optim", "plainly", "predict", "regularizers", "save_model", "save_weights", "schedules", "summary",
-    "training", "unfreeze", "update_bn",
+    "LayerGradient", "LayerNorm", "LayerScale", "LeakyReLU", "LearningRateSchedule", "Linear", "Listing",
+    "LocalResponseNorm", "LocallyConnected2d", "LogSigmoid", "LogSoftmax", "MSELoss", "MaxNorm", "MaxPool2d",
+    "MaxUnpool2d", "Maxout", "Mean", "Merge", "Mish", "Model", "MultiLabelSoftMarginLoss", "MultiMarginLoss",
+    "Multiply", "Muon", "NAdam", "NLLLoss", "NonFiniteError", "PReLU", "Parallel", "Parameter", "Permute",
+    "PixelShuffle", "PixelUnshuffle", "PoissonNLLLoss", "Profile", "ProfileRow", "Progress", "RMSNorm", "RMSprop",
+    "RNN", "ReLU", "ReLU6", "Recompute", "ReduceLROnPlateau", "ReflectionPad2d", "ReplicationPad2d", "Residual",
+    "RoIAlign", "RoIPool", "SELU", "SGD", "SaveBest", "SaveCheckpoints", "SaveCurves", "Sequential", "SiLU", "Sigmoid",
+    "SigmoidFocalLoss", "SmoothL1Loss", "SoftMarginLoss", "Softmax", "Softplus", "Softshrink", "Softsign",
+    "StochasticDepth", "StochasticWeightAverage", "Summary", "Tanh", "Tanhshrink", "TensorBoard", "Threshold",
+    "Trainer", "Unflatten", "Upsample", "UpsamplingBilinear2d", "UpsamplingNearest2d", "WeightAverage", "WeightedSum",
+    "ZeroPad2d", "activations", "bfloat16_products", "calculators", "data", "empty_cache", "empty_like", "evaluate",
+    "exact", "explain", "freeze", "fully_convolutional", "gradients", "init", "input_gradient", "kernels", "layers",
+    "load_model", "load_weights", "losses", "manual_seed", "metrics", "minimise", "models", "optim", "plainly", "plot",
+    "predict", "profile", "regularizers", "save_model", "save_weights", "schedules", "summary", "training", "unfreeze",
+    "update_bn", "watch",
 ]

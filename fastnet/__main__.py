@@ -1,5 +1,5 @@
 """``python -m fastnet warmup`` compiles ahead, ``python -m fastnet summary resnet18`` shows the layers of a net, and
-``python -m fastnet info`` tells what the library runs on."""
+``python -m fastnet info`` tells what the library runs on; alone it says what there is."""
 import argparse
 import platform
 import sys
@@ -32,7 +32,8 @@ def info():
 def main(arguments=None):
     """Run a command; the exit status."""
     parser = argparse.ArgumentParser(prog="python -m fastnet", description="fastnet's commands")
-    commands = parser.add_subparsers(dest="command", required=True)
+    parser.add_argument("--version", action="version", version=f"fastnet {__version__}")
+    commands = parser.add_subparsers(dest="command", title="commands", metavar="COMMAND")
     ahead = commands.add_parser("warmup", help="compile the kernels that models need, before they are needed")
     ahead.add_argument("--model", nargs="+", choices=models.__all__, default=["small_convnet"], metavar="MODEL",
                        help=f"one or more of {', '.join(models.__all__)} (default: small_convnet)")
@@ -45,7 +46,9 @@ def main(arguments=None):
                         help="of a batch, such as 8 3 224 224 (default: one of what the model was made for)")
     commands.add_parser("info", help="show versions, threads, vector width and the cache folder")
     given = parser.parse_args(arguments)
-    if given.command == "info":
+    if given.command is None:
+        parser.print_help()
+    elif given.command == "info":
         rows = info()
         width = max(len(what) for what, _ in rows)
         print("\n".join(f"{what.ljust(width)}  {value}" for what, value in rows))

@@ -364,9 +364,14 @@ def _as_array(value, name):
     if isinstance(value, (np.ndarray, np.generic)):
         return np.asarray(value)
     if type(value).__module__.partition(".")[0] == "torch" and hasattr(value, "detach"):
-        return _of_tensor(value.detach(), name, own)
+        if value.requires_grad:
+            raise TypeError(f"{name} is a tensor that requires grad, and no gradient would reach it: give "
+                            f"{own}.detach()")
+        return _of_tensor(value, name, own)
     remedy = ""
-    if isinstance(value, (list, tuple)):
+    if hasattr(value, "gradient"):
+        remedy = f": a loss gives two things, value, gradient = loss(outputs, targets): give {own}.gradient"
+    elif isinstance(value, (list, tuple)):
         remedy = f": make one with np.asarray({own}), or np.stack for a list of arrays"
     elif hasattr(value, "to_numpy"):
         remedy = f": give {own}.to_numpy()"

@@ -1,7 +1,7 @@
 """A parameter: an array that training changes, and its gradient."""
 import numpy as np
 
-from fastnet import arguments, changes
+from fastnet import arguments, changes, habits
 
 
 class Parameter:
@@ -68,6 +68,9 @@ class Parameter:
             self._grad = value
         else:
             changes.here.gradients[self] = value
+
+    def __getattr__(self, name):
+        return habits.look_up(self, name, "Parameter", habits.PARAMETER)
 
     @property
     def shape(self):

@@ -8,7 +8,7 @@ last step a schedule stays where it is. TypeError or ValueError names the argume
 from dataclasses import dataclass, fields
 from math import cos, inf, pi
 
-from fastnet import arguments
+from fastnet import arguments, habits
 
 _MOST = 2**63 - 1   # updates
 
@@ -19,6 +19,9 @@ class Schedule:
     def __call__(self, step):
         """The rate of the update before which `step` others were made."""
         return self.rate(arguments.integer(step, self.said("step"), 0, _MOST))
+
+    def __getattr__(self, name):
+        return habits.look_up(self, name, type(self).__name__, habits.SCHEDULE)
 
     def said(self, name):
         """An argument as errors call it: "cosine: lr"."""

@@ -93,8 +93,10 @@ def test_arrays():
 
 def test_tensors_of_pytorch_are_seen_as_arrays():
     torch = pytest.importorskip("torch")
-    x = torch.ones(2, 3, requires_grad=True)
-    assert np.shares_memory(arguments.array(x, "x"), x.detach().numpy())
+    x = torch.ones(2, 3)
+    assert np.shares_memory(arguments.array(x, "x"), x.numpy())
+    with pytest.raises(TypeError, match=r"give x.detach\(\)"):
+        arguments.array(x.requires_grad_(), "x")
     with pytest.raises(TypeError, match=r"give x.float\(\)"):
         arguments.array(torch.ones(2, dtype=torch.bfloat16), "x")
     with pytest.raises(TypeError, match=r"give x.cpu\(\)"):

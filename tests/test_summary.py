@@ -59,8 +59,8 @@ def test_branches():
 def test_users_layers_are_one_row():
     table = summary(Sequential(Block(), ReLU()), (4, 3))
     assert [(row[0], row[2], row[3]) for row in table.rows] == [("0", (4, 2), 21), ("1", (4, 2), 0)]
-    assert [row[:2] for row in explain(Sequential(Block(), ReLU()), (4, 3)).rows] == [
-        ('Block "0"', (4, 2)), ('ReLU "1"', (4, 2))]
+    assert explain(Sequential(Block(), ReLU()), (4, 3)).rows == [
+        ('Block "0"', (4, 2), ["its own forward, called with arrays"]), ('ReLU "1"', (4, 2), [])]
 
 
 def test_wrong_shape():
@@ -70,13 +70,13 @@ def test_wrong_shape():
 
 STEPS = """\
 input shape (8, 3, 8, 8), float32, backend 'cpu'
-step                                     output shape   computed by
-Conv2d "0" + BatchNorm2d "1" + ReLU "2"  (8, 16, 8, 8)  direct: fewer than 16 channels
-Conv2d "3.body" + Add + ReLU "4"         (8, 16, 8, 8)  Winograd F(4x4, 3x3): 4.0 times fewer multiplications
-Conv2d "5" + ReLU "6" + MaxPool2d "7"    (8, 16, 3, 3)  Winograd F(4x4, 3x3): 3.1 times fewer multiplications
+step                                              output shape   computed by
+Conv2d "0" + BatchNorm2d "1" + ReLU "2"           (8, 16, 8, 8)  direct: fewer than 16 channels
+Conv2d "3.body" + Add in Residual "3" + ReLU "4"  (8, 16, 8, 8)  Winograd F(4x4, 3x3): 4.0 times fewer multiplications
+Conv2d "5" + ReLU "6" + MaxPool2d "7"             (8, 16, 3, 3)  Winograd F(4x4, 3x3): 3.1 times fewer multiplications
 {input} Winograd F(4x4, 3x3): 4.0 times fewer multiplications
-Flatten "8"                              (8, 144)
-Linear "9"                               (8, 2)""".replace("{input}", 56 * " " + "input gradient:")
+Flatten "8"                                       (8, 144)
+Linear "9"                                        (8, 2)""".replace("{input}", 65 * " " + "input gradient:")
 
 
 def test_explanation():
@@ -87,8 +87,9 @@ def test_explanation():
     lines = str(table).splitlines()
     assert set(lines.pop(2)) == {"-", " "}
     assert lines[:8] == STEPS.splitlines()
-    assert lines[8] == "" and "relative to the largest number in a tile" in lines[9] and "exact()" in lines[11]
-    assert table.rows[1][:2] == ('Conv2d "3.body" + Add + ReLU "4"', (8, 16, 8, 8))
+    assert lines[8] == lines[10] == "" and lines[9].startswith("Layers with a + between them are one operation.")
+    assert "relative to the largest number in a tile" in lines[11] and "exact()" in lines[13]
+    assert table.rows[1][:2] == ('Conv2d "3.body" + Add in Residual "3" + ReLU "4"', (8, 16, 8, 8))
     assert all(row[2] == [] for row in table.rows if "Conv2d" not in row[0])
     with exact():
         assert explain(net, (8, 3, 8, 8)).rows[1][2] == ["direct: exact() is on"]
@@ -99,7 +100,7 @@ def test_explanation():
     assert explain(net, (8, 3, 8, 8), "float64").rows[1][2] == ["direct: float64 numbers"]
     naive = explain(net.to("naive"), (8, 3, 8, 8))
     assert [row[0] for row in naive.rows[:5]] == [
-        'Conv2d "0"', 'BatchNorm2d "1"', 'ReLU "2"', 'Conv2d "3.body"', "Add"]      # as the layers are written
+        'Conv2d "0"', 'BatchNorm2d "1"', 'ReLU "2"', 'Conv2d "3.body"', 'Add in Residual "3"']     # as written
     assert naive.rows[3][2] == ["matrix product for each kernel offset: plain NumPy"]
     assert naive.rows[8][:2] == ('MaxPool2d "7"', (8, 16, 3, 3))
     with pytest.raises(ValueError, match='^Conv2d "0": expected 3 input channels'):

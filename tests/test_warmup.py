@@ -72,7 +72,6 @@ def test_info(capsys):
 
 
 @pytest.mark.parametrize("arguments, message", [
-    ([], "arguments are required: command"),
     (["warmup", "--model", "lenet6"], "argument --model: invalid choice: 'lenet6'"),
     (["warmup", "--batch-size", "0"], "--batch-size must be at least 1, got 0"),
     (["warmup", "--processes", "-1"], "--processes must be at least 1, got -1"),

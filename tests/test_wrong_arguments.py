@@ -11,7 +11,20 @@ import numpy as np
 import pytest
 
 import fastnet
-from fastnet import calculators, data, init, losses, metrics, models, optim, plot, regularizers, schedules, training, warmup
+from fastnet import (
+    calculators,
+    data,
+    init,
+    losses,
+    metrics,
+    models,
+    optim,
+    plot,
+    regularizers,
+    schedules,
+    training,
+    warmup,
+)
 from fastnet.training import Callback
 
 NAN = float("nan")
@@ -285,6 +298,7 @@ TABLE = {
     "confusion_matrix": (plot.confusion_matrix,
                          lambda: {"labels": [0, 1], "predictions": [1, 1], "classes": ["a", "b"]}, {}),
     # the rest
+    "empty_like": (fastnet.empty_like, lambda: {"x": X}, {"x": "array"}),
     "Parameter": (fastnet.Parameter, lambda: {"value": np.ones(3)},
                   {"value": "nan inf -1 0.5 array long", "requires_grad": "True"}),
     "Parameter.astype": (fastnet.Parameter(np.ones(3)).astype, lambda: {"dtype": "float32"}, {}),
@@ -318,7 +332,8 @@ FOREIGN = re.compile("|".join((
 def public():
     """Names of all public functions and classes outside kernels, programs and layers, and of the methods of these."""
     found = {}
-    for module in (fastnet, data, training, optim, models, losses, metrics, regularizers, schedules, init, plot, calculators):
+    for module in (fastnet, data, training, optim, models, losses, metrics, regularizers, schedules, init, plot,
+                   calculators):
         for name in getattr(module, "__all__", None) or [name for name in vars(module) if not name.startswith("_")]:
             value = getattr(module, name)
             home = getattr(value, "__module__", None) or ""

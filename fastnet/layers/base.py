@@ -5,14 +5,14 @@ from textwrap import indent
 
 import numpy as np
 
-from fastnet import arguments, changes, kernels
+from fastnet import arguments, changes, habits, kernels
 from fastnet.kernels import shapes
 from fastnet.layers import parts
 from fastnet.layers import state as state_
 from fastnet.layers.formula import composing, flag
 from fastnet.layers.tree import Tree
 from fastnet.parameter import Parameter
-from fastnet.program import trees
+from fastnet.program import trees, watch
 from fastnet.program.calls import name_layer, opaque
 from fastnet.program.run import Runner, entered
 from fastnet.program.tables import Listing, multiply_adds
@@ -65,8 +65,10 @@ class Layer(Tree):
     def backward(self, dy, need_dx=True):
         raise NotImplementedError(f"{self.label} defines no backward(dy, need_dx=True)")
 
-    def __call__(self, x):
+    def __call__(self, x, *others, **options):
         """Inference: forward without training. Within `Container.compose` a call as part of the pass under way."""
+        if others or options:
+            raise TypeError(f"{self.label}: {habits.CALL}")
         if here.calls is not None:
             return here.calls.call(self, x)
         if here.tracer is not None:
@@ -74,7 +76,10 @@ class Layer(Tree):
                             "inference; derive it from Container and let compose make the calls, or say traceable = "
                             "False")
         if opaque(self, self.backend):
-            return self.forward(entered(self, None, x, "x"))
+            y = self.forward(entered(self, None, x, "x"))
+            if here.watches and not here.layer:
+                watch.tell(self, "y", y)
+            return y
         if composing():
             return self.forward(x)
         return self.runner.inference(self, x)
@@ -127,6 +132,9 @@ class Layer(Tree):
         return found[0].value.dtype if found else None
 
     # Attributes
+
+    def __getattr__(self, name):
+        return habits.look_up(self, name, self.label, habits.LAYER)
 
     def check(self, **options):
         """The constructor's arguments as they are kept; TypeError or ValueError where one does not fit."""
@@ -280,6 +288,7 @@ class Layer(Tree):
                 raise ValueError(f"{self.label}: expected x of a shape that begins with the batch, got x of shape ()")
             batch = trees.flat(kinds)[0].shape[0]
             sample = trees.map(lambda kind: np.zeros((1, *kind.shape[1:]), kind.dtype), kinds)
+            sample = entered(self, self.ops, sample, "x", integers=True)    # laid out as in a net
             return trees.map(lambda y: (batch, *y.shape[1:]), self.forward(sample))
         return trees.map(lambda y: y.shape, self._trace(input_shape).y)
 

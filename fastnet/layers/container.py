@@ -2,6 +2,7 @@
 from fastnet import arguments, changes
 from fastnet.layers.base import Layer
 from fastnet.layers.formula import composing, flag
+from fastnet.program import watch
 from fastnet.program.calls import name_layer, opaque
 from fastnet.program.passes import Pass
 from fastnet.program.run import entered
@@ -42,6 +43,8 @@ class Container(Layer):
             x = entered(self, self.ops, x, "x", self.dtype, self.lets_integers_in())
         tape = Tape(self, x, training)
         y = tape.compose()
+        if here.watches and not here.layer:
+            watch.tell(self, "y", y)
         if training:
             self.saved = (tape,)
         return y
@@ -53,6 +56,8 @@ class Container(Layer):
         self.saved = None
         if isinstance(done, Pass):
             return done.backward(self, dy, need_dx)
+        if here.watches and not here.layer:
+            watch.tell(self, "dy", dy)
         with changes.gradients() as found:
             dx = done.backward(dy, need_dx)
         for parameter, gradient in found.items():

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 
 from fastnet import arguments
-from fastnet.program import trees
+from fastnet.program import trees, watch
 from fastnet.program.calls import name_layer
 from fastnet.program.run import arriving, entered
 from fastnet.program.trace import here
@@ -45,6 +45,8 @@ def formula(method):
             except (TypeError, ValueError) as error:
                 name_layer(error, self, x)
                 raise
+            if here.watches and not here.layer:
+                watch.tell(self, "y", y)
             if training:
                 kept = vars(self)["saved"] = Saved(self.saved)
                 kept.kinds = trees.kinds(y)
@@ -58,6 +60,8 @@ def formula(method):
                 need_dx = need_dx if type(need_dx) is bool else arguments.flag(need_dx, "need_dx")
                 if isinstance(self.saved, Saved):
                     dy = arriving(self, self.ops, dy, self.saved.kinds)
+                if here.watches and not here.layer:
+                    watch.tell(self, "dy", dy)
                 return method(self, dy, need_dx)
             except (TypeError, ValueError) as error:
                 name_layer(error, self)

@@ -1,8 +1,7 @@
 """Layers that are left as they are while others train."""
-import fnmatch
-
 from fastnet import arguments
 from fastnet.layers.base import Layer
+from fastnet.program import watch
 from fastnet.program.trace import here
 
 
@@ -40,12 +39,7 @@ def _set_frozen(net, pattern, frozen):
     arguments.instance(net, Layer, "net", "a layer")
     if not isinstance(pattern, str):
         raise TypeError(f'{net.label}: pattern must be a string such as "features.*", got {arguments.shown(pattern)}')
-    found = [layer for path, layer in net.named_layers() if fnmatch.fnmatchcase(path, pattern)]
-    if not found:
-        paths = ", ".join(path for path, _ in net.named_layers()[1:6])
-        raise ValueError(f"{net.label}: no layer's path fits the pattern {arguments.shown(pattern)}; there are "
-                         f"{paths} ...")
-    for layer in found:
+    for layer in watch.fitting(net, pattern).values():
         for _, part in layer.named_layers():
             if isinstance(part, Freezable):
                 part.frozen = frozen

@@ -58,12 +58,14 @@ def _fitting(value, old):
     """A copy of a value, an array or numbers in lists, in place of the array `old`; TypeError or ValueError, to be read
     behind its name."""
     try:
-        value = arguments.values(value, "it")
-    except TypeError:
+        value = arguments.values(value.detach() if hasattr(value, "detach") else value, "it")  # copies need no gradient
+    except TypeError as error:
         dtype = getattr(value, "dtype", None)
-        what = arguments.shown(value) if dtype is None else f"dtype {dtype}"
-        raise TypeError(f"has {what}, expected {old.dtype}" if dtype is not None else f"is {what}, expected an array"
-                        ) from None
+        if dtype is None:
+            raise TypeError(f"is {arguments.shown(value)}, expected an array") from None
+        if isinstance(dtype, np.dtype) and dtype.kind not in "fiub":
+            raise TypeError(f"has dtype {dtype}, expected {old.dtype}") from None
+        raise TypeError(str(error).removeprefix("it ")) from None
     if value.shape != old.shape:
         raise ValueError(f"has shape {value.shape}, expected {old.shape}")
     if old.dtype.kind in "iu" and value.dtype.kind == "f":     # a counter that somebody saved with all else as floats

@@ -1,9 +1,10 @@
 """What all losses share: options that are checked, weights of samples, what a mean divides by."""
 import inspect
+from typing import NamedTuple
 
 import numpy as np
 
-from fastnet import arguments, kernels
+from fastnet import arguments, habits, kernels
 from fastnet.kernels import checks
 
 _CLASSIFYING = ("classes", "yes/no", "probabilities", "signs")
@@ -47,6 +48,16 @@ def index_to_ignore(value, name):
     return arguments.integer(value, name, -2**63, 2**63 - 1)
 
 
+class LossValue(NamedTuple):
+    """What a loss gives: ``value, gradient = loss(outputs, targets)``."""
+
+    value: float
+    gradient: np.ndarray    # for the outputs; with several heads a tuple or dictionary of arrays
+
+    def __getattr__(self, name):
+        return habits.look_up(self, name, "what a loss gives, a value and a gradient,", habits.ANSWER)
+
+
 class Loss:
     """A loss: ``value, gradient = loss(outputs, targets, sample_weight=None)``.
 
@@ -76,6 +87,9 @@ class Loss:
         elif name in self.rules:
             value = self.rules[name](value, who)
         super().__setattr__(name, value)
+
+    def __getattr__(self, name):
+        return habits.look_up(self, name, type(self).__name__, habits.LOSS)
 
     @property
     def classifies(self):

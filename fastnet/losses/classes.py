@@ -2,7 +2,7 @@
 import numpy as np
 
 from fastnet import arguments
-from fastnet.losses.base import Loss, at_least, class_weights, index_to_ignore, one_of
+from fastnet.losses.base import Loss, LossValue, at_least, class_weights, index_to_ignore, one_of
 
 
 class ClassLoss(Loss):
@@ -19,7 +19,7 @@ class ClassLoss(Loss):
         rows = _as_images(scores)
         value, gradient = self.rows(rows, labels.reshape(rows.shape[:1] + rows.shape[2:]),
                                     self.sample_weights(sample_weight, scores))
-        return value, gradient.reshape(scores.shape)
+        return LossValue(value, gradient.reshape(scores.shape))
 
     def rows(self, scores, labels, sample_weight):
         """(value, gradient) for scores (N, C) or (N, C, H, W) and labels that fit."""
@@ -97,7 +97,7 @@ class CrossEntropyLoss(ClassLoss):
         value, gradient = self.ops.soft_cross_entropy(
             _as_images(scores), _as_images(self.numbers(targets, "targets", like=scores)), self.label_smoothing,
             self.of_classes("weight", scores), sample_weight, self.scale(total))
-        return value, gradient.reshape(scores.shape)
+        return LossValue(value, gradient.reshape(scores.shape))
 
 
 class NLLLoss(ClassLoss):

@@ -2,7 +2,7 @@
 from collections.abc import Mapping
 
 from fastnet import arguments
-from fastnet.losses.base import Loss
+from fastnet.losses.base import Loss, LossValue
 
 
 class WeightedSum(Loss):
@@ -44,7 +44,7 @@ class WeightedSum(Loss):
             weight = self.weights[head]
             total += weight * value
             gradients[head] = gradient if weight == 1 else _times(gradient, weight)
-        return total, gradients if isinstance(self.losses, dict) else tuple(gradients.values())
+        return LossValue(total, gradients if isinstance(self.losses, dict) else tuple(gradients.values()))
 
     @staticmethod
     def _losses(value, who):

@@ -3,7 +3,7 @@ kernel, a row of `fastnet.kernels.pointwise` for each loss."""
 import numpy as np
 
 from fastnet import arguments
-from fastnet.losses.base import Loss, above, at_least, not_negative
+from fastnet.losses.base import Loss, LossValue, above, at_least, not_negative
 
 
 class PointwiseLoss(Loss):
@@ -27,7 +27,7 @@ class PointwiseLoss(Loss):
             weight = np.broadcast_to(across, outputs.shape) if weight is None else weight * across
         alpha, beta, factor = self.constants(outputs)
         scale = self.scale(self.mean_over(total, outputs)) * factor
-        return self.ops.pointwise_loss(outputs, targets, self.function, alpha, beta, weight, scale)
+        return LossValue(*self.ops.pointwise_loss(outputs, targets, self.function, alpha, beta, weight, scale))
 
     def constants(self, outputs):
         """(alpha, beta, by what all is multiplied)."""
@@ -146,7 +146,7 @@ class BCELoss(PointwiseLoss):
             if wrong.any():
                 raise ValueError(f"{self.said('outputs')} must be probabilities between 0 and 1, got "
                                  f"{numbers[wrong].ravel()[0]}: end the net with Sigmoid(), or take BCEWithLogitsLoss")
-        return value, gradient
+        return LossValue(value, gradient)
 
     def prepared(self, outputs, targets):
         return targets, self.spread("weight", outputs)
@@ -299,4 +299,4 @@ class PoissonNLLLoss(PointwiseLoss):
             each = more.reshape(len(more), -1).sum(axis=1)
             weight = np.ones(len(each)) if sample_weight is None else np.asarray(sample_weight, np.float64)
             value += float(each @ weight) * self.scale(weight.sum() * more[0].size)
-        return value, gradient
+        return LossValue(value, gradient)

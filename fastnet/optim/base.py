@@ -3,7 +3,7 @@ from math import inf, sqrt
 
 import numpy as np
 
-from fastnet import arguments, kernels
+from fastnet import arguments, habits, kernels
 from fastnet.kernels import updates
 from fastnet.parameter import Parameter
 
@@ -71,6 +71,9 @@ class Optimizer:
     @max_norm.setter
     def max_norm(self, value):
         self._max_norm = None if value is None else arguments.number(value, self.said("max_norm"), above=0)
+
+    def __getattr__(self, name):
+        return habits.look_up(self, name, type(self).__name__, habits.OPTIMIZER)
 
     def check(self, options):
         """The options of a group as `update` gets them, a dictionary; TypeError or ValueError where one does not

@@ -4,7 +4,7 @@ import contextlib
 import numpy as np
 
 from fastnet.kernels import checks
-from fastnet.program import trees
+from fastnet.program import trees, watch
 from fastnet.program.trace import here, lasting
 
 
@@ -40,10 +40,13 @@ def name_layer(error, layer, x=None):
 
 def call(layer, x, training):
     """``layer.forward(x, training)`` on Values or, one layer after the other, on numbers."""
-    before, here.layer, calls, here.calls = here.layer, layer.label, here.calls, None
+    before, calls, here.calls = here.layer, here.calls, None
+    here.layer = layer.label if layer.name or not before else f"{layer.label} in {before}"
     try:
         if here.tracer is None:
-            return layer.forward(x, training)
+            y = layer.forward(x, training)
+            watch.tell(layer, "y", y)
+            return y
         start = len(here.tracer.trace.nodes)
         if opaque(layer, here.tracer.backend):
             y = here.tracer.opaque(layer, x, training)
@@ -51,7 +54,7 @@ def call(layer, x, training):
             y = layer.forward(x, training)
             if any(one is given for one in trees.flat(y) for given in trees.flat(x)):
                 y = trees.map(lambda value: here.tracer.reshape(value, value.shape), y)  # another reader of its own
-        if not here.tracer.goes_back and not layer.composed:
+        if not here.tracer.goes_back:
             here.tracer.trace.calls.append((layer, layer.name, trees.map(lasting, y), here.tracer.trace.nodes[start:]))
         return y
     except (TypeError, ValueError) as error:
@@ -66,13 +69,24 @@ def doing_again():
     """What is traced within the `with` block is a forward pass that is done again."""
     tracer = here.tracer
     if tracer is None:
-        yield
+        with watch.unwatched():
+            yield
         return
     before, tracer.again = tracer.again, True
     try:
         yield
     finally:
         tracer.again = before
+
+
+@contextlib.contextmanager
+def inside(layer):
+    """Within the `with` block an opaque layer computes, in the midst of a net."""
+    before, here.layer = here.layer, layer.label
+    try:
+        yield
+    finally:
+        here.layer = before
 
 
 def generator_states(layer):
@@ -98,7 +112,11 @@ def call_backward(layer, dy, need_dx):
     """``layer.backward(dy, need_dx)``, likewise."""
     before, here.layer = here.layer, layer.label
     try:
-        if here.tracer is not None and opaque(layer, here.tracer.backend):
+        if here.tracer is None:
+            watch.tell(layer, "dy", dy)
+            return layer.backward(dy, need_dx)
+        here.tracer.trace.arrived.append((layer, layer.name, dy))
+        if opaque(layer, here.tracer.backend):
             return here.tracer.opaque_backward(layer, dy)
         return layer.backward(dy, need_dx)
     except (TypeError, ValueError) as error:

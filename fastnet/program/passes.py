@@ -8,7 +8,7 @@ from fastnet import changes
 from fastnet.kernels import counter
 from fastnet.kernels.precision import precision
 from fastnet.program import trees
-from fastnet.program.calls import generator_states, rewound
+from fastnet.program.calls import generator_states, inside, rewound
 from fastnet.program.trace import root
 
 
@@ -40,6 +40,7 @@ class Pass:
         self.plain = False  # whether it runs node by node, whatever was recorded
         self.seen = None    # function (step, values), called after each step of a plain pass
         self.idle = ()      # steps that a plain pass leaves out
+        self.told = None    # function (path, "y" or "dy", tree of arrays), called for what is watched in one
         self.hashes = None  # of the arrays that the constants were computed from, by the first launch
         self.given = dict(zip(trees.flat(program.trace.x), trees.flat(x), strict=True))
         self.keys = None
@@ -175,11 +176,13 @@ class Pass:
 
     def _with_dx(self, net):
         """The same forward pass, as one that can tell dx: same draws, no effects, opaque layers not run again."""
-        other = Pass(self.runner, self.runner.program(net, self.x, True, need_dx=True), self.x, need_dx=True)
+        program = self.runner.program(net, self.x, True, need_dx=True, watched=self.told is not None)
+        other = Pass(self.runner, program, self.x, need_dx=True)
         other.known, other.states = self.opaque, self.states
         other.plain = True
         with changes.quiet():
             other.forward(self.keys)
+        other.told = self.told
         return other
 
     # The parts of a pass
@@ -188,23 +191,37 @@ class Pass:
         if self.replays and self.program.trace.training and self.runner.arena_user() is not self:
             raise RuntimeError("the net began another training pass meanwhile, in another thread or within this one: "
                                "each thread needs a net of its own, a copy.deepcopy(net)")
+        self._tell(bool(side))
         for part in self.program.parts[side]:
-            if part.opaque:
-                self._run_opaque(part.steps[0])
-            elif self.replays:
+            if self.replays and not part.opaque:
                 self._replay(part)
-            elif self.recorder is not None:
+            elif self.recorder is not None and not part.opaque:
                 self._record(part)
             else:
                 for step in part.steps:
-                    if step in self.idle:
-                        continue
-                    step(self.values)
-                    if self.seen is not None:
-                        self.seen(step, self.values)
+                    if step not in self.idle:
+                        self.perform(step)
             if self.replays:
                 for value in part.dead:
                     self.kept.pop(value, None)
+
+    def perform(self, step):
+        """Run one step by itself: an opaque layer, or any in a pass that runs node by node."""
+        if step.opaque:
+            self._run_opaque(step)
+        else:
+            step.compute(self.values)
+        if self.seen is not None:
+            self.seen(step, self.values)
+        self._tell(step)
+        if not self.replays:
+            step.forget(self.values)
+
+    def _tell(self, when):
+        """Tell what is watched and there by then: after a step, or at the start of forward, False, or backward."""
+        if self.told is not None:
+            for path, what, tree in self.program.told.get(when, ()):
+                self.told(path, what, trees.map(lambda one: None if one is None else self.values[one], tree))
 
     def _replay(self, part):
         recording, addresses = self.recorded.recording, self.addresses
@@ -232,7 +249,7 @@ class Pass:
                 made = self.known.pop(0)
             else:
                 x = trees.build(options["like"], [self._array(value) for value in step.node.inputs["x"]])
-                with self._repeating(layer, step.node.again):
+                with self._repeating(layer, step.node.again), inside(layer):
                     made = layer.forward(x, options["training"])
             name = "y"
         else:
@@ -240,11 +257,10 @@ class Pass:
             dy = trees.build(options["like"], [None if unused else self._array(next(flat))
                                                for unused in options["unused"]])
             needed = any(value.uses for value in step.results)
-            made, name = layer.backward(dy, needed), "dx"
+            with inside(layer):
+                made, name = layer.backward(dy, needed), "dx"
             if not needed:
-                if self.seen is not None:
-                    self.seen(step, self.values)
-                return self._forget(step)
+                return
             integers = options["integers"]
             if any(integers):
                 made = tuple(one for one, whole in zip(trees.flat(made), integers, strict=False) if not whole)
@@ -262,14 +278,6 @@ class Pass:
                 self._keep(value, array)
             else:
                 self.values[value] = array if self.recorder is None else self.recorder.tag(value, array)
-        if self.seen is not None:
-            self.seen(step, self.values)
-        self._forget(step)
-
-    def _forget(self, step):
-        if not self.replays:
-            for value in step.dead:
-                self.values.pop(value, None)
 
     @contextlib.contextmanager
     def _repeating(self, layer, again):

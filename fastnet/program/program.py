@@ -17,16 +17,16 @@ class Program:
 
     def __init__(self, traced, ops):
         self.trace, self.ops = traced, ops
-        outputs = traced.end.values()
-        self.wanted = set(outputs)
+        self.wanted = {value for name, given in traced.end.inputs.items() if name != "inside" for value in given}
         self.draws = list(traced.draws.items())
         constant = {node.results[0] for node in traced.constants}
-        used = {value for node in (*traced.constants, *traced.nodes) for value in node.values()} | self.wanted
+        used = {value for node in (*traced.constants, *traced.nodes, traced.end) for value in node.values()}
         self.leaves = [(leaf, read) for leaf, read in traced.leaves.items() if leaf in used]
         self.sources = bool(constant)
         ready = constant.union(leaf for leaf, _ in self.leaves).union(traced.draws)
         self.steps = [Step(node, ops) for node in traced.nodes]
         self.heads = _heads(self.steps, traced)
+        self.told = {}      # step, or False and True for the start of forward and backward -> what is told then
         self._note_last_uses(ready)
         self.parts = _parts(self.steps, False), _parts(self.steps, True)
         self.kept = self._kept(ready - constant)
@@ -70,11 +70,23 @@ class Program:
 
     def _note_last_uses(self, ready):
         last = {value: step for step in self.steps for value in step.node.values()}
+        self._note_told(last)
         for value, step in last.items():
             if value not in ready and value not in self.wanted:
                 step.dead.append(value)
         for step in self.steps:
             step.dead += [value for value in step.results if value not in last and value not in self.wanted]
+
+    def _note_told(self, last):
+        """When what is watched is there to be told; until then it is needed."""
+        made = {value: step for step in self.steps for value in step.results}
+        for path, what, tree in self.trace.inside:
+            values = [value for value in trees.flat(tree) if value is not None]
+            steps = [made[value] for value in values if value in made]
+            when = max(steps, key=_place, default=what == "dy")
+            self.told.setdefault(when, []).append((path, what, tree))
+            if steps:
+                last.update((value, max(last.get(value, when), when, key=_place)) for value in values)
 
     def _kept(self, ready):
         """The Values that have an address of their own in every pass; a reshaped one has that of what it was."""
@@ -124,6 +136,16 @@ class Step:
 
     def __call__(self, values):
         """Compute, with arrays for the Values that it reads; leaves arrays for those that it makes."""
+        self.compute(values)
+        self.forget(values)
+
+    def forget(self, values):
+        """Let go of what is needed no longer."""
+        for value in self.dead:
+            values.pop(value, None)
+
+    def compute(self, values):
+        """Compute, and let go of nothing."""
         given = {name: [values[one] for one in value] if isinstance(value, list) else values[value]
                  for name, value in self.inputs}
         made = self.function(**given, **self.options)
@@ -131,8 +153,10 @@ class Step:
             values.update(zip(self.results, [one for one in made if one is not None], strict=True))
         else:
             values[self.results[0]] = made
-        for value in self.dead:
-            del values[value]
+
+
+def _place(step):
+    return step.node.place
 
 
 def _heads(steps, traced):
@@ -184,8 +208,10 @@ def rewrite(traced, rules):
     return traced.sweep()
 
 
-def make(net, x, ops, training, need_dx=True):
-    """The Program of a net for x, a Kind or a tree of them."""
-    traced = rewrite(trace(net, x, training, need_dx), ops.rules)
-    traced.calls.clear()    # they hold the layers, and the net its programs
+def make(net, x, ops, training, need_dx=True, inside=False):
+    """The Program of a net for x, a Kind or a tree of them: as the rules of the backend have it or, with `inside`, as
+    the layers are written, so that what each gives can be told."""
+    traced = trace(net, x, training, need_dx, inside)
+    traced = traced if inside else rewrite(traced, ops.rules)
+    traced.calls.clear(), traced.arrived.clear()    # they hold the layers, and the net its programs
     return Program(traced, ops)

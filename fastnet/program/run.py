@@ -13,8 +13,8 @@ import numpy as np
 
 from fastnet import arguments, changes
 from fastnet.kernels.precision import precision
-from fastnet.program import trees
-from fastnet.program.calls import name_layer, opaque
+from fastnet.program import trees, watch
+from fastnet.program.calls import generator_states, name_layer, opaque, rewound
 from fastnet.program.passes import Pass
 from fastnet.program.program import Program, make
 from fastnet.program.quick import Quick
@@ -47,26 +47,34 @@ class Runner:
             y = quick.run(x)
             if y is not None:
                 return y
-        x = self._enter(net, x)
-        current = Pass(self, self.program(net, x, False), x)
+        x = self.enter(net, x)
+        current = self._begin(net, x, False)
         y = current.forward()
         self._quick = Quick(current) if current.replays and Quick.fits(current) else None
         return y
 
     def forward(self, net, x):
         """(y, the `Pass` whose backward may follow) of a training pass."""
-        x = self._enter(net, x)
-        current = Pass(self, self.program(net, x, True, self.need_dx), x, self.need_dx)
+        x = self.enter(net, x)
+        current = self._begin(net, x, True, self.need_dx)
         return current.forward(), current
+
+    def _begin(self, net, x, training, need_dx=False):
+        """The pass of a net for x, as it can be computed with; one that is watched runs node by node."""
+        told = watch.told(net) if here.watches else None
+        current = Pass(self, self.program(net, x, training, need_dx, told is not None), x, need_dx)
+        if told is not None:
+            current.plain, current.told = True, told
+        return current
 
     def input_gradient(self, net, x, dy):
         """dx of a training pass with norms and dropouts frozen, which leaves no trace."""
         before, here.frozen = here.frozen, True
         try:
-            x = self._enter(net, x)
-            current = Pass(self, self.program(net, x, True, True), x, True)
+            x = self.enter(net, x)
+            current = self._begin(net, x, True, True)
             dy = current.arriving(net, dy)
-            current.plain = self.arena_user() is not None   # a training pass is under way, and has the arena
+            current.plain |= self.arena_user() is not None   # a training pass is under way, and has the arena
             with changes.quiet(), changes.gradients():
                 current.forward()
                 wanted = self.need_dx
@@ -76,9 +84,16 @@ class Runner:
         finally:
             here.frozen = before
 
+    def look(self, net, x, training):
+        """Run forward for the sake of those who watch, and leave no trace."""
+        x, keys = self.enter(net, x), self.keys
+        with changes.quiet(), rewound(generator_states(net)):
+            self._begin(net, x, training).forward()
+        self.keys = keys
+
     def step_through(self, net, x, gradient, seen):
         """See `Layer.step_through`."""
-        x = self._enter(net, x)
+        x = self.enter(net, x)
         program = Program(trace(net, trees.kinds(x), True), self.ops)
         program.read_leaves()
         names = {value: name for _, layer in net.named_layers() for name, parameter in layer.own_parameters()
@@ -102,17 +117,18 @@ class Runner:
             if dy is not None:
                 current.backward(net, current.arriving(net, dy), self.need_dx)
 
-    def program(self, net, x, training, need_dx=False):
-        """The program for an x of these shapes, made on first use; x is a tree of arrays or Kinds."""
+    def program(self, net, x, training, need_dx=False, watched=False):
+        """The program for an x of these shapes, made on first use; x is a tree of arrays or Kinds. One that is watched
+        does what the layers do, as they are written."""
         kinds = trees.kinds(x)
         leaves = trees.flat(kinds)
         form = None if trees.is_leaf(kinds) else repr(trees.form(kinds))
-        key = (*leaves, form, training, need_dx, here.frozen, precision.get())
+        key = (*leaves, form, training, need_dx, here.frozen, precision.get(), watched)
         latest, found = changes.latest(), self._programs.get(key)
         if found is not None and found.seen is not latest:
             found = found if found.read_leaves() else None
         if found is None:
-            found = self._programs[key] = make(net, kinds, self.ops, training, need_dx)
+            found = self._programs[key] = make(net, kinds, self.ops, training, need_dx, watched)
             found.read_leaves()
             self._drop()
         else:
@@ -162,7 +178,7 @@ class Runner:
         """See `arriving`."""
         return arriving(net, self.ops, dy, kinds)
 
-    def _enter(self, net, x):
+    def enter(self, net, x):
         """x as it can be computed with."""
         if self._seen is not changes.latest(False):
             self._look(net)

@@ -15,6 +15,8 @@ from fastnet.program.tracer import trace
 _HEAD = ("name", "layer", "output shape", "parameters", "multiply-adds", "memory", "sees")
 _WIDTH, _LEAST = 102, 14    # columns of a summary, and what of them is a layer's at least, spaces counted in
 _STEPS = ("step", "output shape", "computed by")
+# What is shown as the shape of weights in the form in which kernels read them, and of a layer that is called.
+_ONCE, _CALLED = "made once for these weights", "its own forward, called with arrays"
 _DIRECTIONS = {"forward": "", "backward_input": "input gradient: ", "backward_weight": "weight gradient: "}
 
 
@@ -55,7 +57,7 @@ def text(traced, labels=True):
         given += [f"{key}={_plain(value)}" for key, value in node.options.items()
                   if not _is_default(node.op, key, value)]
         made = ", ".join(map(name, node.results))
-        shape = ", ".join(str(value.shape) for value in node.results)
+        shape = ", ".join(_ONCE if value.dtype.kind == "O" else str(value.shape) for value in node.results)
         line = f"{made} = {node.op}({', '.join(given)})"
         where = " + ".join(filter(None, node.layers)) + " again" * node.again
         lines.append(f"{line}  -> {shape}" + (f"  # {where}" if labels else ""))
@@ -63,6 +65,10 @@ def text(traced, labels=True):
         if tree is not None:
             told = ["None" if value is None else name(value) for value in trees.flat(tree)]
             lines.append(f"{what}: {', '.join(told)}")
+    if traced.effects:
+        moved = [(f"{layer.name}.{attribute}=".lstrip(".") if labels else "") + name(value)
+                 for layer, attribute, value in traced.assigned]
+        lines.append("running statistics: " + ", ".join(moved))
     if traced.gradients:
         lines.append("gradients: " + ", ".join(map(name, traced.gradients.values())))
     return "\n".join(lines)
@@ -108,11 +114,12 @@ def final_gradients(traced):
 
 def multiply_adds(traced):
     """How many multiplications followed by an addition a forward pass makes."""
-    return sum(map(_node_multiply_adds, traced.nodes))
+    return sum(map(node_multiply_adds, traced.nodes))
 
 
-def _node_multiply_adds(node):
-    if node.backward:
+def node_multiply_adds(node):
+    """Those of one operation of a forward pass, also of one that is done again; 0 for the backward pass."""
+    if node.backward and not node.again:
         return 0
     w = node.inputs["w"].shape if "w" in node.inputs else ()
     if node.op in ("conv2d_forward", "linear_forward"):
@@ -142,12 +149,12 @@ def summary(net, input_shape):
     traced, rows = listing.before, []
     fields = receptive_fields(traced)
     for layer, path, y, nodes in traced.calls:
-        if path or layer is net:
+        if not layer.composed and (path or layer is net):
             values = trees.flat(y)
             found = [value.shape for value in values]
             seen = fields.get(root(values[0]))
             rows.append((path, f"{type(layer).__name__}({layer.arguments()})", found[0] if len(found) == 1 else found,
-                         sum(parameter.size for parameter in layer.parameters()), sum(map(_node_multiply_adds, nodes)),
+                         sum(parameter.size for parameter in layer.parameters()), sum(map(node_multiply_adds, nodes)),
                          nbytes(values), seen and (seen[0].size, seen[1].size)))
     try:
         training = training_memory(net.program(input_shape, training=True).after)
@@ -183,13 +190,11 @@ class Summary:
         widths = _widths(body, total)
         for column in (1, 0):       # of the layers, then of their names, as much as there is room for
             widths[column] = max(min(_LEAST, widths[column]), min(widths[column], _WIDTH - sum(widths) + widths[column]))
-        widths = [width - 2 for width in widths]
-        rule = "  ".join("-" * width for width in widths)
-        lines = [_line(_HEAD, widths), rule, *(_line(row, widths) for row in body), rule, _line(total, widths)]
+        body = [_cut(row, widths) for row in body]
         training = f"training keeps {_bytes(self.training_memory)} for backward" if isinstance(
             self.training_memory, int) else f"no training: {self.training_memory}"
-        return "\n".join([f"input shape {self.input_shape}", *lines, "activations: inference needs "
-                          f"{_bytes(self.inference_memory)} at a time, {training}"])
+        return "\n".join([f"input shape {self.input_shape}", table(_HEAD, body, total, words=3),
+                          f"activations: inference needs {_bytes(self.inference_memory)} at a time, {training}"])
 
     __repr__ = __str__
 
@@ -199,16 +204,15 @@ def _widths(body, total):
     return [2 + max(map(len, column)) for column in zip(_HEAD, *body, total, strict=True)]
 
 
-def _line(cells, widths):
-    """Words to the left, numbers to the right; of a name that is too long the end is shown, of a layer the front."""
-    name, layer, shape = cells[:3]
-    if len(name) > widths[0]:
-        name = f"...{name[3 - widths[0]:]}"
-    if len(layer) > widths[1]:
-        layer = f"{layer[:widths[1] - 3]}..."
-    words = [cell.ljust(width) for cell, width in zip((name, layer, shape), widths[:3], strict=True)]
-    numbers = [cell.rjust(width) for cell, width in zip(cells[3:], widths[3:], strict=True)]
-    return "  ".join(words + numbers).rstrip()
+def _cut(cells, widths):
+    """A row of a summary whose name and layer fit: of a name that is too long the end is shown, of a layer the front.
+    """
+    name, layer, *rest = cells
+    if len(name) > widths[0] - 2:
+        name = f"...{name[5 - widths[0]:]}"
+    if len(layer) > widths[1] - 2:
+        layer = f"{layer[:widths[1] - 5]}..."
+    return name, layer, *rest
 
 
 def _shapes(tree):
@@ -230,6 +234,15 @@ def _seen(field):
     return told[0] if told[0] == told[1] else " x ".join(told)
 
 
+def table(head, rows, total, words):
+    """The lines of a table of strings: so many columns of words, to the left, then numbers, to the right."""
+    widths = [max(map(len, column)) for column in zip(head, *rows, total, strict=True)]
+    rule = tuple("-" * width for width in widths)
+    return "\n".join("  ".join(cell.ljust(width) if place < words else cell.rjust(width)
+                               for place, (cell, width) in enumerate(zip(row, widths, strict=True))).rstrip()
+                     for row in (head, rule, *rows, rule, total))
+
+
 def explain(net, input_shape, dtype="float32"):
     """The `Explanation` of what runs for an x of `input_shape`, batch included, as in ``print(explain(net, (128, 3, 32,
     32)))``: the operations of inference with the layers joined in each, and for each convolution the algorithm of each
@@ -246,7 +259,10 @@ def explain(net, input_shape, dtype="float32"):
 
 
 def _algorithms(ops, node, dtype):
-    """How the passes of a convolution are computed: lines; those of a gradient only where they differ from forward."""
+    """How the passes of a convolution are computed: lines; those of a gradient only where they differ from forward. An
+    opaque layer tells that it is one."""
+    if node.op == "opaque":
+        return [_CALLED]
     if _contract(node.op) is None:
         return []
     maker = node.inputs["packed"].node if "packed" in node.inputs else node
@@ -287,6 +303,8 @@ class Explanation:
         widths = [max(map(len, column)) for column in zip(_STEPS, *body, strict=True)]
         lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
                  for row in (_STEPS, tuple("-" * width for width in widths), *body)]
+        if any(" + " in step for step, _, _ in self.rows):
+            lines += ["", "Layers with a + between them are one operation. What does nothing at inference is left out."]
         if any("Winograd F(" in line for _, _, how in self.rows for line in how):
             lines += ["", *_ABOUT_WINOGRAD]
         return f"input shape {self.input_shape}, {self.dtype}, backend {self.backend!r}\n" + "\n".join(lines)

@@ -21,6 +21,7 @@ class _Here(threading.local):
     frozen = False      # whether norms and dropouts behave as at inference in this training pass
     plain = 0           # within so many `plainly` blocks
     paths = None        # {id of a layer: its dotted path} in the net that is traced
+    watches = ()        # who is told what layers give, see `watch`
 
 
 here = _Here()
@@ -143,11 +144,13 @@ class Trace:
         self.leaves = {}        # weights and statistics: Value -> how to read the array
         self.draws = {}         # Value -> the generator that gives other numbers for every pass
         self.x = self.dy = None     # Values, or tuples or dicts of them
-        self.calls = []         # (layer, its path, what it made, its nodes) of each layer without layers inside
+        self.calls = []         # (layer, its path, what it made, its nodes) of each layer that was called
+        self.arrived = []       # (layer, its path, the gradient that it was given), likewise
         self.end = Node("end", {}, {})
         self._moved = False         # whether a rule may have put a node before one whose results it reads
         self._y = self._dx = None   # of what form they are, and of dx what there is
         self._parameters, self.effects = [], []     # whose gradients are computed; (layer, attribute) to be assigned
+        self._inside = []                           # (path, what, form) of what is watched
 
     @property
     def y(self):
@@ -157,8 +160,7 @@ class Trace:
     @property
     def dx(self):
         """The gradient for x, likewise, or None; None too for what no gradient flows to, integers too."""
-        found = iter(self.end.inputs["dx"])
-        return None if self._dx is None else trees.map(lambda there: next(found) if there else None, self._dx)
+        return None if self._dx is None else _filled(self._dx, iter(self.end.inputs["dx"]))
 
     @property
     def gradients(self):
@@ -169,6 +171,12 @@ class Trace:
     def assigned(self):
         """(layer, attribute, Value) for what is assigned at the end of forward: running statistics."""
         return [(*effect, value) for effect, value in zip(self.effects, self.end.inputs["effects"], strict=True)]
+
+    @property
+    def inside(self):
+        """(path of a layer, "y" or "dy", what it gave or the gradient for that, a tree) of what is watched."""
+        found = iter(self.end.inputs["inside"])
+        return [(path, what, _filled(form, found)) for path, what, form in self._inside]
 
     def append(self, node):
         node.place = len(self.nodes)
@@ -218,12 +226,14 @@ class Trace:
         """Whether all these Values are weights or statistics."""
         return all(value in self.leaves for value in values)
 
-    def finish(self, y, dx, gradients, effects):
-        """Tell the end node what is wanted, and leave out everything else."""
-        self._y, self._dx = trees.form(y), None if dx is None else trees.map(lambda value: value is not None, dx)
+    def finish(self, y, dx, gradients, effects, inside=()):
+        """Tell the end node what is wanted, and what is watched on the way, and leave out everything else."""
+        self._y, self._dx = trees.form(y), None if dx is None else _holes(dx)
         self._parameters, self.effects = list(gradients), [(layer, name) for layer, name, _ in effects]
+        self._inside = [(path, what, _holes(tree)) for path, what, tree in inside]
         self.end.give("y", trees.flat(y))
-        self.end.give("dx", [] if dx is None else [value for value in trees.flat(dx) if value is not None])
+        self.end.give("dx", [] if dx is None else _there(dx))
+        self.end.give("inside", [value for _, _, tree in inside for value in _there(tree)])
         self.end.give("gradients", list(gradients.values()))
         self.end.give("effects", [value for _, _, value in effects])
         for node in list(self.nodes):
@@ -263,6 +273,21 @@ class Trace:
     def _is_ready(node, made):
         """Whether all that a node reads is there: weights, constants, or results of nodes that were made."""
         return all(value.node is None or value.node.place is None or value.node in made for value in node.values())
+
+
+def _holes(tree):
+    """The tree with False for each None, True for anything else."""
+    return trees.map(lambda value: value is not None, tree)
+
+
+def _there(tree):
+    """What of a tree is not None."""
+    return [value for value in trees.flat(tree) if value is not None]
+
+
+def _filled(holes, values):
+    """The tree that `_holes` was made of, with the next of the values for each True."""
+    return trees.map(lambda there: next(values) if there else None, holes)
 
 
 def merged(layers, more):

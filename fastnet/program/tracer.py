@@ -7,7 +7,7 @@ import numpy as np
 
 from fastnet import changes
 from fastnet.kernels import counter, shapes
-from fastnet.program import trees
+from fastnet.program import trees, watch
 from fastnet.program.calls import call, call_backward, opaque
 from fastnet.program.trace import Node, Trace, Value, here, root
 
@@ -176,15 +176,16 @@ def tracing(tracer, paths=None):
     before = here.tracer, here.calls, here.layer, here.paths
     here.tracer, here.calls, here.paths = tracer, None, paths
     try:
-        with counter.apart():   # a Recompute around the net has no use for keys without numbers
+        with counter.apart(), watch.unwatched():    # a Recompute around the net has no use for keys without numbers
             yield
     finally:
         here.tracer, here.calls, here.layer, here.paths = before
 
 
-def trace(net, x, training, need_dx=True):
+def trace(net, x, training, need_dx=True, inside=False):
     """The Trace of a pass of a net: `x` is a Kind (shape, dtype), or a tuple or dict of them. With `training` forward
-    and backward, the latter for all gradients, and for x where `need_dx`."""
+    and backward, the latter for all gradients, and for x where `need_dx`. With `inside` what each layer gives, and the
+    gradient for that, is wanted too."""
     found = Trace(training)
     layers = net.adopt()
     tracer = Tracer(found, _leaves(found, layers), net.backend, net.dtype)
@@ -204,7 +205,10 @@ def trace(net, x, training, need_dx=True):
         for layer, before in saved:
             if layer.saved is not before:
                 layer.saved = before
-    return found.finish(y, dx if need_dx else None, gradients, tracer.effects)
+    seen = [(path, what, tree) for what, told in (
+        ("y", [(layer, path, y) for layer, path, y, _ in found.calls]), ("dy", found.arrived))
+        for layer, path, tree in told if path or layer is net] if inside else ()
+    return found.finish(y, dx if need_dx else None, gradients, tracer.effects, seen)
 
 
 def with_integers(net, kinds):

@@ -114,7 +114,7 @@ def _of_net(function, *arguments, **words):
     def make():
         net, x = Sequential(Linear(3, 2), ReLU()), np.ones((2, 3), np.float32)
         right = {"net": net, "x": x, "dy": np.ones((2, 2), np.float32), "input_shape": (2, 3), "pattern": "*",
-                 "dtype": "float32"}
+                 "dtype": "float32", "names": "*", "training": False, "function": lambda *told: None}
         return function, {name: right[name] for name in ("net", *arguments)}, [net]
 
     words |= {"input_shape": r"(input_shape|x of shape|axis|batch)", "x": r"x\b", "dy": r"dy\b",
@@ -149,6 +149,9 @@ TARGETS = [
     _of_row("extend", layers=lambda: [ReLU(), Linear(2, 2)]),
     _of_net(fastnet.freeze, "pattern"), _of_net(fastnet.unfreeze, "pattern"), _of_net(fastnet.summary, "input_shape"),
     _of_net(fastnet.explain, "input_shape", "dtype"), _of_net(fastnet.input_gradient, "x", "dy"),
+    _of_net(fastnet.activations, "x", "names", "training", names="(names|pattern)"),
+    _of_net(fastnet.gradients, "x", "dy", "names", names="(names|pattern)"), _of_net(fastnet.profile, "x", "training"),
+    _of_net(fastnet.watch, "function", "names", names="(names|pattern)"),
     *(_plain(name, _without_weights(name), num_classes=10) for name in models.__all__),
     Target("load", lambda: (kernels.load, {"backend": "cpu"}, []), "."),
     _plain("manual_seed", fastnet.manual_seed, seed=0),
@@ -162,6 +165,7 @@ EXEMPT = {
        for name in PUBLIC for method in FOR_AUTHORS | PLAIN},
     **{f"{name}.{method}": "the user's own, there is none" for name in PUBLIC if not _case(name) for method in METHODS},
     **dict.fromkeys(("exact", "bfloat16_products", "plainly", "generator", "skip", "empty_cache"), "takes nothing"),
-    **dict.fromkeys(("Listing", "Summary", "Explanation"), "what functions give, made by them alone"),
+    **dict.fromkeys(("Listing", "Summary", "Explanation", "LayerGradient", "Profile", "ProfileRow"),
+                    "what functions give, made by them alone"),
     "collect": "for who writes a backend",
 }

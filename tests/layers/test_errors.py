@@ -171,7 +171,7 @@ CONSTRUCTORS = [
      "Graph: outputs has the unknown entry 'b'; there are 'a'"),
     (lambda: Graph({"x": (ReLU(), "x")}, inputs=("x", "y")),
      "Graph: an entry needs a name without dots that is not \"x\" or \"y\", got 'x'"),
-    (lambda: freeze(Sequential(ReLU()), "x*"), "Sequential: no layer's path fits the pattern 'x*'; there are 0 ..."),
+    (lambda: freeze(Sequential(ReLU()), "x*"), "Sequential: no layer's path fits the pattern 'x*'; there are 0"),
 ]
 
 

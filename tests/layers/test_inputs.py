@@ -104,13 +104,13 @@ def test_tensors_of_pytorch_are_arrays(text, shape):
     twin = copy.deepcopy(layer)
     y = layer.forward(x, training=True)
     expected = [*trees.flat(y), *trees.flat(layer.backward(trees.map(np.ones_like, y)))]
-    x = trees.map(lambda one: torch.tensor(one, requires_grad=one.dtype.kind == "f"), x)
+    x = trees.map(torch.tensor, x)
     y = twin.forward(x, training=True)
     found = [*trees.flat(y), *trees.flat(twin.backward(trees.map(lambda one: torch.ones(one.shape), y)))]
     for actual, wanted in zip(found, expected, strict=True):
         assert type(actual) is (type(None) if wanted is None else np.ndarray)
         np.testing.assert_array_equal(actual, wanted)
-    for actual, wanted in zip(trees.flat(twin(x)), trees.flat(layer(trees.map(lambda one: one.detach().numpy(), x))),
+    for actual, wanted in zip(trees.flat(twin(x)), trees.flat(layer(trees.map(lambda one: one.numpy(), x))),
                               strict=True):
         np.testing.assert_array_equal(actual, wanted)
 

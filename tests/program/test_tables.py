@@ -51,7 +51,7 @@ y: v6
 
 as it is computed: 4 operations
 v0 = conv2d_pack_folded(w=0.weight, b=0.bias, gamma=1.weight, beta=1.bias, mean=1.running_mean, var=1.running_var, \
-eps=1e-05)  -> ()  # Conv2d "0" + BatchNorm2d "1"
+eps=1e-05)  -> made once for these weights  # Conv2d "0" + BatchNorm2d "1"
 v1 = conv2d_maxpool_inference(x=x, packed=v0, padding=(1, 1, 1, 1), relu=True)  -> (2, 4, 4, 4)  \
 # Conv2d "0" + BatchNorm2d "1" + ReLU "2" + MaxPool2d "3"
 v2 = flatten(x=v1)  -> (2, 64)  # Flatten "4"
