@@ -40,6 +40,7 @@ class Pass:
         self.plain = False  # whether it runs node by node, whatever was recorded
         self.seen = None    # function (step, values), called after each step of a plain pass
         self.told = None    # function (path, "y" or "dy", tree of arrays), called for what is watched in one
+        self.idle = ()      # steps that a plain pass leaves out
         self.hashes = None  # of the arrays that the constants were computed from, by the first launch
         self.given = dict(zip(trees.flat(program.trace.x), trees.flat(x), strict=True))
         self.keys = None
@@ -138,6 +139,8 @@ class Pass:
         try:
             if need_dx and not self.need_dx:
                 return self._with_dx(net).backward(net, dy, need_dx)
+            if self.need_dx and not need_dx and self.recorder is None and self.seen is None and self.told is None:
+                self.idle = program.for_dx
             self._enter(dy)
             with changes.gradients() as found:
                 if self.replays:
@@ -196,7 +199,8 @@ class Pass:
                 self._record(part)
             else:
                 for step in part.steps:
-                    self.perform(step)
+                    if step not in self.idle:
+                        self.perform(step)
             if self.replays:
                 for value in part.dead:
                     self.kept.pop(value, None)

@@ -1,4 +1,6 @@
 """A trace that is ready to run: steps with what each makes superfluous, in parts between opaque layers."""
+import functools
+
 from fastnet.kernels import shapes
 from fastnet.program import trees
 from fastnet.program.trace import root
@@ -38,6 +40,17 @@ class Program:
     def nbytes(self):
         """Of what a recording keeps, its arena apart."""
         return self.recorded.nbytes if self.recorded else 0
+
+    @functools.cached_property
+    def for_dx(self):
+        """The steps of the way back that serve nothing but dx."""
+        needed, found = {*self.trace.gradients.values(), *(value for *_, value in self.trace.assigned)}, set()
+        for step in reversed(self.steps):
+            if step.node.backward and not step.opaque and needed.isdisjoint(step.results):
+                found.add(step)
+            else:
+                needed.update(step.node.values())
+        return found
 
     def forget(self, constants):
         """Let go of the recording, if it holds these constants; there will be another one."""

@@ -9,7 +9,8 @@ import pytest
 
 import fastnet
 from fastnet import Adam, CrossEntropyLoss, init, models
-from fastnet.layers import Dropout, Sequential
+from fastnet.layers import Conv2d, Dropout, ReLU, Sequential
+from fastnet.program import program
 
 from ..layers.battery import CASES, build, takes_integers
 from .nets import Noise, Own, Scaled, check_close, check_same, fresh, images, learn, step
@@ -320,3 +321,23 @@ def test_many_threads_infer_with_one_net():
     for one in running:
         one.join()
     assert not failed
+
+
+# What is left out
+
+def test_the_first_step_does_not_compute_what_nobody_asked_for(monkeypatch):
+    """The program made before anybody has said need_dx=False has a gradient for x; the pass leaves it out, and
+    whoever asks for it later gets it."""
+    init.manual_seed(0)
+    net, x = Sequential(Conv2d(3, 8, 3), ReLU(), Conv2d(8, 8, 3)), images((2, 3, 8, 8), 0)
+    asked, done = fresh(net), []
+    call = program.Step.__call__
+
+    def note(self, values):
+        done.append(self.node.op)
+        call(self, values)
+
+    monkeypatch.setattr(program.Step, "__call__", note)
+    without = step(net, x, need_dx=False)
+    assert without["dx"] is None and done.count("conv2d_backward_input") == 1
+    check_same(without | {"dx": step(asked, x)["dx"]}, step(net, x))

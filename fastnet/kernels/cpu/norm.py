@@ -8,7 +8,7 @@
 
 So each way there are two passes, one that adds up and one that writes, with a short kernel between them. A block is
 some rows, few enough that the second reading of them within a pass comes from the second cache. What it contributes to
-a sum it leaves in its own line of a table of C columns, and the lines are added in order, in float64: the same bits for
+a sum it leaves in its own row of a table of C columns, and these are added in order, in float64: the same bits for
 any number of threads, and float32's accuracy for any number of rows.
 """
 from typing import NamedTuple
@@ -24,7 +24,7 @@ _BLOCK = 16_384
 # Numbers that are gone through together, while as many are fetched ahead; and of how many rows they are at least.
 _CHUNK, _FEWEST = 512, 4
 # Rows that a block has at most: it adds up no more than 64 sums of 64 rows each in float32, see `sums`.
-_LINES = sums.CHAIN * sums.CHAIN
+_MOST_ROWS = sums.CHAIN * sums.CHAIN
 
 
 def batchnorm_forward(x, gamma, beta, eps, add=None, activation=None):
@@ -41,11 +41,11 @@ def batchnorm_forward(x, gamma, beta, eps, add=None, activation=None):
     y, flat_x, norm = like(x), flat(x), _norm(x.size // c, c, x.dtype)
     table = moments.Moments(empty(norm.table, x.dtype), empty(norm.table, x.dtype))
     gamma, beta = moments.affine(gamma, beta, c, x.dtype)
-    line, var = _Line(empty(c, x.dtype), empty(c, x.dtype), beta), empty(c, x.dtype)
+    scaling, var = _Scaling(empty(c, x.dtype), empty(c, x.dtype), beta), empty(c, x.dtype)
     norm.moments(flat_x, table, norm.rows)
-    norm.combine_moments(table, gamma, float(eps), line, var, norm.rows)
-    norm.normalise(flat_x, flat(y), line, add, activation)
-    return y, line.mean, var
+    norm.combine_moments(table, gamma, float(eps), scaling, var, norm.rows)
+    norm.normalise(flat_x, flat(y), scaling, add, activation)
+    return y, scaling.mean, var
 
 
 def batchnorm_backward(dy, x, gamma, mean, var, eps, beta=None, activation=None):
@@ -64,7 +64,7 @@ def batchnorm_backward(dy, x, gamma, mean, var, eps, beta=None, activation=None)
 
 def _backward(dy, x, gamma, mean, var, eps, through=(None, None), constant=False):
     """The gradients, `through` an activation: (beta, activation). With `constant` statistics dx = dy gamma / sqrt(var +
-    eps)."""
+    eps). `following` is the activation that y goes into, for kernels: what dy is multiplied by first."""
     beta, activation = through
     c, dtype = x.shape[1], dy.dtype
     dx, norm = like(x), _norm(x.size // c, c, dtype)
@@ -73,16 +73,16 @@ def _backward(dy, x, gamma, mean, var, eps, through=(None, None), constant=False
     channel = _Channel(flat(mean), weights.beta, inverse, scale, slope)
     table = _Sums(empty(norm.table, dtype), empty(norm.table, dtype))
     dgamma, dbeta, means = empty(c, dtype), empty(c, dtype), _Sums(empty(c, dtype), empty(c, dtype))
-    behind = epilogue.through_activation(arrays.dy, activation)
-    memory = scratch(norm.behind if behind.derivative.address else 0, dtype, norm.work)
+    following = epilogue.through_activation(arrays.dy, activation)
+    memory = scratch(norm.memory if following.derivative.address else 0, dtype, norm.work)
     norm.scales(weights.gamma, flat(var), float(eps), inverse, scale, slope)
-    norm.gradient_sums(arrays, channel, table, memory, norm.rows, behind)
+    norm.gradient_sums(arrays, channel, table, memory, norm.rows, following)
     norm.combine_sums(table, _Sums(dbeta, dgamma), means, norm.rows)
     if constant:
         norm.scaled(arrays.dy, arrays.dx, scale, norm.rows)
     else:
-        source = arrays.dx if behind.derivative.address else arrays.dy
-        norm.input_gradient(source, arrays, channel, means, norm.rows, behind)
+        source = arrays.dx if following.derivative.address else arrays.dy
+        norm.input_gradient(source, arrays, channel, means, norm.rows, following)
     return (dx, None, None) if gamma is None else (dx, dgamma, dbeta)
 
 
@@ -95,7 +95,7 @@ def batchnorm_inference(x, gamma, beta, mean, var, eps, add=None, activation=Non
     y, norm, weights = like(x), _norm(x.size // c, c, x.dtype), moments.affine(gamma, beta, c, x.dtype)
     inverse, scale, slope = empty(c, x.dtype), empty(c, x.dtype), empty(c, x.dtype)
     norm.scales(weights.gamma, flat(var), float(eps), inverse, scale, slope)
-    norm.normalise(flat(x), flat(y), _Line(flat(mean), scale, weights.beta), add, activation)
+    norm.normalise(flat(x), flat(y), _Scaling(flat(mean), scale, weights.beta), add, activation)
     return y
 
 
@@ -114,15 +114,15 @@ def _alike(first, **operands):
 
 
 class _Rows(NamedTuple):
-    """A matrix of `count` rows of c numbers, of which a block takes `lines`, `step` of them at a time."""
+    """A matrix of `count` rows of c numbers, of which a block takes `in_block`, `step` of them at a time."""
 
     c: int
     count: int
-    lines: int
+    in_block: int
     step: int
 
 
-class _Line(NamedTuple):
+class _Scaling(NamedTuple):
     """y = (x - mean) scale + beta: one number of each for a channel."""
 
     mean: np.ndarray
@@ -150,7 +150,7 @@ class _Arrays(NamedTuple):
 
 
 class _Sums(NamedTuple):
-    """The sums of dy and of dy xhat, or what follows from them: a line for each block, or one for all."""
+    """The sums of dy and of dy xhat, or what follows from them: a row for each block, or one for all."""
 
     dy: np.ndarray
     product: np.ndarray
@@ -160,17 +160,17 @@ class _Norm:
     """The launches for `count` rows of c numbers of one dtype."""
 
     def __init__(self, count, c, dtype):
-        lines, step = max(1, min(_LINES, _BLOCK // c)), max(_FEWEST, min(sums.CHAIN, _CHUNK // c))
-        blocks, self.work = -(-count // lines), count * c
-        self.rows, self.table, self.behind = _Rows(c, count, lines, step), blocks * c, step * c
+        in_block, step = max(1, min(_MOST_ROWS, _BLOCK // c)), max(_FEWEST, min(sums.CHAIN, _CHUNK // c))
+        blocks, self.work = -(-count // in_block), count * c
+        self.rows, self.table, self.memory = _Rows(c, count, in_block, step), blocks * c, step * c
         self.moments, self.apply = Launch(_moments, blocks, self.work), Launch(_apply, blocks, self.work)
         self.gradient_sums = Launch(_gradient_sums, blocks, self.work)
         self.input_gradient, self.scaled = (Launch(kernel, blocks, self.work) for kernel in (_input_gradient, _scaled))
         self.scales, self.combine_moments = Launch(_scales, 1, 0), Launch(_combine_moments, 1, 0)
         self.combine_sums = Launch(_combine_sums, 1, 0)
 
-    def normalise(self, x, y, line, add, activation):
-        self.apply(x, y, line, self.rows, epilogue.make(y, add, activation))
+    def normalise(self, x, y, scaling, add, activation):
+        self.apply(x, y, scaling, self.rows, epilogue.make(y, add, activation))
 
 
 _norm = kept(_Norm)
@@ -181,52 +181,52 @@ _norm = kept(_Norm)
 @jit
 def _moments(block, slot, x, table, rows):
     """A block's mean of each channel, and the sum of the squared deviations from it."""
-    first, last = block * rows.lines, min((block + 1) * rows.lines, rows.count)
+    first, last = block * rows.in_block, min((block + 1) * rows.in_block, rows.count)
     columns = moments.Columns(rows.c, rows.c, rows.step)
     moments.of_columns(x, first * rows.c, last - first, columns, table, block * rows.c)
 
 
 @jit
-def _combine_moments(block, slot, table, gamma, eps, line, var, rows):
+def _combine_moments(block, slot, table, gamma, eps, scaling, var, rows):
     """Mean and variance of all rows from those of the blocks, and gamma / deviation."""
-    c, means, squares, mean, scale = rows.c, table.means, table.squares, line.mean, line.scale
+    c, means, squares, mean, scale = rows.c, table.means, table.squares, scaling.mean, scaling.scale
     blocks = means.size // c
     for j in range(c):
         total = 0.0
         for i in range(blocks):
-            total += means[i * c + j] * float(min(rows.lines, rows.count - i * rows.lines))
+            total += means[i * c + j] * float(min(rows.in_block, rows.count - i * rows.in_block))
         centre = total / rows.count
         square = 0.0
         for i in range(blocks):
             away = means[i * c + j] - centre
-            square += squares[i * c + j] + away * away * min(rows.lines, rows.count - i * rows.lines)
+            square += squares[i * c + j] + away * away * min(rows.in_block, rows.count - i * rows.in_block)
         mean[j] = centre
         var[j] = square / rows.count
         scale[j] = gamma[j] / np.sqrt(var[j] + var.dtype.type(eps))
 
 
 @jit
-def _apply(block, slot, x, y, line, rows, epilogue):
+def _apply(block, slot, x, y, scaling, rows, epilogue):
     """y = (x - mean) gamma / deviation + beta, and what follows."""
-    first, last = block * rows.lines, min((block + 1) * rows.lines, rows.count)
+    first, last = block * rows.in_block, min((block + 1) * rows.in_block, rows.count)
     if epilogue.level == spans.SLOPED:
-        _apply_rows(x, y, line, first, last, epilogue, spans.SLOPED)
+        _apply_rows(x, y, scaling, first, last, epilogue, spans.SLOPED)
     elif epilogue.level == spans.OPERANDS:
-        _apply_rows(x, y, line, first, last, epilogue, spans.OPERANDS)
+        _apply_rows(x, y, scaling, first, last, epilogue, spans.OPERANDS)
     else:
-        _apply_rows(x, y, line, first, last, epilogue, spans.BOUND)
+        _apply_rows(x, y, scaling, first, last, epilogue, spans.BOUND)
     spans.call_functions(y, first * rows.c, last * rows.c, epilogue)
 
 
 @inlined
-def _apply_rows(x, y, line, first, last, epilogue, more):
-    c = line.mean.size
+def _apply_rows(x, y, scaling, first, last, epilogue, level):
+    c = scaling.mean.size
     for i in range(first, last):
         for j in range(0, c, simd.lanes(x)):
             n, at = c - j, i * c + j
-            v = simd.load_part(x, at, n) - simd.load_part(line.mean, j, n)
-            v = simd.fma(v, simd.load_part(line.scale, j, n), simd.load_part(line.beta, j, n))
-            simd.store_part(y, at, spans.in_registers(v, at, n, epilogue, more), n)
+            v = simd.load_part(x, at, n) - simd.load_part(scaling.mean, j, n)
+            v = simd.fma(v, simd.load_part(scaling.scale, j, n), simd.load_part(scaling.beta, j, n))
+            simd.store_part(y, at, spans.in_registers(v, at, n, epilogue, level), n)
 
 
 # Backward
@@ -241,11 +241,11 @@ def _scales(block, slot, gamma, var, eps, inverse, scale, slope):
 
 
 @jit
-def _gradient_sums(block, slot, arrays, channel, table, memory, rows, behind):
+def _gradient_sums(block, slot, arrays, channel, table, memory, rows, following):
     """A block's sums of dy and of dy xhat. What a compiled function has to do with dy before that is done here once,
     and waits in dx until `_input_gradient` has its place."""
     dy, x, c, step = arrays.dy, arrays.x, rows.c, rows.step
-    first, last, to = block * rows.lines, min((block + 1) * rows.lines, rows.count), block * c
+    first, last, to = block * rows.in_block, min((block + 1) * rows.in_block, rows.count), block * c
     spans.clear(table.dy, to, to + c)
     spans.clear(table.product, to, to + c)
     for top in range(first, last, step):
@@ -253,15 +253,15 @@ def _gradient_sums(block, slot, arrays, channel, table, memory, rows, behind):
         spans.fetch(dy, bottom * c, (bottom + step) * c)
         spans.fetch(x, bottom * c, (bottom + step) * c)
         source = dy
-        if behind.derivative.address != 0:
-            _past(arrays, channel, memory, slot * step * c, top, bottom, behind)
+        if following.derivative.address != 0:
+            _through_function(arrays, channel, memory, slot * step * c, top, bottom, following)
             source = arrays.dx
-        if behind.level == spans.SLOPED:
-            _sum_rows(_Arrays(source, x, x), channel, table, to, top, bottom, behind, spans.SLOPED)
-        elif behind.level == spans.OPERANDS:
-            _sum_rows(_Arrays(source, x, x), channel, table, to, top, bottom, behind, spans.OPERANDS)
+        if following.level == spans.SLOPED:
+            _sum_rows(_Arrays(source, x, x), channel, table, to, top, bottom, following, spans.SLOPED)
+        elif following.level == spans.OPERANDS:
+            _sum_rows(_Arrays(source, x, x), channel, table, to, top, bottom, following, spans.OPERANDS)
         else:
-            _sum_rows(_Arrays(source, x, x), channel, table, to, top, bottom, behind, spans.BOUND)
+            _sum_rows(_Arrays(source, x, x), channel, table, to, top, bottom, following, spans.BOUND)
     for j in range(0, c, simd.lanes(x)):
         n = c - j
         v = simd.load_part(table.product, to + j, n) * simd.load_part(channel.inverse, j, n)
@@ -269,8 +269,8 @@ def _gradient_sums(block, slot, arrays, channel, table, memory, rows, behind):
 
 
 @jit
-def _past(arrays, channel, memory, at, top, bottom, behind):
-    """dx = dy times the derivative of the activation behind, for some rows; its input is put into memory[at:]."""
+def _through_function(arrays, channel, memory, at, top, bottom, following):
+    """dx = dy times the derivative of the activation that follows, for some rows; its input is put into memory[at:]."""
     dy, x, dx, c = arrays.dy, arrays.x, arrays.dx, channel.mean.size
     start, stop = top * c, bottom * c
     for i in range(top, bottom):
@@ -280,14 +280,14 @@ def _past(arrays, channel, memory, at, top, bottom, behind):
             v = simd.fma(v, simd.load_part(channel.slope, j, n), simd.load_part(channel.beta, j, n))
             simd.store_part(memory, at + here - start, v, n)
             simd.store_part(dx, here, simd.load_part(dy, here, n), n)
-    function, derivative = behind.function, behind.derivative
+    function, derivative = following.function, following.derivative
     if function.address != 0:
         call(function.address, (at, at + stop - start, memory, function.alpha, function.beta))
     call(derivative.address, (start, stop, dx, memory, at, derivative.alpha, derivative.beta))
 
 
 @inlined
-def _sum_rows(arrays, channel, table, to, top, bottom, behind, more):
+def _sum_rows(arrays, channel, table, to, top, bottom, following, level):
     """What rows `top` to `bottom` - 1 add to a block's sums of dy and of dy (x - mean)."""
     dy, x, c = arrays.dy, arrays.x, channel.mean.size
     for j in range(0, c, simd.lanes(x)):
@@ -297,8 +297,8 @@ def _sum_rows(arrays, channel, table, to, top, bottom, behind, more):
         for i in range(top, bottom):
             g = simd.load_part(dy, i * c + j, n)
             v = simd.load_part(x, i * c + j, n) - mean
-            if more:
-                g = simd.through(g, simd.fma(v, slope, beta), behind.masking, more == spans.SLOPED)
+            if level:
+                g = simd.through(g, simd.fma(v, slope, beta), following.masking, level == spans.SLOPED)
             total = total + g
             product = simd.fma(g, v, product)
         simd.store_part(table.dy, to + j, simd.load_part(table.dy, to + j, n) + total, n)
@@ -318,29 +318,29 @@ def _combine_sums(block, slot, table, totals, means, rows):
 
 
 @jit
-def _input_gradient(block, slot, dy, arrays, channel, means, rows, behind):
+def _input_gradient(block, slot, dy, arrays, channel, means, rows, following):
     """dx from dy, which may lie in dx, and xhat."""
-    first, last = block * rows.lines, min((block + 1) * rows.lines, rows.count)
+    first, last = block * rows.in_block, min((block + 1) * rows.in_block, rows.count)
     arrays = _Arrays(dy, arrays.x, arrays.dx)
-    if behind.level == spans.SLOPED:
-        _differ(arrays, channel, means, first, last, behind, spans.SLOPED)
-    elif behind.level == spans.OPERANDS:
-        _differ(arrays, channel, means, first, last, behind, spans.OPERANDS)
+    if following.level == spans.SLOPED:
+        _write_input_gradient(arrays, channel, means, first, last, following, spans.SLOPED)
+    elif following.level == spans.OPERANDS:
+        _write_input_gradient(arrays, channel, means, first, last, following, spans.OPERANDS)
     else:
-        _differ(arrays, channel, means, first, last, behind, spans.BOUND)
+        _write_input_gradient(arrays, channel, means, first, last, following, spans.BOUND)
 
 
 @inlined
-def _differ(arrays, channel, means, first, last, behind, more):
+def _write_input_gradient(arrays, channel, means, first, last, following, level):
     """dx of the rows from `first` to `last` - 1."""
     dy, x, c = arrays.dy, arrays.x, channel.mean.size
     for i in range(first, last):
         for j in range(0, c, simd.lanes(x)):
             n, at = c - j, i * c + j
             g, v = simd.load_part(dy, at, n), simd.load_part(x, at, n) - simd.load_part(channel.mean, j, n)
-            if more:
+            if level:
                 y = simd.fma(v, simd.load_part(channel.slope, j, n), simd.load_part(channel.beta, j, n))
-                g = simd.through(g, y, behind.masking, more == spans.SLOPED)
+                g = simd.through(g, y, following.masking, level == spans.SLOPED)
             share = simd.load_part(channel.inverse, j, n) * simd.load_part(means.product, j, n)
             v = g - simd.load_part(means.dy, j, n) - v * share
             simd.store_part(arrays.dx, at, simd.load_part(channel.scale, j, n) * v, n)
@@ -350,7 +350,7 @@ def _differ(arrays, channel, means, first, last, behind, more):
 def _scaled(block, slot, dy, dx, scale, rows):
     """dx = dy gamma / deviation."""
     c = rows.c
-    for i in range(block * rows.lines, min((block + 1) * rows.lines, rows.count)):
+    for i in range(block * rows.in_block, min((block + 1) * rows.in_block, rows.count)):
         for j in range(0, c, simd.lanes(dy)):
             n, at = c - j, i * c + j
             simd.store_part(dx, at, simd.load_part(dy, at, n) * simd.load_part(scale, j, n), n)

@@ -74,14 +74,14 @@ def exponentials(x, y, start, c):
     """y = exp(x - largest) for the row at `start`; returns the largest of x, NaN where one of them is, and the sum of
     y."""
     lowest = simd.full(x, -math.inf)
-    best, total, few = lowest, 0.0, sums.CHAIN * simd.lanes(x)
+    best, total, chunk = lowest, 0.0, sums.CHAIN * simd.lanes(x)
     for i in range(0, c, simd.lanes(x)):
         v = simd.load_filled(x, start + i, c - i, lowest)
         best = simd.pick(v, best, v, best)
     largest = simd.largest(best)
-    for first in range(0, c, few):
+    for first in range(0, c, chunk):
         part = simd.full(x, 0)
-        for i in range(first, min(first + few, c), simd.lanes(x)):
+        for i in range(first, min(first + chunk, c), simd.lanes(x)):
             v = simd.exp(simd.load_filled(x, start + i, c - i, lowest) - simd.full(x, largest))
             simd.store_part(y, start + i, v, c - i)
             part = part + v
@@ -92,10 +92,10 @@ def exponentials(x, y, start, c):
 @jit
 def row_sum(x, start, c, shift):
     """The sum of x - shift over the row at `start`, in float64."""
-    shift, total, few = simd.full(x, shift), 0.0, sums.CHAIN * simd.lanes(x)
-    for first in range(0, c, few):
+    shift, total, chunk = simd.full(x, shift), 0.0, sums.CHAIN * simd.lanes(x)
+    for first in range(0, c, chunk):
         part = simd.full(x, 0)
-        for i in range(first, min(first + few, c), simd.lanes(x)):
+        for i in range(first, min(first + chunk, c), simd.lanes(x)):
             part = part + (simd.load_filled(x, start + i, c - i, shift) - shift)
         total += simd.total(part)
     return total
@@ -104,10 +104,10 @@ def row_sum(x, start, c, shift):
 @jit
 def _sum_of_products(x, y, start, c):
     """The sum of x y over the row at `start`, in float64."""
-    total, lanes, few = 0.0, simd.lanes(x), sums.PAIR * simd.lanes(x)
-    for first in range(0, c, few):
+    total, lanes, chunk = 0.0, simd.lanes(x), sums.PAIR * simd.lanes(x)
+    for first in range(0, c, chunk):
         even = odd = simd.full(x, 0)
-        for i in range(first, min(first + few, c), 2 * lanes):
+        for i in range(first, min(first + chunk, c), 2 * lanes):
             at, n = start + i, c - i
             even = simd.fma(simd.load_part(x, at, n), simd.load_part(y, at, n), even)
             odd = simd.fma(simd.load_part(x, at + lanes, n - lanes), simd.load_part(y, at + lanes, n - lanes), odd)

@@ -47,8 +47,8 @@ def start(tmp_path, monkeypatch):
     def call(patience=0.0):
         for module, name, value in [
             (compiler, "_addresses", {}), (compiler, "_attached", set()),
-            (launches, "_serial", compiler.jit(launches.run_blocks)),
-            (launches, "_enter_loop", cache.attach(compiler.jit(launches.enter_loop))),
+            (launches, "_serial", compiler.entrance(launches.run_blocks)),
+            (launches, "_enter_loop", cache.attach(compiler.entrance(launches.enter_loop))),
             (activation, "_copy", compiler.jit(activation._copy.py_func)), (cache, "_notice", cache._Notice()),
             (cache, "_warned", set()), (cache, "_PATIENCE", patience),
         ]:

@@ -83,6 +83,18 @@ def _fill(block, slot, out):
     out[block] = block
 
 
+@pytest.mark.skipif(config.DISABLE_JIT, reason="nothing is compiled")
+def test_kernels_have_no_entrance_from_python_until_it_is_asked_for():
+    """Also where it was compiled as a kernel before."""
+    body, out = jit(_fill), np.zeros(4, np.int64)
+    launch(body, 4, out, work=1)
+    (result,) = body.overloads.values()
+    assert result.library.get_pointer_to_function(result.fndesc.llvm_cpython_wrapper_name) == 0
+    body(2, 0, out[::-1])
+    np.testing.assert_array_equal(out, [0, 2, 2, 3])
+    assert len(body.overloads) == 1
+
+
 @jit
 def double(block, slot, x, y):
     y[block] = 2 * x[block]

@@ -3,43 +3,73 @@
 Numba compiles a function for the types of its arguments. What is compiled is kept on disk, see `cache`, and called by
 its address: so one loop in machine code can run any kernel, see `launches`, and one kernel any activation.
 """
+import functools
+
 import numba
 import numpy as np
 from numba import config, types
 from numba.core import cgutils
+from numba.core.registry import CPUDispatcher
 from numba.extending import intrinsic
 
 from fastnet.kernels.cpu.runtime import cache
 
 # No "nnan" or "ninf": NaN and Inf keep their meaning. No "reassoc": sums keep the order they are written in.
 # No Numba runtime: kernels make no arrays, and counting references to those they pass on takes locked instructions.
-_FLAGS = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "nsz"}, "_nrt": False}
+# No entrance for C, which nobody uses.
+_FLAGS = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "nsz"}, "_nrt": False,
+          "no_cfunc_wrapper": True}
 
 _addresses = {}     # (function, kinds of its arguments) -> where its machine code starts
 _attached = set()   # functions that have a cache on disk
 _functions = {}     # what stands for addresses where nothing is compiled: number -> function
 
 
+class _Inside(CPUDispatcher):
+    """A compiled function that compiled code calls, by its name or by its address. The entrance from Python, which
+    takes the arguments out of Python's objects, is a sixth of the work of compiling, so it has none. Where Python calls
+    it nevertheless, as tests do, it is compiled once more, with one."""
+
+    def __call__(self, *args):
+        return self._from_python(*args)
+
+    @functools.cached_property
+    def _from_python(self):
+        return numba.jit(**self.targetoptions | {"no_cpython_wrapper": False})(self.py_func)
+
+
+def _inside(function, **flags):
+    if config.DISABLE_JIT:
+        return function
+    return _Inside(function, targetoptions={"nopython": True, "no_cpython_wrapper": True} | _FLAGS | flags)
+
+
 def jit(function):
     """Compile a function for use inside kernels, or as a kernel's body."""
-    return numba.njit(**_FLAGS)(function)
+    return _inside(function)
 
 
 def inlined(function):
     """`jit` for what kernels call for every tile or pixel: its code becomes part of its caller's. A call would hand
     over each array as seven machine words."""
-    return numba.njit(**_FLAGS, forceinline=True)(function)
+    return _inside(function, forceinline=True)
 
 
 def literal(function):
     """`jit` without any liberty of rounding: a product and a sum are rounded one by one, as NumPy does, unless it is
     `simd.fma` that is called. So from wherever it is called, the same numbers give the same bits."""
-    return numba.njit(**_FLAGS | {"fastmath": False})(function)
+    return _inside(function, fastmath=False)
+
+
+def entrance(function):
+    """Compile a function for calls from Python."""
+    return numba.njit(**_FLAGS)(function)
 
 
 def loops(function):
-    """(serial, parallel): a function with a prange compiled to run it in this thread, and in several."""
-    return jit(function), numba.njit(**_FLAGS | {"_nrt": True}, parallel=True)(function)
+    """(serial, parallel): a function with a prange compiled to run it in this thread, and in several; for calls from
+    Python."""
+    return entrance(function), numba.njit(**_FLAGS | {"_nrt": True}, parallel=True)(function)
 
 
 def address(body, args):

@@ -29,7 +29,7 @@ from numba.extending import intrinsic
 
 from fastnet.kernels.cpu.runtime import cache
 from fastnet.kernels.cpu.runtime.atomic import APART, count
-from fastnet.kernels.cpu.runtime.compiler import address, call, call_function, jit, loops
+from fastnet.kernels.cpu.runtime.compiler import address, call, call_function, entrance, loops
 
 # Under this many elementary operations, waking other threads costs more than they give.
 SERIAL_WORK = 20_000
@@ -126,7 +126,7 @@ def threads():
     global _ask_count
     if _ask_count is None:
         get_num_threads()  # starts Numba's threads, whose symbols the compiled function needs
-        _ask_count = cache.attach(jit(_ask))
+        _ask_count = cache.attach(entrance(_ask))
     return _ask_count()
 
 
@@ -201,7 +201,7 @@ def run_blocks(entrance, kernel, frame, blocks, threads, taken):
                 block = first + count(taken, share * APART)
 
 
-_enter_loop = cache.attach(jit(enter_loop))
+_enter_loop = cache.attach(entrance(enter_loop))
 _serial, _parallel = loops(run_blocks)
 
 
