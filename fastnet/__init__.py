@@ -10,14 +10,14 @@ from fastnet import (
     metrics,
     models,
     optim,
+    plot,
     regularizers,
     schedules,
     training,
 )
-from fastnet import plot as plot
 from fastnet.files.checkpoints import CheckpointError, Checkpoints
 from fastnet.files.models import Model, load_model, save_model
-from fastnet.habits import of_package as __getattr__
+from fastnet.habits import of_package as __getattr__  # noqa: F401
 from fastnet.init import manual_seed
 from fastnet.kernels import bfloat16_products, empty_cache, exact
 from fastnet.layers import (

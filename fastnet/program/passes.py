@@ -39,8 +39,8 @@ class Pass:
         self.opaque, self.states, self.known = [], {}, None     # of opaque layers: results, generators, known results
         self.plain = False  # whether it runs node by node, whatever was recorded
         self.seen = None    # function (step, values), called after each step of a plain pass
-        self.idle = ()      # steps that a plain pass leaves out
         self.told = None    # function (path, "y" or "dy", tree of arrays), called for what is watched in one
+        self.idle = ()      # steps that a plain pass leaves out
         self.hashes = None  # of the arrays that the constants were computed from, by the first launch
         self.given = dict(zip(trees.flat(program.trace.x), trees.flat(x), strict=True))
         self.keys = None
@@ -139,7 +139,7 @@ class Pass:
         try:
             if need_dx and not self.need_dx:
                 return self._with_dx(net).backward(net, dy, need_dx)
-            if self.need_dx and not need_dx and self.recorder is None and self.seen is None:
+            if self.need_dx and not need_dx and self.recorder is None and self.seen is None and self.told is None:
                 self.idle = program.for_dx
             self._enter(dy)
             with changes.gradients() as found:
