@@ -182,7 +182,8 @@ def test_every_step_is_one_to_go_on_from(seed):
             assert [row["step"] for row in again.history.by_step] == [row["step"] for row in whole.history.by_step]
 
 
-@pytest.mark.parametrize("extra", EXTRAS)
+@pytest.mark.parametrize("extra", ["none", "both", "swa", *(
+    pytest.param(name, marks=pytest.mark.slow) for name in ("average", "early stopping"))])
 def test_two_fits_are_one(tmp_path, extra):
     config = config_of(2) | {"extra": extra, "dropout": True, "norm": True, "rate": "plateau", "noise": False,
                              "batches": "loader"}
