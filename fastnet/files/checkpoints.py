@@ -139,7 +139,7 @@ class Checkpoints:
     def _remove(self, new, torn):
         """Remove what is not to stay beside the checkpoint that has just been written."""
         others = [path for path in self.paths() if path not in torn and _step(path) != _step(new)]
-        keep = {new, *others[len(others) - (self.keep - 1):]}
+        keep = {new, *others[max(len(others) - (self.keep - 1), 0):]}
         keep.update([path for path in (*others, new) if _is_best(path)][-1:])
         for path in self.paths():
             if path not in keep:

@@ -108,6 +108,8 @@ def load_model(path, classes_of_mine=()):
     own = _own(classes_of_mine, f"{who}: classes_of_mine")
     if os.path.isdir(path):
         raise IsADirectoryError(f"{who}: {path} is a folder; give the name of a file")
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f"{who}: {path}: no such file; save_model(net, path) writes one")
     try:
         state, metadata = tensors.read(path)
     except (OSError, ValueError) as error:

@@ -8,6 +8,7 @@ import inspect
 
 from fastnet import arguments, init, layers
 from fastnet.layers import Activation, Container, Layer, Merge, Sequential, state
+from fastnet.layers.freezing import Freezable
 from fastnet.parameter import Parameter
 
 _BASES = Layer, Container, Activation, Merge
@@ -21,7 +22,7 @@ def described(net, who):
     again: layers of a user's own that do not keep their constructor's arguments as attributes, or were changed later in
     a way that these do not tell."""
     found = {"net": _described(net, who), "dtype": None if net.dtype is None else str(net.dtype),
-             "frozen": [path for path, layer in net.named_layers() if getattr(layer, "frozen", False)],
+             "frozen": [path for path, layer in net.named_layers() if _is_frozen(layer)],
              "fixed": [name for name, parameter in net.named_parameters() if not parameter.requires_grad]}
     own = {type(layer).__name__: type(layer) for _, layer in net.named_layers() if not _is_known(type(layer))}
     before = init.generator().bit_generator.state
@@ -46,8 +47,9 @@ def made(description, own, most=None):
         raise ValueError("what is described is no layer")
     if description["dtype"] not in (None, str(net.dtype)):
         net.astype(description["dtype"])
-    named, parameters = dict(net.named_layers()), dict(net.named_parameters())
-    for path in _names(description["frozen"], named, "a layer"):
+    named = {path: layer for path, layer in net.named_layers() if isinstance(layer, Freezable)}
+    parameters = dict(net.named_parameters())
+    for path in _names(description["frozen"], named, "a layer to freeze"):
         named[path].frozen = True
     for name in _names(description["fixed"], parameters, "a parameter"):
         parameters[name].requires_grad = False
@@ -56,6 +58,10 @@ def made(description, own, most=None):
 
 def _shapes(net):
     return {name: value.shape for name, (value, *_) in state.entries(net).items()}
+
+
+def _is_frozen(layer):
+    return isinstance(layer, Freezable) and layer.frozen
 
 
 def _is_known(cls):

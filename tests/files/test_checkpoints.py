@@ -231,6 +231,13 @@ class TestCheckpoints:
         assert state["step"] == 70 and path == self.checkpoints.paths()[-1] and np.array_equal(state["x"], [70] * 50)
         assert repr(self.checkpoints) == f"Checkpoints({str(self.folder)!r}, keep=2)"
 
+    @pytest.mark.parametrize("keep", range(1, 8))
+    def test_as_many_stay_as_are_to_be_kept(self, keep):
+        self.checkpoints = Checkpoints(self.folder, keep)
+        for step in range(9):
+            self.save(step)
+            assert self.steps() == [*range(step + 1)][-keep:]
+
     def test_a_step_that_is_saved_again_takes_the_place(self):
         self.save(1, 2)
         self.save(2, best=True)
