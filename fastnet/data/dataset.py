@@ -31,27 +31,26 @@ class Dataset:
     def __getitem__(self, index):
         """The images that a slice, an array of indices or one of truth values selects, as a Dataset."""
         if not isinstance(index, slice):
-            index = self._places(index)
+            index = places(index, len(self), "Dataset: what is selected by")
         return Dataset(self.images[index], self.labels[index], self.classes, self.source)
 
-    def _places(self, index):
-        name = "Dataset: what is selected by"
-        if not isinstance(index, (np.ndarray, list, tuple)):
-            raise TypeError(f"{name} must be a slice or an array of indices, got {arguments.shown(index)}")
-        index = arguments.values(index, name)
-        if index.dtype == bool:
-            if index.shape != (len(self),):
-                raise ValueError(f"{name}, where it holds truth values, must have shape ({len(self)},), got "
-                                 f"{index.shape}")
-            return index
-        if index.size == 0:
-            index = index.astype(np.int64)
-        if index.dtype.kind not in "iu" or index.ndim != 1:
-            raise TypeError(f"{name} must be a row of integers, got {arguments.shown(index)}")
-        if index.size and not -len(self) <= index.min() <= index.max() < len(self):
-            raise IndexError(f"{name} must be indices of {len(self)} samples, got some from {index.min()} to "
-                             f"{index.max()}")
+
+def places(index, count, name):
+    """`index`, an array or list of whole numbers or truth values that selects some of `count` samples, as an array."""
+    if not isinstance(index, (np.ndarray, list, tuple)):
+        raise TypeError(f"{name} must be a slice or an array of indices, got {arguments.shown(index)}")
+    index = arguments.values(index, name)
+    if index.dtype == bool:
+        if index.shape != (count,):
+            raise ValueError(f"{name}, where it holds truth values, must have shape ({count},), got {index.shape}")
         return index
+    if index.size == 0:
+        index = index.astype(np.int64)
+    if index.dtype.kind not in "iu" or index.ndim != 1:
+        raise TypeError(f"{name} must be a row of integers, got {arguments.shown(index)}")
+    if index.size and not -count <= index.min() <= index.max() < count:
+        raise IndexError(f"{name} must be indices of {count} samples, got some from {index.min()} to {index.max()}")
+    return index
 
 
 def train_val_split(labels, validation=0.1, seed=0):
