@@ -3,15 +3,16 @@ training would wait for them.
 
 usage: python bench/images.py [--images 20000] [--folder FOLDER] [--rounds 5] [--workers 2]
 
-Writes generated JPEGs of 200 x 250 to 375 x 500 pixels, smooth noise of several sizes as in photographs, into FOLDER, or
-into one of its own that is removed afterwards. Both read the same files to the same size, with as many workers, in
-epochs that take turns; the workers of torchvision stay alive between them, and the first epoch of each is not timed.
+Writes generated JPEGs of 200 x 250 to 375 x 500 pixels, smooth noise of several sizes and grain as in photographs, into
+FOLDER, or into one of its own that is removed afterwards. Both read the same files to the same size, with as many
+workers, in epochs that take turns; the workers of torchvision stay alive between them, and the first epoch of each is
+not timed.
 The number that counts is the ratio of the medians: the seconds are those of a machine that others may use too.
 
-Waiting: a stand-in for a net burns 2 ms of processor time for each image, on one core, without holding Python's lock, as
-compiled kernels do; one core of two is left to the loader. It says which share of the epoch the loop stood waiting. A net
-that keeps both cores busy never waits long, but shares them with the loader: the last line says how much longer its
-epoch takes than one whose images are in memory.
+Waiting: a stand-in for a net burns 2 ms of processor time for each image, on one core, without holding Python's lock,
+as compiled kernels do; one core of two is left to the loader. It says which share of the epoch the loop stood waiting.
+A net that keeps both cores busy has to share them with the loader: the next line says how much longer its epoch takes
+than one whose images are in memory.
 """
 import argparse
 import hashlib
@@ -102,7 +103,8 @@ def speeds(folder, rounds, workers):
         text = ", ".join(f"{name} {1 / seconds:,.0f}" for name, seconds in median.items())
         for peer in peers:
             ratios = [b / a for a, b in zip(times["fastnet"], times[peer], strict=True)]
-            text += f"; fastnet is {statistics.median(ratios):.2f} times as fast ({min(ratios):.2f} to {max(ratios):.2f})"
+            text += (f"; fastnet is {statistics.median(ratios):.2f} times as fast ({min(ratios):.2f} to "
+                     f"{max(ratios):.2f})")
         print(f"{task}: images a second: {text}", flush=True)
 
 

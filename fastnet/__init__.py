@@ -133,6 +133,7 @@ from fastnet.training import (
     evaluate,
     load_weights,
     predict,
+    predict_images,
     save_weights,
     update_bn,
 )
@@ -157,6 +158,6 @@ __all__ = [
     "Tanhshrink", "Threshold", "Trainer", "Unflatten", "Upsample", "UpsamplingBilinear2d", "UpsamplingNearest2d",
     "WeightAverage", "WeightedSum", "ZeroPad2d", "bfloat16_products", "data", "empty_cache", "evaluate", "exact",
     "explain", "freeze", "init", "input_gradient", "kernels", "layers", "load_weights", "losses", "manual_seed",
-    "metrics", "minimise", "models", "optim", "plainly", "predict", "regularizers", "save_weights", "schedules",
-    "summary", "training", "unfreeze", "update_bn",
+    "metrics", "minimise", "models", "optim", "plainly", "predict", "predict_images", "regularizers", "save_weights",
+    "schedules", "summary", "training", "unfreeze", "update_bn",
 ]

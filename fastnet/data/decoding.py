@@ -52,7 +52,7 @@ def decode(path, form, out, choose=None):
         except Unreadable:
             raise
         except Image.UnidentifiedImageError:
-            kinds = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
+            kinds = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}, or its beginning is damaged"
             raise Unreadable("it is empty" if os.fstat(file.fileno()).st_size == 0 else f"it is no {kinds}") from None
         except Exception as error:  # damaged files raise nearly anything
             raise Unreadable(f"{type(error).__name__}: {str(error)[:200]}") from error

@@ -140,8 +140,8 @@ class ImageFiles:
         count, self._told = len(self.damaged) - self._told, len(self.damaged)
         if count:
             names = ", ".join(list(self.damaged)[-count:][:3]) + (", ..." if count > 3 else "")
-            warnings.warn(f"{type(self).__name__}: {count:,} of {len(self):,} files could not be read and were left out: "
-                          f"{names} (see damaged)", stacklevel=2)
+            warnings.warn(f"{type(self).__name__}: {count:,} of {len(self):,} files could not be read and were left "
+                          f"out: {names} (see damaged)", stacklevel=2)
 
     def __repr__(self):
         kind = "of no class" if self.labels is None else f"{len(self.classes)} classes" if self.classes else "numbers"

@@ -18,8 +18,8 @@ class DataLoader:
     """Iterates over batches (x, y), or x alone where there is no y: ``for x, y in DataLoader(images, labels)``.
 
     x, y : arrays of as many samples each, of any shape; tuples or dictionaries of arrays; memory-mapped files; a
-        `Dataset`; images in files, `ImageFiles` or `ImageFolder`; or, as x alone, an object with ``len(x)`` and ``x[i]`` that gives one sample, x or a pair (x, y), as
-        the data sets of PyTorch do. None of them is changed.
+        `Dataset`; images in files, `ImageFiles` or `ImageFolder`; or, as x alone, an object with ``len(x)`` and
+        ``x[i]`` that gives one sample, x or a pair (x, y), as the data sets of PyTorch do. None of them is changed.
         Images, arrays (N, C, H, W) of uint8 or floats, come as float32, channels-last in memory, uint8 as 0.0 to 255.0.
         All other arrays come as they are, integers of y as int64.
     shuffle : another order in every epoch;  drop_last : leave out the last batch where it is not full
@@ -27,8 +27,9 @@ class DataLoader:
         `WeightedSampler`, `BalancedSampler` and `SubsetSampler`
     augment : an `Augment`, for images;  normalize : a `Normalize`, or {key: Normalize} for an x that is a dictionary
     transform : a function (x, y) of one's own that gives the pair to use in place of a batch; (x) where there is no y
-    workers : threads that prepare batches, each of them one at a time: more than one for images in files;
-    prefetch : batches that each of them is ahead. With 0 of either they are prepared in the caller's thread.
+    workers : threads that prepare batches, each of them one at a time: more than one for images in files, where several
+        may then call a transform, or a data set of one's own, at once
+    prefetch : batches that each worker is ahead. With 0 of either they are prepared in the caller's thread.
 
     Order and augmentation of a sample follow from (seed, epoch, place in the data set) alone, whatever the batch size,
     the threads and the prefetching. Every `iter(loader)` is one epoch: the counter `epoch` tells the next one's number,
@@ -54,7 +55,8 @@ class DataLoader:
 
         kept = {
             "batch_size": integer("batch_size", 1), "seed": integer("seed", 0, 2**63 - 1),
-            "prefetch": integer("prefetch", 0), "workers": integer("workers", 0, 1024), "shuffle": arguments.flag(given["shuffle"], "DataLoader: shuffle"),
+            "prefetch": integer("prefetch", 0), "workers": integer("workers", 0, 1024),
+            "shuffle": arguments.flag(given["shuffle"], "DataLoader: shuffle"),
             "drop_last": arguments.flag(given["drop_last"], "DataLoader: drop_last"),
             "sampler": function("sampler", "a function (rng, n) that gives the numbers of samples"),
             "augment": given["augment"], "normalize": given["normalize"],

@@ -17,7 +17,7 @@ class Mixer:
     def __init__(self, augment, x, y, size, classes=None):
         self.augment, self.size = augment, size
         if not isinstance(x, Images):
-            raise TypeError("DataLoader: augment mixes images: x must be one array of them where mixup or cutmix is set")
+            raise TypeError("DataLoader: augment mixes images: x must be one array of them for mixup and cutmix")
         if y is None:
             raise TypeError("DataLoader: augment mixes images with their targets, and there is no y: leave out mixup "
                             "and cutmix")
@@ -37,8 +37,8 @@ class Mixer:
             raise ValueError("DataLoader: augment needs num_classes to mix class numbers of samples that come one by "
                              "one: Augment(num_classes=...)")
         if array.min() < 0 or array.max() >= count:
-            raise ValueError(f"DataLoader: y{path} must be class numbers from 0 to {count - 1} where augment mixes, got "
-                             f"some from {array.min()} to {array.max()}")
+            raise ValueError(f"DataLoader: y{path} must be class numbers from 0 to {count - 1} where augment mixes, "
+                             f"got some from {array.min()} to {array.max()}")
         return count
 
     def __call__(self, x, y, seed, epoch, places):
