@@ -38,7 +38,7 @@ INSIDE = {
 OUTSIDE = {
     "files": {"numpy", "safetensors"},
     "kernels": {"numpy", "numba", "llvmlite"},
-    "data": {"numpy", "tqdm"},
+    "data": {"numpy", "tqdm", "PIL"},
     "training": {"numpy", "tqdm"},
     "plot": {"numpy", "matplotlib"},
     "__main__": {"numpy", "numba"},

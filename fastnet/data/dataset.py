@@ -84,12 +84,11 @@ def split(x, y=None, test=0.1, validation=0.1, stratify=True, seed=0):
     if whole:
         n, labels = len(x), x.labels
     else:
-        x, y = (None if tree is None else mapped(lambda one, path, name=name: arguments.values(
-            one, f"split: {name}{path}"), tree) for name, tree in (("x", x), ("y", y)))
+        x, y = _arrays(x, "split: x"), None if y is None else _arrays(y, "split: y")
         arrays = flat(x) + ([] if y is None else flat(y))
         if not arrays or any(one.ndim == 0 or len(one) != len(arrays[0]) for one in arrays):
             raise ValueError(f"split: x and y must be arrays of as many samples each, got "
-                             f"{', '.join(map(arguments.shown, arrays)) or 'none'}")
+                             f"{', '.join(map(arguments.shown, arrays[:4])) or 'none'}")
         n, labels = len(arrays[0]), y
     labels = _strata(stratify, labels, n)
     seed = arguments.integer(seed, "split: seed", 0)
@@ -107,6 +106,13 @@ def split(x, y=None, test=0.1, validation=0.1, stratify=True, seed=0):
         return mapped(lambda array, path: array[part], tree)
 
     return tuple(chosen(x, part) if y is None else (chosen(x, part), chosen(y, part)) for part in (first, middle, last))
+
+
+def _arrays(tree, name):
+    """A tuple or dictionary of arrays, or an array or list of numbers as such."""
+    if isinstance(tree, list):
+        return arguments.values(tree, name)
+    return mapped(lambda array, path: arguments.values(array, name + path), tree)
 
 
 def _strata(stratify, labels, n):

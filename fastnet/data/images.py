@@ -43,11 +43,12 @@ class ImageFiles:
     def __init__(self, paths, labels=None, size=224, channels=3, errors="raise", classes=None, resize=None, draft=True):
         who = type(self).__name__
         pillow(who)
-        self.paths = _paths(paths, f"{who}: paths")
+        self.paths = file_names(paths, f"{who}: paths")
         self.size = arguments.pair(size, f"{who}: size")
         if max(self.size) ** 2 > MOST:
             raise ValueError(f"{who}: size must be at most {int(MOST**0.5)}, got {arguments.shown(size)}")
-        self.channels = arguments.choice(channels, (1, 3), f"{who}: channels")
+        self.channels = arguments.choice(arguments.integer(channels, f"{who}: channels, 1 or 3,", 1, 3), (1, 3),
+                                         f"{who}: channels")
         self.errors = arguments.choice(errors, ERRORS, f"{who}: errors")
         self.labels, self.classes = _labels(labels, classes, len(self.paths), who)
         longest = max(self.size)
@@ -57,11 +58,7 @@ class ImageFiles:
         self.damaged = {}
         self._told = 0
         if self.errors == "raise":
-            missing = [path for path in self.paths if not os.path.exists(path)]
-            if missing:
-                raise FileNotFoundError(f"{who}: paths: {len(missing):,} of {len(self.paths):,} files are not there, "
-                                        f"{missing[0]!r} first: give names that can be opened from {os.getcwd()!r}, or "
-                                        "errors='skip'")
+            check_there(self.paths, f"{who}: paths")
 
     @classmethod
     def from_csv(cls, table, path="path", label="label", folder=None, **options):
@@ -76,7 +73,7 @@ class ImageFiles:
         path = arguments.text(path, f"{who}: path")
         label = None if label is None else arguments.text(label, f"{who}: label")
         folder = os.path.dirname(table) if folder is None else arguments.path(folder, f"{who}: folder")
-        rows = _rows(table, [path] + ([] if label is None else [label]), who)
+        rows = _rows(table, {path: "path"} | ({} if label is None else {label: "label"}), who)
         labels = None if label is None else [row[label] for row in rows]
         return ImageFiles([os.path.join(folder, row[path]) for row in rows], labels, **options)
 
@@ -102,7 +99,8 @@ class ImageFiles:
 
     def _one(self, i):
         if not -len(self) <= i < len(self):
-            raise IndexError(f"{type(self).__name__}: there are {len(self):,} images, and none of number {i}")
+            raise IndexError(f"{type(self).__name__}: there are {len(self):,} images, and none of number "
+                             f"{arguments.shown(i)}")
         image = np.empty((self.channels, *self.size), np.uint8)
         self.read(i, image, errors="raise")
         return image if self.labels is None else (image, self.labels[i])
@@ -199,7 +197,15 @@ def _files(folder, seen):
                 yield entry.path
 
 
-def _paths(value, name):
+def check_there(paths, name):
+    """FileNotFoundError for files that are not there."""
+    missing = [path for path in paths if not os.path.exists(path)]
+    if missing:
+        raise FileNotFoundError(f"{name}: {len(missing):,} of {len(paths):,} files are not there, {missing[0]!r} first: "
+                                f"give names that can be opened from the folder {os.getcwd()!r}, or errors='skip'")
+
+
+def file_names(value, name):
     """File names as a list of strings."""
     if isinstance(value, np.ndarray) and value.ndim == 1 and value.dtype.kind in "UO":
         value = value.tolist()
@@ -248,16 +254,19 @@ def _labels(labels, classes, count, who):
 
 
 def _rows(table, columns, who):
-    """The lines of a CSV file, as dictionaries."""
-    with open(table, newline="", encoding="utf-8-sig") as file:
-        try:
+    """The lines of a CSV file, as dictionaries, which have all of `columns`: name: argument that gave it."""
+    try:
+        with open(table, newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
-            missing = [column for column in columns if column not in (reader.fieldnames or ())]
-            if missing:
-                raise ValueError(f"{who}: table {table!r} must have a column {missing[0]!r}, got {reader.fieldnames}")
-            rows = list(reader)
-        except (csv.Error, UnicodeDecodeError) as error:
-            raise ValueError(f"{who}: table {table!r} cannot be read as a CSV file in UTF-8: {error}") from error
+            names, rows = reader.fieldnames or [], list(reader)
+    except OSError as error:
+        raise type(error)(f"{who}: table {table!r} cannot be opened: {error.strerror}") from error
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise ValueError(f"{who}: table {table!r} cannot be read as a CSV file in UTF-8: {error}") from error
+    missing = [column for column in columns if column not in names]
+    if missing:     # the path, or the label
+        raise ValueError(f"{who}: table {table!r} must have a column {missing[0]!r}, given as {columns[missing[0]]}, got "
+                         f"{arguments.shown(names)}")
     for number, row in enumerate(rows, 2):
         if any(not row[column] for column in columns):
             raise ValueError(f"{who}: table {table!r}, line {number}, must have all of {', '.join(columns)}, got "

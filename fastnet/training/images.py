@@ -2,7 +2,8 @@
 import numpy as np
 
 from fastnet import arguments
-from fastnet.data import DataLoader, ImageFiles
+from fastnet.data import DataLoader, ImageFiles, Normalize
+from fastnet.data.images import check_there, file_names
 from fastnet.training.trainer import predict
 
 
@@ -21,6 +22,8 @@ def predict_images(net, paths, size=None, normalize=None, classes=None, top=3, f
     """
     who = "predict_images"
     arguments.function(net, f"{who}: net", "a net")
+    if normalize is not None:
+        arguments.instance(normalize, Normalize, f"{who}: normalize", "a Normalize, or None")
     top = arguments.integer(top, f"{who}: top", 1)
     from_logits = arguments.flag(from_logits, f"{who}: from_logits")
     workers = arguments.integer(workers, f"{who}: workers", 0, 1024)
@@ -32,8 +35,10 @@ def predict_images(net, paths, size=None, normalize=None, classes=None, top=3, f
     else:
         if size is None:
             raise ValueError(f"{who}: size must be given, height and width in pixels as in training, got None")
-        files = ImageFiles([paths] if isinstance(paths, (str, bytes)) or hasattr(paths, "__fspath__") else paths,
-                           size=size)
+        one = isinstance(paths, (str, bytes)) or hasattr(paths, "__fspath__")
+        paths = file_names([paths] if one else paths, f"{who}: paths")
+        check_there(paths, f"{who}: paths")
+        files = ImageFiles(paths, size=arguments.pair(size, f"{who}: size"))
     names = files.classes if classes is None else tuple(
         arguments.text(name, f"{who}: a name in classes")
         for name in arguments.listed(classes, f"{who}: classes", "names"))

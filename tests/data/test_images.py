@@ -108,7 +108,8 @@ def test_labels_of_every_kind(folder):
     ({"paths": ["nothing.jpg"]}, FileNotFoundError, "1 of 1 files are not there, 'nothing.jpg' first"),
     ({"size": 0}, ValueError, "size must be one or two integers of at least 1, got 0"),
     ({"size": 10**6}, ValueError, "size must be at most 8192, got 1000000"),
-    ({"channels": 4}, TypeError, "channels must be 1 or 3, got 4"),
+    ({"channels": 4}, ValueError, "channels, 1 or 3, must be an integer of at least 1 and at most 3, got 4"),
+    ({"channels": 2}, TypeError, "channels must be 1 or 3, got 2"),
     ({"errors": "ignore"}, ValueError, "errors must be 'raise', 'warn' or 'skip', got 'ignore'"),
     ({"resize": 7}, ValueError, "resize, of a size of 8, must be an integer of at least 8, got 7"),
     ({"labels": [1]}, ValueError, "labels must be one for each file, got 1 for 2 files"),
@@ -142,7 +143,7 @@ def test_tables(folder, tmp_path):
     files = ImageFiles.from_csv(table, folder=folder, size=8)
     assert files.paths == paths and files.classes == ("x", "y", "z") and files.labels[:4].tolist() == [0, 1, 2, 0]
     assert ImageFiles.from_csv(table, label=None, folder=folder, size=8).labels is None
-    for content, message in (("a,b\n1,2\n", "must have a column 'path', got"), ("path,label\n", "one line at least"),
+    for content, message in (("a,b\n1,2\n", "must have a column 'path', given as path, got"), ("path,label\n", "one line at least"),
                              ("path,label\na.jpg\n", "line 2, must have all of path, label"), ("", "must have a column"),
                              ("path,label\na\0b,c\n", "path|CSV")):
         table.write_text(content)

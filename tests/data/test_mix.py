@@ -213,7 +213,7 @@ def test_classes_of_mixtures():
         return next(iter(DataLoader(data, y, augment=Augment(mixup=1.0, **options))))[1].shape[1]
 
     assert columns(IMAGES, LABELS) == 4 and columns(IMAGES, LABELS, num_classes=9) == 9
-    assert columns(Dataset(IMAGES, LABELS, "abcdef", "here")) == 6
+    assert columns(Dataset(IMAGES, LABELS, list("abcdef"), "here")) == 6
     one_by_one = [(image, label) for image, label in zip(IMAGES, LABELS, strict=True)]
     assert columns(one_by_one, num_classes=5) == 5
     for data, y, options, error, message in (
