@@ -242,8 +242,8 @@ TABLE = {
                             lambda: {"table": "list.csv"}, {"label": "None", "folder": "None"}),
     "ImageFiles.__getitem__": (lambda index: picture_files()[index], lambda: {"index": 0}, {"index": "-1"}),
     "ImageFiles.load": (lambda: picture_files().load(), dict, {}),
-    "ImageFolder": (lambda **given: (picture(), data.ImageFolder(**given))[1], lambda: {"folder": "pictures", "size": 2},
-                    {"draft": "True", "resize": "huge"}),
+    "ImageFolder": (lambda **given: (picture(), data.ImageFolder(**given))[1],
+                    lambda: {"folder": "pictures", "size": 2}, {"draft": "True", "resize": "huge"}),
     "BalancedSampler": (data.BalancedSampler, lambda: {"labels": Y}, {"labels": "long", "num_samples": "huge"}),
     "BalancedSampler.__call__": (data.BalancedSampler(Y), lambda: {"rng": np.random.default_rng(0), "n": 6}, {}),
     "SubsetSampler": (data.SubsetSampler, lambda: {"indices": [0, 1]}, {"indices": "long"}),
@@ -299,7 +299,8 @@ NOT_TRIED = {("DataLoader", "function"), ("warmup.warmup", "function"), ("warmup
 # Methods that are called by the library itself, or by subclasses with what it has judged.
 INNER = {"numbers", "sample_weights", "scale", "scores", "rows", "of_classes", "mean_over", "matching", "prepared",
          "constants", "spread", "checked", "meant", "add", "project", "result", "check", "views", "update", "kept",
-         "number", "said", "rate", "keep", "keep_numbers", "improved", "measured", "better", "take", "interrupt", "read", "tell",
+         "number", "said", "rate", "keep", "keep_numbers", "improved", "measured", "better", "take", "interrupt",
+         "read", "tell",
          *training.callbacks.HOOKS}
 FOREIGN = re.compile("|".join((
     "no attribute", "unsupported operand", "not supported between", "ambiguous", "interpreted as", "could not convert",
@@ -401,7 +402,8 @@ def test_what_is_wrong_is_refused(name, argument):
 
 
 # Who errors say was called, where it is not the last part of the name.
-CALLED = {"ImageFiles.from_csv": "ImageFiles", "Parameter.astype": "Parameter", "ClassLoss.__call__": "NLLLoss", "PointwiseLoss.__call__": "MSELoss",
+CALLED = {"ImageFiles.from_csv": "ImageFiles",
+          "Parameter.astype": "Parameter", "ClassLoss.__call__": "NLLLoss", "PointwiseLoss.__call__": "MSELoss",
           "Metric.__call__": "top_k",
           "Schedule.__call__": "cosine", "Optimizer.load_state_dict": "Adam", "Normalize.terms": "Normalize",
           "DataLoader.set_epoch": "DataLoader", "warmup.warmup": "warmup"}

@@ -86,9 +86,9 @@ def split(x, y=None, test=0.1, validation=0.1, stratify=True, seed=0):
     else:
         x, y = _arrays(x, "split: x"), None if y is None else _arrays(y, "split: y")
         arrays = flat(x) + ([] if y is None else flat(y))
-        if not arrays or any(one.ndim == 0 or len(one) != len(arrays[0]) for one in arrays):
+        if not flat(x) or any(one.ndim == 0 or len(one) != len(arrays[0]) for one in arrays):
             raise ValueError(f"split: x and y must be arrays of as many samples each, got "
-                             f"{', '.join(map(arguments.shown, arrays[:4])) or 'none'}")
+                             f"{', '.join(map(arguments.shown, arrays[:4])) if flat(x) else 'no array as x'}")
         n, labels = len(arrays[0]), y
     labels = _strata(stratify, labels, n)
     seed = arguments.integer(seed, "split: seed", 0)

@@ -1,5 +1,6 @@
 """Images that stay in their files until they are needed: `ImageFiles`, `ImageFolder`."""
 import csv
+import io
 import os
 import warnings
 from pathlib import Path
@@ -56,7 +57,7 @@ class ImageFiles:
                                                                   longest)
         self.form = Form(*self.size, self.channels, longest / resize, arguments.flag(draft, f"{who}: draft"))
         self.damaged = {}
-        self._told = 0
+        self._told = frozenset()
         if self.errors == "raise":
             check_there(self.paths, f"{who}: paths")
 
@@ -91,8 +92,8 @@ class ImageFiles:
         if not isinstance(index, slice):
             index = places(index, len(self), f"{type(self).__name__}: what is selected by")
         some = object.__new__(ImageFiles)
-        vars(some).update(vars(self), paths=[self.paths[i] for i in np.arange(len(self))[index]], damaged={}, _told=0,
-                          labels=None if self.labels is None else self.labels[index])
+        vars(some).update(vars(self), paths=[self.paths[i] for i in np.arange(len(self))[index]], damaged={},
+                          _told=frozenset(), labels=None if self.labels is None else self.labels[index])
         if not some.paths:
             raise ValueError(f"{type(self).__name__}: what is selected must be one file at least, got none")
         return some
@@ -135,10 +136,11 @@ class ImageFiles:
 
     def tell(self):
         """Warn once of how many files have been left out since this was last called."""
-        count, self._told = len(self.damaged) - self._told, len(self.damaged)
-        if count:
-            names = ", ".join(list(self.damaged)[-count:][:3]) + (", ..." if count > 3 else "")
-            warnings.warn(f"{type(self).__name__}: {count:,} of {len(self):,} files could not be read and were left "
+        met = frozenset(list(self.damaged))
+        new, self._told = sorted(met - self._told), met     # workers meet them in any order
+        if new:
+            names = ", ".join(new[:3]) + (", ..." if len(new) > 3 else "")
+            warnings.warn(f"{type(self).__name__}: {len(new):,} of {len(self):,} files could not be read and were left "
                           f"out: {names} (see damaged)", stacklevel=2)
 
     def __repr__(self):
@@ -201,8 +203,9 @@ def check_there(paths, name):
     """FileNotFoundError for files that are not there."""
     missing = [path for path in paths if not os.path.exists(path)]
     if missing:
-        raise FileNotFoundError(f"{name}: {len(missing):,} of {len(paths):,} files are not there, {missing[0]!r} first: "
-                                f"give names that can be opened from the folder {os.getcwd()!r}, or errors='skip'")
+        raise FileNotFoundError(f"{name}: {len(missing):,} of {len(paths):,} files are not there, {missing[0]!r} "
+                                f"first: give names that can be opened from the folder {os.getcwd()!r}, or "
+                                "errors='skip'")
 
 
 def file_names(value, name):
@@ -256,8 +259,8 @@ def _labels(labels, classes, count, who):
 def _rows(table, columns, who):
     """The lines of a CSV file, as dictionaries, which have all of `columns`: name: argument that gave it."""
     try:
-        with open(table, newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
+        with open(table, "rb") as file:
+            reader = csv.DictReader(io.TextIOWrapper(file, "utf-8-sig", newline=""))
             names, rows = reader.fieldnames or [], list(reader)
     except OSError as error:
         raise type(error)(f"{who}: table {table!r} cannot be opened: {error.strerror}") from error
@@ -265,8 +268,8 @@ def _rows(table, columns, who):
         raise ValueError(f"{who}: table {table!r} cannot be read as a CSV file in UTF-8: {error}") from error
     missing = [column for column in columns if column not in names]
     if missing:     # the path, or the label
-        raise ValueError(f"{who}: table {table!r} must have a column {missing[0]!r}, given as {columns[missing[0]]}, got "
-                         f"{arguments.shown(names)}")
+        raise ValueError(f"{who}: table {table!r} must have a column {missing[0]!r}, given as {columns[missing[0]]}, "
+                         f"got {arguments.shown(names)}")
     for number, row in enumerate(rows, 2):
         if any(not row[column] for column in columns):
             raise ValueError(f"{who}: table {table!r}, line {number}, must have all of {', '.join(columns)}, got "

@@ -128,7 +128,7 @@ def _read(folder, name, other):
 def _unpacked(path, most):
     """The content of a compressed file, but no more of it than one byte beyond `most`; its checksum is looked at."""
     try:
-        with gzip.open(path) as file:
+        with gzip.open(path, "rb") as file:
             return file.read(most + 1)
     except (EOFError, OSError, zlib.error) as error:
         raise ValueError(f"{path}: cannot be unpacked ({error}): delete it and download it again") from error

@@ -121,13 +121,13 @@ def test_three_parts_of_a_dataset():
     ({"test": 0.6, "validation": 0.5}, ValueError, "must leave something to train with, got 50 and 60 of 100 samples"),
     ({"test": 0.001}, ValueError, "split: test must leave neither side empty, got 0.001 of 100 samples"),
     ({"validation": 100}, ValueError, "split: validation, the number of samples, must be an integer of at least 1 and"),
-    ({"validation": 1.5}, ValueError, "split: validation, a fraction or the number of samples, must be a finite number"),
-    ({"y": np.linspace(0, 1, 100)}, ValueError, r"stratify=True needs class numbers \(N,\) as y, got .*: give stratify=F"),
+    ({"validation": 1.5}, ValueError, "split: validation, a fraction or the number of samples, must be a finite"),
+    ({"y": np.linspace(0, 1, 100)}, ValueError, r"stratify=True needs class numbers \(N,\) as y, got .*: give strat"),
     ({"y": None}, ValueError, "stratify=True needs class numbers"),
     ({"y": LABELS[:3]}, ValueError, "x and y must be arrays of as many samples each"),
     ({"y": LABELS - 1}, ValueError, "split: y must be class numbers from 0, got -1 at position 0"),
     ({"stratify": LABELS[:3]}, ValueError, "stratify, True, False or class numbers, must be 100 class numbers"),
-    ({"x": "text"}, TypeError, "split: x must be"), ({"seed": -1}, ValueError, "split: seed must be an integer of at l")])
+    ({"x": "text"}, TypeError, "split: x must be"), ({"seed": -1}, ValueError, "split: seed must be an integer of")])
 def test_parts_that_cannot_be_made(given, error, message):
     with pytest.raises(error, match=message):
         split(**{"x": np.arange(100), "y": LABELS} | given)

@@ -139,7 +139,8 @@ def test_sixteen_bits_of_each_colour(tmp_path):
     """Which Pillow writes not, but reads."""
     numbers = RNG.integers(0, 2**16, (36, 27, 3)).astype(">u2")
     rows = b"".join(b"\0" + row.tobytes() for row in numbers)
-    (tmp_path / "a.png").write_bytes(png(struct.pack(">IIBBBBB", 27, 36, 16, 2, 0, 0, 0), (b"IDAT", zlib.compress(rows))))
+    head = struct.pack(">IIBBBBB", 27, 36, 16, 2, 0, 0, 0)
+    (tmp_path / "a.png").write_bytes(png(head, (b"IDAT", zlib.compress(rows))))
     np.testing.assert_array_equal(decoded(tmp_path / "a.png", Form(36, 27, 3, 1.0, False)),
                                   (numbers >> 8).transpose(2, 0, 1))
 

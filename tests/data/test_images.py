@@ -89,7 +89,8 @@ def test_labels_of_every_kind(folder):
     paths = ImageFolder(folder).paths[:4]
     for labels, numbers, classes in (
             (None, None, None), ([1, 0, 2, 1], [1, 0, 2, 1], ("0", "1", "2")),
-            (["b", "a", "b", "c"], [1, 0, 1, 2], ("a", "b", "c")), (["10", "9", "9", "2"], [2, 1, 1, 0], ("2", "9", "10")),
+            (["b", "a", "b", "c"], [1, 0, 1, 2], ("a", "b", "c")),
+            (["10", "9", "9", "2"], [2, 1, 1, 0], ("2", "9", "10")),
             (np.array(["b", "a", "b", "c"]), [1, 0, 1, 2], ("a", "b", "c")),
             (np.arange(8.0).reshape(4, 2), np.arange(8.0).reshape(4, 2).tolist(), None)):
         files = ImageFiles(np.array(paths) if labels is None else paths, labels, 8)
@@ -143,8 +144,9 @@ def test_tables(folder, tmp_path):
     files = ImageFiles.from_csv(table, folder=folder, size=8)
     assert files.paths == paths and files.classes == ("x", "y", "z") and files.labels[:4].tolist() == [0, 1, 2, 0]
     assert ImageFiles.from_csv(table, label=None, folder=folder, size=8).labels is None
-    for content, message in (("a,b\n1,2\n", "must have a column 'path', given as path, got"), ("path,label\n", "one line at least"),
-                             ("path,label\na.jpg\n", "line 2, must have all of path, label"), ("", "must have a column"),
+    for content, message in (("a,b\n1,2\n", "must have a column 'path', given as path, got"),
+                             ("path,label\n", "one line at least"), ("", "must have a column"),
+                             ("path,label\na.jpg\n", "line 2, must have all of path, label"),
                              ("path,label\na\0b,c\n", "path|CSV")):
         table.write_text(content)
         with pytest.raises(ValueError, match=message):
@@ -186,7 +188,8 @@ def test_batches_are_the_images(folder):
     assert repr(rare).startswith("DataLoader(21 image files, as 3 x 8 x 8, 1 batches of 21, shuffle=True")
 
 
-@pytest.mark.parametrize("augment", [EVERY, Augment(mixup=0.4, cutmix=1.0, resized_crop=(0.3, 1))], ids=["moved", "mixed"])
+@pytest.mark.parametrize("augment", [EVERY, Augment(mixup=0.4, cutmix=1.0, resized_crop=(0.3, 1))],
+                         ids=["moved", "mixed"])
 def test_an_epoch_depends_on_seed_and_number_only(folder, augment):
     files, options = ImageFolder(folder, 8), {"seed": 5, "augment": augment}
     wanted = DataLoader(files, batch_size=4, workers=0, **options)
@@ -246,7 +249,7 @@ def test_windows_as_torchvision():
 
 def test_damaged_files_raise(damaged):
     files = ImageFiles(damaged, [0] * 7, 8)
-    with pytest.raises(ValueError, match=r"ImageFiles: .*1\.jpg: cannot be read as an image: .*Repair or remove it, or"):
+    with pytest.raises(ValueError, match=r"ImageFiles: .*1\.jpg: cannot be read as an image: .*Repair or remove"):
         list(DataLoader(files, batch_size=2, workers=2))
     with pytest.raises(ValueError, match=r"ImageFiles: .*1\.jpg: cannot be read"):
         files.load()
@@ -257,7 +260,7 @@ def test_damaged_files_raise(damaged):
 def test_damaged_files_are_left_out_and_counted(damaged, workers):
     files = ImageFiles(damaged, np.arange(7), 8, errors="skip")
     loader = DataLoader(files, batch_size=3, shuffle=False, workers=workers)
-    with pytest.warns(UserWarning, match=r"2 of 7 files could not be read and were left out: .*1\.jpg, .*5\.jpg \(see "):
+    with pytest.warns(UserWarning, match=r"2 of 7 files could not be read and were left out: .*1\.jpg, .*5\.jpg"):
         x, y = epoch(loader)
     good = [0, 2, 3, 4, 6]
     assert y.tolist() == good and sorted(files.damaged) == sorted([damaged[1], damaged[5]])
@@ -300,7 +303,7 @@ def test_copies_and_other_arguments(folder):
     loader = DataLoader(ImageFolder(folder, 8), batch_size=5, augment=EVERY, workers=2)
     for other in (copy.deepcopy(loader), pickle.loads(pickle.dumps(loader))):
         np.testing.assert_array_equal(epoch(other)[0], epoch(copy.copy(loader))[0])
-    with pytest.raises(ValueError, match="crop must be below height and width of the images, got 8 for images of 8 x 8"):
+    with pytest.raises(ValueError, match="crop must be below height and width of the images, got 8 for images of 8"):
         DataLoader(ImageFolder(folder, 8), augment=Augment(crop=8))
     with pytest.raises(ValueError, match="Normalize was fitted to 1 channels, got x of shape"):
         DataLoader(ImageFolder(folder, 8), normalize=Normalize([0], [1]))

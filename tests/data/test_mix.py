@@ -220,7 +220,7 @@ def test_classes_of_mixtures():
             (one_by_one, None, {}, ValueError, "augment needs num_classes to mix class numbers of samples"),
             (IMAGES, None, {}, TypeError, "there is no y: leave out mixup and cutmix"),
             (IMAGES, IMAGES[:, 0], {}, TypeError, "augment mixes class numbers .* and y is of shape"),
-            (IMAGES, LABELS, {"num_classes": 3}, ValueError, "class numbers from 0 to 2 where augment mixes, got .* to 3"),
+            (IMAGES, LABELS, {"num_classes": 3}, ValueError, "class numbers from 0 to 2 where augment mixes"),
             ((IMAGES, IMAGES), LABELS, {}, TypeError, "x must be one array of them")):
         with pytest.raises(error, match=message):
             DataLoader(data, y, augment=Augment(mixup=1.0, **options))
@@ -245,4 +245,5 @@ def test_bad_augmentation(change, error, message):
 
 def test_it_prints_what_is_set():
     assert repr(Augment()) == "Augment()"
-    assert repr(Augment(crop=4, mixup=0.2, resized_crop=[0.1, 1])) == "Augment(crop=4, resized_crop=(0.1, 1.0), mixup=0.2)"
+    augment = Augment(crop=4, mixup=0.2, resized_crop=[0.1, 1])
+    assert repr(augment) == "Augment(crop=4, resized_crop=(0.1, 1.0), mixup=0.2)"

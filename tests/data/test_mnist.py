@@ -72,7 +72,7 @@ def test_downloads(idx, parts, tmp_path, monkeypatch):
     digests = tuple(hashlib.sha256(content).hexdigest() for content in files.values())
     monkeypatch.setattr(module, "DIGITS", module.DIGITS._replace(sha256=digests, mirrors=(f"file://{tmp_path}/mirror",)))
     check(mnist(progress=False), parts, tmp_path / "cache" / "fastnet" / "mnist", tuple("0123456789"))
-    with pytest.raises(ValueError, match=r"train-images-idx3-ubyte.gz: it is one of MNIST, whose files have the same na"):
+    with pytest.raises(ValueError, match=r"train-images-idx3-ubyte.gz: it is one of MNIST, whose files have the"):
         fashion_mnist(tmp_path / "mirror")
 
 
@@ -99,7 +99,7 @@ def test_damaged_files(idx, tmp_path, name, damage, message, form):
 
 def test_files_that_do_not_belong_together(idx, tmp_path):
     write_folder(tmp_path / "mnist", idx | {NAMES[1]: idx[NAMES[3]]})
-    with pytest.raises(ValueError, match="train-images-idx3-ubyte has 5 images and train-labels-idx1-ubyte has 3 labels"):
+    with pytest.raises(ValueError, match="train-images-idx3-ubyte has 5 images and train-labels-idx1-ubyte has 3"):
         mnist(tmp_path)
     (tmp_path / "mnist" / NAMES[2]).unlink()
     with pytest.raises(FileNotFoundError, match="t10k-images-idx3-ubyte missing, with .gz or without: copy"):

@@ -75,7 +75,7 @@ def test_damaged_files(files, tmp_path):
 @pytest.mark.parametrize(("given", "error", "message"), [
     ({"paths": "none.jpg"}, FileNotFoundError, "1 of 1 files are not there, 'none.jpg' first"),
     ({"size": None}, ValueError, "predict_images: size must be given"),
-    ({"classes": ["a"]}, ValueError, r"net must give scores of 1 columns, one a class, got shape \(10, 2\): give its own"),
+    ({"classes": ["a"]}, ValueError, r"net must give scores of 1 columns, one a class, got shape \(10, 2\)"),
     ({"classes": "ab"}, TypeError, "predict_images: classes must be a list of names"),
     ({"top": 0}, ValueError, "predict_images: top must be an integer of at least 1, got 0"),
     ({"net": 3}, TypeError, "predict_images: net must be a net"),
