@@ -112,8 +112,10 @@ class ImageFiles:
         ``Normalize.per_channel(files[::10].load()[0])``."""
         images = np.empty((len(self), self.channels, *self.size), np.uint8)
         kept = [i for i in range(len(self)) if self.read(i, images[i])]
-        self.tell()
-        return images[kept], None if self.labels is None else self.labels[kept]
+        self.tell(3)
+        if len(kept) < len(self):
+            images = images[kept]
+        return images, None if self.labels is None else self.labels[kept]
 
     def read(self, i, out, choose=None, errors=None):
         """Write image number i into `out`, see `decode`; False where it is damaged, and `errors` lets it be left out.
@@ -134,14 +136,14 @@ class ImageFiles:
                 warnings.warn(f"{text}; it is left out", stacklevel=2)
             return False
 
-    def tell(self):
-        """Warn once of how many files have been left out since this was last called."""
+    def tell(self, stacklevel):
+        """Warn of how many files have been left out since this was last called; `stacklevel` as for warnings.warn."""
         met = frozenset(list(self.damaged))
         new, self._told = sorted(met - self._told), met     # workers meet them in any order
         if new:
             names = ", ".join(new[:3]) + (", ..." if len(new) > 3 else "")
             warnings.warn(f"{type(self).__name__}: {len(new):,} of {len(self):,} files could not be read and were left "
-                          f"out: {names} (see damaged)", stacklevel=2)
+                          f"out: {names} (see damaged)", stacklevel=stacklevel)
 
     def __repr__(self):
         kind = "of no class" if self.labels is None else f"{len(self.classes)} classes" if self.classes else "numbers"

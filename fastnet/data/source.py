@@ -1,5 +1,6 @@
 """Where samples come from: arrays, files of images, or an object that gives one sample at a time."""
 from functools import partial
+from os import PathLike
 
 import numpy as np
 
@@ -80,7 +81,7 @@ class Files(Source):
         return FileBatches(self.files, augment, terms_for((self.files.channels, *self.files.size), normalize))
 
     def end(self, batches):
-        self.files.tell()
+        self.files.tell(4)      # where the loader is iterated over
         if not batches:
             raise ValueError(f"DataLoader: x must hold images that can be read, got none in {self.count:,} files: see "
                              "damaged of the ImageFiles")
@@ -159,7 +160,10 @@ def source(x, y):
     if y is None and isinstance(x, ImageFiles):
         return Files(x)
     arrays = isinstance(x, (np.ndarray, np.generic, tuple, dict)) or hasattr(x, "detach") or hasattr(x, "to_numpy")
-    if isinstance(x, (str, bytes, type)):
+    if isinstance(x, (str, bytes, PathLike)):
+        raise TypeError(f"DataLoader: x must be arrays, or what gives samples, got {arguments.shown(x)}: for images in a "
+                        "folder give ImageFolder(x, size)")
+    if isinstance(x, type):
         arrays = True   # refused as such
     if y is None and not arrays and hasattr(x, "__getitem__") and hasattr(x, "__len__"):
         return Samples(x)

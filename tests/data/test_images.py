@@ -309,6 +309,10 @@ def test_copies_and_other_arguments(folder):
         DataLoader(ImageFolder(folder, 8), normalize=Normalize([0], [1]))
     with pytest.raises((TypeError, ValueError), match="DataLoader: x"):
         DataLoader(ImageFolder(folder, 8), np.zeros(21))
+    with pytest.raises(TypeError, match=r"got .*: for images in a folder give ImageFolder\(x, size\)"):
+        DataLoader(folder)
+    with pytest.raises(TypeError, match=r"per_channel: x must be an array, got .*files\[:1000\].load\(\)\[0\]"):
+        Normalize.per_channel(ImageFolder(folder, 8))
 
 
 def test_without_pillow(monkeypatch, folder):
