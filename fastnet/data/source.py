@@ -161,8 +161,8 @@ def source(x, y):
         return Files(x)
     arrays = isinstance(x, (np.ndarray, np.generic, tuple, dict)) or hasattr(x, "detach") or hasattr(x, "to_numpy")
     if isinstance(x, (str, bytes, PathLike)):
-        raise TypeError(f"DataLoader: x must be arrays, or what gives samples, got {arguments.shown(x)}: for images in a "
-                        "folder give ImageFolder(x, size)")
+        raise TypeError(f"DataLoader: x must be arrays, or what gives samples, got {arguments.shown(x)}: for images in "
+                        "a folder give ImageFolder(x, size)")
     if isinstance(x, type):
         arrays = True   # refused as such
     if y is None and not arrays and hasattr(x, "__getitem__") and hasattr(x, "__len__"):
