@@ -158,6 +158,7 @@ from fastnet.training import (
     evaluate,
     load_weights,
     predict,
+    predict_images,
     save_weights,
     update_bn,
 )
@@ -185,6 +186,6 @@ __all__ = [
     "ZeroPad2d", "activations", "bfloat16_products", "calculators", "data", "empty_cache", "empty_like", "evaluate",
     "exact", "explain", "freeze", "fully_convolutional", "gradients", "init", "input_gradient", "kernels", "layers",
     "load_model", "load_weights", "losses", "manual_seed", "metrics", "minimise", "models", "optim", "plainly", "plot",
-    "predict", "profile", "regularizers", "save_model", "save_weights", "schedules", "summary", "training", "unfreeze",
-    "update_bn", "watch",
+    "predict", "predict_images", "profile", "regularizers", "save_model", "save_weights", "schedules", "summary",
+    "training", "unfreeze", "update_bn", "watch",
 ]

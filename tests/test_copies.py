@@ -4,6 +4,8 @@ import inspect
 import io
 import pickle
 import sys
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -109,6 +111,9 @@ VALUES = {      # what is neither of these: how it is made, and what tells that 
     "WeightedSampler": (lambda: WeightedSampler([3, 1, 2], 9), lambda it: drawn(it, 3)),
     "Dataset": (lambda: Dataset(IMAGES, LABELS, "a b c".split(), "memory"),
                 lambda it: [it.images, it.labels, it.classes, it.source, repr(it)]),
+    "ImageFiles": (lambda: data.ImageFiles(["a.png", "b.png"], ["x", "y"], 8, errors="skip"),
+                   lambda it: [it.paths, it.labels, it.classes, it.form, it.damaged, repr(it)]),
+    "ImageFolder": (lambda: data.ImageFolder(picture_folder(), 8), lambda it: [it.paths, it.ignored, it[0], repr(it)]),
     "Normalize": (lambda: Normalize.mean_image(IMAGES), lambda normalize: normalize(IMAGES)),
     "DownloadError": (lambda: DownloadError("no mirror"), str),
     "NonFiniteError": (lambda: NonFiniteError("the loss is nan"), str),
@@ -116,6 +121,17 @@ VALUES = {      # what is neither of these: how it is made, and what tells that 
     "Parameter": (lambda: fastnet.Parameter(LOGITS, requires_grad=False), lambda it: [it.value, it.grad, repr(it)]),
     "Minimum": (lambda: optim.Minimum(0.5, 1, 2, "1 iterations were made", (1.0, 0.5)), lambda it: [it, repr(it)]),
 }
+
+
+def picture_folder():
+    """A folder that holds a class of one image, and is removed when the program ends."""
+    folder = Path(_FOLDER.name)
+    (folder / "one").mkdir(exist_ok=True)
+    (folder / "one" / "a.ppm").write_bytes(b"P6 2 2 255 " + bytes(12))
+    return folder
+
+
+_FOLDER = tempfile.TemporaryDirectory()
 
 
 def drawn(sampler, n):

@@ -41,7 +41,7 @@ INSIDE = {
 OUTSIDE = {
     "files": {"numpy", "safetensors"},
     "kernels": {"numpy", "numba", "llvmlite"},
-    "data": {"numpy", "tqdm"},
+    "data": {"numpy", "tqdm", "PIL"},
     "training": {"numpy", "tqdm", "tensorboardX", "matplotlib"},
     "plot": {"numpy", "matplotlib"},
     "__main__": {"numpy", "numba"},

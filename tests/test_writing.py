@@ -109,7 +109,7 @@ def harmless(name, owner, call):
     """Whether a call of such a name writes no file: it opens one to read, or replaces a part of a string."""
     if name == "open":
         modes = [getattr(argument, "value", "") for argument in call.args[1:2]]
-        return modes == ["rb"] or not modes and owner in ("tarfile", "archive")
+        return modes == ["rb"] or not modes and owner in ("tarfile", "archive", "Image")
     if name in ("save", "savez"):
         return owner != "np"
     return name == "replace" and owner not in ("os", "Path", "shutil")

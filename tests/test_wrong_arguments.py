@@ -6,6 +6,7 @@ which argument. What is taken although it looks odd stands in the table.
 import inspect
 import io
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -84,6 +85,21 @@ def model():
     return "model.safetensors"
 
 
+def picture():
+    """The name of a small image file, in a list."""
+    pixels = b"P6 2 2 255 " + bytes(12)
+    Path("picture.ppm").write_bytes(pixels)
+    for name in ("a", "b"):
+        (Path("pictures") / name).mkdir(parents=True, exist_ok=True)
+        (Path("pictures") / name / "one.ppm").write_bytes(pixels)
+    Path("list.csv").write_text("path,label\npicture.ppm,a\n")
+    return ["picture.ppm"]
+
+
+def picture_files():
+    return data.ImageFiles(picture(), size=2)
+
+
 def with_net(**others):
     return lambda: {"net": fastnet.Linear(4, 3), **others}
 
@@ -106,6 +122,9 @@ OF_LOSSES = {**dict.fromkeys(("label_smoothing", "epsilon", "gamma", "delta", "b
 OF_SOME = {"SigmoidFocalLoss": {"alpha": "None 0.5"},
            **dict.fromkeys(("BCELoss", "BCEWithLogitsLoss", "MultiLabelSoftMarginLoss"),
                            dict.fromkeys(("weight", "pos_weight"), "0.5 array long"))}
+
+# Data sets that are downloaded, beside CIFAR-10.
+PUBLISHED = "cifar100", "mnist", "fashion_mnist"
 
 # name: (what is called, its arguments where all is right, {argument: which of WRONG are taken all the same})
 TABLE = {
@@ -218,6 +237,9 @@ TABLE = {
     "evaluate": (training.evaluate, with_net(batches=[(X, Y)], loss=losses.CrossEntropyLoss()),
                  {"net": "function", "loss": "function", "metrics": "dict", "batch_size": "huge"}),
     "predict": (training.predict, with_net(batches=[X]), {"net": "function", "batches": "array", "batch_size": "huge"}),
+    "predict_images": (training.predict_images, lambda: {
+        "net": fastnet.Sequential(fastnet.Flatten(), fastnet.Linear(12, 3)), "paths": picture(), "size": 2},
+                       {"net": "function", "top": "huge", "from_logits": "True"}),
     "save_weights": (training.save_weights, with_net(path="saved"), {"path": "text"}),
     "load_weights": (training.load_weights, lambda: {"net": fastnet.Linear(4, 3), "path": weights()},
                      {"strict": "True", "rename": "dict"}),
@@ -265,7 +287,15 @@ TABLE = {
     "DataLoader.load_state_dict": (data.DataLoader(IMAGES, Y).load_state_dict,
                                    lambda: {"state": {"epoch": 1, "seed": 2}}, {}),
     "Augment": (data.Augment, dict, {"crop": "huge", "flip": "True", "cutout": "huge", "brightness": "0.5",
-                                     "contrast": "0.5", "mask_fill": "-1 huge", "boxes": "text True -1 huge"}),
+                                     "contrast": "0.5", "mask_fill": "-1 huge", "boxes": "text True -1 huge",
+                                     "noise": "0.5", "rotation": "0.5", "mixup": "0.5", "cutmix": "0.5"}),
+    "ImageFiles": (data.ImageFiles, lambda: {"paths": picture(), "size": 2}, {"draft": "True", "resize": "huge"}),
+    "ImageFiles.from_csv": (lambda table, **given: (picture(), data.ImageFiles.from_csv(table, **given))[1],
+                            lambda: {"table": "list.csv"}, {"label": "None", "folder": "None"}),
+    "ImageFiles.__getitem__": (lambda index: picture_files()[index], lambda: {"index": 0}, {"index": "-1"}),
+    "ImageFiles.load": (lambda: picture_files().load(), dict, {}),
+    "ImageFolder": (lambda **given: (picture(), data.ImageFolder(**given))[1],
+                    lambda: {"folder": "pictures", "size": 2}, {"draft": "True", "resize": "huge"}),
     "BalancedSampler": (data.BalancedSampler, lambda: {"labels": Y}, {"labels": "long", "num_samples": "huge"}),
     "BalancedSampler.__call__": (data.BalancedSampler(Y), lambda: {"rng": np.random.default_rng(0), "n": 6}, {}),
     "SubsetSampler": (data.SubsetSampler, lambda: {"indices": [0, 1]}, {"indices": "long"}),
@@ -291,9 +321,13 @@ TABLE = {
     "cifar10": (data.cifar10, lambda: {"root": "nothing", "download": False}, {"progress": "True", "download": "True"}),
     "cifar10_or_synthetic": (data.cifar10_or_synthetic, lambda: {"root": "nothing", "download": False},
                              {"progress": "True", "download": "True"}),
+    **{name: (getattr(data, name), lambda: {"root": "nothing", "download": False},
+              {"progress": "True", "download": "True", "coarse": "True"}) for name in PUBLISHED},
     "synthetic": (data.synthetic, lambda: {"train": 10, "test": 10}, {"seed": "huge"}),
     "train_val_split": (data.train_val_split, lambda: {"labels": Y},
                         {"validation": "0.5", "seed": "huge", "labels": "long"}),
+    "split": (data.split, lambda: {"x": X, "y": Y, "test": 2, "validation": 2},
+              {"stratify": "True", "test": "0.5", "validation": "0.5", "seed": "huge"}),
     "k_folds": (data.k_folds, lambda: {"labels": Y}, {"seed": "huge", "labels": "long"}),
     # plot
     "curves": (lambda rows, ax=None: plot.curves(rows, "loss", ax=ax), lambda: {"rows": ROWS}, {}),
@@ -319,12 +353,14 @@ TABLE = {
 # What is taken and not tried: it would take long, or is another function than what is wanted.
 NOT_TRIED = {("DataLoader", "function"), ("warmup.warmup", "function"), ("warmup.warmup", "huge"), ("cifar10", "True"),
              ("cifar10_or_synthetic", "True"), ("evaluate", "function"), ("predict", "function"),
-             ("minimise", "function"), ("minimise", "huge"), ("predict", "array"), ("update_bn", "array")}
+             ("minimise", "function"), ("minimise", "huge"), ("predict", "array"), ("update_bn", "array"),
+             *((name, "huge") for name in models.__all__), *((name, "True") for name in PUBLISHED),
+             ("predict_images", "function")}
 # Methods that are called by the library itself, or by subclasses with what it has judged.
 INNER = {"numbers", "sample_weights", "scale", "scores", "rows", "of_classes", "mean_over", "matching", "prepared",
          "constants", "spread", "checked", "meant", "add", "project", "result", "check", "views", "update", "kept",
          "number", "said", "rate", "keep", "keep_numbers", "improved", "measured", "better", "take", "interrupt",
-         "check_state", "begin", "see", "rewrite", "line",
+         "check_state", "begin", "see", "rewrite", "line", "read", "tell",
          *training.callbacks.HOOKS}
 FOREIGN = re.compile("|".join((
     "no attribute", "unsupported operand", "not supported between", "ambiguous", "interpreted as", "could not convert",
@@ -391,7 +427,7 @@ CASES = [(name, parameter.name) for name in TABLE for parameter in arguments_of(
 
 @pytest.mark.parametrize("name", TABLE)
 def test_what_is_right_is_taken(name):
-    if name.startswith("warmup.") or name.startswith("cifar10"):
+    if name.startswith("warmup.") or name.startswith("cifar10") or name in PUBLISHED:
         return  # their own tests
     if name in ("curves", "filters", "confusion_matrix"):
         pytest.importorskip("matplotlib").use("Agg")
@@ -420,14 +456,15 @@ def test_what_is_wrong_is_refused(name, argument):
         assert not FOREIGN.search(text.replace("__class__", "")) and len(text) < 400, (kind, text)
         assert isinstance(caught.value, (TypeError, ValueError)) or kind == "text" or "getitem" in name, (kind, text)
         words = set(re.findall(r"\w+", text))
-        assert {CALLED.get(name, who)} <= words or "CIFAR" in words, (kind, text)
+        assert {CALLED.get(name, who)} <= words or {"CIFAR", "MNIST"} & words, (kind, text)
         # An array of another length may be what makes the argument beside it wrong.
         expected = {argument, *right()} if kind in ("array", "long") else {argument}
         assert expected & words or f"the {argument.rstrip('s')}" in text or "getitem" in name, (kind, text)
 
 
 # Who errors say was called, where it is not the last part of the name.
-CALLED = {"Parameter.astype": "Parameter", "ClassLoss.__call__": "NLLLoss", "PointwiseLoss.__call__": "MSELoss",
+CALLED = {"ImageFiles.from_csv": "ImageFiles",
+          "Parameter.astype": "Parameter", "ClassLoss.__call__": "NLLLoss", "PointwiseLoss.__call__": "MSELoss",
           "Metric.__call__": "top_k",
           "Schedule.__call__": "cosine", "Optimizer.load_state_dict": "Adam", "Normalize.terms": "Normalize",
           "DataLoader.set_epoch": "DataLoader", "warmup.warmup": "warmup"}

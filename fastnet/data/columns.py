@@ -2,7 +2,7 @@
 import numpy as np
 
 from fastnet import arguments
-from fastnet.data.augment import moved_boxes, moved_masks
+from fastnet.data.moved import moved_boxes, moved_masks
 from fastnet.data.normalize import Normalize, check_finite, check_images, identity
 
 
@@ -29,20 +29,29 @@ def is_image(array):
 
 
 class Images:
-    """Images (N, C, H, W), uint8 or float: batches are float32, channels-last in memory."""
+    """Images (N, C, H, W), uint8 or float: batches are float32, channels-last in memory. `terms` as of `Normalize`."""
 
-    def __init__(self, array, name, normalize, finite=True):
-        array = np.ascontiguousarray(check_images(array, name, finite=finite)).view()
+    def __init__(self, array, terms):
+        array = np.ascontiguousarray(array).view()
         array.flags.writeable = False       # the kernel compiles once for all images, read-only or not
-        self.array = array
-        self.terms = identity(array.shape[1:]) if normalize is None else normalize.terms(array.shape[1:])
+        self.array, self.terms = array, terms
+
+    @classmethod
+    def checked(cls, array, name, normalize, finite=True):
+        array = check_images(array, name, finite=finite)
+        return cls(array, terms_for(array.shape[1:], normalize))
 
     def batch(self, index, views):
         from fastnet.data.fill import batch_of_images, fill_batch
 
         out = batch_of_images(len(index), self.array.shape[1:])
-        fill_batch(out, self.array, index, views.moves, self.terms, views.light, views.reflect)
+        fill_batch(out, self.array, index, views, self.terms)
         return out
+
+
+def terms_for(shape, normalize):
+    """The `Terms` for samples of this shape, of a Normalize or None."""
+    return identity(shape) if normalize is None else normalize.terms(shape)
 
 
 class Rows:
@@ -90,7 +99,7 @@ def inputs(x, name, normalize, checked=True):
         if isinstance(normalize, dict):
             wanted = next((one for key, one in normalize.items() if path == f"[{key!r}]"), None)
         if is_image(array):
-            return Images(array, name + path, wanted, checked and not isinstance(array, np.memmap))
+            return Images.checked(array, name + path, wanted, checked and not isinstance(array, np.memmap))
         if checked and array.dtype.kind == "f" and not isinstance(array, np.memmap):
             check_finite(array, name + path)
         return Rows(array, name + path, wanted)

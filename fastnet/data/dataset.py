@@ -1,7 +1,8 @@
-"""A labelled set of images, and how to divide one: `Dataset`, `train_val_split`, `k_folds`."""
+"""A labelled set of images, and how to divide one: `Dataset`, `train_val_split`, `split`, `k_folds`."""
 import numpy as np
 
 from fastnet import arguments
+from fastnet.data.columns import flat, mapped
 from fastnet.data.normalize import check_images
 
 
@@ -31,27 +32,26 @@ class Dataset:
     def __getitem__(self, index):
         """The images that a slice, an array of indices or one of truth values selects, as a Dataset."""
         if not isinstance(index, slice):
-            index = self._places(index)
+            index = places(index, len(self), "Dataset: what is selected by")
         return Dataset(self.images[index], self.labels[index], self.classes, self.source)
 
-    def _places(self, index):
-        name = "Dataset: what is selected by"
-        if not isinstance(index, (np.ndarray, list, tuple)):
-            raise TypeError(f"{name} must be a slice or an array of indices, got {arguments.shown(index)}")
-        index = arguments.values(index, name)
-        if index.dtype == bool:
-            if index.shape != (len(self),):
-                raise ValueError(f"{name}, where it holds truth values, must have shape ({len(self)},), got "
-                                 f"{index.shape}")
-            return index
-        if index.size == 0:
-            index = index.astype(np.int64)
-        if index.dtype.kind not in "iu" or index.ndim != 1:
-            raise TypeError(f"{name} must be a row of integers, got {arguments.shown(index)}")
-        if index.size and not -len(self) <= index.min() <= index.max() < len(self):
-            raise IndexError(f"{name} must be indices of {len(self)} samples, got some from {index.min()} to "
-                             f"{index.max()}")
+
+def places(index, count, name):
+    """`index`, an array or list of whole numbers or truth values that selects some of `count` samples, as an array."""
+    if not isinstance(index, (np.ndarray, list, tuple)):
+        raise TypeError(f"{name} must be a slice or an array of indices, got {arguments.shown(index)}")
+    index = arguments.values(index, name)
+    if index.dtype == bool:
+        if index.shape != (count,):
+            raise ValueError(f"{name}, where it holds truth values, must have shape ({count},), got {index.shape}")
         return index
+    if index.size == 0:
+        index = index.astype(np.int64)
+    if index.dtype.kind not in "iu" or index.ndim != 1:
+        raise TypeError(f"{name} must be a row of integers, got {arguments.shown(index)}")
+    if index.size and not -count <= index.min() <= index.max() < count:
+        raise IndexError(f"{name} must be indices of {count} samples, got some from {index.min()} to {index.max()}")
+    return index
 
 
 def train_val_split(labels, validation=0.1, seed=0):
@@ -62,21 +62,89 @@ def train_val_split(labels, validation=0.1, seed=0):
     ``train, val = train_val_split(data.labels); x = data.images[train]``. ValueError where either side would be empty.
     """
     labels = arguments.labels(labels, "train_val_split: labels")
-    n = len(labels)
-    if isinstance(validation, (int, np.integer)):
-        wanted = arguments.integer(validation, "train_val_split: validation, the number of samples,", 1, n - 1)
+    wanted = _part(validation, len(labels), "train_val_split: validation")
+    return _divided(labels, wanted, arguments.integer(seed, "train_val_split: seed", 0))
+
+
+def split(x, y=None, test=0.1, validation=0.1, stratify=True, seed=0):
+    """(train, validation, test): three parts of the data, each sample in one of them, chosen at random.
+
+    x : a `Dataset` or `ImageFiles`, of which the parts are such too; or arrays, or tuples or dictionaries of arrays,
+        of which the parts are pairs (x, y), or x alone where there is no y
+    test, validation : fractions of all samples between 0 and 1 (floats), or numbers of samples (integers)
+    stratify : True gives every part the same share of each class, up to a sample or two, by the class numbers of y or
+        of the data set; class numbers (N,) are looked at in place of these; False leaves it to chance
+    The same seed gives the same parts. ValueError where one of them would be empty.
+
+    >>> train, validation, test = split(np.arange(10), np.arange(10) % 2, test=0.2, validation=0.2)
+    >>> len(train[0]), len(validation[0]), sorted(test[1].tolist())
+    (6, 2, [0, 1])
+    """
+    whole = y is None and hasattr(x, "labels")
+    if whole:
+        n, labels = len(x), x.labels
     else:
-        share = arguments.number(validation, "train_val_split: validation, a fraction or the number of samples,",
-                                 above=0, below=1)
-        wanted = round(share * n)
-        if not 0 < wanted < n:
-            raise ValueError(f"train_val_split: validation must leave neither side empty, got {share:g} of {n} samples")
-    order = _stratified_order(labels, arguments.integer(seed, "train_val_split: seed", 0))
+        x, y = _arrays(x, "split: x"), None if y is None else _arrays(y, "split: y")
+        arrays = flat(x) + ([] if y is None else flat(y))
+        if not flat(x) or any(one.ndim == 0 or len(one) != len(arrays[0]) for one in arrays):
+            raise ValueError(f"split: x and y must be arrays of as many samples each, got "
+                             f"{', '.join(map(arguments.shown, arrays[:4])) if flat(x) else 'no array as x'}")
+        n, labels = len(arrays[0]), y
+    labels = _strata(stratify, labels, n)
+    seed = arguments.integer(seed, "split: seed", 0)
+    tested = _part(test, n, "split: test")
+    validated = _part(validation, n, "split: validation")
+    if tested + validated >= n:
+        raise ValueError(f"split: validation and test must leave something to train with, got {validated} and {tested} "
+                         f"of {n} samples")
+    rest, last = _divided(labels, tested, seed)
+    first, middle = (rest[part] for part in _divided(labels[rest], validated, seed))
+    if whole:
+        return x[first], x[middle], x[last]
+
+    def chosen(tree, part):
+        return mapped(lambda array, path: array[part], tree)
+
+    return tuple(chosen(x, part) if y is None else (chosen(x, part), chosen(y, part)) for part in (first, middle, last))
+
+
+def _arrays(tree, name):
+    """A tuple or dictionary of arrays, or an array or list of numbers as such."""
+    if isinstance(tree, list):
+        return arguments.values(tree, name)
+    return mapped(lambda array, path: arguments.values(array, name + path), tree)
+
+
+def _strata(stratify, labels, n):
+    """The class numbers (N,) that every part is to have alike."""
+    if isinstance(stratify, (bool, np.bool_)):
+        if not stratify:
+            return np.zeros(n, np.int64)
+        if not isinstance(labels, np.ndarray) or labels.dtype.kind not in "iu" or labels.ndim != 1:
+            raise ValueError("split: stratify=True needs class numbers (N,) as y, got "
+                             f"{arguments.shown(labels)}: give stratify=False, or class numbers as stratify")
+        return arguments.labels(labels, "split: y", n)
+    return arguments.labels(stratify, "split: stratify, True, False or class numbers,", n)
+
+
+def _part(value, n, name):
+    """How many of n samples a fraction or a number of samples is."""
+    if isinstance(value, (int, np.integer)):
+        return arguments.integer(value, f"{name}, the number of samples,", 1, n - 1)
+    share = arguments.number(value, f"{name}, a fraction or the number of samples,", above=0, below=1)
+    wanted = round(share * n)
+    if not 0 < wanted < n:
+        raise ValueError(f"{name} must leave neither side empty, got {share:g} of {n} samples")
+    return wanted
+
+
+def _divided(labels, wanted, seed):
+    """Sorted indices of all but `wanted` samples, and of these."""
+    n, order = len(labels), _stratified_order(labels, seed)
     # Every n/wanted-th sample of an order that spreads each class evenly: a fair share of every class.
-    chosen = order[np.arange(wanted) * n // wanted]
-    is_validation = np.zeros(n, bool)
-    is_validation[chosen] = True
-    return np.flatnonzero(~is_validation), np.flatnonzero(is_validation)
+    chosen = np.zeros(n, bool)
+    chosen[order[np.arange(wanted) * n // wanted]] = True
+    return np.flatnonzero(~chosen), np.flatnonzero(chosen)
 
 
 def k_folds(labels, k=5, seed=0):

@@ -10,15 +10,16 @@ from fastnet.data.augment import Augment
 from fastnet.data.draws import SAMPLER, permutation
 from fastnet.data.source import source
 
-_OPTIONS = ("batch_size", "shuffle", "seed", "drop_last", "sampler", "augment", "normalize", "transform", "prefetch")
+_OPTIONS = ("batch_size", "shuffle", "seed", "drop_last", "sampler", "augment", "normalize", "transform", "prefetch",
+            "workers")
 
 
 class DataLoader:
     """Iterates over batches (x, y), or x alone where there is no y: ``for x, y in DataLoader(images, labels)``.
 
     x, y : arrays of as many samples each, of any shape; tuples or dictionaries of arrays; memory-mapped files; a
-        `Dataset`; or, as x alone, an object with ``len(x)`` and ``x[i]`` that gives one sample, x or a pair (x, y), as
-        the data sets of PyTorch do. None of them is changed.
+        `Dataset`; images in files, `ImageFiles` or `ImageFolder`; or, as x alone, an object with ``len(x)`` and
+        ``x[i]`` that gives one sample, x or a pair (x, y), as the data sets of PyTorch do. None of them is changed.
         Images, arrays (N, C, H, W) of uint8 or floats, come as float32, channels-last in memory, uint8 as 0.0 to 255.0.
         All other arrays come as they are, integers of y as int64.
     shuffle : another order in every epoch;  drop_last : leave out the last batch where it is not full
@@ -26,7 +27,9 @@ class DataLoader:
         `WeightedSampler`, `BalancedSampler` and `SubsetSampler`
     augment : an `Augment`, for images;  normalize : a `Normalize`, or {key: Normalize} for an x that is a dictionary
     transform : a function (x, y) of one's own that gives the pair to use in place of a batch; (x) where there is no y
-    prefetch : batches prepared ahead by a background thread; 0 prepares them in the caller's thread.
+    workers : threads that prepare batches, each of them one at a time: more than one for images in files, where several
+        may then call a transform, or a data set of one's own, at once
+    prefetch : batches that each worker is ahead. With 0 of either they are prepared in the caller's thread.
 
     Order and augmentation of a sample follow from (seed, epoch, place in the data set) alone, whatever the batch size,
     the threads and the prefetching. Every `iter(loader)` is one epoch: the counter `epoch` tells the next one's number,
@@ -36,9 +39,9 @@ class DataLoader:
     """
 
     def __init__(self, x, y=None, batch_size=128, shuffle=True, seed=0, drop_last=False, sampler=None, augment=None,
-                 normalize=None, transform=None, prefetch=1):
+                 normalize=None, transform=None, prefetch=1, workers=1):
         vars(self)["_source"] = source(x, y)
-        values = batch_size, shuffle, seed, drop_last, sampler, augment, normalize, transform, prefetch
+        values = batch_size, shuffle, seed, drop_last, sampler, augment, normalize, transform, prefetch, workers
         self._keep(dict(zip(_OPTIONS, values, strict=True)))
         self.epoch = 0
 
@@ -52,7 +55,8 @@ class DataLoader:
 
         kept = {
             "batch_size": integer("batch_size", 1), "seed": integer("seed", 0, 2**63 - 1),
-            "prefetch": integer("prefetch", 0), "shuffle": arguments.flag(given["shuffle"], "DataLoader: shuffle"),
+            "prefetch": integer("prefetch", 0), "workers": integer("workers", 0, 1024),
+            "shuffle": arguments.flag(given["shuffle"], "DataLoader: shuffle"),
             "drop_last": arguments.flag(given["drop_last"], "DataLoader: drop_last"),
             "sampler": function("sampler", "a function (rng, n) that gives the numbers of samples"),
             "augment": given["augment"], "normalize": given["normalize"],
@@ -150,24 +154,20 @@ class DataLoader:
 
     def _iterate(self, epoch, first):
         order = self._order(epoch)
-        parts = [order[i * self.batch_size:(i + 1) * self.batch_size] for i in range(first, len(self))]
-        prefetch, batches, seed, transform = self.prefetch, self._batches, self.seed, self.transform
+        mixes = self.augment is not None and self.augment.mixes
+        parts = [order[i:i + self.batch_size] for i in range(0, self.batch_size * len(self), self.batch_size)]
+        if mixes:   # the last one of a batch is mixed with the first of the next
+            parts = [np.append(part, after[:1]) for part, after in zip(parts, [*parts[1:], order], strict=True)]
+        batches, seed, transform, given = self._batches, self.seed, self.transform, 0
 
         def batch(part):
             return _transformed(transform, batches(part, seed, epoch))
 
-        if prefetch == 0:
-            yield from map(batch, parts)
-            return
-        thread = ThreadPoolExecutor(1, thread_name_prefix="fastnet-loader")
-        try:
-            ahead = deque(thread.submit(batch, part) for part in parts[:prefetch])
-            for i in range(len(parts)):
-                if i + prefetch < len(parts):
-                    ahead.append(thread.submit(batch, parts[i + prefetch]))
-                yield ahead.popleft().result()
-        finally:  # also where the caller stops half-way: a generator that is dropped runs this
-            thread.shutdown(cancel_futures=True)
+        for made in _ahead(batch, parts[first:], self.workers, self.prefetch * self.workers):
+            if made is not None:    # all of its files could be damaged
+                given += 1
+                yield made
+        self._source.end(given)
 
     def __repr__(self):
         names = "sampler", "augment", "normalize", "transform", "drop_last"
@@ -176,9 +176,26 @@ class DataLoader:
                 f"shuffle={self.shuffle}, seed={self.seed}{''.join(', ' + option for option in options)})")
 
 
+def _ahead(function, parts, workers, ahead):
+    """function(part) of each, in their order, prepared by `workers` threads, so many `ahead` of the one that is given.
+    """
+    if ahead == 0:
+        yield from map(function, parts)
+        return
+    threads = ThreadPoolExecutor(workers, thread_name_prefix="fastnet-loader")
+    try:
+        coming = deque(threads.submit(function, part) for part in parts[:ahead])
+        for i in range(len(parts)):
+            if i + ahead < len(parts):
+                coming.append(threads.submit(function, parts[i + ahead]))
+            yield coming.popleft().result()
+    finally:  # also where the caller stops half-way: a generator that is dropped runs this
+        threads.shutdown(cancel_futures=True)
+
+
 def _transformed(transform, batch):
     """What a function of the user's makes of a batch."""
-    if transform is None:
+    if transform is None or batch is None:
         return batch
     if not isinstance(batch, tuple):
         return transform(batch)

@@ -135,6 +135,9 @@ def check_finite(array, name):
 
 def _data(value, name):
     """IMAGES as `check_images` has them, or other numbers (N, C) or (N, C, ...), finite."""
+    if hasattr(value, "load") and hasattr(value, "paths"):
+        raise TypeError(f"{name} must be an array, got {arguments.shown(value)}: give as many of the images as fit "
+                        "into memory, files[:1000].load()[0]")
     value = arguments.array(value, name)
     if value.ndim == 4:
         return check_images(value, name)

@@ -1,27 +1,45 @@
-"""Where samples come from: arrays, or an object that gives one at a time."""
+"""Where samples come from: arrays, files of images, or an object that gives one sample at a time."""
+from functools import partial
+from os import PathLike
+
 import numpy as np
 
 from fastnet import arguments
 from fastnet.data.augment import still
-from fastnet.data.columns import check_normalize, flat, image_size, inputs, mapped, targets
+from fastnet.data.columns import Images, Rows, check_normalize, flat, image_size, inputs, mapped, targets, terms_for
 from fastnet.data.dataset import Dataset
+from fastnet.data.images import ImageFiles
+from fastnet.data.mix import UNKNOWN, Mixer
+from fastnet.data.windows import window, window_draws
 
 
-class Arrays:
-    """x and y as arrays, or tuples or dictionaries of arrays; y is None where there are no targets."""
+class Source:
+    """`count` samples; `prepare` gives the function (index, seed, epoch) that makes a batch of some of them."""
 
-    def __init__(self, x, y):
+    def prepare(self, augment, normalize):
+        """What that function will do; TypeError or ValueError for what does not fit these samples."""
+        raise NotImplementedError(f"{type(self).__name__} defines no prepare")
+
+    def end(self, batches):
+        """Called at the end of an epoch of so many batches."""
+
+
+class Arrays(Source):
+    """x and y as arrays, or tuples or dictionaries of arrays; y is None where there are no targets. `classes` is how
+    many there are, where that is known."""
+
+    def __init__(self, x, y, classes=None):
+        self.classes = classes
         self.x = mapped(lambda array, path: arguments.array(array, f"DataLoader: x{path}"), x)
         self.y = None if y is None else mapped(_target, y)
         self.count = _count(self.x, self.y)
 
     def prepare(self, augment, normalize):
-        """What `batch` will do; returns the function (index, views) that gives a batch."""
         normalize = check_normalize(normalize, self.x)
         x = inputs(self.x, "DataLoader: x", normalize)
         size = image_size(x, augment)
         y = None if self.y is None else targets(self.y, "DataLoader: y", augment, size)
-        return Batches(x, y, augment, size)
+        return Batches(x, y, augment, size, self.classes)
 
     def describe(self):
         arrays = flat(self.x)
@@ -31,7 +49,7 @@ class Arrays:
         return f"{self.count:,} samples of {len(arrays)} arrays"
 
 
-class Samples:
+class Samples(Source):
     """An object with ``len(samples)`` and ``samples[i]``, which is x, or a pair (x, y), of one sample: arrays, numbers,
     tensors of PyTorch in the CPU's memory, or tuples or dictionaries of these."""
 
@@ -42,25 +60,53 @@ class Samples:
 
     def prepare(self, augment, normalize):
         batches = SampleBatches(self.samples, augment, normalize)
-        batches(np.arange(1), 0, 0)     # what does not fit shows at once
+        mixes = augment is not None and augment.mixes
+        batches(np.zeros(1 + mixes, np.int64), 0, 0)    # what does not fit shows at once
         return batches
 
     def describe(self):
         return f"{self.count:,} samples of a {type(self.samples).__name__}"
 
 
+class Files(Source):
+    """Images that lie in files."""
+
+    def __init__(self, files):
+        self.files, self.count = files, len(files)
+
+    def prepare(self, augment, normalize):
+        check_normalize(normalize, None)
+        if augment is not None:
+            augment.check(*self.files.size)
+        return FileBatches(self.files, augment, terms_for((self.files.channels, *self.files.size), normalize))
+
+    def end(self, batches):
+        self.files.tell(4)      # where the loader is iterated over
+        if not batches:
+            raise ValueError(f"DataLoader: x must hold images that can be read, got none in {self.count:,} files: see "
+                             "damaged of the ImageFiles")
+
+    def describe(self):
+        return f"{self.count:,} image files, as {self.files.channels} x {' x '.join(map(str, self.files.size))}"
+
+
 class Batches:
     """Gives the batch of some samples of arrays."""
 
-    def __init__(self, x, y, augment, size):
+    def __init__(self, x, y, augment, size, classes=None):
         self.x, self.y, self.augment, self.size = x, y, augment, size
+        self.mixer = None if augment is None or not augment.mixes else Mixer(augment, x, y, size, classes)
 
-    def __call__(self, index, seed, epoch, places=None):
-        """The samples of these numbers; what is drawn for them follows from `places`, which are the same at first."""
+    def __call__(self, index, seed, epoch, places=None, cut=False):
+        """The samples of these numbers; what is drawn for them follows from `places`, which are the same at first. With
+        mixtures one sample less. `cut`: windows have been cut out of the images already."""
         places = index if places is None else places
-        views = still(len(index)) if self.augment is None else self.augment.views(seed, epoch, places, *self.size)
+        views = still(len(index)) if self.augment is None else self.augment.views(seed, epoch, places, *self.size, cut)
         x = mapped(lambda column, path: column.batch(index, views), self.x)
-        return x if self.y is None else (x, mapped(lambda column, path: column.batch(index, views), self.y))
+        if self.y is None:
+            return x
+        y = mapped(lambda column, path: column.batch(index, views), self.y)
+        return (x, y) if self.mixer is None else self.mixer(x, y, seed, epoch, places)
 
 
 class SampleBatches:
@@ -77,15 +123,47 @@ class SampleBatches:
         columns = inputs(x, "DataLoader: x", check_normalize(self.normalize, x), checked=False)
         size = image_size(columns, self.augment)
         made = None if y is None else targets(y, "DataLoader: y", self.augment, size)
-        return Batches(columns, made, self.augment, size)(np.arange(len(index)), seed, epoch, index)
+        return Batches(columns, made, self.augment, size, UNKNOWN)(np.arange(len(index)), seed, epoch, index)
+
+
+class FileBatches:
+    """Gives the batch of some image files; what cannot be read is left out where the files' `errors` allows it."""
+
+    def __init__(self, files, augment, terms):
+        self.files, self.augment, self.terms = files, augment, terms
+
+    def __call__(self, index, seed, epoch):
+        from fastnet.data.fill import batch_of_rows
+
+        files, augment = self.files, self.augment
+        cut = augment is not None and augment.resized_crop is not None
+        draws = window_draws(seed, epoch, index) if cut else [None] * len(index)
+        pixels = batch_of_rows(len(index), (files.channels, *files.size), np.dtype(np.uint8))
+        kept = []
+        for place, numbers in zip(index, draws, strict=True):
+            chosen = partial(window, numbers, scale=augment.resized_crop, ratio=augment.ratio) if cut else None
+            if files.read(place, pixels[len(kept)], chosen):
+                kept.append(place)
+        mixes = augment is not None and augment.mixes
+        if len(kept) <= mixes:
+            return None
+        x, kept = Images(pixels[:len(kept)], self.terms), np.array(kept)
+        y = None if files.labels is None else Rows(files.labels[kept], "y")
+        batches = Batches(x, y, augment, files.size, None if files.classes is None else len(files.classes))
+        return batches(np.arange(len(kept)), seed, epoch, kept, cut)
 
 
 def source(x, y):
     """The source of what a loader was given."""
     if y is None and isinstance(x, Dataset):
-        return Arrays(x.images, x.labels)
+        return Arrays(x.images, x.labels, len(x.classes))
+    if y is None and isinstance(x, ImageFiles):
+        return Files(x)
     arrays = isinstance(x, (np.ndarray, np.generic, tuple, dict)) or hasattr(x, "detach") or hasattr(x, "to_numpy")
-    if isinstance(x, (str, bytes, type)):
+    if isinstance(x, (str, bytes, PathLike)):
+        raise TypeError(f"DataLoader: x must be arrays, or what gives samples, got {arguments.shown(x)}: for images in "
+                        "a folder give ImageFolder(x, size)")
+    if isinstance(x, type):
         arrays = True   # refused as such
     if y is None and not arrays and hasattr(x, "__getitem__") and hasattr(x, "__len__"):
         return Samples(x)

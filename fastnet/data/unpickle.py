@@ -1,4 +1,5 @@
-"""Reads the pickled batches of the python version of CIFAR-10 without running anything that a pickle may ask for.
+"""Reads the pickled batches of the python versions of CIFAR-10 and CIFAR-100 without running anything that a pickle may
+ask for.
 
 A pickle is a program; it can name any function of any module. The published batches name three things, all needed to
 rebuild one NumPy array. Those are replaced by `_Array`, which merely remembers what it is given, and every other name
@@ -45,21 +46,23 @@ class _Unpickler(pickle._Unpickler):
         return PERMITTED[module, name]
 
 
-def read_batch(data, where):
-    """The pixels, uint8 (N, 3072), and the labels, a list of N integers, of one pickled batch given as bytes.
+def read_batch(data, where, columns=("labels",), name="CIFAR-10"):
+    """The pixels, uint8 (N, 3072), and the labels, a list of N integers for each of `columns`, of one pickled batch
+    given as bytes.
 
     ValueError where the pickle is damaged, asks for more than a batch needs, or holds something else; `where` names the
     file in the text.
     """
     try:
         batch = _Unpickler(io.BytesIO(data), encoding="bytes").load()
-        labels = batch[b"labels"]
+        labels = [batch[column.encode()] for column in columns]
         pixels = _uint8_array(batch[b"data"])
     except Exception as error:  # damaged pickles raise nearly anything
-        raise ValueError(f"{where}: not a batch of CIFAR-10, or damaged ({type(error).__name__}: {error}); nothing was "
+        raise ValueError(f"{where}: not a batch of {name}, or damaged ({type(error).__name__}: {error}); nothing was "
                          "run: get the file again from a place you trust") from error
-    if not isinstance(labels, list) or not all(type(label) is int for label in labels):
-        raise ValueError(f"{where}: the labels are not a list of integers; get the file again")
+    for column in labels:
+        if not isinstance(column, list) or not all(type(label) is int for label in column):
+            raise ValueError(f"{where}: the labels are not a list of integers; get the file again")
     return pixels, labels
 
 

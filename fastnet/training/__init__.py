@@ -19,6 +19,7 @@ from fastnet.training.callbacks import (
 from fastnet.training.diagnosis import NonFiniteError
 from fastnet.training.evaluation import evaluate, predict
 from fastnet.training.history import History
+from fastnet.training.images import predict_images
 from fastnet.training.trainer import Trainer
 from fastnet.training.weights import load_weights, save_weights
 
@@ -26,5 +27,5 @@ __all__ = [
     "Callback", "ClipValue", "CsvLines", "EarlyStopping", "History", "JsonLines", "LearningRateSchedule",
     "NonFiniteError", "Progress", "ReduceLROnPlateau", "SaveBest", "SaveCheckpoints", "SaveCurves",
     "StochasticWeightAverage", "TensorBoard", "Trainer", "WeightAverage", "evaluate", "load_weights", "predict",
-    "save_weights", "update_bn",
+    "predict_images", "save_weights", "update_bn",
 ]

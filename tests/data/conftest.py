@@ -18,7 +18,11 @@ def bare_machine(monkeypatch, tmp_path):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     # By this way, because the name fastnet.data.cifar10 is the function.
-    monkeypatch.setattr(sys.modules["fastnet.data.cifar10"], "MIRRORS", ())
+    for name in ("cifar10", "cifar100"):
+        monkeypatch.setattr(sys.modules[f"fastnet.data.{name}"], "MIRRORS", ())
+    for name in ("DIGITS", "FASHION"):
+        version = getattr(sys.modules["fastnet.data.mnist"], name)
+        monkeypatch.setattr(sys.modules["fastnet.data.mnist"], name, version._replace(mirrors=()))
 
 
 @pytest.fixture

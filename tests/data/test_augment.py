@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from fastnet.data.augment import random_light, random_moves
+from fastnet.data.augment import random_light, random_moves, still
 from fastnet.data.draws import _mix, permutation, random_bits
 from fastnet.data.fill import fill_batch
 from fastnet.data.normalize import Terms, identity
@@ -86,6 +86,12 @@ def test_cut_out_squares_are_clipped_at_the_border(size):
         assert length.max() == min(size, extent) and length.min() > 0
 
 
+def seen(moves, light=None, reflect=False):
+    """The views of images that are moved so."""
+    views = still(len(moves))
+    return views._replace(moves=moves, light=views.light if light is None else light, reflect=reflect)
+
+
 def reference(images, index, moves, terms, light=None):
     """The same in NumPy, one image at a time: normalise, light, pad with zeros, cut the window, flip, cut out."""
     _, _, height, width = images.shape
@@ -115,10 +121,10 @@ def test_one_pass_equals_numpy(shape, dtype, options):
     moves = random_moves(2, 1, np.arange(len(index)), *shape[2:], **options)
     out = empty_images(len(index), *shape[1:])
     out[...] = np.nan  # whatever is not written stays visible
-    fill_batch(out, images, index, moves, terms, random_light(0, 0, index))
+    fill_batch(out, images, index, seen(moves), terms)
     np.testing.assert_allclose(out, reference(images, index, moves, terms), rtol=1e-6, atol=1e-4)
     light = random_light(2, 1, index, 0.7, 0.5)
-    fill_batch(out, images, index, moves, terms, light=light)
+    fill_batch(out, images, index, seen(moves, light), terms)
     np.testing.assert_allclose(out, reference(images, index, moves, terms, light), rtol=1e-6, atol=1e-4)
 
 
@@ -132,7 +138,7 @@ def test_reflection_equals_numpy(shape, flip):
     moves = random_moves(2, 1, np.arange(len(index)), *shape[2:], crop=2, flip=flip)
     out = empty_images(len(index), *shape[1:])
     out[...] = np.nan
-    fill_batch(out, images, index, moves, identity(shape[1:]), random_light(0, 0, index), True)
+    fill_batch(out, images, index, seen(moves, reflect=True), identity(shape[1:]))
     padded = np.pad(images, ((0, 0), (0, 0), (2, 2), (2, 2)), "reflect")
     for x, i, (top, left, mirrored, *_) in zip(out, index, moves, strict=True):
         window = padded[i, :, 2 + top:2 + top + shape[2], 2 + left:2 + left + shape[3]]
@@ -146,5 +152,5 @@ def test_windows_that_see_nothing_are_zero():
     out = empty_images(3, 2, 3, 3)
     out[...] = np.nan
     terms = identity((2, 3, 3))._replace(shift=np.ones((2, 3, 3), np.float32))
-    fill_batch(out, images, np.zeros(3, np.int64), moves, terms, random_light(0, 0, np.zeros(3, np.int64)))
+    fill_batch(out, images, np.zeros(3, np.int64), seen(moves), terms)
     assert (out == 0).all()

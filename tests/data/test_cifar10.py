@@ -233,4 +233,4 @@ def test_foreign_encodings_in_pickles_are_refused():
 def test_both_orders_of_pickled_arrays(order):
     pixels = np.arange(2 * 3072, dtype=np.uint8).reshape(2, 3072)
     result, labels = read_batch(python2(spoil(data=pixels.copy(order))), "here")
-    assert (result == pixels).all() and labels == [1, 2]
+    assert (result == pixels).all() and labels == [[1, 2]]

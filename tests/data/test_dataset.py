@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from fastnet.data import Dataset, k_folds, train_val_split
+from fastnet.data import Dataset, k_folds, split, train_val_split
 
 LABELS = np.repeat([0, 1, 2, 3], [40, 20, 30, 10])
 
@@ -88,3 +88,46 @@ def test_what_is_no_set_is_refused(change, error, message):
     Dataset(**given)
     with pytest.raises(error, match=message):
         Dataset(**given | change)
+
+
+# split
+
+def test_three_parts_of_arrays():
+    x = {"a": np.arange(100), "b": np.arange(200).reshape(100, 2)}
+    parts = split(x, LABELS, test=0.2, validation=10, seed=3)
+    assert [np.bincount(y).tolist() for _, y in parts] == [[28, 14, 21, 7], [4, 2, 3, 1], [8, 4, 6, 2]]
+    assert sorted(np.concatenate([x["a"] for x, _ in parts])) == list(range(100))
+    for x, y in parts:
+        assert (LABELS[x["a"]] == y).all() and (x["b"][:, 0] == 2 * x["a"]).all()
+    assert (split(np.arange(100), LABELS, seed=1)[0][0] == split(np.arange(100), LABELS, seed=1)[0][0]).all()
+    assert (split(np.arange(100), LABELS, seed=1)[2][0] != split(np.arange(100), LABELS, seed=2)[2][0]).any()
+
+
+def test_three_parts_without_classes():
+    for part, count in zip(split(np.arange(100), test=0.5, validation=0.3, stratify=False), (20, 30, 50), strict=True):
+        assert len(part) == count
+    by = split(np.arange(100), np.linspace(0, 1, 100), stratify=LABELS)
+    assert [np.bincount(LABELS[x]).tolist() for x, _ in by] == [[32, 16, 24, 8], [4, 2, 3, 1], [4, 2, 3, 1]]
+
+
+def test_three_parts_of_a_dataset():
+    data = Dataset(np.arange(100, dtype=np.uint8).reshape(100, 1, 1, 1), LABELS, list("abcd"), "here")
+    train, val, test = split(data)
+    assert [len(train), len(val), len(test)] == [80, 10, 10] and train.classes == data.classes
+    assert sorted(np.concatenate([one.images for one in (train, val, test)]).ravel()) == list(range(100))
+
+
+@pytest.mark.parametrize(("given", "error", "message"), [
+    ({"test": 0.6, "validation": 0.5}, ValueError, "must leave something to train with, got 50 and 60 of 100 samples"),
+    ({"test": 0.001}, ValueError, "split: test must leave neither side empty, got 0.001 of 100 samples"),
+    ({"validation": 100}, ValueError, "split: validation, the number of samples, must be an integer of at least 1 and"),
+    ({"validation": 1.5}, ValueError, "split: validation, a fraction or the number of samples, must be a finite"),
+    ({"y": np.linspace(0, 1, 100)}, ValueError, r"stratify=True needs class numbers \(N,\) as y, got .*: give strat"),
+    ({"y": None}, ValueError, "stratify=True needs class numbers"),
+    ({"y": LABELS[:3]}, ValueError, "x and y must be arrays of as many samples each"),
+    ({"y": LABELS - 1}, ValueError, "split: y must be class numbers from 0, got -1 at position 0"),
+    ({"stratify": LABELS[:3]}, ValueError, "stratify, True, False or class numbers, must be 100 class numbers"),
+    ({"x": "text"}, TypeError, "split: x must be"), ({"seed": -1}, ValueError, "split: seed must be an integer of")])
+def test_parts_that_cannot_be_made(given, error, message):
+    with pytest.raises(error, match=message):
+        split(**{"x": np.arange(100), "y": LABELS} | given)

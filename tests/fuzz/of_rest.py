@@ -5,18 +5,23 @@ import numpy as np
 
 from fastnet import Linear, Trainer, data, init, load_weights, losses, models, optim, save_weights, training
 
-from ..test_wrong_arguments import TABLE, X, Y, parameters
+from ..test_wrong_arguments import PUBLISHED, TABLE, X, Y, parameters
 from .pool import CALLABLE, LARGE
 from .target import Target
 
 # {name: what its Target says beside its arguments}
 SAID = {
-    **dict.fromkeys(("cifar10", "cifar10_or_synthetic"), {
+    **dict.fromkeys(("cifar10", "cifar10_or_synthetic", *PUBLISHED), {
         "called": "", "never": {"download": {"True", "np.True_"}}, "words": {"root": ""},     # what lies there is named
         "errors": (OSError, data.DownloadError, UserWarning)}),
     **dict.fromkeys(("confusion", "confusion_matrix"), {
         "words": dict.fromkeys(("labels", "predictions", "classes"), "(labels|predictions|classes)")}),
     "save_weights": {"errors": (OSError,)},
+    **dict.fromkeys(("ImageFiles", "ImageFolder"), {"errors": (OSError,)}),
+    "ImageFiles.from_csv": {"errors": (OSError,), "words": {"folder": "(folder|paths)"}, "called": "ImageFiles"},
+    "ImageFiles.__getitem__": {"errors": (IndexError,), "words": {"index": "(what is selected|there are)"}},
+    "predict_images": {"errors": (OSError,), "never": {"net": CALLABLE}, "called": "predict_images|Linear|Flatten"},
+    "split": {"words": dict.fromkeys(("x", "y", "stratify"), r"(\bx|\by|stratify|samples)")},
     "synthetic": {"never": {"train": LARGE, "test": LARGE}},
     "evaluate": {"never": {"net": CALLABLE, "loss": CALLABLE}, "called": "evaluate|Linear|Loss",
                  "words": {"batches": "batch|x\\b|labels"}},
