@@ -1,6 +1,20 @@
 """fastnet: neural networks for people who work in NumPy, with layers that are plain objects and kernels that Numba
 compiles."""
-from fastnet import data, init, kernels, layers, losses, metrics, models, optim, regularizers, schedules, training
+from fastnet import (
+    checks,
+    data,
+    init,
+    kernels,
+    layers,
+    losses,
+    metrics,
+    models,
+    optim,
+    regularizers,
+    schedules,
+    training,
+)
+from fastnet.checks import Monitor, UpdateRatios, activation_report, gradient_check, lr_range_test, sanity_check
 from fastnet.init import manual_seed
 from fastnet.kernels import bfloat16_products, empty_cache, exact
 from fastnet.layers import (
@@ -120,6 +134,7 @@ from fastnet.training import (
     Callback,
     ClipValue,
     EarlyStopping,
+    Ensemble,
     History,
     JsonLines,
     LearningRateSchedule,
@@ -127,6 +142,7 @@ from fastnet.training import (
     Progress,
     ReduceLROnPlateau,
     SaveBest,
+    Snapshots,
     StochasticWeightAverage,
     Trainer,
     WeightAverage,
@@ -134,6 +150,7 @@ from fastnet.training import (
     load_weights,
     predict,
     save_weights,
+    tta,
     update_bn,
 )
 
@@ -144,19 +161,20 @@ __all__ = [
     "BCEWithLogitsLoss", "BatchNorm1d", "BatchNorm2d", "BedOfNails", "CELU", "Callback", "ChannelShuffle", "Chunk",
     "CircularPad2d", "ClipValue", "Concat", "ConstantPad2d", "Container", "Conv1d", "Conv2d", "ConvTranspose2d",
     "CrossEntropyLoss", "Dropout", "Dropout1d", "Dropout2d", "ELU", "EarlyStopping", "ElasticNet", "Embedding",
-    "EpsilonSoftmaxLoss", "Explanation", "Flatten", "FocalLoss", "GELU", "GRU", "Graph", "GroupNorm", "Hardshrink",
-    "Hardsigmoid", "Hardswish", "Hardtanh", "HingeLoss", "History", "HuberLoss", "Identity", "InstanceNorm2d",
-    "JsonLines", "KLDivLoss", "L1", "L1Loss", "L2", "LSTM", "Layer", "LayerNorm", "LayerScale", "LeakyReLU",
-    "LearningRateSchedule", "Linear", "Listing", "LocalResponseNorm", "LocallyConnected2d", "LogSigmoid", "LogSoftmax",
-    "MSELoss", "MaxNorm", "MaxPool2d", "MaxUnpool2d", "Maxout", "Mean", "Merge", "Mish", "MultiLabelSoftMarginLoss",
-    "MultiMarginLoss", "Multiply", "Muon", "NAdam", "NLLLoss", "NonFiniteError", "PReLU", "Parallel", "Parameter",
-    "Permute", "PixelShuffle", "PixelUnshuffle", "PoissonNLLLoss", "Progress", "RMSNorm", "RMSprop", "RNN", "ReLU",
-    "ReLU6", "Recompute", "ReduceLROnPlateau", "ReflectionPad2d", "ReplicationPad2d", "Residual", "RoIAlign", "RoIPool",
-    "SELU", "SGD", "SaveBest", "Sequential", "SiLU", "Sigmoid", "SigmoidFocalLoss", "SmoothL1Loss", "SoftMarginLoss",
-    "Softmax", "Softplus", "Softshrink", "Softsign", "StochasticDepth", "StochasticWeightAverage", "Summary", "Tanh",
-    "Tanhshrink", "Threshold", "Trainer", "Unflatten", "Upsample", "UpsamplingBilinear2d", "UpsamplingNearest2d",
-    "WeightAverage", "WeightedSum", "ZeroPad2d", "bfloat16_products", "data", "empty_cache", "evaluate", "exact",
-    "explain", "freeze", "init", "input_gradient", "kernels", "layers", "load_weights", "losses", "manual_seed",
-    "metrics", "minimise", "models", "optim", "plainly", "predict", "regularizers", "save_weights", "schedules",
-    "summary", "training", "unfreeze", "update_bn",
+    "Ensemble", "EpsilonSoftmaxLoss", "Explanation", "Flatten", "FocalLoss", "GELU", "GRU", "Graph", "GroupNorm",
+    "Hardshrink", "Hardsigmoid", "Hardswish", "Hardtanh", "HingeLoss", "History", "HuberLoss", "Identity",
+    "InstanceNorm2d", "JsonLines", "KLDivLoss", "L1", "L1Loss", "L2", "LSTM", "Layer", "LayerNorm", "LayerScale",
+    "LeakyReLU", "LearningRateSchedule", "Linear", "Listing", "LocalResponseNorm", "LocallyConnected2d", "LogSigmoid",
+    "LogSoftmax", "MSELoss", "MaxNorm", "MaxPool2d", "MaxUnpool2d", "Maxout", "Mean", "Merge", "Mish", "Monitor",
+    "MultiLabelSoftMarginLoss", "MultiMarginLoss", "Multiply", "Muon", "NAdam", "NLLLoss", "NonFiniteError", "PReLU",
+    "Parallel", "Parameter", "Permute", "PixelShuffle", "PixelUnshuffle", "PoissonNLLLoss", "Progress", "RMSNorm",
+    "RMSprop", "RNN", "ReLU", "ReLU6", "Recompute", "ReduceLROnPlateau", "ReflectionPad2d", "ReplicationPad2d",
+    "Residual", "RoIAlign", "RoIPool", "SELU", "SGD", "SaveBest", "Sequential", "SiLU", "Sigmoid", "SigmoidFocalLoss",
+    "SmoothL1Loss", "Snapshots", "SoftMarginLoss", "Softmax", "Softplus", "Softshrink", "Softsign", "StochasticDepth",
+    "StochasticWeightAverage", "Summary", "Tanh", "Tanhshrink", "Threshold", "Trainer", "Unflatten", "UpdateRatios",
+    "Upsample", "UpsamplingBilinear2d", "UpsamplingNearest2d", "WeightAverage", "WeightedSum", "ZeroPad2d",
+    "activation_report", "bfloat16_products", "checks", "data", "empty_cache", "evaluate", "exact", "explain", "freeze",
+    "gradient_check", "init", "input_gradient", "kernels", "layers", "load_weights", "losses", "lr_range_test",
+    "manual_seed", "metrics", "minimise", "models", "optim", "plainly", "predict", "regularizers", "sanity_check",
+    "save_weights", "schedules", "summary", "training", "tta", "unfreeze", "update_bn",
 ]

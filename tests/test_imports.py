@@ -31,7 +31,8 @@ INSIDE = {
     "models": {"arguments", "layers", "init", "models"},
     "files": {"arguments", "files"},
     "training": {"arguments", "writing", "metrics", "data", "optim", "training", "files"},
-    "plot": {"arguments"},
+    "checks": {"arguments", "changes", "layers", "losses", "optim", "program", "regularizers", "training", "checks"},
+    "plot": {"arguments", "plot"},
     "warmup": {"arguments", "kernels", "models", "losses", "optim"},
     "__main__": {"__version__", "models", "kernels", "warmup"},
 }

@@ -11,7 +11,20 @@ import numpy as np
 import pytest
 
 import fastnet
-from fastnet import data, init, losses, metrics, models, optim, plot, regularizers, schedules, training, warmup
+from fastnet import (
+    checks,
+    data,
+    init,
+    losses,
+    metrics,
+    models,
+    optim,
+    plot,
+    regularizers,
+    schedules,
+    training,
+    warmup,
+)
 from fastnet.training import Callback
 
 NAN = float("nan")
@@ -206,6 +219,29 @@ TABLE = {
     "History": (training.History, dict, {"interrupted": "True"}),
     "History.__getitem__": (lambda key: training.History(ROWS)[key], lambda: {"key": "loss"}, {"key": "-1"}),
     "NonFiniteError": (training.NonFiniteError, dict, {}),
+    "Ensemble": (training.Ensemble, lambda: {"nets": [fastnet.Linear(4, 3)]}, {}),
+    "Ensemble.probabilities": (training.Ensemble([fastnet.Linear(4, 3)]).probabilities, lambda: {"x": X}, {}),
+    "Ensemble.__call__": (training.Ensemble([fastnet.Linear(4, 3)]), lambda: {"x": X}, {}),
+    "Snapshots": (training.Snapshots, dict, {"every": "huge", "keep": "huge"}),
+    "tta": (training.tta, lambda: {"net": fastnet.Flatten(), "x": IMAGES, "views": data.Augment(), "times": 1},
+            {"net": "function", "times": "huge", "batch_size": "huge"}),
+    # checks
+    "gradient_check": (checks.gradient_check, with_net(loss=losses.CrossEntropyLoss(), x=X, y=Y, samples=1),
+                       {"loss": "function", "samples": "None huge", "eps": "0.5", "tolerance": "0.5", "seed": "huge"}),
+    "sanity_check": (checks.sanity_check, with_net(loss=losses.CrossEntropyLoss(), x=X, y=Y, lr=0.1),
+                     {"loss": "function", "optimizer": "function", "lr": "0.5", "seed": "huge"}),
+    "activation_report": (checks.activation_report, with_net(x=X), {}),
+    "lr_range_test": (checks.lr_range_test, lambda: {
+        "net": (net := fastnet.Linear(4, 3)), "loss": losses.CrossEntropyLoss(),
+        "optimizer": optim.SGD(net.parameters(), 0.1), "loader": [(X, Y)], "steps": 3},
+        {"loss": "function", "lr_min": "0.5", "lr_max": "0.5", "steps": "huge", "smoothing": "0.5"}),
+    "Monitor": (checks.Monitor, lambda: {"x": X}, {"x": "array", "every": "huge"}),
+    "UpdateRatios": (checks.UpdateRatios, dict, {"every": "huge"}),
+    "UpdateRatios.verdict": (checks.UpdateRatios().verdict, dict, {}),
+    **{name: (getattr(checks, name), dict.fromkeys(parts, ()).copy, dict.fromkeys(parts, " ".join(WRONG)))
+       for name, parts in {"GradientCheck": ("rows", "tolerance"), "ActivationReport": ("rows",),
+                           "SanityReport": ("rows", "rates"),
+                           "LRRange": ("lrs", "losses", "smoothed", "diverged")}.items()},
     # data
     "DataLoader": (data.DataLoader, lambda: {"x": IMAGES, "y": Y, "batch_size": 3},
                    {"shuffle": "True", "drop_last": "True", "batch_size": "huge", "prefetch": "huge",
@@ -259,7 +295,9 @@ TABLE = {
 # What is taken and not tried: it would take long, or is another function than what is wanted.
 NOT_TRIED = {("DataLoader", "function"), ("warmup.warmup", "function"), ("warmup.warmup", "huge"), ("cifar10", "True"),
              ("cifar10_or_synthetic", "True"), ("evaluate", "function"), ("predict", "function"),
-             ("minimise", "function"), ("minimise", "huge"), ("predict", "array"), ("update_bn", "array"),
+             ("minimise", "function"), ("minimise", "huge"), ("gradient_check", "function"),
+             ("sanity_check", "function"), ("lr_range_test", "function"), ("lr_range_test", "huge"), ("tta", "function"),
+             ("tta", "huge"), ("predict", "array"), ("update_bn", "array"),
              *((name, "huge") for name in models.__all__)}
 # Methods that are called by the library itself, or by subclasses with what it has judged.
 INNER = {"numbers", "sample_weights", "scale", "scores", "rows", "of_classes", "mean_over", "matching", "prepared",
@@ -276,7 +314,7 @@ FOREIGN = re.compile("|".join((
 def public():
     """Names of all public functions and classes outside kernels, programs and layers, and of the methods of these."""
     found = {}
-    for module in (fastnet, data, training, optim, models, losses, metrics, regularizers, schedules, init, plot):
+    for module in (fastnet, checks, data, training, optim, models, losses, metrics, regularizers, schedules, init, plot):
         for name in getattr(module, "__all__", None) or [name for name in vars(module) if not name.startswith("_")]:
             value = getattr(module, name)
             home = getattr(value, "__module__", None) or ""
@@ -367,7 +405,7 @@ def test_what_is_wrong_is_refused(name, argument):
 
 # Who errors say was called, where it is not the last part of the name.
 CALLED = {"Parameter.astype": "Parameter", "ClassLoss.__call__": "NLLLoss", "PointwiseLoss.__call__": "MSELoss",
-          "Metric.__call__": "top_k",
+          "Metric.__call__": "top_k", "Ensemble.__call__": "Linear", "Ensemble.probabilities": "Linear",
           "Schedule.__call__": "cosine", "Optimizer.load_state_dict": "Adam", "Normalize.terms": "Normalize",
           "DataLoader.set_epoch": "DataLoader", "warmup.warmup": "warmup"}
 
