@@ -6,6 +6,7 @@ which argument. What is taken although it looks odd stands in the table.
 import inspect
 import io
 import re
+import sys
 
 import numpy as np
 import pytest
@@ -50,6 +51,7 @@ WRONG = {
 X, Y = np.random.default_rng(0).standard_normal((6, 4)).astype(np.float32), np.arange(6) % 3
 IMAGES = np.zeros((6, 1, 4, 4), np.uint8)
 ROWS = [{"epoch": 1, "loss": 1.0}]
+TRIALS = [{"a": 1.0, "b": 2.0, "c": 3.0}]
 
 
 def parameters():
@@ -231,6 +233,9 @@ TABLE = {
     "sanity_check": (checks.sanity_check, with_net(loss=losses.CrossEntropyLoss(), x=X, y=Y, lr=0.1),
                      {"loss": "function", "optimizer": "function", "lr": "0.5", "seed": "huge"}),
     "activation_report": (checks.activation_report, with_net(x=X), {}),
+    "saliency": (checks.saliency, lambda: {"net": fastnet.Flatten(), "x": IMAGES}, {}),
+    "grad_cam": (checks.grad_cam, lambda: {
+        "net": fastnet.Sequential(fastnet.Conv2d(1, 2, 1), fastnet.Flatten()), "x": IMAGES, "layer": "0"}, {}),
     "lr_range_test": (checks.lr_range_test, lambda: {
         "net": (net := fastnet.Linear(4, 3)), "loss": losses.CrossEntropyLoss(),
         "optimizer": optim.SGD(net.parameters(), 0.1), "loader": [(X, Y)], "steps": 3},
@@ -280,10 +285,26 @@ TABLE = {
     "k_folds": (data.k_folds, lambda: {"labels": Y}, {"seed": "huge", "labels": "long"}),
     # plot
     "curves": (lambda rows, ax=None: plot.curves(rows, "loss", ax=ax), lambda: {"rows": ROWS}, {}),
+    "lr_range": (plot.lr_range, lambda: {"found": checks.LRRange(*np.ones((3, 4)), None)}, {}),
+    "search": (plot.search, lambda: {"rows": TRIALS, "x": "a", "y": "b", "score": "c"}, {"lower": "True"}),
+    "paths": (plot.paths, lambda: {"function": np.hypot, "paths": {"a": [[0, 1], [2, 3]]}},
+              {"function": "function"}),
     "filters": (plot.filters, lambda: {"weight": np.ones((2, 3, 2, 2))}, {}),
+    "templates": (plot.templates, lambda: {"weight": np.ones((2, 3)), "shape": (3, 1, 1)}, {"weight": "array"}),
+    "activation_maps": (plot.activation_maps, lambda: {"maps": np.ones((2, 3, 3))}, {"together": "True"}),
+    "images": (plot.images, lambda: {"x": IMAGES[:2]}, {"columns": "huge"}),
+    "misclassified": (plot.misclassified, lambda: {
+        "x": IMAGES[:2], "labels": [0, 1], "predictions": [1, 1], "classes": ["a", "b"]}, {"most": "huge"}),
+    "neighbours": (plot.neighbours, lambda: {"queries": IMAGES[:2], "found": IMAGES[:4].reshape(2, 2, 1, 4, 4)}, {}),
+    "overlay": (plot.overlay, lambda: {"image": np.ones((3, 4, 4)), "heat": np.ones((2, 2))},
+                {"heat": "array", "image": "array", "alpha": "0.5"}),
     "confusion": (plot.confusion, lambda: {"labels": [0, 1], "predictions": [1, 1], "classes": 2}, {}),
     "confusion_matrix": (plot.confusion_matrix,
                          lambda: {"labels": [0, 1], "predictions": [1, 1], "classes": ["a", "b"]}, {}),
+    "decision_regions": (plot.decision_regions, lambda: {
+        "net": fastnet.Linear(2, 2), "x": np.eye(2), "y": [0, 1], "resolution": 5}, {"net": "function"}),
+    "graph": (plot.graph, lambda: {"net": fastnet.Linear(4, 3), "input_shape": (2, 4)}, {}),
+    "receptive_field": (plot.receptive_field, lambda: {"gradient": np.ones((1, 3, 3))}, {}),
     # the rest
     "Parameter": (fastnet.Parameter, lambda: {"value": np.ones(3)},
                   {"value": "nan inf -1 0.5 array long", "requires_grad": "True"}),
@@ -296,8 +317,8 @@ TABLE = {
 NOT_TRIED = {("DataLoader", "function"), ("warmup.warmup", "function"), ("warmup.warmup", "huge"), ("cifar10", "True"),
              ("cifar10_or_synthetic", "True"), ("evaluate", "function"), ("predict", "function"),
              ("minimise", "function"), ("minimise", "huge"), ("gradient_check", "function"),
-             ("sanity_check", "function"), ("lr_range_test", "function"), ("lr_range_test", "huge"), ("tta", "function"),
-             ("tta", "huge"), ("predict", "array"), ("update_bn", "array"),
+             ("sanity_check", "function"), ("lr_range_test", "function"), ("lr_range_test", "huge"),
+             ("tta", "function"), ("tta", "huge"), ("paths", "function"), ("decision_regions", "function"), ("predict", "array"), ("update_bn", "array"),
              *((name, "huge") for name in models.__all__)}
 # Methods that are called by the library itself, or by subclasses with what it has judged.
 INNER = {"numbers", "sample_weights", "scale", "scores", "rows", "of_classes", "mean_over", "matching", "prepared",
@@ -314,7 +335,8 @@ FOREIGN = re.compile("|".join((
 def public():
     """Names of all public functions and classes outside kernels, programs and layers, and of the methods of these."""
     found = {}
-    for module in (fastnet, checks, data, training, optim, models, losses, metrics, regularizers, schedules, init, plot):
+    for module in (fastnet, checks, data, training, optim, models, losses, metrics, regularizers, schedules, init,
+                   plot):
         for name in getattr(module, "__all__", None) or [name for name in vars(module) if not name.startswith("_")]:
             value = getattr(module, name)
             home = getattr(value, "__module__", None) or ""
@@ -348,6 +370,14 @@ def test_nothing_public_is_missing():
 
 
 @pytest.fixture(autouse=True)
+def closed():
+    """What was drawn is let go of."""
+    yield
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
+
+
+@pytest.fixture(autouse=True)
 def apart(tmp_path, monkeypatch):
     """What is written goes into a folder of the test's own, and nothing is downloaded."""
     monkeypatch.chdir(tmp_path)
@@ -370,7 +400,7 @@ CASES = [(name, parameter.name) for name in TABLE for parameter in arguments_of(
 def test_what_is_right_is_taken(name):
     if name.startswith("warmup.") or name.startswith("cifar10"):
         return  # their own tests
-    if name in ("curves", "filters", "confusion_matrix"):
+    if name in plot.__all__:
         pytest.importorskip("matplotlib").use("Agg")
     call, right, _ = TABLE[name]
     call(**right())
@@ -378,7 +408,7 @@ def test_what_is_right_is_taken(name):
 
 @pytest.mark.parametrize("name, argument", CASES, ids=map(".".join, CASES))
 def test_what_is_wrong_is_refused(name, argument):
-    if name in ("curves", "filters", "confusion_matrix"):
+    if name in plot.__all__:
         pytest.importorskip("matplotlib").use("Agg")
     call, right, taken = TABLE[name]
     taken = set(taken.get(argument, "").split())

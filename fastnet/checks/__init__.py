@@ -3,7 +3,8 @@ from fastnet.checks.activations import ActivationReport, Monitor, activation_rep
 from fastnet.checks.gradients import GradientCheck, gradient_check
 from fastnet.checks.rates import LRRange, lr_range_test
 from fastnet.checks.ratios import UpdateRatios
+from fastnet.checks.saliency import grad_cam, saliency
 from fastnet.checks.sanity import SanityReport, sanity_check
 
 __all__ = ["ActivationReport", "GradientCheck", "LRRange", "Monitor", "SanityReport", "UpdateRatios",
-           "activation_report", "gradient_check", "lr_range_test", "sanity_check"]
+           "activation_report", "grad_cam", "gradient_check", "lr_range_test", "saliency", "sanity_check"]

@@ -72,6 +72,7 @@ def gradient_check(net, loss, x, y, samples=20, eps=1e-5, tolerance=1e-4, seed=0
     net : a layer or net; a copy in float64 is looked at, in training, with the same random numbers in each pass. It
         stays as it is, generators and running statistics included.
     x, y : a small batch. The gradient for x is checked too where x holds floats.
+    eps : the step, times |w| where that is above 1.
     samples : how many numbers of each array are looked at, drawn by `seed`; None for all. Each takes two passes.
     tolerance : of the relative error |a - b| / max(|a|, |b|); where both are as small as rounding leaves them,
         differences of that size are passed over. Above 1e-3 something is wrong; right ones are at 1e-6 and below.
@@ -87,7 +88,7 @@ def gradient_check(net, loss, x, y, samples=20, eps=1e-5, tolerance=1e-4, seed=0
     True
     """
     samples = None if samples is None else arguments.integer(samples, f"{_WHO}: samples", 1)
-    eps = arguments.number(eps, f"{_WHO}: eps", above=0, most=1)
+    eps = arguments.number(eps, f"{_WHO}: eps", 1e-10, 1)
     tolerance = arguments.number(tolerance, f"{_WHO}: tolerance", above=0, below=1)
     rng = np.random.default_rng(arguments.integer(seed, f"{_WHO}: seed", 0))
     objective = _Objective(net, checked_loss(loss, _WHO), x, y)
@@ -189,6 +190,7 @@ def _judged(objective, array, where, slope, eps, tolerance, floor):
 def _sides(objective, array, where, step):
     """The difference quotients to the left and to the right."""
     kept = array[where]
+    step *= max(1.0, abs(kept))
     try:
         array[where] = kept - step
         left = (objective.value - objective()) / (kept - array[where])
