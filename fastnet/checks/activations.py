@@ -123,7 +123,8 @@ class Monitor(Callback):
         self.reports = {}
 
     def on_train_begin(self, trainer):
-        self.reports = {}
+        if trainer.epoch == 0:
+            self.reports = {}
 
     def on_epoch_end(self, trainer):
         if trainer.epoch % self.every == 0:

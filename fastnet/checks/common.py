@@ -27,6 +27,7 @@ def without_noise(net):
 
 def batch(x, y, who):
     """(x, y, how many samples) of a batch, lists of targets being made arrays; TypeError or ValueError for no batch."""
+    trees.check(x, f"{who}: x"), trees.check(y, f"{who}: y")
     x = trees.map(lambda one: arguments.array(one, f"{who}: x"), x)
     y = trees.map(lambda one: arguments.values(one, f"{who}: y"), y)
     count = size(x, f"{who}: x")

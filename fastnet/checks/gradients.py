@@ -105,6 +105,7 @@ class _Objective:
     def __init__(self, net, loss, x, y):
         self.net = spare(net, _WHO).astype(np.float64)
         self.loss, self.y = loss, y
+        trees.check(x, f"{_WHO}: x")
         self.x = trees.map(self._own, x)
         self.states = generator_states(self.net)
         self.value = self()

@@ -99,8 +99,9 @@ def _losses(net, loss, optimizer, loader, lrs, smoothing):
         smoothed.append(mean / (1 - smoothing ** (i + 1)))
         if smoothed[-1] > 4 * min(smoothed) and smoothed[-1] > 0:
             break
-        net.backward(dy, need_dx=False)
-        optimizer.step()
+        with np.errstate(over="ignore", invalid="ignore"):  # of a rate that is much too high
+            net.backward(dy, need_dx=False)
+            optimizer.step()
     if not losses:
         raise ValueError(f"{_WHO}: loss must be finite at the start, got {value}")
     return losses, smoothed

@@ -19,17 +19,19 @@ class UpdateRatios(Callback):
     step costs a copy of the weights. Put it before callbacks that write the rows.
     """
 
+    state_names = ("steps", "ratios", "told")
+
     def __init__(self, every=1):
         self.every = arguments.integer(every, "UpdateRatios: every", 1)
-        self._begin()
-
-    def _begin(self):
-        self.steps, self.ratios, self._before, self._told = [], {}, None, 0
+        self.steps, self.ratios, self._before = [], {}, None
+        self.told = 0   # measured steps that the history knows of
 
     def on_train_begin(self, trainer):
-        self._begin()
-        self.ratios = {name: [] for name, parameter in trainer.net.named_parameters()
-                       if parameter.requires_grad and parameter.value.any()}
+        self._before = None
+        if trainer.epoch == 0:
+            self.steps, self.told = [], 0
+            self.ratios = {name: [] for name, parameter in trainer.net.named_parameters()
+                           if parameter.requires_grad and parameter.value.any()}
 
     def on_gradients(self, trainer):
         self._before = None
@@ -48,9 +50,9 @@ class UpdateRatios(Callback):
         self._before = None
 
     def on_epoch_end(self, trainer):
-        latest = [ratio for ratios in self.ratios.values() for ratio in ratios[self._told:]]
+        latest = [ratio for ratios in self.ratios.values() for ratio in ratios[self.told:]]
         trainer.history.rows[-1]["update_ratio"] = float(np.median(latest)) if latest else None
-        self._told = len(self.steps)
+        self.told = len(self.steps)
 
     def verdict(self):
         """What the median over all parameters and steps says, in words."""

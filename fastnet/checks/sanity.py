@@ -145,8 +145,9 @@ def _losses(net, loss, data, optimizer, rate, steps):
             return
         yield value, found
         if step < steps:
-            net.backward(dy, need_dx=False)
-            chosen.step()
+            with np.errstate(over="ignore", invalid="ignore"):  # of a rate that is much too high
+                net.backward(dy, need_dx=False)
+                chosen.step()
 
 
 def _after(net, loss, data, optimizer, rate):

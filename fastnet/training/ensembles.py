@@ -113,7 +113,8 @@ class Snapshots(Callback):
         self.nets = []
 
     def on_train_begin(self, trainer):
-        self.nets = []
+        if trainer.epoch == 0:
+            self.nets = []
 
     def on_epoch_end(self, trainer):
         if trainer.epoch % self.every == 0:

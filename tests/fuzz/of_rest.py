@@ -50,7 +50,7 @@ SAID = {
     **dict.fromkeys(("saliency", "grad_cam", "activation_report"), {"words": {"net": "net", "x": "x"},
                                                                     "errors": (KeyError,)}),
     "tta": {"never": {"net": CALLABLE, "times": LARGE}, "called": "tta|predict|Normalize|DataLoader|Augment"},
-    **dict.fromkeys(("Ensemble.probabilities", "Ensemble"), {"called": "Ensemble|Linear"}),
+    **dict.fromkeys(("Ensemble.probabilities", "Ensemble.__call__"), {"called": "Ensemble|Linear"}),
     "paths": {"never": {"function": CALLABLE}}, "decision_regions": {"never": {"net": CALLABLE}},
     **dict.fromkeys(("misclassified", "neighbours", "templates", "receptive_field", "overlay"), {
         "words": dict.fromkeys(("x", "labels", "predictions", "classes", "queries", "found", "weight", "shape", "heat",
