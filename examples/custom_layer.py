@@ -2,8 +2,8 @@
 # # A layer of your own, with a kernel of your own
 #
 # Snake, y = x + sin(a x)^2 / a, with a learnt for each feature: an activation for what repeats itself (Ziyin et al.,
-# Neural Networks Fail to Learn Periodic Functions and How to Fix It, 2020, equation 3). Its loops are compiled by Numba,
-# its gradients are checked, and it is trained.
+# Neural Networks Fail to Learn Periodic Functions and How to Fix It, 2020, equation 3). Its loops are compiled by
+# Numba, its gradients are checked, and it is trained.
 
 # %%
 import numpy as np

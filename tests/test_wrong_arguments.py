@@ -318,7 +318,8 @@ NOT_TRIED = {("DataLoader", "function"), ("warmup.warmup", "function"), ("warmup
              ("cifar10_or_synthetic", "True"), ("evaluate", "function"), ("predict", "function"),
              ("minimise", "function"), ("minimise", "huge"), ("gradient_check", "function"),
              ("sanity_check", "function"), ("lr_range_test", "function"), ("lr_range_test", "huge"),
-             ("tta", "function"), ("tta", "huge"), ("paths", "function"), ("decision_regions", "function"), ("predict", "array"), ("update_bn", "array"),
+             ("tta", "function"), ("tta", "huge"), ("paths", "function"),
+             ("decision_regions", "function"), ("predict", "array"), ("update_bn", "array"),
              *((name, "huge") for name in models.__all__)}
 # Methods that are called by the library itself, or by subclasses with what it has judged.
 INNER = {"numbers", "sample_weights", "scale", "scores", "rows", "of_classes", "mean_over", "matching", "prepared",
