@@ -12,7 +12,7 @@ from numba import njit
 import fastnet
 from fastnet import plot
 
-STEPS = 1200
+STEPS = 600
 
 # %% [markdown]
 # ## Two kernels

@@ -10,7 +10,7 @@ import numpy as np
 import fastnet
 from fastnet import data, models, plot
 
-MANY, FEW, EPOCHS = 5000, 100, 8
+MANY, FEW, EPOCHS = 2000, 100, 8
 
 # %% [markdown]
 # ## The images, divided by class
