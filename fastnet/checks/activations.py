@@ -112,8 +112,8 @@ class Monitor(Callback):
     """Looks at the units of the net after each epoch, or each `every`-th: ``Trainer(..., [Monitor(x[:500])])``.
 
     `x` are the samples that it looks with. The history gets the columns "dead" and, where there are bounded
-    activations, "saturated", see `ActivationReport`; `reports` keeps the whole report of each time by its epoch. Put it
-    before callbacks that write the rows.
+    activations, "saturated", see `ActivationReport`; `reports` keeps the whole report of each time by its epoch, 0
+    being that of the start. Put it before callbacks that write the rows.
     """
 
     def __init__(self, x, every=1):
@@ -124,7 +124,7 @@ class Monitor(Callback):
 
     def on_train_begin(self, trainer):
         if trainer.epoch == 0:
-            self.reports = {}
+            self.reports = {0: activation_report(trainer.net, self.x)}     # refuses an x that is none of the net's
 
     def on_epoch_end(self, trainer):
         if trainer.epoch % self.every == 0:

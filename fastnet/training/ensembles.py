@@ -72,6 +72,8 @@ class Ensemble:
     """
 
     def __init__(self, nets, task="classes"):
+        if callable(nets):  # a net whose layers can be gone through
+            raise TypeError(f"Ensemble: nets must be a list of nets, got {arguments.shown(nets)}: give [net, ...]")
         nets = arguments.listed(nets, "Ensemble: nets", "nets")
         if not nets:
             raise ValueError("Ensemble: nets must hold one net at least, got none")

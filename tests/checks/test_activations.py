@@ -61,7 +61,7 @@ def test_monitor_writes_into_the_history():
     model, monitor = net(fastnet.Tanh), Monitor(X, every=2)
     trainer = fastnet.Trainer(model, fastnet.CrossEntropyLoss(), fastnet.SGD(model.parameters(), 0.1), [monitor])
     history = trainer.fit([(X, np.arange(50) % 3)], 4)
-    assert list(monitor.reports) == [2, 4]
+    assert list(monitor.reports) == [0, 2, 4]
     assert [row.get("dead") for row in history] == [None, 0.0, None, 0.0]
     assert history[-1]["saturated"] == activation_report(model, X).saturated
     assert "dead 0.0000" in repr(history)

@@ -87,6 +87,7 @@ def test_views_by_augmentation_are_those_of_the_loader():
 
 @pytest.mark.parametrize("call, text", [
     (lambda: Ensemble([]), "Ensemble: nets must hold one net at least"),
+    (lambda: Ensemble(fastnet.Sequential(*nets())), r"Ensemble: nets must be a list of nets, got an .*: give \[net, "),
     (lambda: Ensemble([3]), "Ensemble: nets must be a list of nets, got 3"),
     (lambda: Ensemble(nets(), "regression"), "Ensemble: task must be 'classes', 'yes/no' or 'numbers'"),
     (lambda: Ensemble(nets(classes=1))(X), r"Ensemble: outputs must be scores.*\(10, 1\): say task='yes/no'"),
