@@ -2,6 +2,7 @@
 compiles."""
 from fastnet import (
     calculators,
+    checks,
     data,
     init,
     kernels,
@@ -15,6 +16,7 @@ from fastnet import (
     schedules,
     training,
 )
+from fastnet.checks import Monitor, UpdateRatios, activation_report, gradient_check, lr_range_test, sanity_check
 from fastnet.files.checkpoints import CheckpointError, Checkpoints
 from fastnet.files.models import Model, load_model, save_model
 from fastnet.habits import of_package as __getattr__  # noqa: F401
@@ -142,6 +144,7 @@ from fastnet.training import (
     ClipValue,
     CsvLines,
     EarlyStopping,
+    Ensemble,
     History,
     JsonLines,
     LearningRateSchedule,
@@ -151,6 +154,7 @@ from fastnet.training import (
     SaveBest,
     SaveCheckpoints,
     SaveCurves,
+    Snapshots,
     StochasticWeightAverage,
     TensorBoard,
     Trainer,
@@ -160,6 +164,7 @@ from fastnet.training import (
     predict,
     predict_images,
     save_weights,
+    tta,
     update_bn,
 )
 
@@ -170,22 +175,23 @@ __all__ = [
     "BCEWithLogitsLoss", "BatchNorm1d", "BatchNorm2d", "BedOfNails", "CELU", "Callback", "ChannelShuffle",
     "CheckpointError", "Checkpoints", "Chunk", "CircularPad2d", "ClipValue", "Concat", "ConstantPad2d", "Container",
     "Conv1d", "Conv2d", "ConvTranspose2d", "CrossEntropyLoss", "CsvLines", "Dropout", "Dropout1d", "Dropout2d", "ELU",
-    "EarlyStopping", "ElasticNet", "Embedding", "EpsilonSoftmaxLoss", "Explanation", "Flatten", "FocalLoss", "GELU",
-    "GRU", "Graph", "GroupNorm", "Hardshrink", "Hardsigmoid", "Hardswish", "Hardtanh", "HingeLoss", "History",
+    "EarlyStopping", "ElasticNet", "Embedding", "Ensemble", "EpsilonSoftmaxLoss", "Explanation", "Flatten", "FocalLoss",
+    "GELU", "GRU", "Graph", "GroupNorm", "Hardshrink", "Hardsigmoid", "Hardswish", "Hardtanh", "HingeLoss", "History",
     "HuberLoss", "Identity", "InstanceNorm2d", "JsonLines", "KLDivLoss", "L1", "L1Loss", "L2", "LSTM", "Layer",
     "LayerGradient", "LayerNorm", "LayerScale", "LeakyReLU", "LearningRateSchedule", "Linear", "Listing",
     "LocalResponseNorm", "LocallyConnected2d", "LogSigmoid", "LogSoftmax", "MSELoss", "MaxNorm", "MaxPool2d",
-    "MaxUnpool2d", "Maxout", "Mean", "Merge", "Mish", "Model", "MultiLabelSoftMarginLoss", "MultiMarginLoss",
+    "MaxUnpool2d", "Maxout", "Mean", "Merge", "Mish", "Model", "Monitor", "MultiLabelSoftMarginLoss", "MultiMarginLoss",
     "Multiply", "Muon", "NAdam", "NLLLoss", "NonFiniteError", "PReLU", "Parallel", "Parameter", "Permute",
     "PixelShuffle", "PixelUnshuffle", "PoissonNLLLoss", "Profile", "ProfileRow", "Progress", "RMSNorm", "RMSprop",
     "RNN", "ReLU", "ReLU6", "Recompute", "ReduceLROnPlateau", "ReflectionPad2d", "ReplicationPad2d", "Residual",
     "RoIAlign", "RoIPool", "SELU", "SGD", "SaveBest", "SaveCheckpoints", "SaveCurves", "Sequential", "SiLU", "Sigmoid",
-    "SigmoidFocalLoss", "SmoothL1Loss", "SoftMarginLoss", "Softmax", "Softplus", "Softshrink", "Softsign",
+    "SigmoidFocalLoss", "SmoothL1Loss", "Snapshots", "SoftMarginLoss", "Softmax", "Softplus", "Softshrink", "Softsign",
     "StochasticDepth", "StochasticWeightAverage", "Summary", "Tanh", "Tanhshrink", "TensorBoard", "Threshold",
-    "Trainer", "Unflatten", "Upsample", "UpsamplingBilinear2d", "UpsamplingNearest2d", "WeightAverage", "WeightedSum",
-    "ZeroPad2d", "activations", "bfloat16_products", "calculators", "data", "empty_cache", "empty_like", "evaluate",
-    "exact", "explain", "freeze", "fully_convolutional", "gradients", "init", "input_gradient", "kernels", "layers",
-    "load_model", "load_weights", "losses", "manual_seed", "metrics", "minimise", "models", "optim", "plainly", "plot",
-    "predict", "predict_images", "profile", "regularizers", "save_model", "save_weights", "schedules", "summary",
-    "training", "unfreeze", "update_bn", "watch",
+    "Trainer", "Unflatten", "UpdateRatios", "Upsample", "UpsamplingBilinear2d", "UpsamplingNearest2d", "WeightAverage",
+    "WeightedSum", "ZeroPad2d", "activation_report", "activations", "bfloat16_products", "calculators", "checks",
+    "data", "empty_cache", "empty_like", "evaluate", "exact", "explain", "freeze", "fully_convolutional",
+    "gradient_check", "gradients", "init", "input_gradient", "kernels", "layers", "load_model", "load_weights",
+    "losses", "lr_range_test", "manual_seed", "metrics", "minimise", "models", "optim", "plainly", "plot", "predict",
+    "predict_images", "profile", "regularizers", "sanity_check", "save_model", "save_weights", "schedules", "summary",
+    "training", "tta", "unfreeze", "update_bn", "watch",
 ]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import fastnet
-from fastnet import data, init, losses, metrics, optim, regularizers, schedules, training
+from fastnet import checks, data, init, losses, metrics, optim, regularizers, schedules, training
 from fastnet.data import (
     Augment,
     BalancedSampler,
@@ -27,6 +27,7 @@ from fastnet.training import History, NonFiniteError
 RNG = np.random.default_rng(0)
 IMAGES, LABELS = RNG.integers(0, 256, (12, 2, 6, 6), np.uint8), np.arange(12) % 3
 LOGITS = RNG.standard_normal((5, 4)).astype(np.float32)
+X = np.random.default_rng(5).standard_normal((12, 6)).astype(np.float32)
 WAYS = {"deepcopy": copy.deepcopy, **{f"pickle {protocol}": lambda value, protocol=protocol: pickle.loads(
     pickle.dumps(value, protocol)) for protocol in range(2, pickle.HIGHEST_PROTOCOL + 1)}}
 
@@ -100,6 +101,9 @@ CALLBACKS = {
     "StochasticWeightAverage": lambda folder: training.StochasticWeightAverage(1),
     "TensorBoard": lambda folder: training.TensorBoard(folder / "board"),
     "WeightAverage": lambda folder: training.WeightAverage(0.9),
+    "Snapshots": lambda folder: training.Snapshots(1, 2),
+    "Monitor": lambda folder: checks.Monitor(RNG.standard_normal((5, 6))),
+    "UpdateRatios": lambda folder: checks.UpdateRatios(2),
 }
 VALUES = {      # what is neither of these: how it is made, and what tells that two are alike
     "DataLoader": (lambda: DataLoader(IMAGES, LABELS, 5, augment=Augment(1, True, 2, brightness=0.1, contrast=0.1),
@@ -115,6 +119,12 @@ VALUES = {      # what is neither of these: how it is made, and what tells that 
                    lambda it: [it.paths, it.labels, it.classes, it.form, it.damaged, repr(it)]),
     "ImageFolder": (lambda: data.ImageFolder(picture_folder(), 8), lambda it: [it.paths, it.ignored, it[0], repr(it)]),
     "Normalize": (lambda: Normalize.mean_image(IMAGES), lambda normalize: normalize(IMAGES)),
+    "Ensemble": (lambda: training.Ensemble([net(), net()]), lambda it: [it(X), repr(it)]),
+    "GradientCheck": (lambda: fastnet.gradient_check(net(), losses.CrossEntropyLoss(), X, LABELS, 3), repr),
+    "ActivationReport": (lambda: fastnet.activation_report(net(), X), repr),
+    "SanityReport": (lambda: checks.SanityReport([], {0.1: None}), lambda it: [repr(it), it.rates]),
+    "LRRange": (lambda: checks.LRRange(RNG.random(3), RNG.random(3), RNG.random(3), None),
+                lambda it: [it.lrs, it.losses, it.smoothed, repr(it)]),
     "DownloadError": (lambda: DownloadError("no mirror"), str),
     "NonFiniteError": (lambda: NonFiniteError("the loss is nan"), str),
     "History": (lambda: History([{"epoch": 1, "loss": 0.5}], True), lambda it: [*it, it.interrupted, repr(it)]),
@@ -153,7 +163,7 @@ def test_no_class_is_missing():
     assert public(metrics) <= METRICS.keys() | {"Metric"}
     assert public(schedules) == SCHEDULES.keys() | {"Schedule"}
     known = CALLBACKS.keys() | VALUES.keys() | {"Callback", "Trainer"}
-    assert public(training) | public(data) == known - {"Parameter", "Minimum"}
+    assert public(training) | public(data) | public(checks) == known - {"Parameter", "Minimum"}
 
 
 def parts(value, found=None):
@@ -302,7 +312,6 @@ def trainer(callbacks):
     return fastnet.Trainer(model, losses.CrossEntropyLoss(), OPTIMIZERS["SGD"](model.parameters()), callbacks)
 
 
-X = np.random.default_rng(5).standard_normal((12, 6)).astype(np.float32)
 BATCHES = [(X[:8], LABELS[:8]), (X[8:], LABELS[8:])]
 
 

@@ -6,6 +6,7 @@ which argument. What is taken although it looks odd stands in the table.
 import inspect
 import io
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ import pytest
 import fastnet
 from fastnet import (
     calculators,
+    checks,
     data,
     init,
     losses,
@@ -51,6 +53,7 @@ WRONG = {
 X, Y = np.random.default_rng(0).standard_normal((6, 4)).astype(np.float32), np.arange(6) % 3
 IMAGES = np.zeros((6, 1, 4, 4), np.uint8)
 ROWS = [{"epoch": 1, "loss": 1.0}]
+TRIALS = [{"a": 1.0, "b": 2.0, "c": 3.0}]
 
 
 def parameters():
@@ -280,6 +283,32 @@ TABLE = {
                                 lambda: {"state": training.History(ROWS).state_dict()}, {}),
     "History.__getitem__": (lambda key: training.History(ROWS)[key], lambda: {"key": "loss"}, {"key": "-1"}),
     "NonFiniteError": (training.NonFiniteError, dict, {}),
+    "Ensemble": (training.Ensemble, lambda: {"nets": [fastnet.Linear(4, 3)]}, {}),
+    "Ensemble.probabilities": (training.Ensemble([fastnet.Linear(4, 3)]).probabilities, lambda: {"x": X}, {}),
+    "Ensemble.__call__": (training.Ensemble([fastnet.Linear(4, 3)]), lambda: {"x": X}, {}),
+    "Snapshots": (training.Snapshots, dict, {"every": "huge", "keep": "huge"}),
+    "tta": (training.tta, lambda: {"net": fastnet.Flatten(), "x": IMAGES, "views": data.Augment(), "times": 1},
+            {"net": "function", "times": "huge", "batch_size": "huge"}),
+    # checks
+    "gradient_check": (checks.gradient_check, with_net(loss=losses.CrossEntropyLoss(), x=X, y=Y, samples=1),
+                       {"loss": "function", "samples": "None huge", "eps": "0.5", "tolerance": "0.5", "seed": "huge"}),
+    "sanity_check": (checks.sanity_check, with_net(loss=losses.CrossEntropyLoss(), x=X, y=Y, lr=0.1),
+                     {"loss": "function", "optimizer": "function", "lr": "0.5", "seed": "huge"}),
+    "activation_report": (checks.activation_report, with_net(x=X), {}),
+    "saliency": (checks.saliency, lambda: {"net": fastnet.Flatten(), "x": IMAGES}, {}),
+    "grad_cam": (checks.grad_cam, lambda: {
+        "net": fastnet.Sequential(fastnet.Conv2d(1, 2, 1), fastnet.Flatten()), "x": IMAGES, "layer": "0"}, {}),
+    "lr_range_test": (checks.lr_range_test, lambda: {
+        "net": (net := fastnet.Linear(4, 3)), "loss": losses.CrossEntropyLoss(),
+        "optimizer": optim.SGD(net.parameters(), 0.1), "loader": [(X, Y)], "steps": 3},
+        {"loss": "function", "lr_min": "0.5", "lr_max": "0.5", "steps": "huge", "smoothing": "0.5"}),
+    "Monitor": (checks.Monitor, lambda: {"x": X}, {"x": "array", "every": "huge"}),
+    "UpdateRatios": (checks.UpdateRatios, dict, {"every": "huge"}),
+    "UpdateRatios.verdict": (checks.UpdateRatios().verdict, dict, {}),
+    **{name: (getattr(checks, name), dict.fromkeys(parts, ()).copy, dict.fromkeys(parts, " ".join(WRONG)))
+       for name, parts in {"GradientCheck": ("rows", "tolerance"), "ActivationReport": ("rows",),
+                           "SanityReport": ("rows", "rates"),
+                           "LRRange": ("lrs", "losses", "smoothed", "diverged")}.items()},
     # data
     "DataLoader": (data.DataLoader, lambda: {"x": IMAGES, "y": Y, "batch_size": 3},
                    {"shuffle": "True", "drop_last": "True", "batch_size": "huge", "prefetch": "huge",
@@ -331,10 +360,26 @@ TABLE = {
     "k_folds": (data.k_folds, lambda: {"labels": Y}, {"seed": "huge", "labels": "long"}),
     # plot
     "curves": (lambda rows, ax=None: plot.curves(rows, "loss", ax=ax), lambda: {"rows": ROWS}, {}),
+    "lr_range": (plot.lr_range, lambda: {"found": checks.LRRange(*np.ones((3, 4)), None)}, {}),
+    "search": (plot.search, lambda: {"rows": TRIALS, "x": "a", "y": "b", "score": "c"}, {"lower": "True"}),
+    "paths": (plot.paths, lambda: {"function": np.hypot, "paths": {"a": [[0, 1], [2, 3]]}},
+              {"function": "function"}),
     "filters": (plot.filters, lambda: {"weight": np.ones((2, 3, 2, 2))}, {}),
+    "templates": (plot.templates, lambda: {"weight": np.ones((2, 3)), "shape": (3, 1, 1)}, {"weight": "array"}),
+    "activation_maps": (plot.activation_maps, lambda: {"maps": np.ones((2, 3, 3))}, {"together": "True"}),
+    "images": (plot.images, lambda: {"x": IMAGES[:2]}, {"columns": "huge"}),
+    "misclassified": (plot.misclassified, lambda: {
+        "x": IMAGES[:2], "labels": [0, 1], "predictions": [1, 1], "classes": ["a", "b"]}, {"most": "huge"}),
+    "neighbours": (plot.neighbours, lambda: {"queries": IMAGES[:2], "found": IMAGES[:4].reshape(2, 2, 1, 4, 4)}, {}),
+    "overlay": (plot.overlay, lambda: {"image": np.ones((3, 4, 4)), "heat": np.ones((2, 2))},
+                {"heat": "array", "image": "array", "alpha": "0.5"}),
     "confusion": (plot.confusion, lambda: {"labels": [0, 1], "predictions": [1, 1], "classes": 2}, {}),
     "confusion_matrix": (plot.confusion_matrix,
                          lambda: {"labels": [0, 1], "predictions": [1, 1], "classes": ["a", "b"]}, {}),
+    "decision_regions": (plot.decision_regions, lambda: {
+        "net": fastnet.Linear(2, 2), "x": np.eye(2), "y": [0, 1], "resolution": 5}, {"net": "function"}),
+    "graph": (plot.graph, lambda: {"net": fastnet.Linear(4, 3), "input_shape": (2, 4)}, {}),
+    "effective_receptive_field": (plot.effective_receptive_field, lambda: {"gradient": np.ones((1, 3, 3))}, {}),
     # the rest
     "empty_like": (fastnet.empty_like, lambda: {"x": X}, {"x": "array"}),
     "Parameter": (fastnet.Parameter, lambda: {"value": np.ones(3)},
@@ -355,7 +400,9 @@ NOT_TRIED = {("DataLoader", "function"), ("warmup.warmup", "function"), ("warmup
              ("cifar10_or_synthetic", "True"), ("evaluate", "function"), ("predict", "function"),
              ("minimise", "function"), ("minimise", "huge"), ("predict", "array"), ("update_bn", "array"),
              *((name, "huge") for name in models.__all__), *((name, "True") for name in PUBLISHED),
-             ("predict_images", "function")}
+             ("predict_images", "function"), ("gradient_check", "function"),
+             ("sanity_check", "function"), ("lr_range_test", "function"), ("lr_range_test", "huge"),
+             ("tta", "function"), ("tta", "huge"), ("paths", "function"), ("decision_regions", "function")}
 # Methods that are called by the library itself, or by subclasses with what it has judged.
 INNER = {"numbers", "sample_weights", "scale", "scores", "rows", "of_classes", "mean_over", "matching", "prepared",
          "constants", "spread", "checked", "meant", "add", "project", "result", "check", "views", "update", "kept",
@@ -372,8 +419,8 @@ FOREIGN = re.compile("|".join((
 def public():
     """Names of all public functions and classes outside kernels, programs and layers, and of the methods of these."""
     found = {}
-    for module in (fastnet, data, training, optim, models, losses, metrics, regularizers, schedules, init, plot,
-                   calculators):
+    for module in (fastnet, checks, data, training, optim, models, losses, metrics, regularizers, schedules, init,
+                   plot, calculators):
         for name in getattr(module, "__all__", None) or [name for name in vars(module) if not name.startswith("_")]:
             value = getattr(module, name)
             home = getattr(value, "__module__", None) or ""
@@ -407,6 +454,14 @@ def test_nothing_public_is_missing():
 
 
 @pytest.fixture(autouse=True)
+def closed():
+    """What was drawn is let go of."""
+    yield
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
+
+
+@pytest.fixture(autouse=True)
 def apart(tmp_path, monkeypatch):
     """What is written goes into a folder of the test's own, and nothing is downloaded."""
     monkeypatch.chdir(tmp_path)
@@ -429,7 +484,7 @@ CASES = [(name, parameter.name) for name in TABLE for parameter in arguments_of(
 def test_what_is_right_is_taken(name):
     if name.startswith("warmup.") or name.startswith("cifar10") or name in PUBLISHED:
         return  # their own tests
-    if name in ("curves", "filters", "confusion_matrix"):
+    if name in plot.__all__:
         pytest.importorskip("matplotlib").use("Agg")
     call, right, _ = TABLE[name]
     call(**right())
@@ -437,7 +492,7 @@ def test_what_is_right_is_taken(name):
 
 @pytest.mark.parametrize("name, argument", CASES, ids=map(".".join, CASES))
 def test_what_is_wrong_is_refused(name, argument):
-    if name in ("curves", "filters", "confusion_matrix"):
+    if name in plot.__all__:
         pytest.importorskip("matplotlib").use("Agg")
     call, right, taken = TABLE[name]
     taken = set(taken.get(argument, "").split())
@@ -466,6 +521,7 @@ def test_what_is_wrong_is_refused(name, argument):
 CALLED = {"ImageFiles.from_csv": "ImageFiles",
           "Parameter.astype": "Parameter", "ClassLoss.__call__": "NLLLoss", "PointwiseLoss.__call__": "MSELoss",
           "Metric.__call__": "top_k",
+          "Ensemble.__call__": "Linear", "Ensemble.probabilities": "Linear",
           "Schedule.__call__": "cosine", "Optimizer.load_state_dict": "Adam", "Normalize.terms": "Normalize",
           "DataLoader.set_epoch": "DataLoader", "warmup.warmup": "warmup"}
 

@@ -17,6 +17,7 @@ from fastnet.training.callbacks import (
     update_bn,
 )
 from fastnet.training.diagnosis import NonFiniteError
+from fastnet.training.ensembles import Ensemble, Snapshots, tta
 from fastnet.training.evaluation import evaluate, predict
 from fastnet.training.history import History
 from fastnet.training.images import predict_images
@@ -24,8 +25,8 @@ from fastnet.training.trainer import Trainer
 from fastnet.training.weights import load_weights, save_weights
 
 __all__ = [
-    "Callback", "ClipValue", "CsvLines", "EarlyStopping", "History", "JsonLines", "LearningRateSchedule",
-    "NonFiniteError", "Progress", "ReduceLROnPlateau", "SaveBest", "SaveCheckpoints", "SaveCurves",
+    "Callback", "ClipValue", "CsvLines", "EarlyStopping", "Ensemble", "History", "JsonLines", "LearningRateSchedule",
+    "NonFiniteError", "Progress", "ReduceLROnPlateau", "SaveBest", "SaveCheckpoints", "SaveCurves", "Snapshots",
     "StochasticWeightAverage", "TensorBoard", "Trainer", "WeightAverage", "evaluate", "load_weights", "predict",
-    "predict_images", "save_weights", "update_bn",
+    "predict_images", "save_weights", "tta", "update_bn",
 ]

@@ -4,7 +4,7 @@ import numpy as np
 from fastnet import arguments
 from fastnet.data import DataLoader, ImageFiles, Normalize
 from fastnet.data.images import check_there, file_names
-from fastnet.training.trainer import predict
+from fastnet.training.evaluation import predict
 
 
 def predict_images(net, paths, size=None, normalize=None, classes=None, top=3, from_logits=True, workers=2):

@@ -47,6 +47,20 @@ SAID = {
     "minimise": {"never": {"net": CALLABLE, "loss": CALLABLE, "max_iter": LARGE}, "called": "minimise"},
     "update_bn": {"called": "update_bn|Sequential|Linear|BatchNorm1d", "words": {"batches": "batch|x\\b"}},
     "apply": {"never": {"weight": CALLABLE, "bias": CALLABLE}},
+    **dict.fromkeys(("gradient_check", "sanity_check"), {
+        "never": {"net": CALLABLE, "loss": CALLABLE, "optimizer": CALLABLE},
+        "words": dict.fromkeys(("x", "y", "net"), "(x|y|loss|net)")}),
+    "lr_range_test": {"never": {"loss": CALLABLE}, "words": {"loader": "batch|loader|loss", "optimizer": "optimizer",
+                                                             "net": "net", "lr_min": "lr_m"}},
+    **dict.fromkeys(("saliency", "grad_cam", "activation_report"), {"words": {"net": "net", "x": "x"},
+                                                                    "errors": (KeyError,)}),
+    "tta": {"never": {"net": CALLABLE, "times": LARGE}, "called": "tta|predict|Normalize|DataLoader|Augment"},
+    **dict.fromkeys(("Ensemble.probabilities", "Ensemble.__call__"), {"called": "Ensemble|Linear"}),
+    "paths": {"never": {"function": CALLABLE}}, "decision_regions": {"never": {"net": CALLABLE}},
+    **dict.fromkeys(("misclassified", "neighbours", "templates", "receptive_field", "overlay"), {
+        "words": dict.fromkeys(("x", "labels", "predictions", "classes", "queries", "found", "weight", "shape", "heat",
+                                "gradient", "image"),
+                               "(x|labels|predictions|classes|queries|found|weight|shape|heat|gradient|image)")}),
 }
 DRAWN = importlib.util.find_spec("matplotlib") is not None
 
@@ -124,7 +138,7 @@ ELSEWHERE = ("warmup.warmup", "Parameter", "manual_seed", "load_weights", "apply
 BATCH = r"(x|y|labels|targets|images|batch|batches|logits|shape|scores)\b"
 TARGETS = [
     *(_of_table(name) for name in TABLE if name not in ELSEWHERE
-      and (DRAWN or TABLE[name][0].__module__ != "fastnet.plot")),
+      and (DRAWN or not TABLE[name][0].__module__.startswith("fastnet.plot"))),
     Target("Adam.step", _step, "Adam", dict.fromkeys(("weight", "bias"), "grad")),
     Target("Adam.load_state_dict", _load_state, "Adam"),
     *(Target("Trainer.fit", make, "fit|Trainer|Linear|Loss", dict.fromkeys(("train_batches", "validation"), BATCH),

@@ -1,0 +1,118 @@
+"""Which learning rate? One short training in which it grows."""
+import copy
+from math import exp, isfinite, log
+
+import numpy as np
+
+from fastnet import arguments
+from fastnet.checks.common import checked_loss, measured, spare
+from fastnet.training.batches import batches as checked_batches
+from fastnet.training.batches import pair
+
+_WHO = "lr_range_test"
+
+
+class LRRange:
+    """What `lr_range_test` found: `lrs` and `losses`, one for each step; `smoothed`, their running mean; `lowest`, the
+    rate at its minimum; `steepest`, the one where it falls fastest; `diverged`, the rate at which the loss went beyond
+    four times its minimum, or None; `suggestion`, the rate to begin with, a tenth of `lowest`.
+    ``fastnet.plot.lr_range(found)`` draws it."""
+
+    def __init__(self, lrs, losses, smoothed, diverged):
+        self.lrs, self.losses, self.smoothed, self.diverged = lrs, losses, smoothed, diverged
+
+    @property
+    def lowest(self):
+        return float(self.lrs[int(np.argmin(self.smoothed))])
+
+    @property
+    def steepest(self):
+        end = int(np.argmin(self.smoothed)) + 1
+        if end < 3:
+            return self.lowest
+        return float(self.lrs[int(np.argmin(np.gradient(self.smoothed[:end], np.log(self.lrs[:end]))))])
+
+    @property
+    def suggestion(self):
+        return self.lowest / 10
+
+    def __repr__(self):
+        end = f", diverged at {self.diverged:.2g}" if self.diverged else ""
+        return (f"LRRange({len(self.lrs)} steps, loss {self.smoothed[0]:.4g} to {self.smoothed.min():.4g}, lowest at "
+                f"{self.lowest:.2g}, steepest at {self.steepest:.2g}{end}: begin with {self.suggestion:.2g})")
+
+
+def lr_range_test(net, loss, optimizer, loader, lr_min=1e-6, lr_max=10.0, steps=100, smoothing=0.9):
+    """Train a copy of `net` for `steps` updates while the learning rate grows by the same factor in each, from `lr_min`
+    to `lr_max`, and tell which loss each led to: an `LRRange`. A good rate lies where the loss falls, well before its
+    minimum; behind that training diverges, and the test ends there.
+
+    net, optimizer : copies of both go on from where they stand, momentum included; the given ones stay as they are.
+    loader : arrays (x, y) or batches, gone through as often as it takes; one that tells by ``state_dict`` where it
+        stands is put back there.
+    smoothing : of the running mean of the losses, s = smoothing s + (1 - smoothing) loss, divided by what its weights
+        add up to.
+
+    The lrs are those of the optimiser, which groups with an lr_scale multiply. Smith, Cyclical Learning Rates for
+    Training Neural Networks (2017), section 3.3; the exponential growth is Gugger's (2018). TypeError or ValueError
+    for what does not fit, and where the loss is not finite at the start.
+    """
+    loss = checked_loss(loss, _WHO)
+    arguments.having(optimizer, ("step",), f"{_WHO}: optimizer", "an optimiser of the net's parameters")
+    lr_min = arguments.number(lr_min, f"{_WHO}: lr_min", above=0)
+    lr_max = arguments.number(lr_max, f"{_WHO}: lr_max, the last of the rates from lr_min = {lr_min:g} on,",
+                              above=lr_min)
+    steps = arguments.integer(steps, f"{_WHO}: steps", 2, 10**6)
+    smoothing = arguments.number(smoothing, f"{_WHO}: smoothing", 0, below=1)
+    spare(net, _WHO)    # refuses what is no net
+    loader = checked_batches(loader, f"{_WHO}: loader", shuffle=True)
+    net, optimizer = copy.deepcopy((net, optimizer))
+    groups = getattr(optimizer, "param_groups", ())
+    held = {id(parameter) for group in groups for parameter in group["params"]}
+    if groups and held.isdisjoint(map(id, net.parameters())):
+        raise ValueError(f"{_WHO}: optimizer must hold parameters of net, got one of other parameters")
+    state = loader.state_dict() if hasattr(loader, "load_state_dict") else None
+    lrs = [exp(log(lr_min) + (log(lr_max) - log(lr_min)) * i / (steps - 1)) for i in range(steps)]
+    try:
+        losses, smoothed = _losses(net, loss, optimizer, loader, lrs, smoothing)
+    finally:
+        if state is not None:
+            loader.load_state_dict(state)
+    ended = len(losses) < steps
+    count = len(smoothed)
+    return LRRange(np.array(lrs[:count]), np.array(losses[:count]), np.array(smoothed),
+                   lrs[min(count, steps - 1)] if ended else None)
+
+
+def _losses(net, loss, optimizer, loader, lrs, smoothing):
+    """The losses, and their running mean, as long as they are finite and below four times the lowest."""
+    losses, smoothed, mean = [], [], 0.0
+    stream = _endless(loader)
+    for i, lr in enumerate(lrs):
+        optimizer.lr = lr
+        value, dy, _ = measured(net, loss, *next(stream), _WHO)
+        if not isfinite(value):
+            net.saved = None    # no backward pass follows
+            break
+        losses.append(value)
+        mean = smoothing * mean + (1 - smoothing) * value
+        smoothed.append(mean / (1 - smoothing ** (i + 1)))
+        if smoothed[-1] > 4 * min(smoothed) and smoothed[-1] > 0:
+            break
+        with np.errstate(over="ignore", invalid="ignore"):  # of a rate that is much too high
+            net.backward(dy, need_dx=False)
+            optimizer.step()
+    if not losses:
+        raise ValueError(f"{_WHO}: loss must be finite at the start, got {value}")
+    return losses, smoothed
+
+
+def _endless(loader):
+    """The batches of one epoch after the other."""
+    while True:
+        found = False
+        for batch in loader:
+            found = True
+            yield pair(batch, f"{_WHO}: loader")
+        if not found:
+            raise ValueError(f"{_WHO}: loader must hold batches, got no batch")

@@ -1,0 +1,72 @@
+"""Where a net looks: which pixels a score depends on, and in which part of the image a layer finds it."""
+import numpy as np
+
+from fastnet import arguments
+from fastnet.checks.common import spare
+from fastnet.checks.taps import tapped
+from fastnet.layers import input_gradient
+
+
+def saliency(net, x, target=None):
+    """How much the score of a class depends on each pixel: |d score / dx|, the largest of the channels, (N, H, W).
+
+    x : images (N, C, H, W);  target : the class, one for all or one for each image, by default the one that the net
+        says. The gradient is that of inference, and the net stays as it is. TypeError or ValueError for what does not
+        fit. Simonyan et al., Deep Inside Convolutional Networks (2013), section 3.
+    """
+    x = _images(x, "saliency")
+    net = spare(net, "saliency")
+    return np.abs(input_gradient(net, x, _score(net, x, target, "saliency"))).max(axis=1)
+
+
+def grad_cam(net, x, layer, target=None):
+    """In which part of the image a layer finds what speaks for a class: max(sum over c of a[c] y[c], 0), with y what
+    the layer gives, (N, K, H, W), and a[c] the mean over the pixels of d score / dy[c]. The result is (N, H, W).
+
+    x : images (N, C, H, W);  layer : the path of a layer whose output has pixels, the last convolution as a rule, as in
+        ``net["features.7"]``;  target : the class, one for all or one for each image, by default the one that the net
+        says. ``fastnet.plot.overlay(x[0], heat[0])`` draws it. The net stays as it is. KeyError where there is no such
+        layer, TypeError or ValueError for what does not fit.
+    Selvaraju et al., Grad-CAM (2017), equations 1 and 2.
+    """
+    x = _images(x, "grad_cam")
+    net = spare(net, "grad_cam")
+    arguments.text(layer, "grad_cam: layer")
+    dy, seen = _score(net, x, target, "grad_cam"), {}
+    try:
+        net = tapped(net, layer, lambda y: seen.update(y=y), lambda dy: seen.update(dy=np.array(dy)))
+    except KeyError as error:
+        raise KeyError(f"grad_cam: layer: {error.args[0]}") from error
+    input_gradient(net, x, dy)
+    y, dy = seen.get("y"), seen.get("dy")
+    if getattr(y, "ndim", 0) != 4 or dy is None:
+        raise ValueError(f"grad_cam: layer must be the path of one that gives arrays (N, C, H, W) once in a pass, got "
+                         f"{layer!r}, which gives {arguments.shown(y)}")
+    weight = dy.mean(axis=(2, 3), keepdims=True, dtype=np.float64)
+    return np.maximum((weight * y).sum(axis=1), 0).astype(y.dtype)
+
+
+def _images(x, who):
+    x = arguments.array(x, f"{who}: x")
+    if x.ndim != 4:
+        raise ValueError(f"{who}: x must be images, of shape (N, C, H, W), got {x.shape}")
+    return x
+
+
+def _score(net, x, target, who):
+    """The gradient of the scores of classes for the outputs of a net."""
+    try:
+        outputs = net(x)
+    except (TypeError, ValueError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"{who}: net(x): {error}") from error
+    if getattr(outputs, "ndim", 0) != 2:
+        raise ValueError(f"{who}: net must give scores of classes, of shape (N, C), got {arguments.shown(outputs)}")
+    count, classes = outputs.shape
+    if target is None:
+        target = outputs.argmax(axis=1)
+    elif not isinstance(target, (list, tuple, np.ndarray)):
+        target = np.full(count, arguments.integer(target, f"{who}: target", 0, classes - 1))
+    dy = np.zeros_like(outputs)
+    dy[np.arange(count), arguments.labels(target, f"{who}: target", count, classes)] = 1
+    return dy
