@@ -34,7 +34,8 @@ def test_the_vocabulary_is_complete():
     """Each name stands in docs/vocabulary.md, and nothing else is said to be there."""
     there = set(re.findall(r"`(\w+)`", (DOCS / "vocabulary.md").read_text(encoding="utf-8")))
     modules = calculators, data, init, layers, losses, metrics, models, optim, regularizers, schedules, training
-    public = set().union(*map(names, modules), ["fully_convolutional", "summary", "explain", "Summary", "Explanation", "Listing", "Parameter"])
+    public = set().union(*map(names, modules), [
+        "fully_convolutional", "summary", "explain", "Summary", "Explanation", "Listing", "Parameter"])
     assert public == there
     assert set(fastnet.__all__) - there <= {"bfloat16_products", "empty_cache", "exact", "kernels", "models",
                                             *(module.__name__.rpartition(".")[2] for module in modules)}

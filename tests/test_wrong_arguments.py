@@ -11,7 +11,20 @@ import numpy as np
 import pytest
 
 import fastnet
-from fastnet import calculators, data, init, losses, metrics, models, optim, plot, regularizers, schedules, training, warmup
+from fastnet import (
+    calculators,
+    data,
+    init,
+    losses,
+    metrics,
+    models,
+    optim,
+    plot,
+    regularizers,
+    schedules,
+    training,
+    warmup,
+)
 from fastnet.training import Callback
 
 NAN = float("nan")
@@ -73,7 +86,8 @@ def without_weights(name):
     return make
 
 
-OF_MODELS = {"width": "0.5", "dropout": "0.5", "pool": "True"}
+OF_MODELS = {"width": "0.5", "dropout": "0.5", "drop_path": "0.5",
+             **dict.fromkeys(("pool", "aux_logits", "batch_norm"), "True")}
 GROUP = {"lr": "0.5", "weight_decay": "0.5", "max_norm": "0.5", "eps": "0.5", "maximize": "True"}
 
 # Of losses, whose options have these names.
@@ -268,7 +282,7 @@ TABLE = {
     "output_size": (calculators.output_size, lambda: {"input_size": 5, "kernel_size": 3}, {"exact": "True"}),
     "conv_parameters": (calculators.conv_parameters,
                         lambda: {"in_channels": 2, "out_channels": 3, "kernel_size": 3}, {"bias": "True"}),
-    "receptive_field": (calculators.receptive_field, lambda: {"windows": [3, (3, 2)]}, {}),
+    "receptive_field": (calculators.receptive_field, lambda: {"windows": [3, (3, 2)]}, {"windows": "list"}),
     "warmup.warmup": (warmup.warmup, lambda: {"names": ["lenet5"]},
                       {"batch_size": "huge", "processes": "huge", "report": "function"}),
 }
@@ -291,7 +305,8 @@ FOREIGN = re.compile("|".join((
 def public():
     """Names of all public functions and classes outside kernels, programs and layers, and of the methods of these."""
     found = {}
-    for module in (fastnet, data, training, optim, models, losses, metrics, regularizers, schedules, init, plot, calculators):
+    for module in (fastnet, data, training, optim, models, losses, metrics, regularizers, schedules, init, plot,
+                   calculators):
         for name in getattr(module, "__all__", None) or [name for name in vars(module) if not name.startswith("_")]:
             value = getattr(module, name)
             home = getattr(value, "__module__", None) or ""

@@ -182,7 +182,8 @@ class Summary:
             body = [(name, layer.replace("kernel_size=", ""), *rest) for name, layer, *rest in body]
         widths = _widths(body, total)
         for column in (1, 0):       # of the layers, then of their names, as much as there is room for
-            widths[column] = max(min(_LEAST, widths[column]), min(widths[column], _WIDTH - sum(widths) + widths[column]))
+            most = _WIDTH - sum(widths) + widths[column]
+            widths[column] = min(widths[column], max(_LEAST, most))
         widths = [width - 2 for width in widths]
         rule = "  ".join("-" * width for width in widths)
         lines = [_line(_HEAD, widths), rule, *(_line(row, widths) for row in body), rule, _line(total, widths)]
