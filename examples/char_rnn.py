@@ -13,7 +13,7 @@ import numpy as np
 import fastnet
 from fastnet import models, plot
 
-STEPS, LENGTH = 600, 64
+STEPS, LENGTH = 400, 64
 
 text = Path(argparse.__file__).read_text(encoding="utf-8")
 letters = sorted(set(text))

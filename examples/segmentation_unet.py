@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 import fastnet
 from fastnet import metrics, models
 
-IMAGES, EPOCHS = 600, 4
+IMAGES, EPOCHS = 800, 6
 CLASSES = ("ground", "disc", "square")
 
 
@@ -40,9 +40,9 @@ train, test = shapes(IMAGES, seed=0), shapes(IMAGES // 4, seed=1)
 
 # %%
 fastnet.manual_seed(0)
-net = models.unet(num_classes=3, width=0.125, batch_norm=True)
+net = models.unet(num_classes=3, width=0.125, dropout=0.0, batch_norm=True)
 print(fastnet.summary(net, (1, 1, 32, 32)))
-trainer = fastnet.Trainer(net, fastnet.CrossEntropyLoss(), fastnet.Adam(net.parameters(), 3e-3))
+trainer = fastnet.Trainer(net, fastnet.CrossEntropyLoss(), fastnet.Adam(net.parameters(), 1e-2))
 trainer.fit(train, EPOCHS, batch_size=20)
 scores = fastnet.predict(net, test[0], batch_size=50)
 iou = metrics.mean_iou(3)(scores, test[1])

@@ -1,4 +1,5 @@
 """Compiling ahead: everything that the training and the inference of given nets will need."""
+import difflib
 import multiprocessing
 import time
 from math import prod
@@ -44,7 +45,12 @@ def warmup(names, batch_size=None, processes=2, report=print):
 
 
 def _model(name):
-    return getattr(models, arguments.choice(name, models.__all__, "warmup: the name of a model"))()
+    if not isinstance(name, str) or name not in models.__all__:
+        near = difflib.get_close_matches(name, models.__all__, 3) if isinstance(name, str) else []
+        raise (ValueError if isinstance(name, str) else TypeError)(
+            "warmup: the name of a model must be that of a net in fastnet.models, such as "
+            f"{' or '.join(near or ['resnet20'])}, got {arguments.shown(name)}")
+    return getattr(models, name)()
 
 
 def _batch(name, batch_size):

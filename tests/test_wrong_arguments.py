@@ -115,7 +115,8 @@ def without_weights(name):
     return make
 
 
-OF_MODELS = {"width": "0.5", "dropout": "0.5", "pool": "True"}
+OF_MODELS = {"width": "0.5", "dropout": "0.5", "drop_path": "0.5",
+             **dict.fromkeys(("pool", "aux_logits", "batch_norm"), "True")}
 GROUP = {"lr": "0.5", "weight_decay": "0.5", "max_norm": "0.5", "eps": "0.5", "maximize": "True"}
 
 # Of losses, whose options have these names.
@@ -391,7 +392,7 @@ TABLE = {
     "output_size": (calculators.output_size, lambda: {"input_size": 5, "kernel_size": 3}, {"exact": "True"}),
     "conv_parameters": (calculators.conv_parameters,
                         lambda: {"in_channels": 2, "out_channels": 3, "kernel_size": 3}, {"bias": "True"}),
-    "receptive_field": (calculators.receptive_field, lambda: {"windows": [3, (3, 2)]}, {}),
+    "receptive_field": (calculators.receptive_field, lambda: {"windows": [3, (3, 2)]}, {"windows": "list"}),
     "warmup.warmup": (warmup.warmup, lambda: {"names": ["lenet5"]},
                       {"batch_size": "huge", "processes": "huge", "report": "function"}),
 }

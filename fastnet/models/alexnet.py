@@ -44,7 +44,7 @@ def alexnet(num_classes=1000, in_channels=3, width=1.0, dropout=0.5):
 @model(3, 224, 224)
 def zfnet(num_classes=1000, in_channels=3, width=1.0, dropout=0.5):
     """ZFNet, AlexNet with a first convolution of 7x7 and stride 2: 62,357,608 parameters, x (N, 3, 224, 224), any other
-    size of at least 31 too. `width` multiplies all channels and hidden layers.
+    size of at least 53 too. `width` multiplies all channels and hidden layers.
 
     Zeiler and Fergus, Visualizing and Understanding Convolutional Networks (2014), figure 3. What they call contrast
     normalisation is AlexNet's response norm here, and the six columns and rows that the last pooling leaves are had

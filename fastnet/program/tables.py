@@ -189,8 +189,8 @@ class Summary:
             body = [(name, layer.replace("kernel_size=", ""), *rest) for name, layer, *rest in body]
         widths = _widths(body, total)
         for column in (1, 0):       # of the layers, then of their names, as much as there is room for
-            room = _WIDTH - sum(widths) + widths[column]
-            widths[column] = max(min(_LEAST, widths[column]), min(widths[column], room))
+            most = _WIDTH - sum(widths) + widths[column]
+            widths[column] = min(widths[column], max(_LEAST, most))
         body = [_cut(row, widths) for row in body]
         training = f"training keeps {_bytes(self.training_memory)} for backward" if isinstance(
             self.training_memory, int) else f"no training: {self.training_memory}"
