@@ -1,4 +1,5 @@
 """Initialisers: their spread, their seed, and how they are applied to a net."""
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from statistics import NormalDist
 
@@ -184,3 +185,27 @@ def test_seeds():
         with pytest.raises(error, match="^manual_seed: seed must be an integer of at least 0, got "):
             init.manual_seed(seed)
     assert init.generator().bit_generator.state == before
+
+
+def test_seeded_blocks_have_generators_of_their_own():
+    manual_seed(1)
+    expected = init.normal(4)
+    manual_seed(1)
+    with init.seeded(5):
+        first, inner = init.normal(4), init.generator()
+        with init.seeded(6):
+            second = init.normal(4)
+        assert init.generator() is inner
+        manual_seed(5)      # the block's, not everybody's
+        np.testing.assert_array_equal(init.normal(4), first)
+    np.testing.assert_array_equal(init.normal(4), expected)
+
+    def draw(seed):
+        with init.seeded(seed):
+            return init.normal(4)
+
+    with ThreadPoolExecutor(4) as pool:
+        drawn = list(pool.map(draw, [5, 6] * 20))
+    assert all(np.array_equal(one, (first, second)[i % 2]) for i, one in enumerate(drawn))
+    with pytest.raises(ValueError, match="seeded: seed must be an integer of at least 0, got -1"):
+        draw(-1)

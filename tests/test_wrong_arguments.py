@@ -155,6 +155,7 @@ TABLE = {
     # init
     "manual_seed": (init.manual_seed, lambda: {"seed": 0}, {"seed": "None huge"}),
     "generator": (init.generator, dict, {}),
+    "seeded": (lambda **given: init.seeded(**given).__enter__(), lambda: {"seed": 0}, {"seed": "huge"}),
     "zeros": (init.zeros, lambda: {"shape": (2, 3)}, {}),
     "ones": (init.ones, lambda: {"shape": (2, 3)}, {}),
     "uniform": (init.uniform, lambda: {"shape": (2, 3)}, {"a": "-1 0.5", "b": "0.5"}),
