@@ -10,23 +10,13 @@ from fastnet import arguments, init
 from fastnet.data import DataLoader
 from fastnet.estimators.samples import Weighted, rows, samples
 from fastnet.estimators.sharing import shared_threads
+from fastnet.estimators.steps import Penalty, RowBatches
 from fastnet.optim import SGD, Adam, minimise
-from fastnet.regularizers import L2
 from fastnet.training import EarlyStopping, History, Progress, Trainer, predict
 
 _SEEDS = 2**31 - 1
 # How many rows go through a net at once where nothing is trained.
 _ROWS = 512
-
-
-class Penalty(L2):
-    """L2 for a `Trainer`, and for `minimise`, which asks without a net."""
-
-    def value(self, parameters):
-        return self.strength * sum(float(np.vdot(p.value, p.value)) for p in parameters if p.value.ndim > 1)
-
-    def gradients(self, parameters):
-        return [2 * self.strength * p.value if p.value.ndim > 1 else np.zeros_like(p.value) for p in parameters]
 
 
 class NetEstimator(BaseEstimator):
@@ -100,10 +90,10 @@ class NetEstimator(BaseEstimator):
                 size = min(size, len(given.x))
                 trainer = Trainer(self.net_, loss, optimizer, [share, *self._hooks(again)],
                                   regularizer=self._penalty(size * given.mean_weight))
-                ahead = int(given.x.ndim == 4)      # rows are copied faster than a thread is woken
-                batches = DataLoader(given.x, given.targets(weighted), size, prefetch=ahead,
-                                     shuffle=self.shuffle and size < len(given.x), seed=seed + len(self.loss_curve_))
-                validation = held and DataLoader(held.x, held.targets(weighted), _ROWS, shuffle=False, prefetch=ahead)
+                kind = DataLoader if given.x.ndim == 4 else RowBatches
+                batches = kind(given.x, given.targets(weighted), size, seed=seed + len(self.loss_curve_),
+                               shuffle=self.shuffle and size < len(given.x))
+                validation = held and kind(held.x, held.targets(weighted), _ROWS, shuffle=False, seed=0)
                 self.history_ = trainer.fit(batches, epochs, validation)
         self.loss_curve_ = self.loss_curve_ + self.history_["loss"]
         self.n_iter_, self.loss_, self.best_loss_ = len(self.history_), self.loss_curve_[-1], min(self.loss_curve_)
@@ -120,7 +110,7 @@ class NetEstimator(BaseEstimator):
     def _penalty(self, total):
         """The penalty on weights where the weights of a batch's rows add up to `total`; None where there is none."""
         strength = self.strength(total)
-        return Penalty(strength) if strength else None
+        return Penalty(strength, self.net_) if strength else None
 
     def _hooks(self, again):
         callbacks = [*self.callbacks]
