@@ -7,8 +7,8 @@ them.
 try:
     import sklearn  # noqa: F401
 except ImportError as error:
-    raise ImportError(
-        'fastnet.estimators needs scikit-learn, which is not installed: pip install "fastnet-numba[sklearn]"') from error
+    raise ImportError('fastnet.estimators needs scikit-learn, which is not installed: pip install '
+                      '"fastnet-numba[sklearn]"') from error
 
 from fastnet.estimators.least_squares import LeastSquaresClassifier
 from fastnet.estimators.linear import SoftmaxClassifier, SVMClassifier

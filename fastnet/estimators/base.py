@@ -32,8 +32,9 @@ class NetEstimator(BaseEstimator):
     def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
         """Train on rows X (N, F) or images (N, C, H, W) and y; returns self.
 
-        `sample_weight` are N numbers of at least 0: the loss is the mean so weighted. `X_val`, `y_val` and `sample_weight_val` are a validation set, of
-        which `history_` tells and which early stopping watches; without one, early stopping splits it off.
+        `sample_weight` are N numbers of at least 0: the loss is the mean so weighted. `X_val`, `y_val` and
+        `sample_weight_val` are a validation set, of which `history_` tells and which early stopping watches; without
+        one, early stopping splits it off.
         ValueError or TypeError for what does not fit, `NonFiniteError` where training goes astray.
         """
         held = None

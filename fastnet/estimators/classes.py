@@ -38,7 +38,7 @@ class Classifier(ClassifierMixin):
         kind = type_of_target(y)
         if kind == "multiclass-multioutput":
             raise ValueError(f"{self._who}: y must be one class for each row, or a matrix of 0 and 1, got several "
-                             "columns of classes: sklearn.multioutput.MultiOutputClassifier makes an estimator for each")
+                             "columns of classes: sklearn.multioutput.MultiOutputClassifier fits one for each")
         if kind == "multilabel-indicator":
             if not self.several_labels:
                 raise ValueError(f"{self._who}: y must be one class for each row, of shape (N,), got {y.shape}: "

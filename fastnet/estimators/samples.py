@@ -62,8 +62,8 @@ def rows(estimator, X):
     """X as a fitted estimator takes it, checked against what it was fitted with."""
     X = _floats(validate_data(estimator, X, reset=False, dtype=_KINDS, allow_nd=True))
     if X.shape[1:] != estimator.input_shape_:
-        raise ValueError(f"{type(estimator).__name__}: X must have shape (N, {', '.join(map(str, estimator.input_shape_))})"
-                         f" as in fit, got {X.shape}")
+        shape = ", ".join(map(str, ("N", *estimator.input_shape_)))
+        raise ValueError(f"{type(estimator).__name__}: X must have shape ({shape}) as in fit, got {X.shape}")
     return X
 
 
@@ -79,7 +79,8 @@ def samples(estimator, X, y, sample_weight, first):
     weight = check_array(sample_weight, ensure_2d=False, dtype=np.float32, input_name="sample_weight")
     who = type(estimator).__name__
     if weight.shape != (len(X),):
-        raise ValueError(f"{who}: sample_weight must have shape ({len(X)},), one number for each row, got {weight.shape}")
+        raise ValueError(f"{who}: sample_weight must be one number for each row, of shape ({len(X)},), got an array of "
+                         f"shape {weight.shape}")
     if weight.min() < 0 or not weight.any():
         raise ValueError(f"{who}: sample_weight must hold numbers of at least 0 that are not all zero")
     if weight.all():
