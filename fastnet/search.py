@@ -143,7 +143,8 @@ def random_search(train, space, n_iter=20, *, by=None, lower=None, seed=0, n_job
         or error
     n_jobs : so many trials at once, -1 for all processors, None for what joblib is set to.  verbose : a progress bar
 
-    A row has the settings, what train returned, and "trial" and "seconds". Results depend on `seed` alone.
+    A row has the settings, what train returned under other names, and "trial" and "seconds". Results depend on `seed`
+    alone.
     Bergstra and Bengio, Random Search for Hyper-Parameter Optimization (2012): it finds good values of the settings
     that matter in fewer trials than a grid. TypeError or ValueError for what does not fit.
     """
@@ -155,12 +156,11 @@ def grid_search(train, grid, *, by=None, lower=None, seed=0, n_jobs=None, verbos
     """Try all combinations of a grid, {name: list of values}; the `Rows`, best first. The other arguments are those of
     `random_search`."""
     search = _Search("grid_search", train, by, lower, seed, n_jobs, verbose)
-    grid = arguments.mapping(grid, "grid_search: grid", "a dictionary of lists, {name: values}")
+    grid = _settings(grid, "grid_search", "grid", "a dictionary of lists, {name: values}")
     lists = [arguments.listed(getattr(values, "options", values), f"grid_search: {name}", "values to try")
              for name, values in grid.items()]
-    if not grid or not all(lists):
-        raise ValueError("grid_search: grid must hold one setting and one value of each at least, got "
-                         f"{arguments.shown(grid)}")
+    if not all(lists):
+        raise ValueError(f"grid_search: grid must hold one value of each at least, got {arguments.shown(grid)}")
     return search.best(search.run([dict(zip(grid, values, strict=True)) for values in product(*lists)], {}))
 
 
@@ -226,9 +226,8 @@ class _Search:
         else:
             found = Parallel(self.n_jobs)(work)
         for i, (one, (returned, seconds)) in enumerate(zip(settings, found, strict=True), start):
-            for name in set(one) & {*returned, *_OWN}:
-                raise ValueError(f"{self.who}: a setting must have a name that is no other column's, got {name!r}")
-            self.rows.append({"trial": i, **more, **one, **returned, "seconds": seconds})
+            told = {name: value for name, value in returned.items() if name not in one}
+            self.rows.append({"trial": i, **more, **one, **told, "seconds": seconds})
         return self.rows
 
     def best(self, rows=None):
@@ -273,10 +272,17 @@ def _trial(train, settings, seed):
     return {name: value for name, value in returned.items() if name != "seconds"}, perf_counter() - started
 
 
+def _settings(given, who, name, what):
+    """`given`, a dictionary with one setting at least, none of which has the name of a column of its own."""
+    found = arguments.mapping(given, f"{who}: {name}", what)
+    if not found or not found.keys().isdisjoint(_OWN):
+        raise ValueError(f"{who}: {name} must hold one setting at least, and none of the name {', '.join(_OWN)}, got "
+                         f"{arguments.shown(given)}")
+    return found
+
+
 def _space(space, who):
-    found = arguments.mapping(space, f"{who}: space", "a dictionary of distributions, {name: distribution}")
-    if not found:
-        raise ValueError(f"{who}: space must hold one setting at least, got none")
+    found = _settings(space, who, "space", "a dictionary of distributions, {name: distribution}")
     for name, one in found.items():
         if isinstance(one, (list, tuple)):
             found[name] = choice(one)

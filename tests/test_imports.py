@@ -32,6 +32,8 @@ INSIDE = {
     "files": {"arguments", "files"},
     "training": {"arguments", "writing", "metrics", "data", "optim", "training", "files"},
     "plot": {"arguments"},
+    "estimators": {"arguments", "init", "data", "layers", "losses", "optim", "regularizers", "training", "estimators"},
+    "search": {"arguments", "init", "training"},
     "warmup": {"arguments", "kernels", "models", "losses", "optim"},
     "__main__": {"__version__", "models", "kernels", "warmup"},
 }
@@ -41,6 +43,8 @@ OUTSIDE = {
     "data": {"numpy", "tqdm"},
     "training": {"numpy", "tqdm"},
     "plot": {"numpy", "matplotlib"},
+    "estimators": {"numpy", "numba", "sklearn"},
+    "search": {"numpy", "tqdm", "joblib"},
     "__main__": {"numpy", "numba"},
 }
 

@@ -5,16 +5,18 @@ from pathlib import Path
 import pytest
 
 import fastnet
-from fastnet import data, init, layers, losses, metrics, optim, regularizers, schedules, training
+from fastnet import data, init, layers, losses, metrics, optim, regularizers, schedules, search, training
 
 DOCS = Path(__file__).parents[1] / "docs"
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```python\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
 
 
-@pytest.mark.parametrize("block", BLOCKS, ids=["quick start", "data flow", "program", "container", "own layer"])
+@pytest.mark.parametrize("block", BLOCKS, ids=["quick start", "data flow", "scikit-learn", "program", "container", "own layer"])
 def test_block_runs(block, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    if "sklearn" in block:
+        pytest.importorskip("sklearn")
     monkeypatch.setattr(data, "cifar10", lambda: data.synthetic(train=130, test=20))
     exec(compile(block, "README.md", "exec"), {"__name__": "readme"})
 
@@ -33,7 +35,8 @@ def names(module):
 def test_the_vocabulary_is_complete():
     """Each name stands in docs/vocabulary.md, and nothing else is said to be there."""
     there = set(re.findall(r"`(\w+)`", (DOCS / "vocabulary.md").read_text(encoding="utf-8")))
-    modules = data, init, layers, losses, metrics, optim, regularizers, schedules, training
+    estimators = pytest.importorskip("fastnet.estimators")
+    modules = data, estimators, init, layers, losses, metrics, optim, regularizers, schedules, search, training
     public = set().union(*map(names, modules), ["summary", "explain", "Summary", "Explanation", "Listing", "Parameter"])
     assert public == there
     assert set(fastnet.__all__) - there <= {"bfloat16_products", "empty_cache", "exact", "kernels", "models",

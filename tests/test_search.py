@@ -90,6 +90,8 @@ def test_training_that_goes_astray_comes_last():
     assert [row["lr"] for row in rows] == [0.1, 0.3, 0.9] and isnan(rows[-1]["val_loss"])
     assert rows[-1]["error"] == "the loss is nan" and rows[0]["loss"] == 2.0
     assert [row["lr"] for row in search.grid_search(diverges, {"lr": [0.3, 0.1]}, by="loss")] == [0.3, 0.1]
+    named = search.grid_search(lambda lr: {"lr": 7.0, "score": 1}, {"lr": [0.5]})
+    assert named[0]["lr"] == 0.5    # as a history's last rate, say
     with pytest.raises(ZeroDivisionError):
         search.grid_search(lambda a: 1 / a, {"a": [0]})
 
@@ -117,7 +119,8 @@ def test_scipys_distributions_and_scikit_learns_search_fit():
     ({"space": {}}, "random_search: space must hold one setting at least"),
     ({"space": {"lr": 0.1}}, r"random_search: lr must be a distribution, such as uniform\(0, 1\), or a list, got 0.1"),
     ({"space": {"lr": []}}, "choice: options must hold one value at least"),
-    ({"space": {"trial": [1]}, "train": lambda trial: trial}, "a setting must have a name that is no other column's"),
+    ({"space": {"trial": [1]}, "train": lambda trial: trial},
+     "space must hold one setting at least, and none of the name trial"),
     ({"n_iter": 0}, "random_search: n_iter must be an integer of at least 1, got 0"),
     ({"n_jobs": 0}, "random_search: n_jobs must be an integer other than 0"),
     ({"by": "accuracy"}, "random_search: by must be a column of numbers that train returns, got 'accuracy'"),
@@ -136,7 +139,7 @@ def test_more_that_does_not_fit():
         search.uniform(2, 1)
     with pytest.raises(TypeError, match="coarse_to_fine: lr must be a uniform, log_uniform, choice or list"):
         search.coarse_to_fine(lambda lr: lr, {"lr": stats.uniform(0, 1)})
-    with pytest.raises(ValueError, match="grid_search: grid must hold one setting"):
+    with pytest.raises(ValueError, match="grid_search: grid must hold one value of each at least"):
         search.grid_search(hill, {"lr": []})
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import fastnet
-from fastnet import data, init, losses, metrics, models, optim, plot, regularizers, schedules, training, warmup
+from fastnet import data, init, losses, metrics, models, optim, plot, regularizers, schedules, search, training, warmup
 from fastnet.training import Callback
 
 NAN = float("nan")
@@ -74,6 +74,13 @@ OF_LOSSES = {**dict.fromkeys(("label_smoothing", "epsilon", "gamma", "delta", "b
 OF_SOME = {"SigmoidFocalLoss": {"alpha": "None 0.5"},
            **dict.fromkeys(("BCELoss", "BCEWithLogitsLoss", "MultiLabelSoftMarginLoss"),
                            dict.fromkeys(("weight", "pos_weight"), "0.5 array long"))}
+
+OF_SEARCH = {"n_jobs": "-1 None", "lower": "True None", "seed": "huge", "verbose": "True"}
+
+
+def square(lr):
+    return lr * lr
+
 
 # name: (what is called, its arguments where all is right, {argument: which of WRONG are taken all the same})
 TABLE = {
@@ -249,6 +256,15 @@ TABLE = {
     "confusion": (plot.confusion, lambda: {"labels": [0, 1], "predictions": [1, 1], "classes": 2}, {}),
     "confusion_matrix": (plot.confusion_matrix,
                          lambda: {"labels": [0, 1], "predictions": [1, 1], "classes": ["a", "b"]}, {}),
+    # search
+    "random_search": (search.random_search, lambda: {"train": square, "space": {"lr": [1.0]}, "n_iter": 1}, OF_SEARCH),
+    "grid_search": (search.grid_search, lambda: {"train": square, "grid": {"lr": [1.0]}}, OF_SEARCH),
+    "coarse_to_fine": (search.coarse_to_fine, lambda: {"train": square, "space": {"lr": [1.0]}, "n_iter": (1,)},
+                       OF_SEARCH | {"keep": "0.5"}),
+    "search.uniform": (search.uniform, lambda: {"low": 0, "high": 1}, {"low": "-1 0.5"}),
+    "log_uniform": (search.log_uniform, lambda: {"low": 0.1, "high": 1}, {"low": "0.5"}),
+    "choice": (search.choice, lambda: {"options": [1]}, {"options": "long list"}),
+    "Rows": (search.Rows, dict, {}),
     # the rest
     "Parameter": (fastnet.Parameter, lambda: {"value": np.ones(3)},
                   {"value": "nan inf -1 0.5 array long", "requires_grad": "True"}),
@@ -261,7 +277,8 @@ TABLE = {
 NOT_TRIED = {("DataLoader", "function"), ("warmup.warmup", "function"), ("warmup.warmup", "huge"), ("cifar10", "True"),
              ("cifar10_or_synthetic", "True"), ("evaluate", "function"), ("predict", "function"),
              ("minimise", "function"), ("minimise", "huge"), ("predict", "array"), ("update_bn", "array"),
-             *((name, "huge") for name in models.__all__)}
+             ("random_search", "huge"),
+             ("grid_search", "huge"), ("coarse_to_fine", "huge"), *((name, "huge") for name in models.__all__)}
 # Methods that are called by the library itself, or by subclasses with what it has judged.
 INNER = {"numbers", "sample_weights", "scale", "scores", "rows", "of_classes", "mean_over", "matching", "prepared",
          "constants", "spread", "checked", "meant", "add", "project", "result", "check", "views", "update", "kept",
@@ -277,7 +294,7 @@ FOREIGN = re.compile("|".join((
 def public():
     """Names of all public functions and classes outside kernels, programs and layers, and of the methods of these."""
     found = {}
-    for module in (fastnet, data, training, optim, models, losses, metrics, regularizers, schedules, init, plot):
+    for module in (fastnet, data, training, optim, models, losses, metrics, regularizers, schedules, init, plot, search):
         for name in getattr(module, "__all__", None) or [name for name in vars(module) if not name.startswith("_")]:
             value = getattr(module, name)
             home = getattr(value, "__module__", None) or ""

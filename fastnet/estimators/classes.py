@@ -53,7 +53,7 @@ class Classifier(ClassifierMixin):
         unknown = self.classes_[numbers] != y
         if unknown.any():
             raise ValueError(f"{self._who}: y must hold classes that are known, {self.classes_.tolist()}, got "
-                             f"{y[unknown][0]!r}")
+                             f"{y[unknown][0]}")
         return numbers
 
     def decision_function(self, X):

@@ -38,12 +38,12 @@ class LeastSquaresClassifier(Templates, Classifier, BaseEstimator):
         x_mean, t_mean = np.average(x, axis=0, weights=weight), np.average(targets, axis=0, weights=weight)
         root = np.sqrt(weight)[:, None]
         x, targets = (x - x_mean) * root, (targets - t_mean) * root
-        if self.alpha:
-            gram = x.T @ x
-            gram.flat[::len(gram) + 1] += self.alpha
-            w = np.linalg.solve(gram, x.T @ targets).T
-        else:
+        if not self.alpha:
             w = np.linalg.lstsq(x, targets)[0].T
+        elif x.shape[0] < x.shape[1]:       # the same, by a smaller system
+            w = np.linalg.solve(x @ x.T + self.alpha * np.eye(len(x)), targets).T @ x
+        else:
+            w = np.linalg.solve(x.T @ x + self.alpha * np.eye(x.shape[1]), x.T @ targets).T
         self._weights = w, t_mean - w @ x_mean
         return self
 
