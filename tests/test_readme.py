@@ -12,7 +12,8 @@ README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```python\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
 
 
-@pytest.mark.parametrize("block", BLOCKS, ids=["quick start", "data flow", "scikit-learn", "program", "container", "own layer"])
+@pytest.mark.parametrize("block", BLOCKS, ids=["quick start", "data flow", "scikit-learn", "program", "container",
+                                               "own layer"])
 def test_block_runs(block, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     if "sklearn" in block:

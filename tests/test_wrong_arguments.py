@@ -294,7 +294,8 @@ FOREIGN = re.compile("|".join((
 def public():
     """Names of all public functions and classes outside kernels, programs and layers, and of the methods of these."""
     found = {}
-    for module in (fastnet, data, training, optim, models, losses, metrics, regularizers, schedules, init, plot, search):
+    for module in (fastnet, data, training, optim, models, losses, metrics, regularizers, schedules, init, plot,
+                   search):
         for name in getattr(module, "__all__", None) or [name for name in vars(module) if not name.startswith("_")]:
             value = getattr(module, name)
             home = getattr(value, "__module__", None) or ""
