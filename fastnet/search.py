@@ -43,6 +43,7 @@ from fastnet.training import History, NonFiniteError
 
 __all__ = ["Rows", "choice", "coarse_to_fine", "grid_search", "log_uniform", "random_search", "uniform"]
 
+_MOST = 2**24    # trials
 _OWN = ("trial", "stage", "seconds", "error")
 
 
@@ -51,8 +52,12 @@ class Distribution:
 
     def rvs(self, size=None, random_state=None):
         """A number, or `size` of them; `random_state` is a generator of NumPy, old or new, a seed or None."""
-        if not hasattr(random_state, "uniform"):
-            random_state = np.random.default_rng(random_state)
+        if size is not None:
+            size = arguments.integer(size, "rvs: size", 0, _MOST)
+        if not isinstance(random_state, (np.random.Generator, np.random.RandomState)):
+            seed = random_state if random_state is None else arguments.integer(
+                random_state, "rvs: random_state, where it is no generator,", 0)
+            random_state = np.random.default_rng(seed)
         return self.draw(random_state, size)
 
 
@@ -120,9 +125,9 @@ class Rows(list):
     """The rows of a search, dictionaries, best first; prints itself as a table. NaN, where training went astray, comes
     last."""
 
-    def __getitem__(self, key):
-        found = super().__getitem__(key)
-        return Rows(found) if isinstance(key, slice) else found
+    def __init__(self, rows=()):
+        super().__init__(arguments.instance(row, dict, "Rows: rows", "dictionaries, one for each trial")
+                         for row in arguments.listed(rows, "Rows: rows", "dictionaries, one for each trial"))
 
     def __repr__(self):
         names = list(dict.fromkeys(name for row in self for name in row))
@@ -196,13 +201,13 @@ class _Search:
         if lower is not None:
             arguments.flag(lower, f"{who}: lower")
         self.seed = arguments.integer(seed, f"{who}: seed", 0)
-        if n_jobs is not None and arguments.integer(n_jobs, f"{who}: n_jobs") == 0:
+        if n_jobs is not None and arguments.integer(n_jobs, f"{who}: n_jobs", -2**15, 2**15) == 0:
             raise ValueError(f"{who}: n_jobs must be an integer other than 0, or None, got 0")
         self.n_jobs, self.verbose = n_jobs, arguments.flag(verbose, f"{who}: verbose")
 
     def draw(self, space, count, more=None):
         """Run so many trials drawn at random."""
-        count = arguments.integer(count, f"{self.who}: n_iter", 1)
+        count = arguments.integer(count, f"{self.who}: n_iter", 1, _MOST)
         settings = []
         for trial in range(len(self.rows), len(self.rows) + count):
             rng = np.random.RandomState(np.random.default_rng([self.seed, trial, 1]).integers(2**32))

@@ -75,7 +75,7 @@ OF_SOME = {"SigmoidFocalLoss": {"alpha": "None 0.5"},
            **dict.fromkeys(("BCELoss", "BCEWithLogitsLoss", "MultiLabelSoftMarginLoss"),
                            dict.fromkeys(("weight", "pos_weight"), "0.5 array long"))}
 
-OF_SEARCH = {"n_jobs": "-1 None", "lower": "True None", "seed": "huge", "verbose": "True"}
+OF_SEARCH = {"train": "function", "n_jobs": "-1 None", "lower": "True None", "seed": "huge", "verbose": "True"}
 
 
 def square(lr):
@@ -262,9 +262,10 @@ TABLE = {
     "coarse_to_fine": (search.coarse_to_fine, lambda: {"train": square, "space": {"lr": [1.0]}, "n_iter": (1,)},
                        OF_SEARCH | {"keep": "0.5"}),
     "search.uniform": (search.uniform, lambda: {"low": 0, "high": 1}, {"low": "-1 0.5"}),
-    "log_uniform": (search.log_uniform, lambda: {"low": 0.1, "high": 1}, {"low": "0.5"}),
+    "log_uniform": (search.log_uniform, lambda: {"low": 0.1, "high": 1}, {"low": "0.5", "high": "0.5"}),
     "choice": (search.choice, lambda: {"options": [1]}, {"options": "long list"}),
     "Rows": (search.Rows, dict, {}),
+    "Distribution.rvs": (search.uniform(0, 1).rvs, dict, {"random_state": "huge"}),
     # the rest
     "Parameter": (fastnet.Parameter, lambda: {"value": np.ones(3)},
                   {"value": "nan inf -1 0.5 array long", "requires_grad": "True"}),
@@ -277,10 +278,12 @@ TABLE = {
 NOT_TRIED = {("DataLoader", "function"), ("warmup.warmup", "function"), ("warmup.warmup", "huge"), ("cifar10", "True"),
              ("cifar10_or_synthetic", "True"), ("evaluate", "function"), ("predict", "function"),
              ("minimise", "function"), ("minimise", "huge"), ("predict", "array"), ("update_bn", "array"),
-             ("random_search", "huge"),
-             ("grid_search", "huge"), ("coarse_to_fine", "huge"), *((name, "huge") for name in models.__all__)}
+             *((name, kind) for name in ("random_search", "grid_search", "coarse_to_fine")
+               for kind in ("huge", "-1", "function")),
+             *((name, "huge") for name in models.__all__)}
 # Methods that are called by the library itself, or by subclasses with what it has judged.
-INNER = {"numbers", "sample_weights", "scale", "scores", "rows", "of_classes", "mean_over", "matching", "prepared",
+INNER = {"draw", "around",
+         "numbers", "sample_weights", "scale", "scores", "rows", "of_classes", "mean_over", "matching", "prepared",
          "constants", "spread", "checked", "meant", "add", "project", "result", "check", "views", "update", "kept",
          "number", "said", "rate", "keep", "keep_numbers", "improved", "measured", "better", "take", "interrupt",
          *training.callbacks.HOOKS}
