@@ -15,7 +15,7 @@ import numpy as np
 from fastnet import data, plot
 from fastnet.estimators import LeastSquaresClassifier, SoftmaxClassifier, SVMClassifier
 
-TRAIN, TEST = 5_000, 1_000
+TRAIN, TEST = 2_000, 1_000
 sets = data.cifar10() if "FASTNET_DATA" in os.environ else data.synthetic(TRAIN, TEST)
 train, test = sets[0][:TRAIN], sets[1][:TEST]
 print(f"{len(train):,} images to train on, {len(test):,} to test: {train.source}")

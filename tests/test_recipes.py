@@ -51,7 +51,7 @@ def run(name, *changes, monkeypatch):
 def test_linear_classifiers(monkeypatch, capsys):
     pyplot = pytest.importorskip("matplotlib.pyplot")
     monkeypatch.setattr(pyplot, "show", lambda: None)
-    run("linear_classifiers", ("5_000, 1_000", "150, 60"), ("max_iter=20", "max_iter=2"),
+    run("linear_classifiers", ("2_000, 1_000", "150, 60"), ("max_iter=20", "max_iter=2"),
         ("steps=400", "steps=1"), monkeypatch=monkeypatch)
     out = capsys.readouterr().out
     assert "step   0: loss 9.000" in out and "step   0: loss 2.303" in out
