@@ -51,7 +51,7 @@ def softmax_loss(scores, y):
     return value, p / len(y)
 
 
-def fit_by_hand(loss, steps=400, lr=0.02, batch=200, strength=1e-3):
+def fit_by_hand(loss, steps=400, lr=0.02, batch=200, strength=3e-2):
     """Weights (10, 3072) and biases (10,) after so many steps of gradient descent; `strength` times the sum of squared
     weights is added to the loss."""
     rng = np.random.default_rng(0)
@@ -82,7 +82,7 @@ for name, loss, lr in (("SVM", svm_loss, 0.005), ("softmax", softmax_loss, 0.02)
 # `C` is 1 over 2 times the strength times the number of images. Least squares has a solution in closed form.
 
 # %%
-C = 1 / (2 * 1e-3 * len(x))
+C = 1 / (2 * 3e-2 * len(x))
 classifiers = {"SVM": SVMClassifier(C, max_iter=20, learning_rate_init=1e-3, random_state=0),
                "softmax": SoftmaxClassifier(C), "least squares": LeastSquaresClassifier(alpha=1000)}
 for name, classifier in classifiers.items():
