@@ -1,4 +1,4 @@
-"""Initial values of weights, and the one generator they are drawn from.
+"""Initial values of weights, and the generator they are drawn from.
 
 An initialiser is a function from a shape to a float32 array: ``kaiming_normal((64, 3, 3, 3))``. `apply` re-initialises
 all weights of a net: ``apply(net, kaiming_normal)``, ``apply(net, functools.partial(normal, std=0.01))``. The names are
@@ -18,6 +18,7 @@ from fastnet import arguments
 
 _generator = None
 _skips = ContextVar("fastnet.init.skip", default=None)     # a list of how many numbers may still be made
+_own = ContextVar("the generator of a block of `seeded`", default=None)
 _MOST_AXES, _MOST_NUMBERS = 32, 2**40
 
 
@@ -25,17 +26,35 @@ def manual_seed(seed):
     """Start the generator anew. What is built afterwards, weights and the seeds of Dropout, depends on `seed` alone.
 
     Returns the generator. Without a call, or for None, it starts from the operating system's entropy. `seed` is an
-    integer of at least 0.
+    integer of at least 0. Within a block of `seeded` it is that block's generator that starts anew.
     """
     global _generator
     if seed is not None:
         seed = arguments.integer(seed, "manual_seed: seed", 0)
-    _generator = np.random.default_rng(seed)
-    return _generator
+    made = np.random.default_rng(seed)
+    if _own.get() is None:
+        _generator = made
+    else:
+        _own.set(made)
+    return made
+
+
+@contextmanager
+def seeded(seed):
+    """Within ``with seeded(0):`` this thread draws from a generator of its own, and nobody else's moves: nets that
+    several threads make at once depend on their seeds alone. `seed` is an integer of at least 0."""
+    before = _own.set(np.random.default_rng(arguments.integer(seed, "seeded: seed", 0)))
+    try:
+        yield
+    finally:
+        _own.reset(before)
 
 
 def generator():
     """The generator that initialisers draw from, a `numpy.random.Generator`."""
+    own = _own.get()
+    if own is not None:
+        return own
     return manual_seed(None) if _generator is None else _generator
 
 

@@ -35,6 +35,8 @@ INSIDE = {
     "training": {"arguments", "writing", "metrics", "data", "optim", "training", "files", "init", "plot"},
     "checks": {"arguments", "changes", "layers", "losses", "optim", "program", "regularizers", "training", "checks"},
     "plot": {"arguments", "plot"},
+    "estimators": {"arguments", "init", "data", "layers", "losses", "optim", "regularizers", "training", "estimators"},
+    "search": {"arguments", "init", "training"},
     "warmup": {"arguments", "kernels", "models", "losses", "optim"},
     "calculators": {"arguments"},
     "__main__": {"__version__", "init", "models", "kernels", "program", "warmup"},
@@ -45,6 +47,8 @@ OUTSIDE = {
     "data": {"numpy", "tqdm", "PIL"},
     "training": {"numpy", "tqdm", "tensorboardX", "matplotlib"},
     "plot": {"numpy", "matplotlib"},
+    "estimators": {"numpy", "numba", "sklearn"},
+    "search": {"numpy", "tqdm", "joblib"},
     "__main__": {"numpy", "numba"},
 }
 

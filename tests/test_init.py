@@ -218,3 +218,27 @@ def test_skip_is_of_one_thread():
     with pytest.raises(KeyError), init.skip():
         raise KeyError
     assert init.normal((3,)).any()
+
+
+def test_seeded_blocks_have_generators_of_their_own():
+    manual_seed(1)
+    expected = init.normal(4)
+    manual_seed(1)
+    with init.seeded(5):
+        first, inner = init.normal(4), init.generator()
+        with init.seeded(6):
+            second = init.normal(4)
+        assert init.generator() is inner
+        manual_seed(5)      # the block's, not everybody's
+        np.testing.assert_array_equal(init.normal(4), first)
+    np.testing.assert_array_equal(init.normal(4), expected)
+
+    def draw(seed):
+        with init.seeded(seed):
+            return init.normal(4)
+
+    with ThreadPoolExecutor(4) as pool:
+        drawn = list(pool.map(draw, [5, 6] * 20))
+    assert all(np.array_equal(one, (first, second)[i % 2]) for i, one in enumerate(drawn))
+    with pytest.raises(ValueError, match="seeded: seed must be an integer of at least 0, got -1"):
+        draw(-1)

@@ -13,10 +13,12 @@ README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```python\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
 
 
-@pytest.mark.parametrize("block", BLOCKS, ids=["quick start", "data flow", "program", "container", "files",
-                                               "own layer"])
+@pytest.mark.parametrize("block", BLOCKS, ids=["quick start", "data flow", "scikit-learn", "program", "container",
+                                               "files", "own layer"])
 def test_block_runs(block, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    if "sklearn" in block:
+        pytest.importorskip("sklearn")
     monkeypatch.setattr(data, "cifar10", lambda: data.synthetic(train=130, test=20))
     exec(compile(block, "README.md", "exec"), {"__name__": "readme"})
 
@@ -37,6 +39,7 @@ def test_the_vocabulary_is_complete():
     there = set(re.findall(r"`(\w+)`", (DOCS / "vocabulary.md").read_text(encoding="utf-8")))
     public = {name: getattr(fastnet, name) for name in fastnet.__all__}
     modules = [value for value in public.values() if isinstance(value, ModuleType) and value is not fastnet.kernels]
+    modules += [pytest.importorskip(f"fastnet.{name}") for name in ("estimators", "search")]    # not there at once
     own = {name for name, value in public.items() if not isinstance(value, ModuleType)}
     switches = {"bfloat16_products", "empty_cache", "exact"}    # the README tells of them
     assert own.union(*map(names, modules)) - switches == there - switches

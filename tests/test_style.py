@@ -11,6 +11,10 @@ FILE_LINES, FUNCTION_LINES, ARGUMENTS = 400, 60, 8
 FREE = {
     # PyTorch's, and the epilogue's behind them
     "data/loader.py": {"DataLoader.__init__"},
+    # scikit-learn's
+    "estimators/nets.py": {"NetClassifier.__init__", "NetRegressor.__init__"},
+    "estimators/linear.py": {"SVMClassifier.__init__", "SoftmaxClassifier.__init__"},
+    "search.py": {"coarse_to_fine"},
     **{f"optim/{file}.py": {f"{name}.__init__" for name in names} for file, names in (
         ("adam", ("Adam", "AdamW", "NAdam")), ("adagrad", ["Adagrad"]), ("muon", ["Muon"]), ("rmsprop", ["RMSprop"]),
         ("sgd", ["SGD"]))},

@@ -25,6 +25,7 @@ from fastnet import (
     plot,
     regularizers,
     schedules,
+    search,
     training,
     warmup,
 )
@@ -129,6 +130,12 @@ OF_SOME = {"SigmoidFocalLoss": {"alpha": "None 0.5"},
 
 # Data sets that are downloaded, beside CIFAR-10.
 PUBLISHED = "cifar100", "mnist", "fashion_mnist"
+OF_SEARCH = {"train": "function", "n_jobs": "-1 None", "lower": "True None", "seed": "huge", "verbose": "True"}
+
+
+def square(lr):
+    return lr * lr
+
 
 # name: (what is called, its arguments where all is right, {argument: which of WRONG are taken all the same})
 TABLE = {
@@ -211,6 +218,7 @@ TABLE = {
     "manual_seed": (init.manual_seed, lambda: {"seed": 0}, {"seed": "None huge"}),
     "generator": (init.generator, dict, {}),
     "skip": (skipped, dict, {"most": "huge"}),
+    "seeded": (lambda **given: init.seeded(**given).__enter__(), lambda: {"seed": 0}, {"seed": "huge"}),
     "zeros": (init.zeros, lambda: {"shape": (2, 3)}, {}),
     "ones": (init.ones, lambda: {"shape": (2, 3)}, {}),
     "uniform": (init.uniform, lambda: {"shape": (2, 3)}, {"a": "-1 0.5", "b": "0.5"}),
@@ -381,6 +389,16 @@ TABLE = {
         "net": fastnet.Linear(2, 2), "x": np.eye(2), "y": [0, 1], "resolution": 5}, {"net": "function"}),
     "graph": (plot.graph, lambda: {"net": fastnet.Linear(4, 3), "input_shape": (2, 4)}, {}),
     "effective_receptive_field": (plot.effective_receptive_field, lambda: {"gradient": np.ones((1, 3, 3))}, {}),
+    # search
+    "random_search": (search.random_search, lambda: {"train": square, "space": {"lr": [1.0]}, "n_iter": 1}, OF_SEARCH),
+    "grid_search": (search.grid_search, lambda: {"train": square, "grid": {"lr": [1.0]}}, OF_SEARCH),
+    "coarse_to_fine": (search.coarse_to_fine, lambda: {"train": square, "space": {"lr": [1.0]}, "n_iter": (1,)},
+                       OF_SEARCH | {"keep": "0.5"}),
+    "search.uniform": (search.uniform, lambda: {"low": 0, "high": 1}, {"low": "-1 0.5"}),
+    "log_uniform": (search.log_uniform, lambda: {"low": 0.1, "high": 1}, {"low": "0.5", "high": "0.5"}),
+    "choice": (search.choice, lambda: {"options": [1]}, {"options": "long list"}),
+    "Rows": (search.Rows, dict, {}),
+    "Distribution.rvs": (search.uniform(0, 1).rvs, dict, {"random_state": "huge"}),
     # the rest
     "empty_like": (fastnet.empty_like, lambda: {"x": X}, {"x": "array"}),
     "Parameter": (fastnet.Parameter, lambda: {"value": np.ones(3)},
@@ -403,9 +421,12 @@ NOT_TRIED = {("DataLoader", "function"), ("warmup.warmup", "function"), ("warmup
              *((name, "huge") for name in models.__all__), *((name, "True") for name in PUBLISHED),
              ("predict_images", "function"), ("gradient_check", "function"),
              ("sanity_check", "function"), ("lr_range_test", "function"), ("lr_range_test", "huge"),
-             ("tta", "function"), ("tta", "huge"), ("paths", "function"), ("decision_regions", "function")}
+             ("tta", "function"), ("tta", "huge"), ("paths", "function"), ("decision_regions", "function"),
+             *((name, kind) for name in ("random_search", "grid_search", "coarse_to_fine")
+               for kind in ("huge", "-1", "function"))}
 # Methods that are called by the library itself, or by subclasses with what it has judged.
-INNER = {"numbers", "sample_weights", "scale", "scores", "rows", "of_classes", "mean_over", "matching", "prepared",
+INNER = {"draw", "around",
+         "numbers", "sample_weights", "scale", "scores", "rows", "of_classes", "mean_over", "matching", "prepared",
          "constants", "spread", "checked", "meant", "add", "project", "result", "check", "views", "update", "kept",
          "number", "said", "rate", "keep", "keep_numbers", "improved", "measured", "better", "take", "interrupt",
          "check_state", "begin", "see", "rewrite", "line", "read", "tell",
@@ -421,7 +442,7 @@ def public():
     """Names of all public functions and classes outside kernels, programs and layers, and of the methods of these."""
     found = {}
     for module in (fastnet, checks, data, training, optim, models, losses, metrics, regularizers, schedules, init,
-                   plot, calculators):
+                   plot, calculators, search):
         for name in getattr(module, "__all__", None) or [name for name in vars(module) if not name.startswith("_")]:
             value = getattr(module, name)
             home = getattr(value, "__module__", None) or ""

@@ -9,6 +9,6 @@ from fastnet.plot.curves import curves, lr_range, paths, search
 from fastnet.plot.pictures import activation_maps, filters, images, misclassified, neighbours, overlay, templates
 from fastnet.plot.structure import effective_receptive_field, graph
 
-__all__ = ["activation_maps", "confusion", "confusion_matrix", "curves", "decision_regions", "filters", "graph",
-           "images", "lr_range", "misclassified", "neighbours", "overlay", "paths", "effective_receptive_field", "search",
-           "templates"]
+__all__ = ["activation_maps", "confusion", "confusion_matrix", "curves", "decision_regions",
+           "effective_receptive_field", "filters", "graph", "images", "lr_range", "misclassified", "neighbours",
+           "overlay", "paths", "search", "templates"]

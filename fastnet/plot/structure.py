@@ -121,7 +121,8 @@ def effective_receptive_field(gradient, image=None, ax=None):
         ax = axes(ax, "effective_receptive_field", (3.6, 3.6 * height / width + 0.3))
         ax.set_axis_off()
     else:
-        tile = pictures(arguments.values(image, "effective_receptive_field: image")[None], "effective_receptive_field: image")
+        name = "effective_receptive_field: image"
+        tile = pictures(arguments.values(image, name)[None], name)
         if tile.shape[1:3] != (height, width):
             raise ValueError(f"effective_receptive_field: image must have the size of gradient, {(height, width)}, got "
                              f"{tile.shape[1:3]}")

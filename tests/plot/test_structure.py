@@ -60,9 +60,12 @@ def test_what_a_unit_sees(ax, drawn):
 @pytest.mark.parametrize(("call", "message"), [
     (lambda: plot.graph(3, (1, 3)), "graph: net must be a layer, got 3"),
     (lambda: plot.graph(Linear(3, 2), (1, 4)), "graph: input_shape: Linear: expected 3 input features"),
-    (lambda: plot.effective_receptive_field(np.zeros((1, 3, 3))), "effective_receptive_field: gradient must not be 0 everywhere"),
-    (lambda: plot.effective_receptive_field(np.ones((3, 3))), r"effective_receptive_field: gradient must have shape \(C, H, W\)"),
-    (lambda: plot.effective_receptive_field(np.ones((1, 3, 3)), np.ones((1, 4, 4))), "effective_receptive_field: image must have the size"),
+    (lambda: plot.effective_receptive_field(np.zeros((1, 3, 3))),
+     "effective_receptive_field: gradient must not be 0 everywhere"),
+    (lambda: plot.effective_receptive_field(np.ones((3, 3))),
+     r"effective_receptive_field: gradient must have shape \(C, H, W\)"),
+    (lambda: plot.effective_receptive_field(np.ones((1, 3, 3)), np.ones((1, 4, 4))),
+     "effective_receptive_field: image must have the size"),
 ])
 def test_what_does_not_fit_is_refused(call, message):
     with pytest.raises((TypeError, ValueError), match=message):
