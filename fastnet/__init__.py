@@ -1,6 +1,19 @@
 """fastnet: neural networks for people who work in NumPy, with layers that are plain objects and kernels that Numba
 compiles."""
-from fastnet import data, init, kernels, layers, losses, metrics, models, optim, regularizers, schedules, training
+from fastnet import (
+    data,
+    features,
+    init,
+    kernels,
+    layers,
+    losses,
+    metrics,
+    models,
+    optim,
+    regularizers,
+    schedules,
+    training,
+)
 from fastnet.init import manual_seed
 from fastnet.kernels import bfloat16_products, empty_cache, exact
 from fastnet.layers import (
@@ -156,7 +169,7 @@ __all__ = [
     "Softmax", "Softplus", "Softshrink", "Softsign", "StochasticDepth", "StochasticWeightAverage", "Summary", "Tanh",
     "Tanhshrink", "Threshold", "Trainer", "Unflatten", "Upsample", "UpsamplingBilinear2d", "UpsamplingNearest2d",
     "WeightAverage", "WeightedSum", "ZeroPad2d", "bfloat16_products", "data", "empty_cache", "evaluate", "exact",
-    "explain", "freeze", "init", "input_gradient", "kernels", "layers", "load_weights", "losses", "manual_seed",
-    "metrics", "minimise", "models", "optim", "plainly", "predict", "regularizers", "save_weights", "schedules",
-    "summary", "training", "unfreeze", "update_bn",
+    "explain", "features", "freeze", "init", "input_gradient", "kernels", "layers", "load_weights", "losses",
+    "manual_seed", "metrics", "minimise", "models", "optim", "plainly", "predict", "regularizers", "save_weights",
+    "schedules", "summary", "training", "unfreeze", "update_bn",
 ]

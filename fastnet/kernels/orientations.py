@@ -9,12 +9,14 @@ from fastnet.kernels import checks
 NORMS = ("L1", "L1-sqrt", "L2", "L2-Hys")
 # What is added to sums that blocks are divided by, and where "L2-Hys" cuts.
 EPSILON, CUT = 1e-5, 0.2
+# A bin for each degree is more than enough.
+MOST_BINS = 360
 
 
 def hog_shape(x_shape, orientations, pixels_per_cell, cells_per_block):
     """(N, blocks down, blocks across, cells of a block down, across, orientations) of images (N, C, H, W)."""
     n, _, *hw = checks.images(x_shape)
-    bins = arguments.size(orientations, "orientations")
+    bins = arguments.integer(orientations, "orientations", 1, MOST_BINS)
     cell = arguments.integers(pixels_per_cell, "pixels_per_cell", 2, 1)
     block = arguments.integers(cells_per_block, "cells_per_block", 2, 1)
     down, across = (length // pixels - cells + 1 for length, pixels, cells in zip(hw, cell, block, strict=True))

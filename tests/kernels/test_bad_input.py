@@ -743,15 +743,15 @@ TABLE = {
     "hog": {
         "rank": ((ROWS,), {}, IMAGES.format("x", "(5, 10)")),
         "complex": ((X + 1j, 9, (2, 2)), {}, REAL.format("x", (X + 1j).dtype)),
-        "orientations": ((X, 0), {}, "orientations must be an integer of at least 1, got 0"),
+        "orientations": ((X, 0), {}, "orientations must be an integer of at least 1 and at most 360, got 0"),
         "cell": ((X, 9, (0, 2)), {}, PAIR.format("pixels_per_cell", "(0, 2)")),
-        "too large": ((X, 9, (2, 4), (3, 3)), {}, "a block of 3 x 3 cells covers 6 x 12 pixels, more than images of 6 x "
-                      "6: use fewer or smaller cells, or larger images"),
+        "too large": ((X, 9, (2, 4), (3, 3)), {}, "a block of 3 x 3 cells covers 6 x 12 pixels, more than images of "
+                      "6 x 6: use fewer or smaller cells, or larger images"),
         "norm": ((X, 9, (2, 2), (1, 1), "L3"), {}, "block_norm must be 'L1', 'L1-sqrt', 'L2' or 'L2-Hys', got 'L3'"),
     },
     "hue_histogram": {
         "channels": ((X,), {}, "expected x of 3 channels, red, green and blue, got x of shape (2, 4, 6, 6)"),
-        "bins": ((X[:, :3], 0), {}, "bins must be an integer of at least 1, got 0"),
+        "bins": ((X[:, :3], 0), {}, "bins must be an integer of at least 1 and at most 360, got 0"),
     },
     "sum_of_squares": {"complex": (([X, X + 1j],), {}, REAL.format("arrays[1]", (X + 1j).dtype))},
 }

@@ -24,7 +24,7 @@ def hog(x, orientations=9, pixels_per_cell=(8, 8), cells_per_block=(3, 3), block
     _, channels, height, width = x.shape
     (cell_h, cell_w), work = map(int, pixels_per_cell), 8 * x.size
     grid = _Grid(height // cell_h, width // cell_w, cell_h, cell_w, *blocks, bins, NORMS.index(block_norm))
-    room = _Room(scratch(channels * height * width, kind.dtype, work),
+    room = _Room(scratch(channels * height * width, kind.dtype, work, 4),
                  *(scratch(width, np.float64, work, which) for which in range(3)), scratch(width, np.int64, work),
                  scratch(grid.down * grid.across * bins, np.float64, work, 3))
     y = empty(kind.shape, kind.dtype)
@@ -130,7 +130,8 @@ def _gradients(planes, channel, row, down, right, square, layout):
     h, w = layout.height, layout.width
     start, inside = (channel * h + row) * w, 0 < row < h - 1
     here = planes[start: start + w]
-    above, below = planes[start - w * inside: start - w * inside + w], planes[start + w * inside: start + w * inside + w]
+    step = w * inside
+    above, below = planes[start - step: start - step + w], planes[start + step: start + step + w]
     for i in range(w):
         before, after = max(i - 1, 0), min(i + 1, w - 1)
         v = np.float64(below[i] - above[i])

@@ -7,9 +7,9 @@ drowns in large numbers. To work that out for all pairs takes long, so L2 goes t
 
     |a - b|^2 = |a|^2 + |b|^2 - 2 a b        a, b less the `center`, a mean of some rows
 
-That is in float32, whatever x is, and may be wrong by `slack` (|a|^2 + |b|^2) at most. Where it is so large that the row cannot be
-among the k nearest whatever was rounded, the row is done with; all others are looked at again, by differences: k at
-first, then about k / i of those after row i. L1, and L2 for a few rows of x, look at all pairs so.
+That is in float32, whatever x is, and may be wrong by `slack` (|a|^2 + |b|^2) at most. Where it is so large that the
+row cannot be among the k nearest whatever was rounded, the row is done with; all others are looked at again, by
+differences: the first k, then row i with a chance of about k / i. L1, and L2 for a few rows of x, look at all pairs so.
 
 A block owns some rows of x and one part of the table; for each of its rows of x it keeps the k nearest of that part in
 a *heap*, in which entry i comes later than entries 2 i + 1 and 2 i + 2, so that the last of all stands first. In the
@@ -30,10 +30,12 @@ from fastnet.kernels.cpu.runtime import empty, jit, launch, readable, regrouped,
 _FLOAT32 = np.dtype(np.float32)
 # Rows of x that a block owns at most, through tiles and by differences, and numbers of them.
 _TILES, _ROWS, _NUMBERS = 10, 16, 1 << 19
-# How many blocks are enough, rows that a part has at least, and rows of the table whose mean is the center.
-_BLOCKS, _PART, _SAMPLE = 32, 512, 64
-# Rows of a block of the launches before and after.
-_SOME = 64
+# How many blocks are enough, and rows that a part has at least, since each begins with a look at k of them.
+_BLOCKS, _PART = 16, 2048
+# Rows of the table whose mean is the center.
+_SAMPLE = 64
+# Rows of a block of the launches before and after; a multiple of any panel's width.
+_SOME, _WIDEST = 64, 64
 
 
 def nearest_rows(x, rows, k, metric="l2"):
@@ -54,7 +56,8 @@ def nearest_rows(x, rows, k, metric="l2"):
     else:
         launch(_difference_kernel(metric), blocks, data, heaps, search, work=work)
     y, places = empty((n, k), distances.dtype), empty((n, k), index.dtype)
-    launch(_finish, -(-n // _SOME), heaps, y.reshape(-1), places.reshape(-1), search, metric == "l2", work=heaps.far.size)
+    launch(_finish, -(-n // _SOME), heaps, y.reshape(-1), places.reshape(-1), search, metric == "l2",
+           work=heaps.far.size)
     return y, places
 
 
@@ -119,8 +122,8 @@ def _search(n, m, c, k, tiled):
     groups = -(-n // most)
     whole = simd.ROWS if tiled else 1
     group = -(-n // (groups * whole)) * whole
-    parts = min(-(-_BLOCKS // groups), -(-m // _PART))
-    length = -(-m // (parts * _PART)) * _PART       # a multiple of any panel's width
+    parts = min(-(-_BLOCKS // groups), -(-m // max(_PART, k)))
+    length = -(-m // (parts * _WIDEST)) * _WIDEST
     return _Search(n, m, c, k, group, -(-m // length), length)
 
 
@@ -128,8 +131,8 @@ def _by_tiles(data, heaps, search, blocks, work):
     """Fill the heaps with squared distances."""
     tiles, info, c = simd.tiles_for(search.m, _FLOAT32), np.finfo(np.float32), search.c
     panel = tiles.halves * simd.width(_FLOAT32) // 2
-    # A product of rows is wrong by up to (c + 1) eps / 2 times |a| |b| + |b|^2 / 2, and it counts twice; taking the center
-    # away, and what else is rounded, adds some eps, the sums in float64 less.
+    # A product of rows is wrong by up to (c + 1) eps / 2 times |a| |b| + |b|^2 / 2, and it counts twice; taking the
+    # center away, and what else is rounded, adds some eps, the sums in float64 less.
     bounds = _Bounds((c + 16) * float(info.eps), 4 * (c + 2) * float(info.tiny), float(info.max) / 64)
     tables = _Tables(empty(c, data.rows.dtype), empty(-(-search.m // panel) * panel, _FLOAT32),
                      np.arange(search.group) * c, np.arange(simd.ROWS) * panel)

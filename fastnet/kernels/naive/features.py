@@ -60,7 +60,7 @@ def _normalised(block, norm):
 
 
 def hue_histogram(x, bins=10):
-    """The shares of the bins: hue is a sixth of p / d, d the largest channel minus the smallest, p by which is which."""
+    """The shares of the bins: hue is p / 6 d, d the largest channel minus the smallest, p by which is which."""
     x = checks.floating(x, "x")
     kind = shapes.hue_histogram(x, bins)
     red, green, blue = x.astype(np.float64).transpose(1, 0, 2, 3)

@@ -3,7 +3,7 @@ from math import prod
 
 from fastnet import arguments
 from fastnet.kernels import checks
-from fastnet.kernels.orientations import NORMS, hog_shape
+from fastnet.kernels.orientations import MOST_BINS, NORMS, hog_shape
 from fastnet.kernels.shapes.kind import Kind
 
 
@@ -32,4 +32,4 @@ def hue_histogram(x, bins=10):
     n, c, _, _ = checks.images(x.shape)
     if c != 3:
         raise ValueError(f"expected x of 3 channels, red, green and blue, got x of shape {tuple(x.shape)}")
-    return Kind((n, arguments.size(bins, "bins")), checks.result_dtype(x, "x"))
+    return Kind((n, arguments.integer(bins, "bins", 1, MOST_BINS)), checks.result_dtype(x, "x"))
