@@ -34,8 +34,8 @@ def hog(images, orientations=9, pixels_per_cell=(8, 8), cells_per_block=(3, 3), 
     arguments.choice(block_norm, NORMS, "hog: block_norm")
     least = cell[0] * block[0], cell[1] * block[1]
     if images.shape[2] < least[0] or images.shape[3] < least[1]:
-        raise ValueError(f"hog: cells_per_block {block} of pixels_per_cell {cell} cover {least[0]} x {least[1]} pixels, "
-                         f"and images have {images.shape[2]} x {images.shape[3]}: use smaller cells or fewer in a block")
+        raise ValueError(f"hog: cells_per_block {block} of pixels_per_cell {cell} cover {least[0]} x {least[1]} pixels "
+                         f"and images have {images.shape[2]} x {images.shape[3]}: use fewer or smaller cells")
     return load("cpu").hog(images, orientations, cell, block, block_norm)
 
 

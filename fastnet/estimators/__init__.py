@@ -8,7 +8,8 @@ try:
     import sklearn  # noqa: F401
 except ImportError as error:
     raise ImportError(
-        'fastnet.estimators needs scikit-learn, which is not installed: pip install "fastnet-numba[sklearn]"') from error
+        'fastnet.estimators needs scikit-learn, which is not installed: pip install "fastnet-numba[sklearn]"'
+    ) from error
 
 from fastnet.estimators.features import HOG, HueHistogram, MeanImage, MinMax, PerChannel
 from fastnet.estimators.neighbors import KNeighborsClassifier, KNeighborsRegressor

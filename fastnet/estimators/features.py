@@ -25,7 +25,7 @@ def _images(estimator, X):
     who = type(estimator).__name__
     shape = arguments.integers(estimator.shape, f"{who}: shape, that of one image,", 3, 1)
     if X.shape[1] != np.prod(shape):
-        raise ValueError(f"{who}: shape {shape} is that of {np.prod(shape)} numbers, and the rows of X have {X.shape[1]}")
+        raise ValueError(f"{who}: shape {shape} has {np.prod(shape)} numbers, and the rows of X have {X.shape[1]}")
     return X.reshape(-1, *shape)
 
 

@@ -23,8 +23,8 @@ class _Components(TransformerMixin, BaseEstimator):
     """The eigenvectors of a covariance, and the way to their coordinates and back."""
 
     def _fit(self, X):
-        """Set `mean_` (F,), `components_` (F, F) with the eigenvectors as rows, and `explained_variance_` (F,), float64,
-        the largest variance first; returns the number of rows."""
+        """Set `mean_` (F,), `components_` (F, F) with the eigenvectors as rows, and `explained_variance_` (F,), the
+        largest first, all float64; returns the number of rows."""
         X = validate_data(self, X, dtype=_KINDS, ensure_min_samples=2)
         self.mean_ = X.mean(axis=0, dtype=np.float64)
         covariance = np.zeros((X.shape[1], X.shape[1]))
@@ -73,8 +73,8 @@ class PCA(ClassNamePrefixFeaturesOutMixin, _Components):
     n_components : how many; None is as many as there are; a share between 0 and 1 as many as explain that share of the
     variance;  whiten : whether each is divided by its deviation, sqrt(variance + epsilon);  epsilon : at least 0, in
     squared units of X, keeps what hardly varies from being blown up
-    Attributes are scikit-learn's: `components_` (K, F), `mean_`, `explained_variance_`, `explained_variance_ratio_`. The
-    largest number of each component is positive. They are eigenvectors of the covariance in float64; results are
+    Attributes are scikit-learn's: `components_` (K, F), `mean_`, `explained_variance_`, `explained_variance_ratio_`.
+    The largest number of each component is positive. They are eigenvectors of the covariance in float64; results are
     float64 for float64 X, else float32.
 
     >>> import numpy as np
@@ -104,8 +104,8 @@ class PCA(ClassNamePrefixFeaturesOutMixin, _Components):
         elif self.n_components is None:
             count = most
         else:
-            count = arguments.integer(self.n_components, f"PCA: n_components, of {n} rows and {self.mean_.size} columns,",
-                                      1, most)
+            name = f"PCA: n_components, of {n} rows and {self.mean_.size} columns,"
+            count = arguments.integer(self.n_components, name, 1, most)
         self.n_components_ = self._n_features_out = count
         self.components_, self.explained_variance_ = self.components_[:count], self.explained_variance_[:count]
         self.explained_variance_ratio_ = ratio[:count]
@@ -122,7 +122,7 @@ class PCA(ClassNamePrefixFeaturesOutMixin, _Components):
         check_is_fitted(self, "components_")
         X = arguments.array(X, "PCA: X")
         if X.ndim != 2 or X.shape[1] != len(self.components_):
-            raise ValueError(f"PCA: X must have shape (N, {len(self.components_)}), as transform gives it, got {X.shape}")
+            raise ValueError(f"PCA: X must have shape (N, {len(self.components_)}), as from transform, got {X.shape}")
         return self._back(X, self._deviation() if self.whiten else np.ones(len(self.components_)))
 
 
