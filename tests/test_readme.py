@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 import fastnet
-from fastnet import data, init, layers, losses, metrics, optim, regularizers, schedules, training
+from fastnet import data, features, init, layers, losses, metrics, optim, regularizers, schedules, training
 
 DOCS = Path(__file__).parents[1] / "docs"
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
@@ -33,7 +33,8 @@ def names(module):
 def test_the_vocabulary_is_complete():
     """Each name stands in docs/vocabulary.md, and nothing else is said to be there."""
     there = set(re.findall(r"`(\w+)`", (DOCS / "vocabulary.md").read_text(encoding="utf-8")))
-    modules = data, init, layers, losses, metrics, optim, regularizers, schedules, training
+    estimators = pytest.importorskip("fastnet.estimators", exc_type=ImportError)
+    modules = data, estimators, features, init, layers, losses, metrics, optim, regularizers, schedules, training
     public = set().union(*map(names, modules), ["summary", "explain", "Summary", "Explanation", "Listing", "Parameter"])
     assert public == there
     assert set(fastnet.__all__) - there <= {"bfloat16_products", "empty_cache", "exact", "kernels", "models",

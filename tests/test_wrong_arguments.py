@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import fastnet
-from fastnet import data, init, losses, metrics, models, optim, plot, regularizers, schedules, training, warmup
+from fastnet import data, features, init, losses, metrics, models, optim, plot, regularizers, schedules, training, warmup
 from fastnet.training import Callback
 
 NAN = float("nan")
@@ -234,6 +234,7 @@ TABLE = {
     "Normalize.per_channel": (data.Normalize.per_channel, lambda: {"x": IMAGES}, {"x": "array"}),
     "Normalize.mean_image": (data.Normalize.mean_image, lambda: {"x": IMAGES}, {"x": "array"}),
     "Normalize.min_max": (data.Normalize.min_max, lambda: {"x": IMAGES}, {"x": "array"}),
+    "Normalize.inverse": (data.Normalize([0], [1]).inverse, lambda: {"x": IMAGES}, {}),
     "DownloadError": (data.DownloadError, dict, {}),
     "cifar10": (data.cifar10, lambda: {"root": "nothing", "download": False}, {"progress": "True", "download": "True"}),
     "cifar10_or_synthetic": (data.cifar10_or_synthetic, lambda: {"root": "nothing", "download": False},
@@ -242,6 +243,9 @@ TABLE = {
     "train_val_split": (data.train_val_split, lambda: {"labels": Y},
                         {"validation": "0.5", "seed": "huge", "labels": "long"}),
     "k_folds": (data.k_folds, lambda: {"labels": Y}, {"seed": "huge", "labels": "long"}),
+    # features
+    "hog": (features.hog, lambda: {"images": np.zeros((2, 1, 24, 25), np.uint8)}, {}),
+    "hue_histogram": (features.hue_histogram, lambda: {"images": np.zeros((2, 3, 4, 5), np.uint8)}, {}),
     # plot
     "curves": (lambda rows, ax=None: plot.curves(rows, "loss", ax=ax), lambda: {"rows": ROWS}, {}),
     "filters": (plot.filters, lambda: {"weight": np.ones((2, 3, 2, 2))}, {}),
@@ -276,7 +280,7 @@ FOREIGN = re.compile("|".join((
 def public():
     """Names of all public functions and classes outside kernels, programs and layers, and of the methods of these."""
     found = {}
-    for module in (fastnet, data, training, optim, models, losses, metrics, regularizers, schedules, init, plot):
+    for module in (fastnet, data, features, training, optim, models, losses, metrics, regularizers, schedules, init, plot):
         for name in getattr(module, "__all__", None) or [name for name in vars(module) if not name.startswith("_")]:
             value = getattr(module, name)
             home = getattr(value, "__module__", None) or ""
@@ -369,6 +373,7 @@ def test_what_is_wrong_is_refused(name, argument):
 CALLED = {"Parameter.astype": "Parameter", "ClassLoss.__call__": "NLLLoss", "PointwiseLoss.__call__": "MSELoss",
           "Metric.__call__": "top_k",
           "Schedule.__call__": "cosine", "Optimizer.load_state_dict": "Adam", "Normalize.terms": "Normalize",
+          "Normalize.inverse": "Normalize",
           "DataLoader.set_epoch": "DataLoader", "warmup.warmup": "warmup"}
 
 
