@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import fastnet
-from fastnet import data, features, init, losses, metrics, models, optim, plot, regularizers, schedules, training, warmup
+from fastnet import data, init, losses, metrics, models, optim, plot, regularizers, schedules, training, warmup
 from fastnet.training import Callback
 
 NAN = float("nan")
@@ -244,8 +244,8 @@ TABLE = {
                         {"validation": "0.5", "seed": "huge", "labels": "long"}),
     "k_folds": (data.k_folds, lambda: {"labels": Y}, {"seed": "huge", "labels": "long"}),
     # features
-    "hog": (features.hog, lambda: {"images": np.zeros((2, 1, 24, 25), np.uint8)}, {}),
-    "hue_histogram": (features.hue_histogram, lambda: {"images": np.zeros((2, 3, 4, 5), np.uint8)}, {}),
+    "hog": (fastnet.features.hog, lambda: {"images": np.zeros((2, 1, 24, 25), np.uint8)}, {}),
+    "hue_histogram": (fastnet.features.hue_histogram, lambda: {"images": np.zeros((2, 3, 4, 5), np.uint8)}, {}),
     # plot
     "curves": (lambda rows, ax=None: plot.curves(rows, "loss", ax=ax), lambda: {"rows": ROWS}, {}),
     "filters": (plot.filters, lambda: {"weight": np.ones((2, 3, 2, 2))}, {}),
@@ -280,7 +280,8 @@ FOREIGN = re.compile("|".join((
 def public():
     """Names of all public functions and classes outside kernels, programs and layers, and of the methods of these."""
     found = {}
-    for module in (fastnet, data, features, training, optim, models, losses, metrics, regularizers, schedules, init, plot):
+    for module in (fastnet, data, fastnet.features, training, optim, models, losses, metrics, regularizers, schedules,
+                   init, plot):
         for name in getattr(module, "__all__", None) or [name for name in vars(module) if not name.startswith("_")]:
             value = getattr(module, name)
             home = getattr(value, "__module__", None) or ""

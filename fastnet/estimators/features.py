@@ -34,19 +34,19 @@ class _Features(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
 
     def fit(self, X, y=None):
         """Nothing is learnt: X and the arguments are checked."""
-        self._n_features_out = self._features(_checked(self, X, reset=True)[:1]).shape[1]
+        self._n_features_out = self.features(self._images(_checked(self, X, reset=True))[:1]).shape[1]
         return self
 
     def transform(self, X):
         """The features of each image, (N, D)."""
         check_is_fitted(self, "_n_features_out")
-        return self._features(_checked(self, X))
+        return self.features(self._images(_checked(self, X)))
 
-    def _features(self, X):
+    def _images(self, X):
         if X.ndim == 2 and self.shape is None:
             raise ValueError(f"{type(self).__name__}: X must be images (N, C, H, W), got shape {X.shape}: give "
                              "shape=(C, H, W), that of one image, where these are rows of images")
-        return self.features(_images(self, X))
+        return _images(self, X)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

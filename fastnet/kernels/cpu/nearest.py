@@ -262,10 +262,10 @@ def _measure(block, slot, rows, tables, search, bounds):
 
 @jit
 def _centered(x, i, center, y, j, c):
-    """y[j + t] = x[i + t] - center[t]."""
+    """y[j + t] = x[i + t] - center[t], rounded when that is done: what float64 tells apart is in the digits behind."""
     a, b = x[i:i + c], y[j:j + c]
     for t in range(c):
-        b[t] = y.dtype.type(a[t]) - y.dtype.type(center[t])
+        b[t] = np.float64(a[t]) - np.float64(center[t])
 
 
 @functools.cache
