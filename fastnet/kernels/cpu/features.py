@@ -28,7 +28,7 @@ def hog(x, orientations=9, pixels_per_cell=(8, 8), cells_per_block=(3, 3), block
                  *(scratch(width, np.float64, work, which) for which in range(3)), scratch(width, np.int64, work),
                  scratch(grid.down * grid.across * bins, np.float64, work, 3))
     y = empty(kind.shape, kind.dtype)
-    launch(_hog, n, numbers, y.reshape(-1), room, *boundaries(bins), layout, grid, work=work)
+    launch(_hog, n, numbers, y.reshape(-1), room, _Edges(*boundaries(bins)), layout, grid, work=work)
     return y
 
 
@@ -69,6 +69,13 @@ class _Grid(NamedTuple):
     norm: int
 
 
+class _Edges(NamedTuple):
+    """The directions at which bins begin."""
+
+    cosines: np.ndarray
+    sines: np.ndarray
+
+
 class _Room(NamedTuple):
     """Scratch memory: the planes of an image; of a row of pixels the vertical and horizontal gradient, the square of
     its length, and its bin; the histograms of all cells."""
@@ -91,7 +98,7 @@ def _readable(x, dtype):
 # Histograms of oriented gradients
 
 @jit
-def _hog(block, slot, x, y, room, cosines, sines, layout, grid):
+def _hog(block, slot, x, y, room, edges, layout, grid):
     """All of one image."""
     size, cells = layout.channels * layout.height * layout.width, grid.down * grid.across * grid.bins
     planes, histograms = room.planes[slot * size: (slot + 1) * size], room.cells[slot * cells: (slot + 1) * cells]
@@ -104,7 +111,7 @@ def _hog(block, slot, x, y, room, cosines, sines, layout, grid):
     for row in range(grid.down * grid.cell_height):
         for channel in range(layout.channels):
             _gradients(planes, channel, row, down, right, square, layout)
-        _bins(down, right, places, cosines, sines)
+        _bins(down, right, places, edges.cosines, edges.sines)
         _vote(square, places, histograms, row // grid.cell_height, grid)
     for i in range(cells):
         histograms[i] /= grid.cell_height * grid.cell_width

@@ -23,7 +23,7 @@ import numpy as np
 
 from fastnet.kernels import checks, shapes
 from fastnet.kernels.cpu import simd
-from fastnet.kernels.cpu.activations import NO_BEND
+from fastnet.kernels.cpu.activations import NO_BEND, Bend
 from fastnet.kernels.cpu.linear import FEW_SAMPLES, Columns, copy_panel
 from fastnet.kernels.cpu.runtime import empty, jit, launch, readable, regrouped, scratch
 
@@ -110,11 +110,20 @@ class _Room(NamedTuple):
 
 class _Bounds(NamedTuple):
     """What may be rounded, as a share of |a|^2 + |b|^2, and where numbers are too small to be rounded in proportion;
-    squares up to `most` are sure not to become infinite."""
+    squares up to `most` are sure not to become infinite. And the activation of a tile, which is none."""
 
     slack: float
     least: float
     most: float
+    bend: Bend
+
+
+class _Query(NamedTuple):
+    """A row of x, where its heap is, and |a|^2 less its slack."""
+
+    i: int
+    root: int
+    low: float
 
 
 def _search(n, m, c, k, tiled):
@@ -133,7 +142,7 @@ def _by_tiles(data, heaps, search, blocks, work):
     panel = tiles.halves * simd.width(_FLOAT32) // 2
     # A product of rows is wrong by up to (c + 1) eps / 2 times |a| |b| + |b|^2 / 2, and it counts twice; taking the
     # center away, and what else is rounded, adds some eps, the sums in float64 less.
-    bounds = _Bounds((c + 16) * float(info.eps), 4 * (c + 2) * float(info.tiny), float(info.max) / 64)
+    bounds = _Bounds((c + 16) * float(info.eps), 4 * (c + 2) * float(info.tiny), float(info.max) / 64, NO_BEND)
     tables = _Tables(empty(c, data.rows.dtype), empty(-(-search.m // panel) * panel, _FLOAT32),
                      np.arange(search.group) * c, np.arange(simd.ROWS) * panel)
     launch(_mean_of_some, -(-c // _SOME), data.rows, tables.center, search, work=_SAMPLE * c)
@@ -141,7 +150,7 @@ def _by_tiles(data, heaps, search, blocks, work):
     room = _Room(*(scratch(size, _FLOAT32, work, which) for which, size in enumerate(
         (search.group * c, panel * c, (c + simd.width(_FLOAT32)) * panel, simd.ROWS * panel))),
         scratch(search.group, np.float64, work))
-    launch(_tile_kernel(tiles), blocks, data, heaps, tables, room, search, bounds, NO_BEND, work=work)
+    launch(_tile_kernel(tiles), blocks, data, heaps, tables, room, search, bounds, work=work)
 
 
 # Distances
@@ -272,7 +281,7 @@ def _centered(x, i, center, y, j, c):
 def _tile_kernel(tiles):
     tile, halves = tiles.tile, tiles.halves
 
-    def nearest_by_tiles(block, slot, data, heaps, tables, room, search, bounds, bend):
+    def nearest_by_tiles(block, slot, data, heaps, tables, room, search, bounds):
         """Every row of a part for some rows of x: a panel of rows, a tile, a look at what came out."""
         part, first, c, lanes = block % search.parts, block // search.parts * search.group, search.c, simd.lanes(room.x)
         count, panel = min(search.group, search.n - first), halves * simd.lanes(room.x) // 2
@@ -292,24 +301,25 @@ def _tile_kernel(tiles):
             for i in range(0, count, simd.ROWS):
                 m = min(simd.ROWS, count - i)
                 tile(room.x, x_at, tables.reads, i, room.x, 1, c, 1, room.panel, panel_at, tables.lows, left,
-                     room.tile, tile_at, tables.writes, 0, m, n, bend, False)
+                     room.tile, tile_at, tables.writes, 0, m, n, bounds.bend, False)
                 for one in range(m):
-                    _look(data, heaps, room, first + i + one, left, n, tile_at + one * panel,
-                          room.lows[low_at + i + one], part, search)
+                    row = first + i + one
+                    query = _Query(row, (row * search.parts + part) * search.k, room.lows[low_at + i + one])
+                    _look(data, heaps, room, query, left, n, tile_at + one * panel, search)
 
     nearest_by_tiles.__qualname__ = f"nearest_by_tiles_{halves}"
     return jit(nearest_by_tiles)
 
 
 @jit
-def _look(data, heaps, room, i, left, n, at, low, part, search):
-    """Of n rows from `left` on those that may be near to row i of x, by what a tile has made: a b - |b|^2 / 2."""
-    root, c, lanes = (i * search.parts + part) * search.k, search.c, simd.lanes(room.tile)
+def _look(data, heaps, room, query, left, n, at, search):
+    """Of n rows from `left` on those that may be near to a row of x, by what a tile has made: a b - |b|^2 / 2."""
+    root, c, lanes = query.root, search.c, simd.lanes(room.tile)
     for j in range(0, n, lanes):
-        least = (low - heaps.far[root]) / 2
+        least = (query.low - heaps.far[root]) / 2
         if not simd.largest(simd.load_part(room.tile, at + j, n - j)) < least:
             for row in range(j, min(j + lanes, n)):
                 if not room.tile[at + row] < least:
-                    far = _squares(data.x, i * c, data.rows, (left + row) * c, c)
+                    far = _squares(data.x, query.i * c, data.rows, (left + row) * c, c)
                     _offer(heaps, root, search.k, far, left + row)
-                    least = (low - heaps.far[root]) / 2
+                    least = (query.low - heaps.far[root]) / 2
