@@ -355,6 +355,7 @@ TABLE = {
     "Normalize.per_channel": (data.Normalize.per_channel, lambda: {"x": IMAGES}, {"x": "array"}),
     "Normalize.mean_image": (data.Normalize.mean_image, lambda: {"x": IMAGES}, {"x": "array"}),
     "Normalize.min_max": (data.Normalize.min_max, lambda: {"x": IMAGES}, {"x": "array"}),
+    "Normalize.inverse": (data.Normalize([0], [1]).inverse, lambda: {"x": IMAGES}, {}),
     "DownloadError": (data.DownloadError, dict, {}),
     "cifar10": (data.cifar10, lambda: {"root": "nothing", "download": False}, {"progress": "True", "download": "True"}),
     "cifar10_or_synthetic": (data.cifar10_or_synthetic, lambda: {"root": "nothing", "download": False},
@@ -367,6 +368,9 @@ TABLE = {
     "split": (data.split, lambda: {"x": X, "y": Y, "test": 2, "validation": 2},
               {"stratify": "True", "test": "0.5", "validation": "0.5", "seed": "huge"}),
     "k_folds": (data.k_folds, lambda: {"labels": Y}, {"seed": "huge", "labels": "long"}),
+    # features
+    "hog": (fastnet.features.hog, lambda: {"images": np.zeros((2, 1, 24, 25), np.uint8)}, {}),
+    "hue_histogram": (fastnet.features.hue_histogram, lambda: {"images": np.zeros((2, 3, 4, 5), np.uint8)}, {}),
     # plot
     "curves": (lambda rows, ax=None: plot.curves(rows, "loss", ax=ax), lambda: {"rows": ROWS}, {}),
     "lr_range": (plot.lr_range, lambda: {"found": checks.LRRange(*np.ones((3, 4)), None)}, {}),
@@ -441,8 +445,8 @@ FOREIGN = re.compile("|".join((
 def public():
     """Names of all public functions and classes outside kernels, programs and layers, and of the methods of these."""
     found = {}
-    for module in (fastnet, checks, data, training, optim, models, losses, metrics, regularizers, schedules, init,
-                   plot, calculators, search):
+    for module in (fastnet, checks, data, fastnet.features, training, optim, models, losses, metrics, regularizers,
+                   schedules, init, plot, calculators, search):
         for name in getattr(module, "__all__", None) or [name for name in vars(module) if not name.startswith("_")]:
             value = getattr(module, name)
             home = getattr(value, "__module__", None) or ""
@@ -545,6 +549,7 @@ CALLED = {"ImageFiles.from_csv": "ImageFiles",
           "Metric.__call__": "top_k",
           "Ensemble.__call__": "Linear", "Ensemble.probabilities": "Linear",
           "Schedule.__call__": "cosine", "Optimizer.load_state_dict": "Adam", "Normalize.terms": "Normalize",
+          "Normalize.inverse": "Normalize",
           "DataLoader.set_epoch": "DataLoader", "warmup.warmup": "warmup"}
 
 

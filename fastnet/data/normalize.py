@@ -73,6 +73,15 @@ class Normalize:
             result[i:i + CHUNK] = (x[i:i + CHUNK] - center) * _beside(scale, center.shape) + shift
         return result
 
+    def inverse(self, x):
+        """What was normalised, from x, which came of it: x * std + mean, float32 of the same shape."""
+        x = _data(x, "Normalize.inverse: x")
+        center, scale, shift = self.terms(x.shape[1:])
+        result = np.empty(x.shape, np.float32)
+        for i in range(0, len(x), CHUNK):
+            result[i:i + CHUNK] = (x[i:i + CHUNK] - shift) / _beside(scale, center.shape) + center
+        return result
+
     def terms(self, shape):
         """The `Terms` for samples of this shape (C, ...)."""
         shape = arguments.shape(shape, "Normalize: shape")

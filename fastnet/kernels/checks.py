@@ -45,6 +45,11 @@ def floating(array, name, like=None):
     return array.astype(like.dtype, copy=False)
 
 
+def bytes_or_floating(array, name):
+    """`floating`, but uint8 stays too, for kernels that read bytes as they are."""
+    return array if type(array) is np.ndarray and array.dtype == np.uint8 else floating(array, name)
+
+
 def optional(array, name, like):
     """`floating` for an operand that may be left out: None stays."""
     return None if array is None else floating(array, name, like)

@@ -92,3 +92,14 @@ def test_images_of_another_shape():
 
 def test_repr():
     assert repr(Normalize([1, 2.123], [3, 4])) == "Normalize(2 channels, mean=[1.0, 2.12], std=[3.0, 4.0])"
+
+
+@pytest.mark.parametrize("fit", [Normalize.per_channel, Normalize.mean_image, Normalize.min_max])
+def test_inverse_gives_back_what_was_normalised(fit):
+    for images, tolerance in ((UINT8, 1e-4), (FLOAT, 1e-3)):
+        normalize = fit(images)
+        found = normalize.inverse(normalize(images))
+        assert found.dtype == np.float32
+        np.testing.assert_allclose(found, images, atol=tolerance)
+    with pytest.raises(ValueError, match="^Normalize was fitted to .*, got x of shape"):
+        normalize.inverse(UINT8)

@@ -23,8 +23,8 @@ from .target import call, state, world
 TARGETS = of_layers.TARGETS + of_rest.TARGETS
 EXEMPT = of_layers.EXEMPT | of_rest.EXEMPT
 SECONDS = 3     # a second on a machine that has other things to do; measured again where it took longer
-MODULES = ("calculators", "data", "init", "kernels", "layers", "losses", "metrics", "models", "optim", "regularizers",
-           "schedules", "training")
+MODULES = ("calculators", "data", "features", "init", "kernels", "layers", "losses", "metrics", "models", "optim",
+           "regularizers", "schedules", "training")
 
 
 def public():

@@ -732,6 +732,27 @@ TABLE = {
     "adagrad_update": {
         "total": ((C.copy(), C, C[1:].copy(), 0.1, 1e-8), {}, SHAPE.format("total", "(4,)", "(3,)")),
     },
+    "nearest_rows": {
+        "rank": ((X, ROWS, 1), {}, SCORES.format("x", "(2, 4, 6, 6)")),
+        "columns": ((ROWS, MATRIX[:, :4], 1), {}, "expected rows of 10 numbers, as many as x has, got rows of shape "
+                    "(7, 4)"),
+        "complex": ((ROWS, MATRIX + 1j, 1), {}, REAL.format("rows", (MATRIX + 1j).dtype)),
+        "too many": ((ROWS, MATRIX, 8), {}, "k, of 7 rows, must be an integer of at least 1 and at most 7, got 8"),
+        "metric": ((ROWS, MATRIX, 1, "cosine"), {}, "metric must be 'l1' or 'l2', got 'cosine'"),
+    },
+    "hog": {
+        "rank": ((ROWS,), {}, IMAGES.format("x", "(5, 10)")),
+        "complex": ((X + 1j, 9, (2, 2)), {}, REAL.format("x", (X + 1j).dtype)),
+        "orientations": ((X, 0), {}, "orientations must be an integer of at least 1 and at most 360, got 0"),
+        "cell": ((X, 9, (0, 2)), {}, PAIR.format("pixels_per_cell", "(0, 2)")),
+        "too large": ((X, 9, (2, 4), (3, 3)), {}, "a block of 3 x 3 cells covers 6 x 12 pixels, more than images of "
+                      "6 x 6: use fewer or smaller cells, or larger images"),
+        "norm": ((X, 9, (2, 2), (1, 1), "L3"), {}, "block_norm must be 'L1', 'L1-sqrt', 'L2' or 'L2-Hys', got 'L3'"),
+    },
+    "hue_histogram": {
+        "channels": ((X,), {}, "expected x of 3 channels, red, green and blue, got x of shape (2, 4, 6, 6)"),
+        "bins": ((X[:, :3], 0), {}, "bins must be an integer of at least 1 and at most 360, got 0"),
+    },
     "sum_of_squares": {"complex": (([X, X + 1j],), {}, REAL.format("arrays[1]", (X + 1j).dtype))},
 }
 ROWS_OF_TABLE = [pytest.param(operation, *row, id=f"{operation}-{what}")

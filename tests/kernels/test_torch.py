@@ -229,6 +229,10 @@ def pointwise(x, target, weight, function, alpha=0.0, beta=0.0, scale=None):
     return summed(losses if weight is None else losses * weight, None, scale)
 
 
+def nearest(x, rows, k, metric="l2"):
+    return tuple(torch.cdist(x, rows, p=int(metric[1])).topk(k, largest=False))
+
+
 def penalty(value, grad, l1=0.0, l2=0.0):
     """(the penalty, grad plus its gradient)."""
     total = l1 * value.abs().sum() + l2 * value.square().sum()
@@ -312,6 +316,7 @@ JUDGES = {
     "epsilon_softmax_loss": epsilon_softmax,
     "pointwise_loss": pointwise,
     "weight_penalty": penalty,
+    "nearest_rows": nearest,
     "clip_rows": lambda x, limit: x * (limit / x.norm(dim=1, keepdim=True).clamp(min=limit)),
 }
 
@@ -341,8 +346,9 @@ def test_values_and_gradients(ops, case):
                 assert_close(ours, tensor.grad.numpy())
 
 
-def test_dropout_is_the_only_operation_without_a_judge():
-    assert {case.op for case in cases.CASES} - set(JUDGES) == {"dropout"}
+def test_only_dropout_and_features_are_without_a_judge():
+    """PyTorch has no such features; tests/test_features.py has other judges."""
+    assert {case.op for case in cases.CASES} - set(JUDGES) == {"dropout", "hog", "hue_histogram"}
 
 
 @pytest.mark.parametrize("options", [

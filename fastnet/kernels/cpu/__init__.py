@@ -42,11 +42,13 @@ from fastnet.kernels.cpu import (
     activation,
     broadcast,
     embedding,
+    features,
     group_norm,
     layer_norm,
     linear,
     locally_connected,
     move,
+    nearest,
     norm,
     pointwise,
     pool,
@@ -66,9 +68,9 @@ from fastnet.kernels.cpu.conv import ops, transposed
 from fastnet.kernels.cpu.fusions import RULES as rules
 
 globals().update(collect(
-    activation, broadcast, counter, embedding, group_norm, layer_norm, linear, locally_connected, move, norm, ops,
-    pointwise, pool, pool_max, recurrent, resample, response_norm, roi, runtime, score_losses, softmax, statistics,
-    transposed, unpool, update,
+    activation, broadcast, counter, embedding, features, group_norm, layer_norm, linear, locally_connected, move,
+    nearest, norm, ops, pointwise, pool, pool_max, recurrent, resample, response_norm, roi, runtime, score_losses,
+    softmax, statistics, transposed, unpool, update,
     extras=("conv2d_algorithm", "conv2d_pack", "conv2d_pack_folded", "conv2d_inference", "conv2d_maxpool_forward",
             "conv2d_maxpool_inference", "conv_transpose2d_pack", "conv_transpose2d_pack_folded",
             "conv_transpose2d_inference", "recorder", "Arena", "address", "release", "empty_cache", "watcher")))

@@ -5,11 +5,13 @@ from fastnet.kernels.naive import (
     broadcast,
     conv,
     embedding,
+    features,
     group_norm,
     layer_norm,
     linear,
     locally_connected,
     move,
+    nearest,
     norm,
     pointwise,
     pool,
@@ -24,9 +26,9 @@ from fastnet.kernels.naive import (
     update,
 )
 
-globals().update(collect(activation, broadcast, conv, counter, embedding, group_norm, layer_norm, linear,
-                         locally_connected, move, norm, pointwise, pool, pool_max, recurrent, resample, response_norm,
-                         roi, score_losses, softmax, unpool, update,
+globals().update(collect(activation, broadcast, conv, counter, embedding, features, group_norm, layer_norm, linear,
+                         locally_connected, move, nearest, norm, pointwise, pool, pool_max, recurrent, resample,
+                         response_norm, roi, score_losses, softmax, unpool, update,
                          extras=("conv2d_algorithm",)))
 
 # Lists of operations run as they were traced, and each time anew.

@@ -18,11 +18,13 @@ from fastnet.kernels.shapes import (
     broadcast,
     conv,
     embedding,
+    features,
     group_norm,
     layer_norm,
     linear,
     locally_connected,
     move,
+    nearest,
     norm,
     pointwise,
     pool,
@@ -40,8 +42,9 @@ from fastnet.kernels.shapes.kind import PYTHON_FLOAT, Kind
 
 __all__ = ["HEADS", "OPS", "PYTHON_FLOAT", "Kind"]
 
-_FILES = (activation, broadcast, conv, embedding, group_norm, layer_norm, linear, locally_connected, move, norm,
-          pointwise, pool, pool_max, recurrent, resample, response_norm, roi, score_losses, softmax, unpool, update)
+_FILES = (activation, broadcast, conv, embedding, features, group_norm, layer_norm, linear, locally_connected, move,
+          nearest, norm, pointwise, pool, pool_max, recurrent, resample, response_norm, roi, score_losses, softmax,
+          unpool, update)
 OPS = {name: value for module in _FILES for name, value in vars(module).items()
        if isfunction(value) and value.__module__ == module.__name__ and not name.startswith("_")}
 globals().update(OPS)

@@ -27,6 +27,7 @@ from . import (
     broadcast,
     convolutions,
     elementwise,
+    features,
     losses,
     moves,
     norms,
@@ -53,7 +54,7 @@ __all__ = ["ACTIVATIONS", "BOXES", "CASES", "CONVOLUTIONS", "Case", "LINEARS", "
            "recurrent", "region", "table", "transposed"]
 
 FAMILIES = (broadcast, convolutions, products, pools, resample, regions, norms, elementwise, moves, scores, sequences,
-            losses, updates)
+            features, losses, updates)
 
 
 def _all(name):

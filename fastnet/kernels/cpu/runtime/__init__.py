@@ -33,7 +33,7 @@ its files         one folder for each version, see         whoever deletes them 
 from fastnet.kernels.cpu.runtime import arena, array, cache, pool, results
 from fastnet.kernels.cpu.runtime.arena import Arena
 from fastnet.kernels.cpu.runtime.array import address, empty, empty_images, flat, like, lying_at, readable, scratch
-from fastnet.kernels.cpu.runtime.compiler import call, function_address, inlined, jit, literal
+from fastnet.kernels.cpu.runtime.compiler import call, function_address, inlined, jit, literal, regrouped
 from fastnet.kernels.cpu.runtime.launches import SERIAL_WORK, Launch, launch
 from fastnet.kernels.cpu.runtime.plan import entry, in_words, named
 from fastnet.kernels.cpu.runtime.pool import release
@@ -43,7 +43,7 @@ from fastnet.kernels.cpu.runtime.watch import watcher
 
 __all__ = ["Arena", "Launch", "SERIAL_WORK", "address", "cache", "call", "empty", "empty_cache", "empty_images",
            "entry", "flat", "function_address", "in_words", "inlined", "jit", "kept", "launch", "like", "literal",
-           "lying_at", "named", "readable", "recorder", "release", "scratch", "watcher"]
+           "lying_at", "named", "readable", "recorder", "regrouped", "release", "scratch", "watcher"]
 
 
 def empty_cache():

@@ -14,7 +14,8 @@ from numba.extending import intrinsic
 
 from fastnet.kernels.cpu.runtime import cache
 
-# No "nnan" or "ninf": NaN and Inf keep their meaning. No "reassoc": sums keep the order they are written in.
+# No "nnan" or "ninf": NaN and Inf keep their meaning. No "reassoc", `regrouped` apart: sums keep the order they are
+# written in.
 # No Numba runtime: kernels make no arrays, and counting references to those they pass on takes locked instructions.
 # No entrance for C, which nobody uses.
 _FLAGS = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "nsz"}, "_nrt": False,
@@ -53,6 +54,12 @@ def inlined(function):
     """`jit` for what kernels call for every tile or pixel: its code becomes part of its caller's. A call would hand
     over each array as seven machine words."""
     return _inside(function, forceinline=True)
+
+
+def regrouped(function):
+    """`jit` with the liberty to add up in any order: a sum over a loop becomes several, side by side in vectors. Which,
+    is the compiler's choice, and the same at each call."""
+    return numba.njit(**_FLAGS | {"fastmath": _FLAGS["fastmath"] | {"reassoc"}})(function)
 
 
 def literal(function):
