@@ -134,7 +134,7 @@ def test_a_summary():
 
 
 def test_a_summary_of_one_layer():
-    assert summary(Linear(3, 4), (5, 3)).rows == [("", "Linear(3, 4)", (5, 4), 16, 60)]
+    assert summary(Linear(3, 4), (5, 3)).rows == [("", "Linear(3, 4)", (5, 4), 16, 60, 80, None)]
 
 
 def test_an_explanation():
