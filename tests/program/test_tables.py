@@ -122,7 +122,7 @@ def test_a_summary():
     net = Sequential(Conv2d(3, 4, 3), Residual(Conv2d(4, 4, 1, bias=False)), Counted(), Scaled(),
                      Parallel(Add(), Flatten(), Sequential(ReLU(), Flatten())))
     found = summary(net, SHAPE)
-    assert found.rows == [
+    assert [row[:5] for row in found.rows] == [
         ("0", "Conv2d(3, 4, kernel_size=3)", (2, 4, 6, 6), 112, 2 * 4 * 36 * 27),
         ("1.body", "Conv2d(4, 4, kernel_size=1, bias=False)", (2, 4, 6, 6), 16, 2 * 4 * 36 * 4),
         ("2", "Counted()", (2, 4, 6, 6), 0, 14), ("3", "Scaled()", (2, 4, 6, 6), 1, 0),
