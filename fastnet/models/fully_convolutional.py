@@ -45,7 +45,10 @@ def fully_convolutional(net, input_shape):
     if len(input_shape) != 4 or 0 in input_shape:
         raise ValueError("fully_convolutional: input_shape must be that of images, (N, C, H, W) without zeros, got "
                          f"{arguments.shown(input_shape)}")
-    net.output_shape(input_shape)
+    try:
+        net.output_shape(input_shape)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"fully_convolutional: input_shape: {error}") from error
     made, pixels = _row(net, input_shape, None)
     if pixels != (1, 1):
         raise ValueError("fully_convolutional: net must have a Flatten, and a Linear behind it unless one pixel is "

@@ -8,7 +8,7 @@ _MEBIBYTE = 2**20
 def resident():
     """MiB that are resident now; where the system does not tell, the most there ever were, or None."""
     try:
-        with open("/proc/self/statm", encoding="ascii") as file:
+        with open("/proc/self/statm", "rb") as file:
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / _MEBIBYTE
     except (OSError, ValueError, IndexError):
         pass

@@ -130,7 +130,7 @@ def test_a_summary():
         ("4.1.1", "Flatten()", (2, 144), 0, 0), ("4.merge", "Add()", (2, 144), 0, 0)]
     assert found.parameters == 129 == sum(parameter.size for parameter in net.parameters())
     assert found.multiply_adds == 7776 + 1152 + 14 == net.multiply_adds(SHAPE)
-    assert str(found).splitlines()[-1].split() == ["total", "(2,", "144)", "129", "8,942"]
+    assert str(found).splitlines()[-2].split()[:5] == ["total", "(2,", "144)", "129", "8,942"]
 
 
 def test_a_summary_of_one_layer():
