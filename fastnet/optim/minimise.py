@@ -29,10 +29,10 @@ class Minimum:
 def minimise(net, loss, x, y, method="lbfgs", regularizer=None, max_iter=100, seed=0, **options):
     """Give `net` weights that make ``loss(net(x), y)`` as small as the method can, and tell what it found: a `Minimum`.
 
-    A `regularizer`, see `fastnet.regularizers`, is a penalty on the weights that are to be trained, whose value is added
-    to the loss; one that puts weights back after a step, as `MaxNorm` does, raises ValueError. Only parameters that are
-    to be trained move (requires_grad); the net has the best weights that were met also where an error or Ctrl-C ends
-    the search. Gradients of parameters stay what they were.
+    A `regularizer`, see `fastnet.regularizers`, is a penalty on weights that are to be trained, whose value is added to
+    the loss; one that puts weights back after a step, as `MaxNorm` does, raises ValueError. Only parameters that are to
+    be trained move (requires_grad); the net has the best weights that were met also where an error or Ctrl-C ends the
+    search. Gradients of parameters stay what they were.
 
     "lbfgs"   limited-memory BFGS: steps along -H g, where H, the inverse of the second derivatives, is guessed from the
               last `history_size` (10) steps, and as long as a line search for the strong Wolfe conditions says. Ends
