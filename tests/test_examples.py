@@ -1,26 +1,29 @@
 """The examples from end to end, with fewer steps and images, and what they end in. Programs with arguments,
 train_cifar10.py and cifar10_fast.py, have tests of their own."""
 import re
+from pathlib import Path
 
 import pytest
 
-from . import running
-
-ROOT = running.ROOT
+EXAMPLES = Path(__file__).parents[1] / "examples"
 WITH_ARGUMENTS = {"train_cifar10", "cifar10_fast"}
 
 
 def run(name, folder, monkeypatch, *constants):
     """The names that an example leaves, run with lines of its constants exchanged."""
-    running.drawing()
+    pytest.importorskip("matplotlib").use("Agg")
+    from matplotlib import pyplot
+    pyplot.close("all")     # those of the example before
     monkeypatch.chdir(folder)
     monkeypatch.delenv("FASTNET_DATA", raising=False)
-    text = (ROOT / "examples" / f"{name}.py").read_text(encoding="utf-8")
+    text = (EXAMPLES / f"{name}.py").read_text(encoding="utf-8")
     assert text.startswith("# %% [markdown]\n# # ")
     for line in constants:
         text, count = re.subn(rf"^{line.partition(' = ')[0]} = .*$", line, text, flags=re.MULTILINE)
         assert count == 1
-    return running.run([text], f"{name}.py")
+    found = {"__name__": name}
+    exec(compile(text, f"{name}.py", "exec"), found)
+    return found
 
 
 def pictures(folder):
@@ -30,7 +33,7 @@ def pictures(folder):
 
 
 def test_every_example_is_tested():
-    names = {path.stem for path in (ROOT / "examples").glob("*.py")}
+    names = {path.stem for path in EXAMPLES.glob("*.py")}
     assert {name.removeprefix("test_") for name in globals() if name.startswith("test_")} & names == (
         names - WITH_ARGUMENTS)
 
