@@ -398,7 +398,7 @@ TABLE = {
     "grid_search": (search.grid_search, lambda: {"train": square, "grid": {"lr": [1.0]}}, OF_SEARCH),
     "coarse_to_fine": (search.coarse_to_fine, lambda: {"train": square, "space": {"lr": [1.0]}, "n_iter": (1,)},
                        OF_SEARCH | {"keep": "0.5"}),
-    "search.uniform": (search.uniform, lambda: {"low": 0, "high": 1}, {"low": "-1 0.5"}),
+    "search.uniform": (search.uniform, lambda: {"low": 0, "high": 1}, {"low": "-1 0.5", "high": "0.5"}),
     "log_uniform": (search.log_uniform, lambda: {"low": 0.1, "high": 1}, {"low": "0.5", "high": "0.5"}),
     "choice": (search.choice, lambda: {"options": [1]}, {"options": "long list"}),
     "Rows": (search.Rows, dict, {}),
