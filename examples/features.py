@@ -8,7 +8,6 @@
 
 # %%
 import os
-from pathlib import Path
 
 from matplotlib import pyplot
 from sklearn.pipeline import make_union
@@ -57,5 +56,4 @@ for name, color in (("pixels", "tab:orange"), ("features", "tab:blue")):
 axes.set(xlabel="epoch", ylabel="accuracy")
 axes.legend()
 
-Path("runs").mkdir(exist_ok=True)
-figure.savefig("runs/features.png", dpi=120)
+figure.savefig("features.png", dpi=120)

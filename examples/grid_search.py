@@ -18,7 +18,8 @@ from sklearn.preprocessing import MinMaxScaler
 import fastnet
 from fastnet.estimators import NetClassifier
 
-ROWS, EPOCHS = 1_797, 20
+ROWS, EPOCHS, JOBS = 1_797, 20, 2
+WIDTHS, RATES = (8, 16), (0.001, 0.003, 0.01)
 x, y = (part[:ROWS] for part in load_digits(return_X_y=True))
 x, x_test, y, y_test = train_test_split(x, y, test_size=0.2, random_state=0, stratify=y)
 
@@ -38,10 +39,10 @@ def convnet(classes, width):
 
 # %%
 pipeline = make_pipeline(MinMaxScaler(), NetClassifier(batch_size=64, max_iter=EPOCHS, random_state=0))
-grid = {"netclassifier__net": [partial(convnet, width=width) for width in (8, 16)],
-        "netclassifier__learning_rate_init": [0.001, 0.003, 0.01]}
+grid = {"netclassifier__net": [partial(convnet, width=width) for width in WIDTHS],
+        "netclassifier__learning_rate_init": RATES}
 folds = StratifiedKFold(3, shuffle=True, random_state=0)
-search = GridSearchCV(pipeline, grid, cv=folds, n_jobs=2).fit(x, y)
+search = GridSearchCV(pipeline, grid, cv=folds, n_jobs=JOBS).fit(x, y)
 
 print("width  learning rate  accuracy")
 for row in np.argsort(search.cv_results_["rank_test_score"]):

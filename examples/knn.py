@@ -8,7 +8,6 @@
 
 # %%
 import os
-from pathlib import Path
 
 import numpy as np
 from matplotlib import pyplot
@@ -56,5 +55,4 @@ for i, line in enumerate(bottom.subplots(5, 6)):
         axes.spines[:].set(color="tab:green" if picture.labels[0] == test.labels[i] else "tab:red", linewidth=2)
     line[0].spines[:].set(color="black")
 
-Path("runs").mkdir(exist_ok=True)
-figure.savefig("runs/knn.png", dpi=120)
+figure.savefig("knn.png", dpi=120)

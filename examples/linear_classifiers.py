@@ -15,7 +15,7 @@ import numpy as np
 from fastnet import data, plot
 from fastnet.estimators import LeastSquaresClassifier, SoftmaxClassifier, SVMClassifier
 
-TRAIN, TEST = 2_000, 1_000
+TRAIN, TEST, STEPS, EPOCHS = 2_000, 1_000, 400, 20
 sets = data.cifar10() if "FASTNET_DATA" in os.environ else data.synthetic(TRAIN, TEST)
 train, test = sets[0][:TRAIN], sets[1][:TEST]
 print(f"{len(train):,} images to train on, {len(test):,} to test: {train.source}")
@@ -51,7 +51,7 @@ def softmax_loss(scores, y):
     return value, p / len(y)
 
 
-def fit_by_hand(loss, steps=400, lr=0.02, batch=200, strength=3e-2):
+def fit_by_hand(loss, steps=STEPS, lr=0.02, batch=200, strength=3e-2):
     """Weights (10, 3072) and biases (10,) after so many steps of gradient descent; `strength` times the sum of squared
     weights is added to the loss."""
     rng = np.random.default_rng(0)
@@ -83,7 +83,7 @@ for name, loss, lr in (("SVM", svm_loss, 0.005), ("softmax", softmax_loss, 0.02)
 
 # %%
 C = 1 / (2 * 3e-2 * len(x))
-classifiers = {"SVM": SVMClassifier(C, max_iter=20, learning_rate_init=1e-3, random_state=0),
+classifiers = {"SVM": SVMClassifier(C, max_iter=EPOCHS, learning_rate_init=1e-3, random_state=0),
                "softmax": SoftmaxClassifier(C), "least squares": LeastSquaresClassifier(alpha=1000)}
 for name, classifier in classifiers.items():
     classifier.fit(x, y)
@@ -105,4 +105,4 @@ else:
         plot.filters(by_hand[name][0].reshape(10, 3, 32, 32), ax=ax[0]).set_title(f"{name}, by hand")
         plot.filters(classifiers[name].templates((3, 32, 32)), ax=ax[1]).set_title(f"{name}, by library")
     figure.suptitle(", ".join(train.classes), fontsize=9)
-    pyplot.show()
+    figure.savefig("linear_classifiers.png", dpi=120)

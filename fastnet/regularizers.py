@@ -1,7 +1,8 @@
 """Regularisers: what keeps weights small, as values that a `Trainer` is given: ``Trainer(..., regularizer=L2(1e-4))``.
 
 `L1`, `L2` and `ElasticNet` are added to the loss: their value to the reported number, their gradient to the gradients
-before ``on_gradients``. `MaxNorm` puts weights back after each step. ``L2(1e-4) + MaxNorm(3)`` is both.
+before ``on_gradients``; `minimise` takes them too. `MaxNorm` puts weights back after each step. ``L2(1e-4) +
+MaxNorm(3)`` is both.
 
 Which parameters are meant is said by `on`: "weights", those of two axes and more, so no biases and nothing of norms;
 "all"; or a pattern of their names as for files, such as "classifier.*". The default is "weights", as in the textbooks;
@@ -53,6 +54,11 @@ class Regularizer:
             raise ValueError(f"{type(self).__name__}: on must be 'weights', 'all' or a pattern of names, got "
                              f"{arguments.shown(self.on)}, which no parameter of the net fits; there are {names} ...")
         return [parameter for _, parameter in named if parameter.grad is not None]
+
+    @property
+    def projects(self):
+        """Whether weights are put back after a step."""
+        return type(self).project is not Regularizer.project
 
     def add(self, net):
         """Add the gradient of the penalty to those of the net's parameters; the penalty's value."""
@@ -164,6 +170,10 @@ class Together(Regularizer):
         for part in parts:
             arguments.instance(part, Regularizer, "Together: parts", "regularisers, such as L2(1e-4)")
         self.__dict__["parts"] = parts
+
+    @property
+    def projects(self):
+        return any(part.projects for part in self.parts)
 
     def add(self, net):
         return sum(part.add(net) for part in self.parts)

@@ -251,7 +251,7 @@ TABLE = {
     "predict": (training.predict, with_net(batches=[X]), {"net": "function", "batches": "array", "batch_size": "huge"}),
     "predict_images": (training.predict_images, lambda: {
         "net": fastnet.Sequential(fastnet.Flatten(), fastnet.Linear(12, 3)), "paths": picture(), "size": 2},
-                       {"net": "function", "top": "huge", "from_logits": "True"}),
+                       {"net": "function", "top": "huge"}),
     "save_weights": (training.save_weights, with_net(path="saved"), {"path": "text"}),
     "load_weights": (training.load_weights, lambda: {"net": fastnet.Linear(4, 3), "path": weights()},
                      {"strict": "True", "rename": "dict"}),
@@ -309,7 +309,7 @@ TABLE = {
         "net": fastnet.Sequential(fastnet.Conv2d(1, 2, 1), fastnet.Flatten()), "x": IMAGES, "layer": "0"}, {}),
     "lr_range_test": (checks.lr_range_test, lambda: {
         "net": (net := fastnet.Linear(4, 3)), "loss": losses.CrossEntropyLoss(),
-        "optimizer": optim.SGD(net.parameters(), 0.1), "loader": [(X, Y)], "steps": 3},
+        "optimizer": optim.SGD(net.parameters(), 0.1), "batches": [(X, Y)], "steps": 3},
         {"loss": "function", "lr_min": "0.5", "lr_max": "0.5", "steps": "huge", "smoothing": "0.5"}),
     "Monitor": (checks.Monitor, lambda: {"x": X}, {"x": "array", "every": "huge"}),
     "UpdateRatios": (checks.UpdateRatios, dict, {"every": "huge"}),

@@ -4,10 +4,10 @@ from typing import NamedTuple
 import numpy as np
 
 from fastnet import arguments
-from fastnet.checks.common import spare, table
-from fastnet.checks.taps import outputs
+from fastnet.checks.common import checked_net, table
 from fastnet.layers import Activation
 from fastnet.program import trees
+from fastnet.program.inside import activations
 from fastnet.training import Callback
 
 _HEAD = ("layer", "output shape", "mean", "deviation", "units", "dead", "saturated", "")
@@ -26,7 +26,7 @@ class ActivationRow(NamedTuple):
     units: int          # places on axis 1: features, or channels
     dead: int           # units whose output is the same number for all samples and pixels
     saturated: float    # share of the outputs within a hundredth of a bound, None where the layer has no bounds
-    bends: bool             # whether it is an activation
+    bends: bool         # whether it is an activation
 
     def verdict(self):
         words = []
@@ -80,22 +80,22 @@ def activation_report(net, x):
     of its.
     """
     who = "activation_report"
-    other, rows = spare(net, who), []
+    layers = dict(checked_net(net, who).named_layers())
     try:
-        other(x)    # what is refused is refused in the net's own words
-        outputs(other, x, lambda layer, label, y: rows.append(_row(layer, label, y)))
+        found = activations(net, x)
     except (TypeError, ValueError) as error:
         kind = TypeError if isinstance(error, TypeError) else ValueError
         raise kind(f"{who}: net(x): {error}") from error
-    return ActivationReport(rows)
+    return ActivationReport([_row(layers[path], array) for path, tree in found.items()
+                             for array in trees.flat(tree) if array.dtype.kind == "f"])
 
 
-def _row(layer, label, array):
+def _row(layer, array):
     wide = np.asarray(array, np.float64)
     units = array.shape[1] if array.ndim > 1 else 1
     columns = np.moveaxis(array, 1, 0).reshape(units, -1) if array.ndim > 1 else array.reshape(1, -1)
     dead = int((columns.max(axis=1) == columns.min(axis=1)).sum()) if columns.shape[1] > 1 else 0
-    return ActivationRow(label, array.shape, float(wide.mean()), float(wide.std()), units, dead,
+    return ActivationRow(layer.label, array.shape, float(wide.mean()), float(wide.std()), units, dead,
                          _saturated(layer, wide), isinstance(layer, Activation))
 
 

@@ -8,10 +8,14 @@ from fastnet.program import trees
 from fastnet.training.batches import judged, loss_function, size
 
 
+def checked_net(net, who):
+    """`net`; TypeError for what is none."""
+    return arguments.having(net, ("forward", "backward", "named_parameters", "named_layers"), f"{who}: net", "a net")
+
+
 def spare(net, who):
-    """A copy of a net without gradients; TypeError for what is none."""
-    arguments.having(net, ("forward", "backward", "named_parameters", "named_layers"), f"{who}: net", "a net")
-    other = copy.deepcopy(net)
+    """A copy of a net without gradients, that may be spoilt; TypeError for what is none."""
+    other = copy.deepcopy(checked_net(net, who))
     for parameter in other.parameters():
         parameter.grad = None
     return other

@@ -42,13 +42,13 @@ class LRRange:
                 f"{self.lowest:.2g}, steepest at {self.steepest:.2g}{end}: begin with {self.suggestion:.2g})")
 
 
-def lr_range_test(net, loss, optimizer, loader, lr_min=1e-6, lr_max=10.0, steps=100, smoothing=0.9):
+def lr_range_test(net, loss, optimizer, batches, lr_min=1e-6, lr_max=10.0, steps=100, smoothing=0.9):
     """Train a copy of `net` for `steps` updates while the learning rate grows by the same factor in each, from `lr_min`
     to `lr_max`, and tell which loss each led to: an `LRRange`. A good rate lies where the loss falls, well before its
     minimum; behind that training diverges, and the test ends there.
 
     net, optimizer : copies of both go on from where they stand, momentum included; the given ones stay as they are.
-    loader : arrays (x, y) or batches, gone through as often as it takes; one that tells by ``state_dict`` where it
+    batches : arrays (x, y) or batches, gone through as often as it takes; one that tells by ``state_dict`` where it
         stands is put back there.
     smoothing : of the running mean of the losses, s = smoothing s + (1 - smoothing) loss, divided by what its weights
         add up to.
@@ -65,29 +65,29 @@ def lr_range_test(net, loss, optimizer, loader, lr_min=1e-6, lr_max=10.0, steps=
     steps = arguments.integer(steps, f"{_WHO}: steps", 2, 10**6)
     smoothing = arguments.number(smoothing, f"{_WHO}: smoothing", 0, below=1)
     spare(net, _WHO)    # refuses what is no net
-    loader = checked_batches(loader, f"{_WHO}: loader", shuffle=True)
+    batches = checked_batches(batches, f"{_WHO}: batches", shuffle=True)
     net, optimizer = copy.deepcopy((net, optimizer))
     groups = getattr(optimizer, "param_groups", ())
     held = {id(parameter) for group in groups for parameter in group["params"]}
     if groups and held.isdisjoint(map(id, net.parameters())):
         raise ValueError(f"{_WHO}: optimizer must hold parameters of net, got one of other parameters")
-    state = loader.state_dict() if hasattr(loader, "load_state_dict") else None
+    state = batches.state_dict() if hasattr(batches, "load_state_dict") else None
     lrs = [exp(log(lr_min) + (log(lr_max) - log(lr_min)) * i / (steps - 1)) for i in range(steps)]
     try:
-        losses, smoothed = _losses(net, loss, optimizer, loader, lrs, smoothing)
+        losses, smoothed = _losses(net, loss, optimizer, batches, lrs, smoothing)
     finally:
         if state is not None:
-            loader.load_state_dict(state)
+            batches.load_state_dict(state)
     ended = len(losses) < steps
     count = len(smoothed)
     return LRRange(np.array(lrs[:count]), np.array(losses[:count]), np.array(smoothed),
                    lrs[min(count, steps - 1)] if ended else None)
 
 
-def _losses(net, loss, optimizer, loader, lrs, smoothing):
+def _losses(net, loss, optimizer, batches, lrs, smoothing):
     """The losses, and their running mean, as long as they are finite and below four times the lowest."""
     losses, smoothed, mean = [], [], 0.0
-    stream = _endless(loader)
+    stream = _endless(batches)
     for i, lr in enumerate(lrs):
         optimizer.lr = lr
         value, dy, _ = measured(net, loss, *next(stream), _WHO)
@@ -107,12 +107,12 @@ def _losses(net, loss, optimizer, loader, lrs, smoothing):
     return losses, smoothed
 
 
-def _endless(loader):
+def _endless(batches):
     """The batches of one epoch after the other."""
     while True:
         found = False
-        for batch in loader:
+        for batch in batches:
             found = True
-            yield pair(batch, f"{_WHO}: loader")
+            yield pair(batch, f"{_WHO}: batches")
         if not found:
-            raise ValueError(f"{_WHO}: loader must hold batches, got no batch")
+            raise ValueError(f"{_WHO}: batches must hold batches, got no batch")

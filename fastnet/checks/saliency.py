@@ -2,9 +2,9 @@
 import numpy as np
 
 from fastnet import arguments
-from fastnet.checks.common import spare
-from fastnet.checks.taps import tapped
+from fastnet.checks.common import checked_net
 from fastnet.layers import input_gradient
+from fastnet.program.inside import gradients
 
 
 def saliency(net, x, target=None):
@@ -15,7 +15,6 @@ def saliency(net, x, target=None):
         fit. Simonyan et al., Deep Inside Convolutional Networks (2013), section 3.
     """
     x = _images(x, "saliency")
-    net = spare(net, "saliency")
     return np.abs(input_gradient(net, x, _score(net, x, target, "saliency"))).max(axis=1)
 
 
@@ -25,23 +24,20 @@ def grad_cam(net, x, layer, target=None):
 
     x : images (N, C, H, W);  layer : the path of a layer whose output has pixels, the last convolution as a rule, as in
         ``net["features.7"]``;  target : the class, one for all or one for each image, by default the one that the net
-        says. ``fastnet.plot.overlay(x[0], heat[0])`` draws it. The net stays as it is. KeyError where there is no such
-        layer, TypeError or ValueError for what does not fit.
+        says. ``fastnet.plot.overlay(x[0], heat[0])`` draws it. The net stays as it is. TypeError or ValueError for what
+        does not fit.
     Selvaraju et al., Grad-CAM (2017), equations 1 and 2.
     """
     x = _images(x, "grad_cam")
-    net = spare(net, "grad_cam")
-    arguments.text(layer, "grad_cam: layer")
-    dy, seen = _score(net, x, target, "grad_cam"), {}
+    dy = _score(net, x, target, "grad_cam")
     try:
-        net = tapped(net, layer, lambda y: seen.update(y=y), lambda dy: seen.update(dy=np.array(dy)))
-    except KeyError as error:
-        raise KeyError(f"grad_cam: layer: {error.args[0]}") from error
-    input_gradient(net, x, dy)
-    y, dy = seen.get("y"), seen.get("dy")
+        found = gradients(net, x, dy, arguments.text(layer, "grad_cam: layer"))
+    except ValueError as error:
+        raise ValueError(f"grad_cam: layer: {error}") from error
+    y, dy = found.get(layer, (None, None))
     if getattr(y, "ndim", 0) != 4 or dy is None:
-        raise ValueError(f"grad_cam: layer must be the path of one that gives arrays (N, C, H, W) once in a pass, got "
-                         f"{layer!r}, which gives {arguments.shown(y)}")
+        raise ValueError(f"grad_cam: layer must be the path of one that gives arrays (N, C, H, W) and that the scores "
+                         f"depend on, got {layer!r}, which gives {arguments.shown(y)}")
     weight = dy.mean(axis=(2, 3), keepdims=True, dtype=np.float64)
     return np.maximum((weight * y).sum(axis=1), 0).astype(y.dtype)
 
@@ -56,7 +52,7 @@ def _images(x, who):
 def _score(net, x, target, who):
     """The gradient of the scores of classes for the outputs of a net."""
     try:
-        outputs = net(x)
+        outputs = checked_net(net, who)(x)
     except (TypeError, ValueError) as error:
         kind = TypeError if isinstance(error, TypeError) else ValueError
         raise kind(f"{who}: net(x): {error}") from error

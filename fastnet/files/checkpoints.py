@@ -137,10 +137,13 @@ class Checkpoints:
         return [os.path.join(self.folder, name) for name in sorted(filter(_NAME.fullmatch, names))]
 
     def _remove(self, new, torn):
-        """Remove what is not to stay beside the checkpoint that has just been written."""
-        others = [path for path in self.paths() if path not in torn and _step(path) != _step(new)]
-        keep = {new, *others[max(len(others) - (self.keep - 1), 0):]}
-        keep.update([path for path in (*others, new) if _is_best(path)][-1:])
+        """Remove what is not to stay beside the checkpoint that has just been written; one of the same step is an older
+        state, and stays where it is the best."""
+        others = [path for path in self.paths() if path not in torn and path != new]
+        before = [path for path in others if _step(path) != _step(new)]
+        keep = {new, *before[max(len(before) - (self.keep - 1), 0):]}
+        if not _is_best(new):
+            keep.update([path for path in others if _is_best(path)][-1:])
         for path in self.paths():
             if path not in keep:
                 try:

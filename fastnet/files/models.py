@@ -42,25 +42,29 @@ class Model:
         found = []
         for i in range(0, len(x), _BATCH):
             batch = x[i:i + _BATCH]
-            found += self._ranked(self.net(batch if self.normalize is None else self.normalize(batch)), top)
+            scores = self.net(batch if self.normalize is None else self.normalize(batch))
+            found += ranked(scores, self.net, self.classes, top, "Model.predict")
         return found
-
-    def _ranked(self, scores, top):
-        if not isinstance(scores, np.ndarray) or scores.ndim != 2 or scores.shape[1] < 2:
-            raise ValueError("Model.predict: net must give a score for each of two classes or more, (N, K), got "
-                             f"{arguments.shown(scores)}: call model.net(x) for what it gives")
-        count = scores.shape[1]
-        if self.classes is not None and len(self.classes) != count:
-            raise ValueError(f"Model.predict: classes must be {count} names, as many as the net gives scores, got "
-                             f"{len(self.classes)}")
-        probabilities = _probabilities(scores.astype(np.float64), _last(self.net))
-        names = range(count) if self.classes is None else self.classes
-        order = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]
-        return [[(names[k], float(row[k])) for k in best] for row, best in zip(probabilities, order, strict=True)]
 
     def __repr__(self):
         classes = "None" if self.classes is None else f"{len(self.classes)} names"
         return f"Model({self.net!r}, normalize={self.normalize!r}, classes={classes})"
+
+
+def ranked(scores, net, classes, top, who):
+    """For each row of what a net gives, `scores`, a list of the `top` most likely classes, the most likely first:
+    (name, probability), or (number, probability) where `classes` is None. ValueError for anything but a score for each
+    of two classes or more."""
+    if not isinstance(scores, np.ndarray) or scores.ndim != 2 or scores.shape[1] < 2:
+        raise ValueError(f"{who}: net must give a score for each of two classes or more, (N, K), got "
+                         f"{arguments.shown(scores)}: net(x) is what it gives")
+    count = scores.shape[1]
+    if classes is not None and len(classes) != count:
+        raise ValueError(f"{who}: classes must be {count} names, as many as the net gives scores, got {len(classes)}")
+    probabilities = _probabilities(scores.astype(np.float64), _last(net))
+    names = range(count) if classes is None else classes
+    order = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]
+    return [[(names[k], float(row[k])) for k in best] for row, best in zip(probabilities, order, strict=True)]
 
 
 def save_model(net, path, normalize=None, classes=None):

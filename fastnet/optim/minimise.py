@@ -29,9 +29,10 @@ class Minimum:
 def minimise(net, loss, x, y, method="lbfgs", regularizer=None, max_iter=100, seed=0, **options):
     """Give `net` weights that make ``loss(net(x), y)`` as small as the method can, and tell what it found: a `Minimum`.
 
-    With a `regularizer`, anything with ``value(parameters)`` and ``gradients(parameters)``, its value is added. Only
-    parameters that are to be trained move (requires_grad); the net has the best weights that were met also where an
-    error or Ctrl-C ends the search. Gradients of parameters stay what they were.
+    A `regularizer`, see `fastnet.regularizers`, is a penalty on weights that are to be trained, whose value is added to
+    the loss; one that puts weights back after a step, as `MaxNorm` does, raises ValueError. Only parameters that are to
+    be trained move (requires_grad); the net has the best weights that were met also where an error or Ctrl-C ends the
+    search. Gradients of parameters stay what they were.
 
     "lbfgs"   limited-memory BFGS: steps along -H g, where H, the inverse of the second derivatives, is guessed from the
               last `history_size` (10) steps, and as long as a line search for the strong Wolfe conditions says. Ends
@@ -74,8 +75,10 @@ class _Objective:
         self.net = arguments.having(net, ("forward", "backward", "parameters", "__call__"), "minimise: net", "a net")
         self.loss = arguments.function(loss, "minimise: loss", "a loss, such as CrossEntropyLoss()")
         if regularizer is not None:
-            arguments.having(regularizer, ("value", "gradients"), "minimise: regularizer",
-                             "a regulariser, such as L2(0.01)")
+            arguments.having(regularizer, ("add",), "minimise: regularizer", "a regulariser, such as L2(1e-4)")
+            if getattr(regularizer, "projects", False):
+                raise ValueError(f"minimise: regularizer must be a penalty, such as L2(1e-4), got {regularizer}, which "
+                                 "puts weights back after each step of a Trainer")
         self.x, self.y, self.regularizer = x, y, regularizer
         self.parameters = [parameter for parameter in net.parameters() if parameter.requires_grad]
         if not self.parameters:
@@ -83,6 +86,7 @@ class _Objective:
                              "frozen ones learn")
         self.weights = self.now = self.joined(parameter.value for parameter in self.parameters)
         self.value, self.gradient, self.evaluations, self.history = None, None, 0, []
+        self._penalty()     # refuses in its own words a net that it does not fit
 
     @staticmethod
     def joined(arrays):
@@ -123,7 +127,7 @@ class _Objective:
     def at(self, weights):
         """The value at inference."""
         self.move(weights)
-        return self._whole(self.net(self.x))[0]
+        return self._judged(self.net(self.x))[0] + self._penalty()[0]
 
     def slope(self, weights):
         """(value, gradient) in training; running statistics and gradients of parameters stay what they are."""
@@ -131,7 +135,7 @@ class _Objective:
         with changes.quiet(), changes.gradients() as found:
             y = self.net.forward(self.x, training=True)
             try:
-                value, dy = self._whole(y)
+                value, dy = self._judged(y)
             except BaseException:
                 self.net.saved = None   # no backward pass follows
                 raise
@@ -139,18 +143,30 @@ class _Objective:
         grads = [found.get(parameter) for parameter in self.parameters]
         gradient = self.joined(np.zeros(parameter.shape) if grad is None else grad
                                for parameter, grad in zip(self.parameters, grads, strict=True))
-        if self.regularizer is not None:
-            gradient += self.joined(self.regularizer.gradients(self.parameters))
-        return value, gradient
+        penalty, more = self._penalty()
+        return value + penalty, gradient + more
 
-    def _whole(self, y):
-        """(value, gradient for y) with the regulariser's value in it."""
+    def _penalty(self):
+        """(value, gradient) of the regulariser: what it adds to gradients that are zero."""
+        if self.regularizer is None:
+            return 0.0, 0.0
+        before = [parameter.grad for parameter in self.parameters]
+        try:
+            for parameter in self.parameters:
+                parameter.grad = np.zeros_like(parameter.value)
+            value = float(self.regularizer.add(self.net))
+            return value, self.joined(parameter.grad for parameter in self.parameters)
+        finally:
+            for parameter, grad in zip(self.parameters, before, strict=True):
+                parameter.grad = grad
+
+    def _judged(self, y):
+        """(value, gradient for y) of the loss."""
         self.evaluations += 1
         result = self.loss(y, self.y)
         if not isinstance(result, tuple) or len(result) != 2:
             raise TypeError(f"loss must give (value, gradient), got {arguments.shown(result)}")
-        value, dy = float(result[0]), result[1]
-        return value if self.regularizer is None else value + float(self.regularizer.value(self.parameters)), dy
+        return float(result[0]), result[1]
 
     def better(self, value, weights, gradient=None):
         """Keep what was found where it is not higher than what there was."""

@@ -74,9 +74,7 @@ def gradients(net, x, dy, names=None):
     dictionary from the layer's path to a `LayerGradient`, a pair (y, dy).
 
     As in `input_gradient` norms use their running statistics, dropouts pass everything on, and the net is left as it
-    was. `names` are as in `activations`. With the y and dy of the last convolution, say, the map of Grad-CAM for
-    the score of class k, dy being 1 there and else 0, is ``relu((dy.mean((2, 3), keepdims=True) * y).sum(1))``
-    (Selvaraju et al., 2017, equations 1 and 2).
+    was. `names` are as in `activations`. `fastnet.checks.grad_cam` makes a picture of the y and dy of a convolution.
 
     >>> import numpy as np, fastnet
     >>> net = fastnet.Sequential(fastnet.ReLU(), fastnet.Flatten()).to("naive")

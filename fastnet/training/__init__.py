@@ -11,13 +11,14 @@ from fastnet.training.callbacks import (
     SaveBest,
     SaveCheckpoints,
     SaveCurves,
+    Snapshots,
     StochasticWeightAverage,
     TensorBoard,
     WeightAverage,
     update_bn,
 )
 from fastnet.training.diagnosis import NonFiniteError
-from fastnet.training.ensembles import Ensemble, Snapshots, tta
+from fastnet.training.ensembles import Ensemble, tta
 from fastnet.training.evaluation import evaluate, predict
 from fastnet.training.history import History
 from fastnet.training.images import predict_images

@@ -5,7 +5,7 @@ from fastnet import arguments
 from fastnet.metrics import named
 from fastnet.training.batches import batches as checked_batches
 from fastnet.training.batches import judged, loss_function, pair, size
-from fastnet.training.metrics import Totals
+from fastnet.training.totals import Totals
 
 
 def evaluate(net, batches, loss, metrics=None, batch_size=128):

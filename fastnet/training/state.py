@@ -10,8 +10,8 @@ from fastnet import arguments, init
 from fastnet.files.checkpoints import Checkpoints, read
 from fastnet.training.batches import length
 from fastnet.training.history import History
-from fastnet.training.metrics import Totals
 from fastnet.training.plain import fitting, plain
+from fastnet.training.totals import Totals
 
 WHO = "Trainer.load_state_dict"
 # In the order in which they are taken over.

@@ -12,8 +12,8 @@ from fastnet.training.diagnosis import NonFiniteError, bad_gradients, find_cause
 from fastnet.training.evaluation import means
 from fastnet.training.history import History
 from fastnet.training.memory import resident
-from fastnet.training.metrics import Group, Totals
 from fastnet.training.signals import interruptible
+from fastnet.training.totals import Group, Totals
 
 
 class Trainer:

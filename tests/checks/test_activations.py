@@ -51,7 +51,8 @@ def test_nets_of_all_forms():
     model = Sequential(fastnet.Residual(body), fastnet.Parallel(fastnet.Concat(), ReLU(), fastnet.Tanh()))
     before = model.state_dict()
     rows = activation_report(model, np.ones((2, 2, 5, 5), np.float32)).rows
-    assert [row.layer for row in rows] == ['Conv2d "0.body.0"', 'BatchNorm2d "0.body.1"', 'ReLU "1.0"', 'Tanh "1.1"']
+    assert [row.layer for row in rows] == ['Conv2d "0.body.0"', 'BatchNorm2d "0.body.1"', 'ReLU "1.0"', 'Tanh "1.1"',
+                                      'Concat "1.merge"']
     assert all(np.array_equal(value, before[name]) for name, value in model.state_dict().items())
     assert [layer.name for layer in model] == ["0", "1"]
     assert [row.layer for row in activation_report(Linear(4, 3), X).rows] == ["Linear"]

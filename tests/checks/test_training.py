@@ -137,13 +137,13 @@ def test_ten_times_the_rate_is_beyond_the_one_that_is_lowest():
     (dict(optimizer=SGD(Linear(2, 2).parameters(), 0.1)), "lr_range_test: optimizer must hold parameters of net"),
     (dict(optimizer=SGD), "lr_range_test: optimizer must be an optimiser"),
     (dict(lr_max=1e-7), "lr_range_test: lr_max.*above 1e-06, got 1e-07"),
-    (dict(loader=[]), "lr_range_test: loader must hold batches"),
-    (dict(loader=[(X, Y[:3])]), "lr_range_test: loss"),
-    (dict(loader=[(np.full_like(X, np.nan), Y)]), "lr_range_test: loss must be finite at the start"),
+    (dict(batches=[]), "lr_range_test: batches must hold batches"),
+    (dict(batches=[(X, Y[:3])]), "lr_range_test: loss"),
+    (dict(batches=[(np.full_like(X, np.nan), Y)]), "lr_range_test: loss must be finite at the start"),
 ])
 def test_range_test_refuses(change, text):
     model = net()
-    right = dict(net=model, loss=CrossEntropyLoss(), optimizer=SGD(model.parameters(), 0.1), loader=[(X, Y)])
+    right = dict(net=model, loss=CrossEntropyLoss(), optimizer=SGD(model.parameters(), 0.1), batches=[(X, Y)])
     with pytest.raises((TypeError, ValueError), match=text):
         lr_range_test(**right | change)
 

@@ -242,8 +242,17 @@ class TestCheckpoints:
         self.save(1, 2)
         self.save(2, best=True)
         assert self.steps() == [1, "2"]
-        self.save(2)
-        assert self.steps() == [1, 2]
+
+    def test_the_best_stays_where_its_step_is_saved_again(self):
+        self.save(1)
+        best, = self.save(2, best=True)
+        last, = self.save(2)
+        assert self.steps() == [1, "2", 2]
+        assert self.checkpoints.best()[1] == best and self.checkpoints.latest()[1] == last
+        self.save(3, 4)
+        assert self.steps() == ["2", 3, 4]
+        self.save(4, best=True)
+        assert self.steps() == [3, "4"]
 
     def test_one_that_would_never_be_found_is_refused(self):
         self.save(10, 20)

@@ -168,7 +168,7 @@ def test_nets_that_do_not_classify():
     for net in (fastnet.Linear(3, 1), fastnet.Unflatten(1, (3, 1)), fastnet.LSTM(3, 2)):
         given = x[:, None] if isinstance(net, fastnet.LSTM) else x
         with pytest.raises(ValueError, match=r"^Model.predict: net must give a score for each of two classes or more, "
-                                             r"\(N, K\), got .*: call model.net\(x\) for what it gives"):
+                                             r"\(N, K\), got .*: net\(x\) is what it gives"):
             fastnet.Model(net).predict(given)
     with pytest.raises(ValueError, match="^Model.predict: classes must be 4 names, as many as the net gives scores, "):
         fastnet.Model(fastnet.Linear(3, 4), classes=["a", "b"]).predict(x)

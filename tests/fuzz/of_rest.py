@@ -50,10 +50,9 @@ SAID = {
     **dict.fromkeys(("gradient_check", "sanity_check"), {
         "never": {"net": CALLABLE, "loss": CALLABLE, "optimizer": CALLABLE},
         "words": dict.fromkeys(("x", "y", "net"), "(x|y|loss|net)")}),
-    "lr_range_test": {"never": {"loss": CALLABLE}, "words": {"loader": "batch|loader|loss", "optimizer": "optimizer",
+    "lr_range_test": {"never": {"loss": CALLABLE}, "words": {"batches": "batch|loss", "optimizer": "optimizer",
                                                              "net": "net", "lr_min": "lr_m"}},
-    **dict.fromkeys(("saliency", "grad_cam", "activation_report"), {"words": {"net": "net", "x": "x"},
-                                                                    "errors": (KeyError,)}),
+    **dict.fromkeys(("saliency", "grad_cam", "activation_report"), {"words": {"net": "net", "x": "x"}}),
     "tta": {"never": {"net": CALLABLE, "times": LARGE}, "called": "tta|predict|Normalize|DataLoader|Augment"},
     **dict.fromkeys(("Ensemble.probabilities", "Ensemble.__call__"), {"called": "Ensemble|Linear"}),
     "paths": {"never": {"function": CALLABLE}}, "decision_regions": {"never": {"net": CALLABLE}},

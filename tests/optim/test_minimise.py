@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import fastnet
-from fastnet import optim
+from fastnet import L1, L2, ElasticNet, MaxNorm, optim
 from fastnet.optim.line_search import Point, strong_wolfe
 from fastnet.parameter import Parameter
 
@@ -122,22 +122,56 @@ def test_softmax_regression(dtype, tolerance):
     np.testing.assert_allclose(centred, expected - expected.mean(0), atol=100 * tolerance)
 
 
-class Ridge:
-    def value(self, parameters):
-        return sum(0.5 * float((parameter.value**2).sum()) for parameter in parameters)
+def half_square(w, target):
+    return 0.5 * float(((w - target) ** 2).sum()), w - target
 
-    def gradients(self, parameters):
-        return [parameter.value for parameter in parameters]
+
+class Ridge:
+    """A regulariser of one's own: half the sum of squares."""
+
+    def add(self, net):
+        for parameter in net.parameters():
+            parameter.grad = parameter.grad + parameter.value
+        return sum(0.5 * float((parameter.value**2).sum()) for parameter in net.parameters())
 
 
 @pytest.mark.parametrize("method, options", [("lbfgs", {}), ("random", {}), ("local", {"std": 0.3})])
-def test_a_regulariser_counts(method, options):
+def test_a_regulariser_of_ones_own_counts(method, options):
     net = Function(np.full((2, 2), 3.0))
-    target = np.ones((2, 2))
-    found = optim.minimise(net, lambda w, y: (0.5 * float(((w - y) ** 2).sum()), w - y), None, target, method,
-                           regularizer=Ridge(), max_iter=500, **options)
+    found = optim.minimise(net, half_square, None, np.ones((2, 2)), method, regularizer=Ridge(), max_iter=500,
+                           **options)
     np.testing.assert_allclose(net.weight.value, 0.5, atol=1e-7 if method == "lbfgs" else 0.5)
     assert found.value == pytest.approx(1.0, abs=1e-9 if method == "lbfgs" else 0.3) and found.value >= 1
+    assert net.weight.grad is None
+
+
+@pytest.mark.parametrize("regularizer, l1, l2", [
+    (L2(0.3), 0, 0.3), (L1(0.2), 0.2, 0), (ElasticNet(0.2, 0.3), 0.2, 0.3), (L1(0.2) + L2(0.3), 0.2, 0.3),
+    (L2(0.3, on="all"), 0, 0.3)], ids=repr)
+def test_the_minimum_with_a_regulariser_is_that_of_the_formula(regularizer, l1, l2):
+    """Of (w - t)^2 / 2 + l1 |w| + l2 w^2, it is w = sign(t) (|t| - l1) / (1 + 2 l2) where |t| is above l1."""
+    rng = np.random.default_rng(0)
+    target = rng.uniform(0.5, 2, (4, 3))
+    net = fastnet.Linear(4, 3, bias=False).astype(np.float64)
+    net.weight.value = rng.uniform(0.5, 2, (3, 4))
+    found = fastnet.minimise(net, half_square, np.eye(4), target, regularizer=regularizer, tolerance_change=0.0)
+    expected = (target - l1) / (1 + 2 * l2)
+    np.testing.assert_allclose(net.weight.value, expected.T, atol=1e-7)
+    assert found.value == pytest.approx(half_square(expected, target)[0] + l1 * expected.sum()
+                                        + l2 * np.square(expected).sum(), rel=1e-9)
+    assert net.weight.grad is None
+
+
+@pytest.mark.parametrize("on, meant", [("weights", [1, 1, 0]), ("all", [1, 1, 1]), ("bias", [0, 0, 1])])
+def test_which_weights_a_regulariser_means(on, meant):
+    net = fastnet.Linear(2, 2).astype(np.float64)
+    x = np.array([[1.0, 0], [0, 1], [0, 0]])
+    target = np.array([[3.0, 1], [1, 3], [1, 1]])
+    fastnet.minimise(net, half_square, x, target, regularizer=L2(0.5, on=on), tolerance_change=0.0)
+    rows = np.column_stack([x, np.ones(3)])     # the weights and, last, the bias, by the normal equations
+    expected = np.linalg.solve(rows.T @ rows + np.diag(meant), rows.T @ target)
+    np.testing.assert_allclose(net.weight.value, expected[:2].T, atol=1e-6)
+    np.testing.assert_allclose(net.bias.value, expected[2], atol=1e-6)
 
 
 @pytest.mark.parametrize("method", ["random", "local"])
@@ -269,7 +303,9 @@ def test_the_line_search_meets_the_strong_wolfe_conditions(seed):
     ({"tolerance_grad": -1}, "minimise: tolerance_grad must be a finite number of at least 0, got -1"),
     ({"method": "local", "std": -1}, "minimise: std must be a finite number of at least 0, got -1"),
     ({"max_iter": 0}, "minimise: max_iter must be an integer of at least 1, got 0"),
-    ({"regularizer": 0.1}, "minimise: regularizer must be a regulariser, such as .*, got 0.1, which has no value"),
+    ({"regularizer": 0.1}, "minimise: regularizer must be a regulariser, such as .*, got 0.1, which has no add"),
+    ({"regularizer": MaxNorm(3)}, r"minimise: regularizer must be a penalty, such as L2\(1e-4\), got MaxNorm\(3\), wh"),
+    ({"regularizer": L2(1) + MaxNorm(3)}, r"must be a penalty, .* got L2\(1\) \+ MaxNorm\(3\), which puts weights"),
     ({"loss": lambda w, y: 3.0}, r"minimise: loss\(net\(x\), y\): loss must give \(value, gradient\), got 3.0"),
     ({"loss": lambda w, y: (float("nan"), w)}, "minimise: loss must be finite at the start, got nan"),
     ({"net": Function}, "minimise: net must be a net, got the class Function: make an object of it"),
@@ -281,6 +317,11 @@ def test_what_is_refused_changes_nothing(options, message):
         optim.minimise(**given)
     np.testing.assert_array_equal(net.weight.value, START)
     assert net.weight.grad is None
+
+
+def test_a_regulariser_that_means_nothing_in_the_net_says_so_itself():
+    with pytest.raises(ValueError, match="^L2: on must be .*'head', which no parameter of the net fits; there are wei"):
+        optim.minimise(fastnet.Linear(5, 3), fastnet.CrossEntropyLoss(), *data(), regularizer=L2(1, on="head"))
 
 
 def test_a_net_without_anything_to_train_is_refused():

@@ -1,9 +1,9 @@
-"""Ensembles, snapshots and views: means of probabilities, judged by NumPy."""
+"""Ensembles and views: means of probabilities, judged by NumPy."""
 import numpy as np
 import pytest
 
 import fastnet
-from fastnet import CrossEntropyLoss, Ensemble, Linear, Snapshots, data, evaluate, predict, tta
+from fastnet import CrossEntropyLoss, Ensemble, Linear, data, evaluate, predict, tta
 
 X = np.random.default_rng(0).standard_normal((10, 4)).astype(np.float32)
 IMAGES = np.random.default_rng(1).standard_normal((6, 3, 5, 5)).astype(np.float32)
@@ -50,19 +50,6 @@ def test_sure_nets_give_finite_scores():
     assert np.isfinite(Ensemble(far)(X)).all() and np.isfinite(Ensemble(far, "yes/no")(X)).all()
 
 
-def test_snapshots_are_the_nets_of_their_epochs():
-    net = nets(1)[0]
-    states, snapshots = [], Snapshots(every=2, keep=2)
-    watch = type("Watch", (fastnet.Callback,), {"on_epoch_end": lambda _, t: states.append(t.net.state_dict())})()
-    trainer = fastnet.Trainer(net, CrossEntropyLoss(), fastnet.SGD(net.parameters(), 0.1), [snapshots, watch])
-    trainer.fit((X, np.arange(10) % 3), 7)
-    assert len(snapshots.nets) == 2
-    for snapshot, state in zip(snapshots.nets, (states[3], states[5]), strict=True):
-        np.testing.assert_array_equal(snapshot.weight.value, state["weight"])
-        assert snapshot.weight.grad is None
-    assert predict(Ensemble(snapshots.nets), X).shape == (10, 3)
-
-
 def image_net():
     fastnet.manual_seed(0)
     return fastnet.Sequential(fastnet.Flatten(), Linear(75, 4))
@@ -97,7 +84,6 @@ def test_views_by_augmentation_are_those_of_the_loader():
     (lambda: tta(image_net(), IMAGES, "flip"), "tta: views must be a list of functions of images"),
     (lambda: tta(image_net(), X, [abs]), r"tta: x must be images, of shape \(N, C, H, W\), got \(10, 4\)"),
     (lambda: tta(image_net(), IMAGES, data.Augment(crop=5)), "Augment: crop must be below"),
-    (lambda: Snapshots(0), "Snapshots: every must be"),
 ])
 def test_what_does_not_fit_is_refused(call, text):
     with pytest.raises((TypeError, ValueError), match=text):

@@ -4,7 +4,7 @@ import pytest
 
 import fastnet
 from fastnet.metrics import hits
-from fastnet.training.metrics import Totals
+from fastnet.training.totals import Totals
 
 
 def count_correct(outputs, targets):
