@@ -15,6 +15,7 @@ from math import ceil, erf, exp, inf, pi, prod, sqrt
 import numpy as np
 
 from fastnet import arguments
+from fastnet.parameter import Parameter
 
 _generator = None
 _skips = ContextVar("fastnet.init.skip", default=None)     # a list of how many numbers may still be made
@@ -314,6 +315,9 @@ def _shape(shape, who):
     """A shape as a tuple; one integer is that of a row."""
     if isinstance(shape, (int, np.integer)) and not isinstance(shape, bool):
         shape = (shape,)
+    if isinstance(shape, Parameter):
+        raise TypeError(f"{who}: shape must be a shape, got {shape}: nothing is drawn in place, give its shape and "
+                        f"assign what comes, parameter.value = init.{who}(parameter.shape)")
     shape = arguments.shape(shape, f"{who}: shape")
     if len(shape) > _MOST_AXES or prod(shape) > _MOST_NUMBERS:
         raise ValueError(f"{who}: shape must be that of an array that memory can hold, got {arguments.shown(shape)}")

@@ -1,16 +1,14 @@
 """The README's Python runs as it stands there."""
 import re
-from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 import fastnet
 from fastnet import data
+from tests.pages import ROOT, blocks, run, text
 
-DOCS = Path(__file__).parents[1] / "docs"
-README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```python\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+README, BLOCKS = text("README.md"), blocks("README.md")
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=["quick start", "data flow", "scikit-learn", "program", "container",
@@ -20,7 +18,7 @@ def test_block_runs(block, tmp_path, monkeypatch):
     if "sklearn" in block:
         pytest.importorskip("sklearn")
     monkeypatch.setattr(data, "cifar10", lambda: data.synthetic(train=130, test=20))
-    exec(compile(block, "README.md", "exec"), {"__name__": "readme"})
+    run([block], "README.md")
 
 
 def test_quick_start_is_quick_to_read():
@@ -36,7 +34,7 @@ def names(module):
 
 def test_the_vocabulary_is_complete():
     """Each name stands in docs/vocabulary.md, and nothing else is said to be there."""
-    there = set(re.findall(r"`(\w+)`", (DOCS / "vocabulary.md").read_text(encoding="utf-8")))
+    there = set(re.findall(r"`(\w+)`", text("vocabulary.md")))
     public = {name: getattr(fastnet, name) for name in fastnet.__all__}
     modules = [value for value in public.values() if isinstance(value, ModuleType) and value is not fastnet.kernels]
     modules += [pytest.importorskip(f"fastnet.{name}") for name in ("estimators", "search")]    # not there at once
@@ -47,4 +45,4 @@ def test_the_vocabulary_is_complete():
 
 def test_links_lead_somewhere():
     links = re.findall(r"\]\((?!https?:)([^)#]+)\)", README)
-    assert links and all((Path(__file__).parents[1] / link).exists() for link in links)
+    assert links and all((ROOT / link).exists() for link in links)

@@ -347,6 +347,7 @@ X, Y = small.batches(8, 8)[0]
     (lambda t: t.fit([X, Y], 1), TypeError, r"train_batches must be .*, got a list of two arrays: give \(x, y\), a tu"),
     (lambda t: t.fit((X, Y[:-1]), 1), ValueError, "x and y must hold as many samples, got "),
     (lambda t: t.fit((X, Y), 1, batch_size=0), ValueError, "fit: batch_size must be an integer of at least 1, got 0"),
+    (lambda t: t.fit((X, Y, np.ones(len(X))), 1), TypeError, r"three arrays: give weights .* \(x, \(y, weight\)\)"),
     (lambda t: t.fit([X], 1), TypeError, "fit: train_batches must be batches, pairs .* as a batch"),
     (lambda t: t.fit([(X, Y, Y)], 1), TypeError, "fit: train_batches must be batches, .*, got a tuple of 3 as a batch"),
     (lambda t: t.fit([(X.tolist(), Y)], 1), TypeError, "fit: train_batches: the x of a batch must be a NumPy array"),
