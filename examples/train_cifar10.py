@@ -2,6 +2,7 @@
 
     python examples/train_cifar10.py --model resnet20 --epochs 10
 
+A tenth of the training images is held out, and watched while training; the test images are looked at once, at the end.
 The images come from --data, from $FASTNET_DATA, from the cache folder or from the network, in this order; where there
 is neither data nor network, generated images take their place. Ctrl-C ends training early and keeps what was reached.
 """
@@ -43,17 +44,23 @@ def parse(argv):
     parser.add_argument("--data", help='folder or archive with CIFAR-10, or "generated"')
     parser.add_argument("--out", type=Path, default=Path("runs/cifar10"), help="folder for what is written")
     parser.add_argument("--limit", type=int, help="use only so many training and test images")
+    parser.add_argument("--holdout", type=float, default=0.1,
+                        help="share of the training images that is watched, and not trained on (default: 0.1; 0: none)")
     return parser.parse_args(argv)
 
 
 def load(args):
-    """Training and test set; says where the images come from."""
+    """Training set, held-out part of it or None, and test set; says where the images come from."""
     if args.data == "generated":
         train, test = data.synthetic(args.limit or 20_000, args.limit or 4_000)
     else:
         train, test = (part[:args.limit] for part in data.cifar10_or_synthetic(args.data))
-    print(f"{len(train):,} images to train on, {len(test):,} to test: {train.source}", flush=True)
-    return train, test
+    source, held_out = train.source, None
+    if args.holdout:
+        train, held_out = (train[part] for part in data.train_val_split(train.labels, args.holdout))
+    print(f"{len(train):,} images to train on, {len(held_out or ()):,} held out, {len(test):,} to test: {source}",
+          flush=True)
+    return train, held_out, test
 
 
 def draw(net, history, test, predictions, folder):
@@ -65,7 +72,8 @@ def draw(net, history, test, predictions, folder):
         return
     figure = Figure(figsize=(10, 4), layout="constrained")
     for ax, key in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
-        plot.curves(history.rows, key, f"val_{key}", ax=ax)
+        watched = history.rows[0][f"val_{key}"] is not None
+        plot.curves(history, key, *[f"val_{key}"] * watched, ax=ax)
     figure.savefig(folder / "curves.png")
     figure = Figure(figsize=(5, 5), layout="constrained")
     plot.filters(net.parameters()[0].value, ax=figure.subplots())
@@ -79,11 +87,12 @@ def main(argv=None):
     args = parse(argv)
     args.out.mkdir(parents=True, exist_ok=True)
     fastnet.manual_seed(args.seed)
-    train, test = load(args)
+    train, held_out, test = load(args)
     normalize = data.Normalize.per_channel(train.images)
     augment = data.Augment(crop=2, padding_mode="reflect", flip="alternating")
     batches = data.DataLoader(train, batch_size=args.batch_size, seed=args.seed, augment=augment, normalize=normalize)
-    test_batches = data.DataLoader(test, batch_size=256, shuffle=False, normalize=normalize)
+    watched, test_batches = (part and data.DataLoader(part, batch_size=256, shuffle=False, normalize=normalize)
+                             for part in (held_out, test))
 
     net = getattr(models, args.model)(len(train.classes))
     print(fastnet.summary(net, (args.batch_size, 3, 32, 32)), flush=True)
@@ -97,12 +106,11 @@ def main(argv=None):
         fastnet.Progress(),
         fastnet.JsonLines(args.out / "history.jsonl"),
     ])
-    # The test images are only watched while training: a run chooses nothing by them.
-    history = trainer.fit(batches, args.epochs, validation=test_batches)
+    history = trainer.fit(batches, args.epochs, validation=watched)
 
     fastnet.save_weights(net, args.out / "weights.npz")
     predictions = fastnet.predict(net, test_batches, flip=True).argmax(axis=1)  # each image and its mirror image
-    if history.rows and history.rows[0]["val_loss"] is not None:  # else Ctrl-C came in the first epoch
+    if history.rows:    # else Ctrl-C came in the first step
         draw(net, history, test, predictions, args.out)
     print(f"written to {args.out}: {', '.join(sorted(file.name for file in args.out.iterdir()))}")
     print(f"test accuracy: {(predictions == test.labels).mean():.4f}")

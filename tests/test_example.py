@@ -27,7 +27,7 @@ def test_trains_saves_draws_and_tells_the_accuracy(example, tmp_path, capsys):
     pytest.importorskip("matplotlib")
     example.main([*QUICK, "--out", str(tmp_path / "run")])
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("192 images to train on, 192 to test: generated")
+    assert lines[0].startswith("173 images to train on, 19 held out, 192 to test: generated")
     assert any(line.startswith("total") and "62,006" in line for line in lines)  # the summary
     assert re.fullmatch(r"test accuracy: [01]\.\d{4}", lines[-1])
 
@@ -38,16 +38,25 @@ def test_trains_saves_draws_and_tells_the_accuracy(example, tmp_path, capsys):
     rows = [json.loads(line) for line in files["history.jsonl"].read_text().splitlines()]
     assert [row["epoch"] for row in rows] == [1, 2]
 
-    # The saved weights give what was watched, each image alone, and what was told, with its mirror image.
+    # The saved weights give what was watched, held-out images, each alone, and what was told, test images with mirror
+    # images.
     net = fastnet.models.lenet5(10)
     fastnet.load_weights(net, files["weights.npz"])
-    train, test = fastnet.data.synthetic(192, 192)
-    batches = fastnet.data.DataLoader(test.images, test.labels, 256, shuffle=False,
-                                      normalize=fastnet.data.Normalize.per_channel(train.images))
-    alone, mirrored = ((fastnet.predict(net, batches, flip=flip).argmax(axis=1) == test.labels).mean()
-                       for flip in (False, True))
+    whole, test = fastnet.data.synthetic(192, 192)
+    train, held_out = (whole[part] for part in fastnet.data.train_val_split(whole.labels, 0.1))
+    normalize = fastnet.data.Normalize.per_channel(train.images)
+    alone, mirrored = ((fastnet.predict(net, fastnet.data.DataLoader(part, batch_size=256, normalize=normalize),
+                                        flip=flip).argmax(axis=1) == part.labels).mean()
+                       for part, flip in ((held_out, False), (test, True)))
     assert rows[-1]["val_accuracy"] == pytest.approx(alone, abs=1e-9)
     assert lines[-1] == f"test accuracy: {mirrored:.4f}"
+
+
+def test_nothing_held_out(example, tmp_path, capsys):
+    example.main([*QUICK, "--epochs", "1", "--holdout", "0", "--out", str(tmp_path)])
+    assert "192 images to train on, 0 held out" in capsys.readouterr().out
+    row = json.loads((tmp_path / "history.jsonl").read_text())
+    assert row["val_loss"] is None and (tmp_path / "curves.png").exists()
 
 
 def test_one_seed_fixes_everything(example, tmp_path, capsys):
@@ -77,4 +86,4 @@ def test_reads_the_folder_it_is_given(example, tmp_path, capsys):
         (tmp_path / name).write_bytes(records.tobytes())
     example.main(["--data", str(tmp_path), "--limit", "150", "--epochs", "1", "--model", "lenet5", "--out",
                   str(tmp_path / "run")])
-    assert f"150 images to train on, 40 to test: {tmp_path}" in capsys.readouterr().out
+    assert f"135 images to train on, 15 held out, 40 to test: {tmp_path}" in capsys.readouterr().out

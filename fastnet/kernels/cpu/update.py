@@ -11,7 +11,7 @@ import numpy as np
 
 from fastnet.kernels import checks, shapes, updates
 from fastnet.kernels.cpu import simd
-from fastnet.kernels.cpu.runtime import address, entry, jit, launch, lying_at, named
+from fastnet.kernels.cpu.runtime import address, entry, jit, kept, launch, lying_at, named
 
 _BLOCK = 16_384
 # Numbers that are updated, and squared and added, in the time of what `launch` counts as one operation.
@@ -168,16 +168,23 @@ def _lies_in_order(array):
 
 def _table(rows, itemsize):
     """A `_Part` for each block: a row of it has no part of what is None, nor of the state that there is not."""
-    places = np.zeros((len(rows), len(_Part._fields) - 1), np.int64)
-    places[:, :len(rows[0])] = [[0 if array is None else address(array) for array in row] for row in rows]
-    sizes = np.array([row[0].size for row in rows])
-    blocks = -(-sizes // _BLOCK)
-    owner = np.repeat(np.arange(len(rows)), blocks)
-    start = (np.arange(len(owner)) - (np.cumsum(blocks) - blocks)[owner]) * _BLOCK
-    table = np.empty((len(owner), len(_Part._fields)), np.int64)
-    table[:, 0] = np.minimum(sizes[owner] - start, _BLOCK)
-    table[:, 1:] = places[owner] + (start * itemsize)[:, None]
+    owner, table = _blocks(tuple([row[0].size for row in rows]), itemsize)
+    places = np.array([[0 if array is None else address(array) for array in row] for row in rows])
+    table = table.copy()
+    table[:, 1:1 + places.shape[1]] += places if len(owner) == len(rows) else places[owner]
     return table
+
+
+@kept
+def _blocks(sizes, itemsize):
+    """For arrays of these sizes (which array each block belongs to, its `_Part` but for where the arrays begin)."""
+    sizes = np.array(sizes)
+    blocks = -(-sizes // _BLOCK)
+    owner = np.repeat(np.arange(len(sizes)), blocks)
+    start = (np.arange(len(owner)) - (np.cumsum(blocks) - blocks)[owner]) * _BLOCK
+    table = np.repeat((start * itemsize)[:, None], len(_Part._fields), axis=1)
+    table[:, 0] = np.minimum(sizes[owner] - start, _BLOCK)
+    return owner, table
 
 
 @jit
