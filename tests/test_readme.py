@@ -1,18 +1,19 @@
 """The README's Python runs as it stands there."""
 import re
+from configparser import ConfigParser
 from types import ModuleType
 
 import pytest
 
 import fastnet
 from fastnet import data
-from tests.pages import ROOT, blocks, run, text
+from tests.pages import DOCS, ROOT, blocks, run, text
 
 README, BLOCKS = text("README.md"), blocks("README.md")
 
 
-@pytest.mark.parametrize("block", BLOCKS, ids=["quick start", "data flow", "scikit-learn", "program", "container",
-                                               "files", "own layer"])
+@pytest.mark.parametrize("block", BLOCKS, ids=["quick start", "data flow", "scikit-learn", "files", "program",
+                                               "container", "own layer"])
 def test_block_runs(block, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     if "sklearn" in block:
@@ -46,3 +47,13 @@ def test_the_vocabulary_is_complete():
 def test_links_lead_somewhere():
     links = re.findall(r"\]\((?!https?:)([^)#]+)\)", README)
     assert links and all((ROOT / link).exists() for link in links)
+
+
+def test_every_page_example_and_extra_is_told_of():
+    links = set(re.findall(r"\]\(([^)#]+)\)", README))
+    assert {f"docs/{path.name}" for path in DOCS.glob("*.md")} <= links
+    assert {f"examples/{path.name}" for path in ROOT.glob("examples/*.py")} <= links
+    setup = ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    extras = re.findall(r"^\| `(\w+)` \| [\w-]+ \|", README, re.M)
+    assert extras and set(extras) | {"test", "bench", "peers", "lint", "all"} == set(setup["options.extras_require"])

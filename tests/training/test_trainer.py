@@ -306,6 +306,14 @@ def test_predict_averages_over_mirror_images():
     np.testing.assert_array_equal(predict(model, batches, flip=True), expected)
 
 
+def test_several_inputs_and_outputs_are_predicted_by_name():
+    x, net = {"a": np.ones((3, 2), np.float32), "b": np.zeros((3, 2), np.float32)}, fastnet.Graph(
+        {"sum": (fastnet.Add(), ["a", "b"]), "product": (fastnet.Multiply(), ["a", "b"])}, ["a", "b"],
+        ["sum", "product"])
+    found = predict(net, x, batch_size=2)
+    assert {name: y.tolist() for name, y in found.items()} == {"sum": [[1, 1]] * 3, "product": [[0, 0]] * 3}
+
+
 def test_arrays_are_taken_in_batches():
     """In another order in each epoch for training, in their own for all else."""
     x, y = (np.concatenate(parts) for parts in zip(*small.batches(20, 8), strict=True))
