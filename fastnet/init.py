@@ -15,7 +15,6 @@ from math import ceil, erf, exp, inf, pi, prod, sqrt
 import numpy as np
 
 from fastnet import arguments
-from fastnet.parameter import Parameter
 
 _generator = None
 _skips = ContextVar("fastnet.init.skip", default=None)     # a list of how many numbers may still be made
@@ -315,7 +314,7 @@ def _shape(shape, who):
     """A shape as a tuple; one integer is that of a row."""
     if isinstance(shape, (int, np.integer)) and not isinstance(shape, bool):
         shape = (shape,)
-    if isinstance(shape, Parameter):
+    if hasattr(shape, "grad") and hasattr(shape, "value"):     # a Parameter
         raise TypeError(f"{who}: shape must be a shape, got {shape}: nothing is drawn in place, give its shape and "
                         f"assign what comes, parameter.value = init.{who}(parameter.shape)")
     shape = arguments.shape(shape, f"{who}: shape")
