@@ -16,5 +16,5 @@ PEERS = [name for name, modules in {"PyTorch": ["torch"], "ONNX Runtime": ["onnx
 
 def pytest_report_header():
     """What is about to be compared."""
-    peers = f"compared with {', '.join(PEERS)}" if PEERS else "nothing to compare with: see README, Benchmarks"
+    peers = f"compared with {', '.join(PEERS)}" if PEERS else "nothing to compare with: see docs/benchmarks.md"
     return f"threads for every library: {THREADS} (FASTNET_BENCH_THREADS); {peers}"

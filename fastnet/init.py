@@ -314,6 +314,9 @@ def _shape(shape, who):
     """A shape as a tuple; one integer is that of a row."""
     if isinstance(shape, (int, np.integer)) and not isinstance(shape, bool):
         shape = (shape,)
+    if hasattr(shape, "grad") and hasattr(shape, "value"):     # a Parameter
+        raise TypeError(f"{who}: shape must be a shape, got {shape}: nothing is drawn in place, give its shape and "
+                        f"assign what comes, parameter.value = init.{who}(parameter.shape)")
     shape = arguments.shape(shape, f"{who}: shape")
     if len(shape) > _MOST_AXES or prod(shape) > _MOST_NUMBERS:
         raise ValueError(f"{who}: shape must be that of an array that memory can hold, got {arguments.shown(shape)}")

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from fastnet import BatchNorm2d, Conv2d, Embedding, Linear, Sequential, init, manual_seed
+from fastnet.parameter import Parameter
 
 SHAPE = (60, 40, 3, 3)   # fan_in 360, fan_out 540
 
@@ -153,6 +154,7 @@ def test_errors():
         (lambda: init.orthogonal((2,)), "orthogonal: shape must be that of a weight"),
         (lambda: init.dirac((4, 4)), r"dirac: shape must be that of a convolution, .* got \(4, 4\)"),
         (lambda: init.dirac((4, 4, 3), 3), r"dirac: groups must divide the 4 filters of shape \(4, 4, 3\), got 3"),
+        (lambda: init.normal(Parameter(np.zeros((2, 3)))), r"parameter.value = init.normal\(parameter"),
         (lambda: init.normal(np.zeros((2, 3))), "normal: shape must be a shape, .*: give shape=x.shape"),
         (lambda: manual_seed("five"), "manual_seed: seed must be an integer of at least 0, got 'five'"),
         (lambda: init.apply(Linear, init.ones), "apply: net must be a layer, got the class Linear: make an object"),

@@ -10,12 +10,14 @@ from fastnet.training.batches import batches as checked_batches
 from fastnet.training.batches import pair
 
 _WHO = "lr_range_test"
+_REMEDY = "take more steps, a higher lr_min, or see with sanity_check whether the net learns at all"
 
 
 class LRRange:
     """What `lr_range_test` found: `lrs` and `losses`, one for each step; `smoothed`, their running mean; `lowest`, the
     rate at its minimum; `steepest`, the one where it falls fastest; `diverged`, the rate at which the loss went beyond
-    four times its minimum, or None; `suggestion`, the rate to begin with, a tenth of `lowest`.
+    four times its minimum, or None; `suggestion`, the rate to begin with, a tenth of `lowest`; asking for
+    it is a ValueError where the loss did not fall.
     ``fastnet.plot.lr_range(found)`` draws it."""
 
     def __init__(self, lrs, losses, smoothed, diverged):
@@ -33,11 +35,24 @@ class LRRange:
         return float(self.lrs[int(np.argmin(np.gradient(self.smoothed[:end], np.log(self.lrs[:end]))))])
 
     @property
+    def fell(self):
+        """Whether the smoothed loss ever was a thousandth below its first."""
+        first = self.smoothed[0]
+        return bool(self.smoothed.min() < first - 0.001 * abs(first))
+
+    @property
     def suggestion(self):
+        if not self.fell:
+            raise ValueError(f"lr_range_test: the loss did not fall, {self._told()}: {_REMEDY}")
         return self.lowest / 10
+
+    def _told(self):
+        return f"from {self.smoothed[0]:.4g} to {self.smoothed.min():.4g} at lowest in {len(self.lrs)} steps"
 
     def __repr__(self):
         end = f", diverged at {self.diverged:.2g}" if self.diverged else ""
+        if not self.fell:
+            return f"LRRange(the loss did not fall, {self._told()}{end}: {_REMEDY})"
         return (f"LRRange({len(self.lrs)} steps, loss {self.smoothed[0]:.4g} to {self.smoothed.min():.4g}, lowest at "
                 f"{self.lowest:.2g}, steepest at {self.steepest:.2g}{end}: begin with {self.suggestion:.2g})")
 

@@ -28,7 +28,7 @@ class _Neighbors(BaseEstimator):
         arguments.integer(self.n_neighbors, f"{who}: n_neighbors", 1)
         arguments.choice(self.weights, ("uniform", "distance"), f"{who}: weights")
         arguments.choice(self.metric, tuple(METRICS), f"{who}: metric")
-        self._rows, y = validate_data(self, X, y, dtype=_KINDS, **options)
+        self._rows, y = validate_data(self, _rows(X), y, dtype=_KINDS, **options)
         self.n_samples_fit_ = len(self._rows)
         return y
 
@@ -51,7 +51,7 @@ class _Neighbors(BaseEstimator):
         if X is None:
             found = _without_themselves(*self._search(self._rows, k + 1))
         else:
-            found = self._search(validate_data(self, X, reset=False, dtype=_KINDS), k)
+            found = self._search(validate_data(self, _rows(X), reset=False, dtype=_KINDS), k)
         return found if return_distance else found[1]
 
     def _search(self, X, k):
@@ -74,6 +74,17 @@ class _Neighbors(BaseEstimator):
         same = np.isinf(weights)
         weights = np.where(same.any(axis=1, keepdims=True), same, weights)
         return indices, weights / weights.sum(axis=1, keepdims=True)
+
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        return tags
+
+
+def _rows(X):
+    """Images (N, C, H, W), each as a row of its numbers; anything else as it is."""
+    return X.reshape(len(X), -1) if isinstance(X, np.ndarray) and X.ndim > 2 and X.size else X
 
 
 def _without_themselves(distances, indices):
@@ -100,7 +111,7 @@ class KNeighborsClassifier(ClassifierMixin, _Neighbors):
     """
 
     def fit(self, X, y):
-        """Keep rows X (N, F) and their classes y (N,)."""
+        """Keep rows X (N, F), or images (N, C, H, W), and their classes y (N,)."""
         y = self._fit(X, y)
         check_classification_targets(y)
         self.classes_, self._codes = np.unique(y, return_inverse=True)

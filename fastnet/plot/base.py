@@ -70,6 +70,8 @@ def finite(value, name, axes_=None, what=""):
     """`value`, numbers, a Parameter or a list, as a float64 array of finite numbers, with so many axes if told."""
     if not isinstance(value, np.ndarray) and hasattr(value, "value"):   # a Parameter
         value = value.value
+    if hasattr(value, "named_parameters"):
+        raise TypeError(f"{name} must be an array, got a net or layer: give one of its arrays, such as net[0].weight")
     value = arguments.values(value, name)
     if axes_ is not None and value.ndim not in axes_ or 0 in value.shape:
         raise ValueError(f"{name} must {what or 'hold numbers'}, got {arguments.shown(value)}")

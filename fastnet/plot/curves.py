@@ -52,7 +52,7 @@ def _finish(ax, lines):
 
 def lr_range(found, ax=None):
     """Draws what `fastnet.lr_range_test` found: losses and their running mean against the learning rate, with the
-    lowest point and the suggested rate. TypeError for anything else."""
+    lowest point and, where the loss fell, the suggested rate. TypeError for anything else."""
     for name in ("lrs", "losses", "smoothed"):
         if not isinstance(getattr(found, name, None), np.ndarray):
             raise TypeError(f"lr_range: found must be what lr_range_test gave, got {arguments.shown(found)}")
@@ -60,7 +60,8 @@ def lr_range(found, ax=None):
     line, = ax.plot(found.lrs, found.losses, alpha=0.35, linewidth=1, label="loss")
     ax.plot(found.lrs, found.smoothed, color=line.get_color(), label="running mean")
     ax.plot([found.lowest], [found.smoothed.min()], "o", color=line.get_color(), label=f"lowest, at {found.lowest:.2g}")
-    ax.axvline(found.suggestion, color="C1", linestyle="--", label=f"begin with {found.suggestion:.2g}")
+    if found.fell:
+        ax.axvline(found.suggestion, color="C1", linestyle="--", label=f"begin with {found.suggestion:.2g}")
     if found.diverged:
         ax.axvline(found.diverged, color="C3", linestyle=":", label=f"diverged at {found.diverged:.2g}")
     low, high = found.smoothed.min(), max(found.smoothed[0], np.median(found.smoothed))

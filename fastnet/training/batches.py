@@ -22,6 +22,8 @@ def batches(value, name, batch_size=128, shuffle=False, pairs=True, again=True):
     batch_size = arguments.integer(batch_size, f"{name.partition(':')[0]}: batch_size", 1)
     if _are_arrays(value):
         return DataLoader(*value, batch_size=batch_size, shuffle=shuffle)
+    if not pairs and isinstance(value, dict) and value and all(map(_is_array, value.values())):
+        return DataLoader(value, batch_size=batch_size, shuffle=False)
     if not pairs and _is_array(value):
         return DataLoader(arguments.array(value, name), batch_size=batch_size, shuffle=False)
     if _is_array(value):
@@ -36,6 +38,9 @@ def batches(value, name, batch_size=128, shuffle=False, pairs=True, again=True):
         if len(value) == 2 and all(map(_is_array, value)):
             raise TypeError(f"{name} must be {what}, got a list of two arrays: give (x, y), a tuple, for a data set, "
                             "or [(x, y)] for a single batch")
+        if len(value) == 3 and all(map(_is_array, value)):
+            raise TypeError(f"{name} must be {what}, got three arrays: give weights of samples beside the targets, "
+                            "(x, (y, weight)), and a loss that takes both, lambda scores, both: loss(scores, *both)")
         pair(value[0], name)
     try:
         count = length(value)

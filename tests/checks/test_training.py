@@ -125,6 +125,18 @@ def test_the_range_test_finds_the_rate_at_which_training_diverges():
     assert "diverged at" in repr(found)
 
 
+def test_a_loss_that_does_not_fall_suggests_no_rate():
+    model = net()
+    found = lr_range_test(model, CrossEntropyLoss(), SGD(model.parameters(), 0.1), (X, Y), lr_max=1e-5, steps=5)
+    assert not found.fell and "the loss did not fall, from" in repr(found)
+    with pytest.raises(ValueError, match="^lr_range_test: the loss did not fall.*: take more steps"):
+        print(found.suggestion)
+    plot = pytest.importorskip("matplotlib.pyplot")
+    labels = fastnet.plot.lr_range(found).get_legend_handles_labels()[1]
+    plot.close("all")
+    assert not any("begin with" in label for label in labels)
+
+
 def test_ten_times_the_rate_is_beyond_the_one_that_is_lowest():
     model = net()
     found = lr_range_test(model, CrossEntropyLoss(), SGD(model.parameters(), 0.1), (X, Y), lr_max=1000.0)

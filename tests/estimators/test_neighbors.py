@@ -42,6 +42,14 @@ def test_a_row_of_the_training_set_is_its_own_nearest():
     assert model.score(X, Y) == 1
 
 
+def test_images_are_rows_of_their_numbers():
+    images, new = X.reshape(-1, 3, 2, 2), NEW.reshape(-1, 3, 2, 2)
+    one, other = KNeighborsClassifier(5).fit(images, Y), KNeighborsClassifier(5).fit(X, Y)
+    np.testing.assert_array_equal(one.predict_proba(new), other.predict_proba(NEW))
+    with pytest.raises(ValueError, match="8 features"):
+        one.predict(new[:, :2])
+
+
 def test_equal_rows_are_neighbours_of_each_other():
     rows = np.zeros((5, 3))
     found = KNeighborsClassifier(2).fit(rows, [0, 1, 0, 1, 0]).kneighbors(return_distance=False)

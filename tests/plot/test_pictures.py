@@ -5,6 +5,7 @@ import sys
 import numpy as np
 import pytest
 
+import fastnet
 from fastnet import plot
 
 RNG = np.random.default_rng(0)
@@ -88,6 +89,7 @@ def test_heat_lies_over_the_whole_image(ax, drawn):
 
 @pytest.mark.parametrize(("call", "message"), [
     (lambda: plot.filters(np.zeros((8, 16, 3, 3))), r"filters: weight must have shape .*, got \(8, 16, 3, 3\)"),
+    (lambda: plot.filters(fastnet.Linear(3, 2)), r"filters: weight .* got a net or layer: give .*net\[0\].weight"),
     (lambda: plot.filters(np.zeros((8, 3))), r"filters: weight must .*, got an array of shape \(8, 3\)"),
     (lambda: plot.filters(np.full((1, 1, 2, 2), np.nan)), "filters: weight must be finite"),
     (lambda: plot.filters(np.zeros((1, 1, 2, 2)), ax=3), "filters: ax must be axes of matplotlib, or None, got 3"),

@@ -1,9 +1,6 @@
 """What layers give and the gradients that arrive there, as PyTorch's hooks and plain passes tell them."""
-import ast
 import copy
-import re
 import threading
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -30,6 +27,7 @@ from fastnet.layers import (
     Residual,
     Sequential,
 )
+from tests.pages import blocks, statements
 
 from .nets import Noise, Own, Scaled
 
@@ -345,26 +343,14 @@ def test_what_is_wrong_is_refused():
 
 # Recipes
 
-PAGE = (Path(__file__).parents[2] / "docs" / "inside.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGE, re.S | re.M)
-SALIENCY, GRAD_CAM = BLOCKS[2], BLOCKS[3]
-
-
-def test_the_page_runs(capsys):
-    scope = {}
-    for block in BLOCKS:
-        exec(compile(block, "inside.md", "exec"), scope)
-    assert scope["saliency"].shape == scope["cam"].shape == (4, 32, 32) and scope["dead"].shape == (32,)
-    assert set(scope["norms"]) == {name for name, layer in scope["net"].named_layers() if not layer.composed}
-    assert all(len(norms) == 2 for norms in scope["norms"].values())
-    assert capsys.readouterr().out.startswith("training, x of shape (4, 3, 32, 32), float32")
+SALIENCY, GRAD_CAM = blocks("inside.md")[2:4]
 
 
 def test_recipes():
     net = make()
     scope = {"net": net, "x": X, "np": np, "fastnet": fastnet}
     for recipe, most in ((SALIENCY, 3), (GRAD_CAM, 8)):
-        assert len(ast.parse(recipe).body) <= most and max(map(len, recipe.splitlines())) <= 100
+        assert statements(recipe) <= most
     exec(SALIENCY.replace("eye(10)", "eye(5)"), scope)
     step, best = 1e-3, net(X).argmax(1)
     place = np.unravel_index(scope["saliency"][0].argmax(), X.shape[2:])

@@ -1,6 +1,4 @@
-"""What a net says of image files, and the page about images, whose code runs as it stands there."""
-import re
-import warnings
+"""What a net says of image files."""
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +10,6 @@ import fastnet  # noqa: E402  (needs Pillow)
 from fastnet import predict_images  # noqa: E402
 from fastnet.data import ImageFiles, ImageFolder, Normalize  # noqa: E402
 
-PAGE = (Path(__file__).parents[2] / "docs" / "images.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
 NORMALIZE = Normalize([100.0] * 3, [50.0] * 3)
 
 
@@ -85,18 +81,3 @@ def test_bad_arguments(files, given, error, message):
         predict_images(**{"net": net(), "paths": files.paths, "size": 8} | given)
     with pytest.raises(ValueError, match="size must be None where paths are ImageFiles"):
         predict_images(net(), files, 8)
-
-
-def test_the_page_about_images(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    photographs(tmp_path / "photographs", 40)
-    Image.open(tmp_path / "photographs" / "day" / "000.jpg").save(tmp_path / "new.jpg")
-    (tmp_path / "list.csv").write_text("path,label\nphotographs/day/000.jpg,day\nphotographs/night/001.jpg,night\n")
-    assert len(BLOCKS) == 4 and len(BLOCKS[0].strip().splitlines()) <= 14
-    space = {"__name__": "page"}
-    for block in BLOCKS:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            exec(compile(block, "docs/images.md", "exec"), space)
-    (best, share), _ = space["found"]
-    assert best == "day" and share > 0.5

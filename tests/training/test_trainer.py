@@ -306,6 +306,14 @@ def test_predict_averages_over_mirror_images():
     np.testing.assert_array_equal(predict(model, batches, flip=True), expected)
 
 
+def test_several_inputs_and_outputs_are_predicted_by_name():
+    x, net = {"a": np.ones((3, 2), np.float32), "b": np.zeros((3, 2), np.float32)}, fastnet.Graph(
+        {"sum": (fastnet.Add(), ["a", "b"]), "product": (fastnet.Multiply(), ["a", "b"])}, ["a", "b"],
+        ["sum", "product"])
+    found = predict(net, x, batch_size=2)
+    assert {name: y.tolist() for name, y in found.items()} == {"sum": [[1, 1]] * 3, "product": [[0, 0]] * 3}
+
+
 def test_arrays_are_taken_in_batches():
     """In another order in each epoch for training, in their own for all else."""
     x, y = (np.concatenate(parts) for parts in zip(*small.batches(20, 8), strict=True))
@@ -347,6 +355,7 @@ X, Y = small.batches(8, 8)[0]
     (lambda t: t.fit([X, Y], 1), TypeError, r"train_batches must be .*, got a list of two arrays: give \(x, y\), a tu"),
     (lambda t: t.fit((X, Y[:-1]), 1), ValueError, "x and y must hold as many samples, got "),
     (lambda t: t.fit((X, Y), 1, batch_size=0), ValueError, "fit: batch_size must be an integer of at least 1, got 0"),
+    (lambda t: t.fit((X, Y, np.ones(len(X))), 1), TypeError, r"three arrays: give weights .* \(x, \(y, weight\)\)"),
     (lambda t: t.fit([X], 1), TypeError, "fit: train_batches must be batches, pairs .* as a batch"),
     (lambda t: t.fit([(X, Y, Y)], 1), TypeError, "fit: train_batches must be batches, .*, got a tuple of 3 as a batch"),
     (lambda t: t.fit([(X.tolist(), Y)], 1), TypeError, "fit: train_batches: the x of a batch must be a NumPy array"),
