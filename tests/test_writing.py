@@ -35,6 +35,10 @@ def json_lines(path):
     fit(training.JsonLines(path))
 
 
+def csv_lines(path):
+    fit(training.CsvLines(path))
+
+
 def fit(callback):
     model = fastnet.Linear(1, 2)
     small.trainer(model, [callback]).fit([(np.ones((1, 1), np.float32), np.zeros(1, int))], 1)
@@ -60,16 +64,19 @@ def downloaded(path):
                       os.path.dirname(os.fsdecode(path)), progress=False)
 
 
+LINES = ["training/callbacks/logs.py:_Lines.rewrite", "training/callbacks/logs.py:_Lines.on_epoch_end"]
 # Each writer, and the functions of the package in which it calls `writing`; those that only clean a folder.
 WRITERS = {
     save_weights: ["training/weights.py:save_state"],
-    save_best: ["training/weights.py:save_state", "training/callbacks.py:SaveBest.on_train_begin"],
-    json_lines: ["training/callbacks.py:JsonLines.on_train_begin", "training/callbacks.py:JsonLines.on_epoch_end"],
+    save_best: ["training/weights.py:save_state", "training/callbacks/best.py:SaveBest.on_train_begin"],
+    json_lines: LINES,
+    csv_lines: LINES,
     downloaded: ["data/download.py:download"],
     checkpoint: ["files/checkpoints.py:write"],
     model: ["files/models.py:save_model"],
 }
 CLEANERS = {"files/checkpoints.py:Checkpoints.save"}
+PICTURES = {f"training/callbacks/logs.py:SaveCurves.{hook}" for hook in ("on_train_begin", "on_epoch_end")}
 # What else can write a file, and where it may be called: kernels keep a cache of their own.
 OTHER = {"open", "replace", "rename", "write_bytes", "write_text", "mkstemp", "NamedTemporaryFile", "savez", "save",
          "savetxt", "tofile", "dump", "memmap", "touch"}
@@ -102,7 +109,7 @@ def test_every_file_is_written_by_one_function():
                 found.add(place)
             elif name in OTHER and not harmless(name, owner, call):
                 assert module in ALLOWED or place in ALLOWED, f"{place} calls {name}; see fastnet/writing.py"
-    assert found == {place for places in WRITERS.values() for place in places} | CLEANERS
+    assert found == {place for places in WRITERS.values() for place in places} | CLEANERS | PICTURES
 
 
 def harmless(name, owner, call):

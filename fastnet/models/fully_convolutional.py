@@ -48,7 +48,7 @@ def fully_convolutional(net, input_shape):
     try:
         net.output_shape(input_shape)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"fully_convolutional: input_shape: {error}") from error
+        raise ValueError(f"fully_convolutional: net must take x of input_shape {input_shape}: {error}") from error
     made, pixels = _row(net, input_shape, None)
     if pixels != (1, 1):
         raise ValueError("fully_convolutional: net must have a Flatten, and a Linear behind it unless one pixel is "
