@@ -18,7 +18,7 @@ from sklearn.preprocessing import MinMaxScaler
 import fastnet
 from fastnet.estimators import NetClassifier
 
-ROWS, EPOCHS = 1_797, 20
+ROWS, EPOCHS = 1_797, 12
 x, y = (part[:ROWS] for part in load_digits(return_X_y=True))
 x, x_test, y, y_test = train_test_split(x, y, test_size=0.2, random_state=0, stratify=y)
 

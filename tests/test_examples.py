@@ -96,7 +96,7 @@ def test_grid_search(tmp_path, monkeypatch, capsys):
     text = (EXAMPLES / "grid_search.py").read_text(encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     # Other processes read the net from a module, which a text that is run here is not: so one process alone.
-    for given, short in (("ROWS, EPOCHS = 1_797, 20", "ROWS, EPOCHS = 300, 3"), ("n_jobs=2", "n_jobs=None")):
+    for given, short in (("ROWS, EPOCHS = 1_797, 12", "ROWS, EPOCHS = 300, 3"), ("n_jobs=2", "n_jobs=None")):
         assert given in text
         text = text.replace(given, short)
     exec(compile(text, "grid_search.py", "exec"), {"__name__": "grid_search"})
