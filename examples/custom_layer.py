@@ -76,7 +76,7 @@ assert found.passed
 
 # %% [markdown]
 # ## Does it learn?
-# The net sees a sine from -2 to 2, and is asked how it goes on.
+# The net sees a sine on a slope from -2 to 2, and is asked how it goes on.
 
 # %%
 x = rng.uniform(-2, 2, (256, 1)).astype(np.float32)

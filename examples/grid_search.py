@@ -18,7 +18,7 @@ from sklearn.preprocessing import MinMaxScaler
 import fastnet
 from fastnet.estimators import NetClassifier
 
-ROWS, EPOCHS, JOBS = 1_797, 20, 2
+ROWS, EPOCHS, JOBS = 1_797, 12, 2
 WIDTHS, RATES = (8, 16), (0.001, 0.003, 0.01)
 x, y = (part[:ROWS] for part in load_digits(return_X_y=True))
 x, x_test, y, y_test = train_test_split(x, y, test_size=0.2, random_state=0, stratify=y)

@@ -100,9 +100,9 @@ try:
 except ImportError:
     print('for the pictures: pip install "fastnet-numba[plot]"')
 else:
-    figure, axes = pyplot.subplots(2, 2, layout="constrained", figsize=(8, 6))
+    figure, axes = pyplot.subplots(2, 2, layout="constrained", figsize=(10, 5.5))
     for ax, name in zip(axes, by_hand, strict=True):
-        plot.filters(by_hand[name][0].reshape(10, 3, 32, 32), ax=ax[0]).set_title(f"{name}, by hand")
-        plot.filters(classifiers[name].templates((3, 32, 32)), ax=ax[1]).set_title(f"{name}, by library")
-    figure.suptitle(", ".join(train.classes), fontsize=9)
-    figure.savefig("linear_classifiers.png", dpi=120)
+        learnt = classifiers[name].templates((3, 32, 32)).reshape(10, -1)
+        for place, by, w in zip(ax, ("hand", "library"), (by_hand[name][0], learnt), strict=True):
+            plot.templates(w, (3, 32, 32), train.classes, place).set_title(f"{name}, by {by}")
+    figure.savefig("linear_classifiers.png")

@@ -11,7 +11,7 @@ from matplotlib.patches import Rectangle
 import fastnet
 from fastnet import models
 
-IMAGES, EPOCHS = 1500, 8
+IMAGES, EPOCHS = 1500, 10
 CLASSES, SIDE = ("disc", "square", "cross"), 48
 
 
@@ -19,10 +19,10 @@ def scenes(count, seed):
     """Images (N, 3, SIDE, SIDE), classes (N,), and boxes (N, 4): left, top, right and bottom as parts of a side."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[:SIDE, :SIDE]
-    images = rng.normal(0, 0.3, (count, 3, SIDE, SIDE)).astype(np.float32)
+    images = rng.normal(0, 0.1, (count, 3, SIDE, SIDE)).astype(np.float32)
     labels, boxes = rng.integers(0, 3, count), np.empty((count, 4), np.float32)
     for image, label, box in zip(images, labels, boxes, strict=True):
-        half = rng.uniform(5, 12)
+        half = rng.uniform(8, 14)
         cx, cy = rng.uniform(half, SIDE - half, 2)
         u, v = (x - cx) / half, (y - cy) / half
         inside = [u * u + v * v < 1, np.maximum(abs(u), abs(v)) < 1,
@@ -52,9 +52,10 @@ def overlap(a, b):
 fastnet.manual_seed(0)
 net = models.class_and_box(num_classes=3, width=0.25)
 loss = fastnet.WeightedSum({"class": fastnet.CrossEntropyLoss(), "box": fastnet.SmoothL1Loss(beta=0.1)},
-                           {"class": 1, "box": 5})
-optimizer, rng = fastnet.Adam(net.parameters(), 2e-3), np.random.default_rng(0)
+                           {"class": 1, "box": 1})
+optimizer, rng = fastnet.Adam(net.parameters(), 1e-3), np.random.default_rng(0)
 for epoch in range(EPOCHS):
+    optimizer.lr = 1e-3 * (1 - epoch / EPOCHS)      # small steps at the end, for the boxes
     order, total = rng.permutation(IMAGES), 0.0
     for chosen in np.array_split(order, max(1, IMAGES // 30)):
         y = net.forward(images[chosen], training=True)

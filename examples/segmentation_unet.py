@@ -6,7 +6,9 @@
 
 # %%
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 import fastnet
 from fastnet import metrics, models
@@ -56,8 +58,10 @@ figure = Figure(figsize=(9, 5), layout="constrained")
 for row, (title, pictures) in zip(figure.subplots(3, 6), (("image", test[0][:, 0]), ("truth", test[1]),
                                                          ("net", scores.argmax(axis=1))), strict=True):
     for ax, picture in zip(row, pictures, strict=False):
-        ax.imshow(picture, cmap="gray" if title == "image" else "viridis", **({} if title == "image" else {
-            "vmin": 0, "vmax": 2}))
+        ax.imshow(picture, **({"cmap": "gray"} if title == "image" else {"cmap": "viridis", "vmin": 0, "vmax": 2}))
         ax.set_axis_off()
     row[0].set_title(title, loc="left")
+colours = colormaps["viridis"](np.linspace(0, 1, len(CLASSES)))
+figure.legend(handles=[Patch(color=colour, label=name) for name, colour in zip(CLASSES, colours, strict=True)],
+              loc="outside lower center", ncols=len(CLASSES))
 figure.savefig("segmentation_unet.png")

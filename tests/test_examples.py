@@ -44,6 +44,7 @@ def test_two_layer_net(tmp_path, monkeypatch):
     assert pictures(tmp_path) == ["two_layer_net.png"]
 
 
+@pytest.mark.slow
 def test_layers_by_hand(tmp_path, monkeypatch, capsys):
     found = run("layers_by_hand", tmp_path, monkeypatch)
     assert len(found["rows"]) == 9 and "BatchNorm1d" in capsys.readouterr().out
@@ -70,6 +71,7 @@ def test_transfer_learning(tmp_path, monkeypatch):
     assert not any(getattr(layer, "frozen", False) for _, layer in found["tuned"].named_layers())
 
 
+@pytest.mark.slow
 def test_residual_and_inception(tmp_path, monkeypatch, capsys):
     found = run("residual_and_inception", tmp_path, monkeypatch, "IMAGES, EPOCHS = 100, 1")
     assert pictures(tmp_path) == ["residual_and_inception.png"]
@@ -78,6 +80,7 @@ def test_residual_and_inception(tmp_path, monkeypatch, capsys):
     assert [len(history.rows) for history in found["histories"].values()] == [1, 1, 1]
 
 
+@pytest.mark.slow
 def test_segmentation_unet(tmp_path, monkeypatch, capsys):
     found = run("segmentation_unet", tmp_path, monkeypatch, "IMAGES, EPOCHS = 40, 1")
     assert pictures(tmp_path) == ["segmentation_unet.png"]
@@ -85,6 +88,7 @@ def test_segmentation_unet(tmp_path, monkeypatch, capsys):
     assert "mean intersection over union" in capsys.readouterr().out.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_localisation(tmp_path, monkeypatch, capsys):
     found = run("localisation", tmp_path, monkeypatch, "IMAGES, EPOCHS = 60, 1")
     assert pictures(tmp_path) == ["localisation.png"]
@@ -94,6 +98,7 @@ def test_localisation(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out.splitlines()[-1].startswith("test images: classes ")
 
 
+@pytest.mark.slow
 def test_char_rnn(tmp_path, monkeypatch, capsys):
     found = run("char_rnn", tmp_path, monkeypatch, "STEPS, LENGTH = 5, 16")
     assert pictures(tmp_path) == ["char_rnn.png"]
@@ -101,6 +106,7 @@ def test_char_rnn(tmp_path, monkeypatch, capsys):
     assert found["written"].startswith("    def ") and len(found["written"]) == 13
 
 
+@pytest.mark.slow
 def test_linear_classifiers(tmp_path, monkeypatch, capsys):
     pytest.importorskip("sklearn")
     run("linear_classifiers", tmp_path, monkeypatch, "TRAIN, TEST, STEPS, EPOCHS = 150, 60, 1, 2")
@@ -112,6 +118,7 @@ def test_linear_classifiers(tmp_path, monkeypatch, capsys):
     assert pictures(tmp_path) == ["linear_classifiers.png"] and [len(ax.images) for ax in pyplot.gcf().axes] == [1] * 4
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.* is ill-defined")    # after two epochs some class is never said
 def test_grid_search(tmp_path, monkeypatch, capsys):
     pytest.importorskip("sklearn")
@@ -135,6 +142,7 @@ def test_knn(tmp_path, monkeypatch, capsys):
     assert pictures(tmp_path) == ["knn.png"]
 
 
+@pytest.mark.slow
 def test_features(tmp_path, monkeypatch, capsys):
     pytest.importorskip("sklearn")
     run("features", tmp_path, monkeypatch, "TRAIN, TEST, EPOCHS = 200, 40, 2")

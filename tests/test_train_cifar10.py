@@ -59,6 +59,7 @@ def test_nothing_held_out(example, tmp_path, capsys):
     assert row["val_loss"] is None and (tmp_path / "curves.png").exists()
 
 
+@pytest.mark.slow
 def test_one_seed_fixes_everything(example, tmp_path, capsys):
     histories = []
     for run, seed in enumerate("334"):
@@ -78,6 +79,7 @@ def test_without_matplotlib_it_says_so_and_goes_on(example, tmp_path, capsys, mo
     assert sorted(file.name for file in tmp_path.iterdir()) == ["history.jsonl", "weights.npz"]
 
 
+@pytest.mark.slow
 def test_reads_the_folder_it_is_given(example, tmp_path, capsys):
     rng = np.random.default_rng(0)
     for name in ["test_batch.bin", *(f"data_batch_{i}.bin" for i in range(1, 6))]:

@@ -55,6 +55,12 @@ def shortened(text, letters):
     return "\n".join(map(cut, text.split("\n")))
 
 
+def legend(ax, rows):
+    """The legend of so many rows, beside the axes where it would cover what they show."""
+    ax.legend(**({"fontsize": "small"} if rows <= 6 else
+                 {"fontsize": "x-small", "loc": "upper left", "bbox_to_anchor": (1, 1), "ncols": -(-rows // 25)}))
+
+
 def names(value, name, count=None):
     """`value`, a list of strings, so many where that is told."""
     value = arguments.listed(value, name, "names")

@@ -2,7 +2,7 @@
 import numpy as np
 
 from fastnet import arguments
-from fastnet.plot.base import axes, coloured, finite, font, names, points, shortened
+from fastnet.plot.base import axes, coloured, finite, font, legend, names, points, shortened
 
 _LETTERS = 24   # of a class's name that are shown
 _SMALLEST = 5.5     # points of the numbers in cells
@@ -98,7 +98,5 @@ def decision_regions(net, x, y, classes=None, ax=None, resolution=200):
     for c in np.unique(y):
         ax.scatter(*x[y == c].T, color=[colours[c]], s=14, edgecolors="black", linewidths=0.4,
                    label=shortened(classes[c], _LETTERS))
-    rows = len(np.unique(y))
-    ax.legend(**({"fontsize": "small"} if rows <= 6 else
-                 {"fontsize": "x-small", "loc": "upper left", "bbox_to_anchor": (1, 1), "ncols": -(-rows // 25)}))
+    legend(ax, len(np.unique(y)))
     return ax

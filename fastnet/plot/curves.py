@@ -2,7 +2,7 @@
 import numpy as np
 
 from fastnet import arguments
-from fastnet.plot.base import axes
+from fastnet.plot.base import axes, legend
 
 _USUAL = ("loss", "val_loss")
 
@@ -45,9 +45,9 @@ def curves(rows, *keys, ax=None):
 
 
 def _finish(ax, lines):
-    """A grid, and a legend beside the axes where it would cover the curves."""
+    """A grid, and the legend."""
     ax.grid(alpha=0.3)
-    ax.legend(**({} if lines <= 6 else {"loc": "upper left", "bbox_to_anchor": (1, 1), "fontsize": "small"}))
+    legend(ax, lines)
 
 
 def lr_range(found, ax=None):
@@ -156,13 +156,13 @@ def paths(function, paths, ax=None, bounds=None, levels=25):
         ax.plot(*path[-1], "*", color=line.get_color(), markersize=12)
     ax.set(xlim=(left, right), ylim=(bottom, top), xlabel="x", ylabel="y")
     if paths:
-        ax.legend()
+        legend(ax, len(paths))
     return ax
 
 
 def _bounds(told):
     places = np.concatenate(told)
     low, high = places.min(axis=0), places.max(axis=0)
-    room = 0.2 * np.maximum(high - low, 1e-3 + 0.25 * (high - low).max())
+    room = 0.2 * np.maximum(high - low, 0.25 * (high - low).max() or np.maximum(np.abs(high), 1))
     (left, bottom), (right, top) = low - room, high + room
     return left, right, bottom, top

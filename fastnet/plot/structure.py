@@ -54,15 +54,18 @@ def _read(traced):
         boxes.append(("" if i == 0 else str(i), "input", value.shape))
         made[value] = i
     for layer, path, y, nodes in traced.calls:
+        if layer.composed:      # the layers in it are boxes of their own
+            continue
         here, shapes = len(boxes), [value.shape for value in leaves(y)]
         boxes.append((path, type(layer).__name__, shapes[0] if len(shapes) == 1 else f"{len(shapes)} arrays"))
         read = [value for node in nodes for given in node.inputs.values()
                 for value in (given if isinstance(given, list) else [given])]
-        for value in dict.fromkeys(read):
+        passed = [] if read else leaves(y)      # a dropout at inference gives what it was given
+        for value in dict.fromkeys(read + passed):
             if value in made and made[value] != here:
                 lines.append((made[value], here))
         made.update({value: here for node in nodes for value in node.results})
-        made.update({value: here for value in leaves(y) if value not in made})
+        made.update({value: here for value in leaves(y) if value not in made or passed})
     return boxes, list(dict.fromkeys(lines))
 
 

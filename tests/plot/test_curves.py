@@ -35,6 +35,22 @@ def test_one_epoch_has_room_around_it():
 FOUND = LRRange(np.geomspace(1e-4, 1, 5), np.array([3.0, 2, 1, 2, 9]), np.array([3.0, 2, 1, 2, 9]), 1.0)
 
 
+@pytest.mark.parametrize("count", [7, 40])
+def test_a_long_legend_stands_beside_the_curves(count):
+    """And leaves them room."""
+    keys = [f"optimiser {i}" for i in range(count)]
+    for result in (plot.curves([{"epoch": i, **dict.fromkeys(keys, i)} for i in range(3)], *keys),
+                   plot.paths(lambda x, y: x * y, {key: np.eye(2) for key in keys})):
+        result.figure.canvas.draw()
+        place, names = result.get_window_extent(), result.get_legend().get_window_extent()
+        assert names.x0 > place.x1 and place.height > 0.7 * result.figure.bbox.height
+
+
+def test_the_way_of_one_that_stands_still(drawn):
+    result = plot.paths(lambda x, y: x + y, {"none": np.full((2, 2), 100.0)})
+    assert result.get_xlim() == result.get_ylim() == (80, 120)
+
+
 def test_a_range_test_is_drawn(ax, drawn):
     result = drawn(plot.lr_range(FOUND, ax=ax))
     assert result.get_xscale() == "log"

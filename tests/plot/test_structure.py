@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 import fastnet
-from fastnet import Add, Concat, Conv2d, Flatten, Graph, Linear, Parallel, ReLU, Residual, Sequential, plot
+from fastnet import Add, Concat, Conv2d, Dropout, Flatten, Graph, Linear, Parallel, ReLU, Residual, Sequential, plot
 
 
 def words(result):
@@ -20,6 +20,11 @@ def test_a_row_is_a_column(ax, drawn):
     assert words(result) == ["input  (1, 1, 5, 5)", "Conv2d 0  (1, 2, 3, 3)", "ReLU 1  (1, 2, 3, 3)",
                              "Flatten 2  (1, 18)", "Linear 3  (1, 4)"]
     assert lines(result) == [((0, i), (0, i + 1)) for i in range(4)]
+
+
+def test_what_does_nothing_at_inference_stands_in_the_row():
+    net = Sequential(Linear(3, 4), Dropout(0.5), ReLU())
+    assert lines(plot.graph(net, (1, 3))) == [((0, i), (0, i + 1)) for i in range(3)]
 
 
 def test_branches_stand_beside_each_other():
