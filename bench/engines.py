@@ -58,7 +58,7 @@ def ncnn(case, threads, network):
     with tempfile.TemporaryDirectory() as folder:
         written = Path(folder, "net.onnx")
         written.write_bytes(graph.SerializeToString())
-        quietly([sys.executable, "-m", "pnnx", written, "fp16=0"], folder)
+        quietly([sys.executable, "-c", "import pnnx; pnnx.pnnx()", written, "fp16=0"], folder)
         net.load_param(str(written.with_name("net.ncnn.param")))
         net.load_model(str(written.with_name("net.ncnn.bin")))
 
