@@ -6,6 +6,7 @@ pages then have to be made anew; tcmalloc keeps them.
 import ctypes.util
 import multiprocessing
 import os
+import weakref
 from contextlib import contextmanager
 
 
@@ -41,6 +42,7 @@ class Elsewhere:
         with environment(LD_PRELOAD=library, TCMALLOC_RELEASE_RATE="0"):
             self.process.start()
         other.close()   # so that the line ends when the process does
+        weakref.finalize(self, stop, self.process)
         self.results = True
 
     def __call__(self):
@@ -48,9 +50,10 @@ class Elsewhere:
         self.results = False
         return self.line.recv()
 
-    def __del__(self):
-        self.process.terminate()
-        self.process.join()
+
+def stop(process):
+    process.terminate()
+    process.join()
 
 
 def serve(line, case, way, threads, network):
