@@ -16,8 +16,13 @@ import limits  # noqa: E402
 import ours  # noqa: E402
 
 TINY = list(cases.real(quick=True))
-STEPS = [case for case in TINY if case.op == "step"]
 BATCHES = [case for case in TINY if case.op == "inference" and case.batch > 1]
+
+
+def of(op, quick):
+    """The cases of a batch; those of other nets than `quick` are slow tests."""
+    return [pytest.param(case, id=case.model, marks=() if case.model in quick else pytest.mark.slow)
+            for case in TINY if case.op == op and case.batch > 1]
 
 
 def arrays(results):
@@ -36,22 +41,21 @@ def test_every_net_is_trained_and_asked_for_a_batch_and_for_one_image():
     assert len({str(case) for case in whole}) == len(whole)
 
 
-@pytest.mark.parametrize("case", BATCHES, ids=lambda case: case.model)
+@pytest.mark.parametrize("case", of("inference", ("densenet40", "efficientnet_b0", "squeezenet1_1", "unet")))
 def test_the_twin_in_pytorch_gives_the_same(case):
     peers = pytest.importorskip("peers", reason="needs PyTorch")
     mine = ours.inference("cpu", case)()
     agree(case, mine, peers.inference(case, peers.EAGER, ours.described(case))())
 
 
-@pytest.mark.parametrize("case", [case for case in STEPS if case.model in ("mobilenet_v2", "unet", "squeezenet1_1")],
-                         ids=lambda case: case.model)
+@pytest.mark.parametrize("case", of("step", ("squeezenet1_1",)))
 def test_the_twin_in_pytorch_trains_alike(case):
     peers = pytest.importorskip("peers", reason="needs PyTorch")
     mine = ours.step("cpu", case)()
     agree(case, mine, peers.step(case, peers.EAGER, ours.described(case))())
 
 
-@pytest.mark.parametrize("case", BATCHES, ids=lambda case: case.model)
+@pytest.mark.parametrize("case", of("inference", ("densenet40", "efficientnet_b0", "squeezenet1_1", "unet")))
 def test_the_graph_for_onnx_gives_the_same(case):
     onnx_peer = pytest.importorskip("onnx_peer", reason="needs ONNX Runtime")
     mine = ours.inference("cpu", case)()
