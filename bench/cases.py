@@ -27,12 +27,16 @@ class Case:
     threads: int = 0        # 0: as many as FASTNET_BENCH_THREADS says
     precision: str = "float32"  # "exact": fastnet without Winograd; "bfloat16": products of such numbers, for all
     naive: bool = False     # whether naive NumPy is timed too, and is what the others are compared with
-    group: str = "ops"      # ops, train, infer or scaling: a table of the report, and a word for -k
+    group: str = "ops"      # ops, train, infer, real or scaling: a table of the report, and a word for -k
     goal: str = ""          # the line of the summary that the case counts for
+    classes: int = 10       # that a net tells apart
+    per_pixel: bool = False  # whether it does so for each pixel
+    options: tuple = ()     # what else its function is called with: (name, value)
 
     def __str__(self):
         if self.model:
             text = f"{self.op} {self.model}, batch {self.batch}"
+            text += f" at {self.size}x{self.size}" if self.group == "real" else ""
         elif self.op.startswith("linear"):
             text = f"{self.op} {self.channels}->{self.out_channels}, batch {self.batch}"
         elif self.op.startswith("conv2d"):
@@ -73,8 +77,9 @@ class Case:
         if result.ndim == 0:  # a loss
             return 0.02 if rounded else 1e-4
         if self.op == "step":  # a gradient that came through a net takes another way where a ReLU or a pooling
-            # decides by the last bit. Of 8 bits, each library's goes its own way; nothing, or a wrong sign, is 1 off.
-            return 0.95 if rounded else 0.03
+            # decides by the last bit: that of PyTorch for ResNet-50 lies 3.4% from what it gives in float64. Of 8 bits,
+            # each library's goes its own way; nothing, or a wrong sign, is 1 off.
+            return 0.95 if rounded else 0.05
         if rounded:
             return 0.06
         return 2e-3 if self.op == "batchnorm_relu" else 1e-4
@@ -124,6 +129,39 @@ CASES += [Case("inference", batch, 3, 32, model=model, group="infer", naive=mode
 
 CASES += [Case("step", 128, 3, 32, model=model, group="train", precision="bfloat16")
           for model in MODELS if model != "lenet5"]  # whose layers have too few channels to be concerned
+
+# Less of everything, to see whether all works: tiny nets of the group real, one block, nothing compiled by PyTorch.
+QUICK = bool(os.environ.get("FASTNET_BENCH_QUICK"))
+
+_STILL = (("dropout", 0.0),)    # what is drawn, nobody can compare
+
+# Nets as they are used: (model, batch, size, options of Case), and (size, options of the model) of a tiny one.
+REAL = [
+    ("resnet18", 16, 224, {}, 64, {"width": 0.125}),
+    ("resnet50", 16, 224, {}, 64, {"width": 0.125}),
+    ("mobilenet_v2", 16, 224, {"options": _STILL}, 64, {"width": 0.25}),
+    ("efficientnet_b0", 16, 224, {"options": (*_STILL, ("drop_path", 0.0))}, 64, {"width": 0.25}),
+    ("squeezenet1_1", 16, 224, {"options": _STILL}, 64, {"width": 0.25}),
+    ("densenet40", 64, 32, {"classes": 10}, 16, {"growth_rate": 4}),
+    ("googlenet", 16, 224, {"options": _STILL}, 64, {"width": 0.125}),
+    ("vgg16", 4, 224, {"options": _STILL}, 224, {"width": 0.0625}),
+    ("alexnet", 16, 224, {"options": _STILL}, 224, {"width": 0.0625}),
+    ("unet", 4, 256, {"classes": 2, "per_pixel": True, "channels": 1, "options": _STILL}, 32, {"width": 0.0625}),
+]
+
+
+def real(quick):
+    """Training step, inference of the batch and of one image for each net of REAL."""
+    for model, batch, size, given, tiny, small in REAL:
+        given = {"channels": 3, "classes": 1000, "options": ()} | given
+        if quick:
+            batch, size = 4, tiny
+            given |= {"classes": min(given["classes"], 10), "options": (*given["options"], *small.items())}
+        for op, count in (("step", batch), ("inference", batch), ("inference", 1)):
+            yield Case(op, count, size=size, model=model, group="real", **given)
+
+
+CASES += real(QUICK)
 
 _step = Case("step", 128, 3, 32, model="small_convnet", group="scaling")
 _conv = Case("conv2d_forward", 128, 64, 16, 64, 3, 1, 1, group="scaling")
@@ -182,4 +220,5 @@ def score_inputs(case):
 def net_inputs(case):
     """Images and labels."""
     rng = np.random.default_rng(0)
-    return images(rng, case.batch, case.channels, case.size, case.size), rng.integers(0, 10, case.batch)
+    shape = (case.batch, case.size, case.size) if case.per_pixel else case.batch
+    return images(rng, case.batch, case.channels, case.size, case.size), rng.integers(0, case.classes, shape)

@@ -82,10 +82,10 @@ def softmax_cross_entropy(backend, case):
     return lambda: ops.softmax_cross_entropy(logits, labels)
 
 
-def network(model):
+def network(model, classes=10, options=()):
     """A net by name, with the same first weights each time, and batch norm that does something at inference."""
     fastnet.manual_seed(0)
-    net, rng = getattr(models, model)(10), np.random.default_rng(1)
+    net, rng = getattr(models, model)(classes, **dict(options)), np.random.default_rng(1)
     state = net.state_dict()
     for name in [name.removesuffix("running_mean") for name in state if name.endswith("running_mean")]:
         channels = state[f"{name}weight"].size
@@ -97,9 +97,14 @@ def network(model):
     return net
 
 
+def network_of(case):
+    """The net of a case."""
+    return network(case.model, case.classes, case.options)
+
+
 def step(backend, case):
     """Forward, loss, backward and Adam; the loss and the gradient of the first weights are what is compared."""
-    (x, labels), net = net_inputs(case), network(case.model).to(backend)
+    (x, labels), net = net_inputs(case), network_of(case).to(backend)
     loss = fastnet.CrossEntropyLoss(backend=backend)
     optimizer = fastnet.Adam(net.parameters(), backend=backend)
     first = next(iter(net.parameters()))
@@ -115,22 +120,32 @@ def step(backend, case):
 
 def inference(backend, case):
     """The scores of a whole net."""
-    (x, _), net = net_inputs(case), network(case.model).to(backend)
+    (x, _), net = net_inputs(case), network_of(case).to(backend)
     return lambda: (net(x),)
 
 
-def describe(net):
-    """What a net for images does at inference, as its layers are written, in plain lists and dictionaries, from which
-    the other libraries build theirs: ``{"nodes": [[operation, inputs, options, result], ...], "shapes": {weight:
-    shape}}``. An input is "x", the number of the node that makes it, or a weight's name in the state_dict."""
-    traced = net.program((1, 3, 32, 32)).before
+def describe(net, shape=(3, 32, 32)):
+    """What a net does at inference with images of a shape, as its layers are written, in plain lists and dictionaries,
+    from which the other libraries build theirs: ``{"nodes": [[operation, inputs, options, result], ...], "shapes":
+    {weight: shape}, "images": {input: shape of one sample}}``. An input is "x", the number of the node that makes it, a
+    weight's name in the state_dict, or a list of such."""
+    traced = net.program((1, *shape)).before
     names = {traced.x: "x"} | {leaf: leaf.name for leaf in traced.leaves}
-    nodes = []
+    nodes, samples = [], {"x": shape}
     for i, node in enumerate(traced.nodes):
         names[node.results[0]] = str(i)     # of a pooling: the largest values, and not where they were
-        nodes.append([node.op, {name: names[value] for name, value in node.inputs.items()}, node.options, str(i)])
+        samples[str(i)] = node.results[0].shape[1:]
+        inputs = {name: [names[one] for one in given] if isinstance(given, list) else names[given]
+                  for name, given in node.inputs.items()}
+        nodes.append([node.op, inputs, node.options, str(i)])
     assert traced.y is traced.nodes[-1].results[0]
-    return {"nodes": nodes, "shapes": {leaf.name: leaf.shape for leaf in traced.leaves}}
+    return {"nodes": nodes, "shapes": {leaf.name: leaf.shape for leaf in traced.leaves}, "images": samples}
+
+
+def described(case):
+    """What the other libraries are told of the net of a case: `describe`, and the state_dict."""
+    net = network_of(case)
+    return describe(net, (case.channels, case.size, case.size)), net.state_dict()
 
 
 OPERATIONS = {

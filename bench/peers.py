@@ -11,6 +11,7 @@ from torch.nn import functional
 
 aten = torch.ops.aten
 WAYS = EAGER, CHANNELS_LAST, COMPILED = "torch", "torch channels-last", "torch compiled"
+TCMALLOC = "torch tcmalloc"     # channels-last, in another process: see `elsewhere`
 
 
 def tensors(arrays, way):
@@ -99,15 +100,19 @@ class Net(nn.Module):
     def __init__(self, description):
         super().__init__()
         self.steps = []     # (function or module, the names of its inputs, that of its result, names of no more use)
-        last = {name: i for i, (_, inputs, _, _) in enumerate(description["nodes"]) for name in inputs.values()}
-        for i, (op, inputs, options, result) in enumerate(description["nodes"]):
-            shapes = {name: description["shapes"].get(source) for name, source in inputs.items()}
+        nodes, weights = description["nodes"], description["shapes"]
+        given = [[name for name in flat(inputs) if name not in weights] for _, inputs, _, _ in nodes]
+        last = {name: i for i, names in enumerate(given) for name in names}
+        made = {result: op for op, _, _, result in nodes}
+        for i, (op, inputs, options, _) in enumerate(nodes):
+            shapes = {name: weights[source] for name, source in inputs.items() if str(source) in weights}
             module = MODULES[op](options, shapes)
             for name in ("w", "gamma"):
                 if name in inputs:
                     self.place(inputs[name].removesuffix(".weight"), module)
-            given = [source for source in inputs.values() if source not in description["shapes"]]
-            self.steps.append((module, given, result, [name for name in given if last[name] == i]))
+            if isinstance(module, (nn.ReLU, nn.Hardtanh)) and last[given[i][0]] == i:
+                module.inplace = made.get(given[i][0]) in OVERWRITTEN
+            self.steps.append((module, given[i], nodes[i][3], [name for name in given[i] if last[name] == i]))
 
     def place(self, path, module):
         """Register a module under its dotted path."""
@@ -135,24 +140,55 @@ def conv_module(options, shapes):
                      options["dilation"], options["groups"], "b" in shapes)
 
 
-def maxpool_module(options, shapes):
+def pooled(options):
+    """Kernel, stride and padding of a pooling, and how it counts windows, for PyTorch's modules."""
     top, bottom, left, right = options.get("padding", [0] * 4)
     assert (top, left) == (bottom, right)
-    return nn.MaxPool2d(options["kernel_size"], options["stride"], (top, left))
+    return {"kernel_size": options["kernel_size"], "stride": options["stride"], "padding": (top, left),
+            "ceil_mode": options.get("ceil_mode", False)}
 
+
+def transposed_module(options, shapes):
+    (channels, part, *kernel_size), (top, bottom, left, right) = shapes["w"], options["padding"]
+    assert (top, left) == (bottom, right)
+    return nn.ConvTranspose2d(
+        channels, part * options["groups"], kernel_size, options["stride"], (top, left), options["output_padding"],
+        options["groups"], "b" in shapes, options["dilation"])
+
+
+ACTIVATIONS = {
+    "relu": lambda options: nn.ReLU(),
+    "hardtanh": lambda options: nn.Hardtanh(options["alpha"], options["beta"]),
+    "sigmoid": lambda options: nn.Sigmoid(),
+    "silu": lambda options: nn.SiLU(),
+}
 
 # For each operation the module, or function, of its options and the shapes of the weights that it reads.
 MODULES = {
     "conv2d_forward": conv_module,
+    "conv_transpose2d_forward": transposed_module,
     "batchnorm_inference": lambda options, shapes: nn.BatchNorm2d(shapes["gamma"][0], options["eps"]),
-    "maxpool2d_forward": maxpool_module,
+    "maxpool2d_forward": lambda options, shapes: nn.MaxPool2d(**pooled(options)),
+    "avgpool2d_forward": lambda options, shapes: nn.AvgPool2d(
+        **pooled(options), count_include_pad=options["count_include_pad"]),
+    "adaptive_avgpool2d_forward": lambda options, shapes: nn.AdaptiveAvgPool2d(options["output_size"]),
     "linear_forward": lambda options, shapes: nn.Linear(*shapes["w"][::-1], "b" in shapes),
-    "activation_forward": lambda options, shapes: {"relu": nn.ReLU()}[options["function"]],
+    "activation_forward": lambda options, shapes: ACTIVATIONS[options["function"]](options),
     "global_avgpool_forward": lambda options, shapes: nn.AdaptiveAvgPool2d(1),
     "add": lambda options, shapes: torch.add,
+    "multiply": lambda options, shapes: torch.mul,
+    "concat": lambda options, shapes: lambda *arrays: torch.cat(arrays, options["dim"]),
     "flatten": lambda options, shapes: nn.Flatten(),
     "reshape": lambda options, shapes: nn.Flatten(),
 }
+# Operations whose results nobody needs for gradients: as people write such nets, a ReLU overwrites them.
+OVERWRITTEN = {"conv2d_forward", "conv_transpose2d_forward", "batchnorm_inference", "linear_forward", "add"}
+
+
+def flat(inputs):
+    """The names of all inputs of a node, one by one."""
+    for given in inputs.values():
+        yield from given if isinstance(given, list) else [given]
 
 
 def loaded(network, way):

@@ -1,4 +1,5 @@
-"""Reads pytest-benchmark's rounds; prints tables, writes results.json and results.png beside them.
+"""Reads pytest-benchmark's rounds; prints tables, writes results.json and results.png beside them, and real.md for the
+nets of the group real, with the layers where most time is lost.
 
 usage: python bench/report.py bench/results/rounds.json
 """
@@ -10,23 +11,26 @@ from collections import defaultdict
 from importlib import metadata
 from pathlib import Path
 
+import limits
 import matplotlib
 from summary import summary
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402  (the backend comes first)
 
-PEERS = ("torch", "torch channels-last", "torch compiled", "onnxruntime")
+PEERS = ("torch", "torch channels-last", "torch compiled", "torch tcmalloc", "onnxruntime", "openvino", "mnn", "ncnn")
 CONTENDERS = ("naive", "fastnet", *PEERS)
 # Heading and unit of each group's table.
 GROUPS = {
     "ops": ("operations", "ms"),
     "train": ("training steps", "ms"),
     "infer": ("inference", "ms"),
+    "real": ("nets as they are used", "ms"),
     "scaling": ("scaling", "ms"),
     "memory": ("peak of resident memory", "MB"),
     "startup": ("start-up", "s"),
 }
+MOST_LOST = 10  # layers of a net that are listed
 CALM = 1.1  # how much slower a slow burst (third quartile) may be than a quick one (first), while nobody else computes
 
 
@@ -64,7 +68,7 @@ def measurements(raw):
     found = {}
     for bench in raw["benchmarks"]:
         info = bench["extra_info"]
-        if info["group"] == "ceiling":
+        if info["group"] in ("ceiling", "layers"):
             continue
         values = info.get("values") or {info["case"]: None}
         for case, value in values.items():
@@ -88,8 +92,40 @@ def rows_of(raw, reached):
                                        ("share_of_bandwidth", "bytes", "bandwidth")):
             known = ours and info.get(amount) and ceiling in reached
             row[share] = info[amount] / (1e-3 * ours) / reached[ceiling] if known else None
+        known = ours and info.get("work") and len(reached) == 2
+        row["limit"] = 1e3 * sum(limits.seconds(one, reached) for one in info["work"].values()) if known else None
+        row["share_of_limit"] = row["limit"] / ours if known else None
         rows.append(row)
     return rows
+
+
+def losses_first(rows):
+    """Where a peer is quickest first, where nobody else ran last."""
+    return sorted(rows, key=lambda row: row["times_best_peer"] or float("inf"))
+
+
+def lost(raw, reached):
+    """{case: [(name, layer, ms, least ms)]} of the layers, those first where most time is lost against `limits`."""
+    work = {bench["extra_info"]["case"]: bench["extra_info"]["work"] for bench in raw["benchmarks"]
+            if "work" in bench["extra_info"]}
+    found = {}
+    for bench in raw["benchmarks"]:
+        info = bench["extra_info"]
+        if info["group"] != "layers" or info["case"] not in work or len(reached) < 2:
+            continue
+        least = {label: 1e3 * limits.seconds(one, reached) for label, one in work[info["case"]].items()}
+        rows = [(name, layer, 1e3 * seconds, least.get(f'{layer.partition("(")[0]} "{name}"', 0.0))
+                for name, layer, _, seconds in info["layers"]]
+        found[info["case"]] = sorted(rows, key=lambda row: row[3] - row[2])
+    return found
+
+
+def layers_text(case, rows):
+    """A title and the table of the layers where most time is lost."""
+    rows = rows[:MOST_LOST]
+    titles = f"{case}: layer", "", "ms", "limit", "lost"
+    cells = [(name, layer, f"{ms:.3g}", f"{least:.3g}", f"{ms - least:.3g}") for name, layer, ms, least in rows]
+    return markdown(list(zip(titles, zip(*cells, strict=True), strict=True)))
 
 
 def number(value, form):
@@ -107,6 +143,7 @@ def table(rows):
     for title, key, form in (("best peer / fastnet", "times_best_peer", ".2f"),
                              ("share of peak", "share_of_peak", ".0%"),
                              ("of bandwidth", "share_of_bandwidth", ".0%"),
+                             ("limit", "limit", ".3g"), ("limit / fastnet", "share_of_limit", ".0%"),
                              ("first call, s", "first_call_s", ".2f")):
         columns.append((title, [number(row[key], form) for row in rows]))
     return markdown([(title, cells) for title, cells in columns if set(cells) != {"-"}])
@@ -127,7 +164,8 @@ def picture(rows, title, path):
     figure, ax = plt.subplots(figsize=(10, 1.5 + 0.22 * len(rows)), layout="constrained")
     styles = {"naive": ("0.6", "x"), "fastnet": ("tab:red", "o"), "torch": ("tab:blue", "|"),
               "torch channels-last": ("tab:cyan", "|"), "torch compiled": ("tab:green", "|"),
-              "onnxruntime": ("tab:purple", "|")}
+              "torch tcmalloc": ("tab:olive", "|"), "onnxruntime": ("tab:purple", "|"),
+              "openvino": ("tab:pink", "|"), "mnn": ("tab:brown", "|"), "ncnn": ("tab:orange", "|")}
     for who in CONTENDERS:
         points = [(row["median"][who], i) for i, row in enumerate(rows) if who in row["median"]]
         if points:
@@ -151,6 +189,8 @@ def main(path):
         where += (f", multiply-add peak {reached['multiply-add'] / 1e9:.0f} GFLOP/s, "
                   f"bandwidth {reached['bandwidth'] / 1e9:.0f} GB/s")
     print(f"\n{where}\n")
+    rows = [row for row in rows if row["group"] != "real"] + losses_first(
+        [row for row in rows if row["group"] == "real"])
     for group in GROUPS:
         if members := [row for row in rows if row["group"] == group]:
             print(table(members) + "\n")
@@ -158,12 +198,17 @@ def main(path):
     if goals:
         titles = "summary", "bar", "reached", ""
         print(markdown([(title, cells) for title, cells in zip(titles, zip(*goals, strict=True), strict=True)]) + "\n")
-    folder = Path(path).parent
-    results = {"machine": where, "busy": busy, "ceilings": reached, "cases": rows, "summary": goals}
+    folder, layers = Path(path).parent, lost(raw, reached)
+    results = {"machine": where, "busy": busy, "ceilings": reached, "cases": rows, "summary": goals, "layers": layers}
     (folder / "results.json").write_text(json.dumps(results, indent=1))
+    if members := [row for row in rows if row["group"] == "real"]:
+        texts = [where, table(members), *(layers_text(case, each) for case, each in layers.items())]
+        (folder / "real.md").write_text("\n\n".join(texts) + "\n")
     if busy:
         print("The machine was busy with other work: do not rely on these numbers, and measure again.")
     print(f"Above 1, fastnet is the better one. Written: {folder / 'results.json'}", end="")
+    if members:
+        print(f", {folder / 'real.md'}", end="")
     if timed := [row for row in rows if row["unit"] == "ms" and row["group"] != "scaling"]:
         picture(timed, where, folder / "results.png")
         print(f", {folder / 'results.png'}", end="")

@@ -1,9 +1,10 @@
 """The benchmark suite (``make bench``): every case by every contender, compared with each other before they are timed.
 
 The idle threads of one library disturb the next one, so contenders take turns in blocks, with a pause before each.
-``bench/report.py`` pools the rounds of the blocks. Words for -k: ops, train, infer, scaling, memory, startup.
+``bench/report.py`` pools the rounds of the blocks. Words for -k: ops, train, infer, real, scaling, memory, startup.
 """
 import functools
+import gc
 import json
 import os
 import signal
@@ -14,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import cases
+import limits
 import numba
 import numpy as np
 import ours
@@ -23,18 +25,20 @@ from conftest import PEERS, THREADS
 
 import fastnet
 
-BLOCKS = 5
+BLOCKS = int(os.environ.get("FASTNET_BENCH_BLOCKS", "1" if cases.QUICK else "5"))
 BLOCK_SECONDS = 0.12
-LEAST_ROUNDS = 4
+LEAST_ROUNDS, LEAST_OF_LARGE = 4, 2     # the nets of the group real take seconds
 PAUSE_SECONDS = 0.1
 NAIVE_LIMIT_SECONDS = 3.0
 COMPILE_LIMIT_SECONDS = 180
 ALONE_STEPS = 4
 
 if "PyTorch" in PEERS:
+    import elsewhere
     import peers
     import torch
 if "ONNX Runtime" in PEERS:
+    import engines
     import onnx_peer
 ONNX = "onnxruntime"
 
@@ -42,16 +46,19 @@ failed = {}  # why torch.compile did not work, by case
 
 
 def contenders(case):
-    """Who runs the case. torch.compile gets what it can fuse, and not the scaling: every size would be compiled."""
+    """Who runs the case. torch.compile gets what it can fuse, and not the scaling: every size would be compiled.
+    Engines for inference and another allocator get the group real."""
     names = ["fastnet"]
     if "PyTorch" in PEERS:
         names.append(peers.EAGER)
         if case.size > 1:
             names.append(peers.CHANNELS_LAST)
-        if case.group in ("train", "infer") or case.op == "batchnorm_relu":
+        if case.group in ("train", "infer", "real") and not cases.QUICK or case.op == "batchnorm_relu":
             names.append(peers.COMPILED)
+        if case.group == "real" and elsewhere.tcmalloc():
+            names.append(peers.TCMALLOC)
     if "ONNX Runtime" in PEERS and case.op == "inference":
-        names.append(ONNX)
+        names += [ONNX, *(engines.installed(case) if case.group == "real" else [])]
     return names
 
 
@@ -100,18 +107,35 @@ def prepare(case, contender):
     """The function to time."""
     if contender in ("naive", "fastnet"):
         return ours.OPERATIONS[case.op]("cpu" if contender == "fastnet" else "naive", case)
-    options = {}
-    if case.model:
-        net = ours.network(case.model)
-        options["network"] = ours.describe(net), net.state_dict()
+    options, threads = {"network": ours.described(case)} if case.model else {}, case.threads or THREADS
+    if contender in (peers.WAYS if "PyTorch" in PEERS else ()):
+        return peers.OPERATIONS[case.op](case, contender, **options)
     if contender == ONNX:
-        return onnx_peer.inference(case, case.threads or THREADS, **options)
-    return peers.OPERATIONS[case.op](case, contender, **options)
+        return onnx_peer.inference(case, threads, **options)
+    if contender in (engines.ENGINES if "ONNX Runtime" in PEERS else ()):
+        return engines.inference(contender, case, threads, **options)
+    return elsewhere.Elsewhere(elsewhere.tcmalloc(), case, peers.CHANNELS_LAST, threads, **options)
 
 
-@functools.lru_cache(maxsize=6)
+@functools.lru_cache(maxsize=1)
+def prepared(case):
+    """{contender: what `ready` tells}: of one case, since large nets fill the memory. What PyTorch has compiled goes
+    too: after eight nets it would compile no more, and say nothing."""
+    if "PyTorch" in PEERS:
+        torch.compiler.reset()
+    gc.collect()
+    return {}
+
+
 def ready(case, contender):
     """The function to time, its first results as NumPy arrays, and what its first call took, all done once a case."""
+    found = prepared(case)
+    if contender not in found:
+        found[contender] = make_ready(case, contender)
+    return found[contender]
+
+
+def make_ready(case, contender):
     run = prepare(case, contender)
     start = time.perf_counter()
     with time_limit(COMPILE_LIMIT_SECONDS):
@@ -157,11 +181,27 @@ def test_case(case, block, contender, benchmark):
     benchmark.extra_info.update(
         group=case.group, case=str(case), op=case.op, goal=case.goal, contender=contender, flops=case.flops,
         bytes=case.bytes, first_call=first_call)
-    benchmark.pedantic(run, rounds=min(200, max(LEAST_ROUNDS, int(BLOCK_SECONDS / seconds))))
+    least = LEAST_OF_LARGE if case.group == "real" else LEAST_ROUNDS
+    if case.group == "real" and contender == "fastnet" and block == 0:
+        shape = case.batch, case.channels, case.size, case.size
+        benchmark.extra_info["work"] = limits.work(ours.network_of(case), shape, case.op == "step")
+    benchmark.pedantic(run, rounds=min(200, max(least, int(BLOCK_SECONDS / seconds))))
+
+
+@pytest.mark.parametrize("case", [pytest.param(case, id=f"real {case}") for case in cases.CASES
+                                  if case.group == "real"])
+def test_layers(case, benchmark):
+    """What each layer of a net takes; the report sets it against what the layer cannot be quicker than."""
+    use_threads(THREADS)
+    prepared(case)
+    x, _ = cases.net_inputs(case)
+    found = benchmark.pedantic(fastnet.profile, (ours.network_of(case), x, case.op == "step"), rounds=1)
+    benchmark.extra_info.update(group="layers", case=str(case), layers=[
+        (row.name, row.layer, row.within, row.seconds) for row in found.rows])
 
 
 @pytest.mark.parametrize("block", range(BLOCKS))
-@pytest.mark.parametrize("ceiling", [pytest.param(name, id=f"{name} for ops train infer scaling")
+@pytest.mark.parametrize("ceiling", [pytest.param(name, id=f"{name} for ops train infer real scaling")
                                      for name in ("multiply-add", "bandwidth")])
 def test_ceiling(ceiling, block, benchmark):
     """What arithmetic and memory allow; the shares in the report are shares of this."""

@@ -1,0 +1,96 @@
+"""How engines for inference run whole nets, those that are installed: each reads the graph that `onnx_peer` writes, and
+computes in float32."""
+import importlib.util
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import onnx_peer
+from cases import net_inputs
+
+
+def openvino(case, threads, network):
+    import openvino as ov
+
+    core = ov.Core()
+    model = core.read_model(onnx_peer.model(case, network).SerializeToString())
+    compiled = core.compile_model(model, "CPU", {
+        "INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"})
+    request, x = compiled.create_infer_request(), np.ascontiguousarray(net_inputs(case)[0])
+    return lambda: (request.infer({0: x})[0],)
+
+
+def mnn(case, threads, network):
+    import MNN
+
+    x, graph = np.ascontiguousarray(net_inputs(case)[0]), onnx_peer.model(case, network)
+    with tempfile.TemporaryDirectory() as folder:
+        written, converted = Path(folder, "net.onnx"), Path(folder, "net.mnn")
+        written.write_bytes(graph.SerializeToString())
+        quietly([sys.executable, "-m", "MNN.tools.mnnconvert", "-f", "ONNX", "--modelFile", written,
+                 "--MNNModel", converted, "--bizCode", "bench"], folder)
+        runtime = MNN.nn.create_runtime_manager(({"backend": "CPU", "numThread": threads, "precision": "high"},))
+        net = MNN.nn.load_module_from_file(
+            str(converted), ["x"], [graph.graph.output[0].name], runtime_manager=runtime)
+    given = MNN.expr.placeholder(x.shape, MNN.expr.NCHW)
+    given.write(x)
+
+    def run():
+        y = net.forward([given])[0]
+        if y.data_format == MNN.expr.NC4HW4:
+            y = MNN.expr.convert(y, MNN.expr.NCHW)
+        return (y.read(),)
+
+    return run
+
+
+def ncnn(case, threads, network):
+    import ncnn
+
+    x, graph = np.ascontiguousarray(net_inputs(case)[0][0]), onnx_peer.model(case, network)
+    net = ncnn.Net()
+    net.opt.num_threads = threads
+    net.opt.use_fp16_storage = net.opt.use_fp16_arithmetic = net.opt.use_fp16_packed = False
+    net.opt.use_bf16_storage = False
+    with tempfile.TemporaryDirectory() as folder:
+        written = Path(folder, "net.onnx")
+        written.write_bytes(graph.SerializeToString())
+        quietly([sys.executable, "-c", "import pnnx; pnnx.pnnx()", written, "fp16=0"], folder)
+        net.load_param(str(written.with_name("net.ncnn.param")))
+        net.load_model(str(written.with_name("net.ncnn.bin")))
+
+    def run():
+        extractor = net.create_extractor()
+        extractor.input("in0", ncnn.Mat(x))
+        return (np.array(extractor.extract("out0")[1])[None],)
+
+    return run
+
+
+def quietly(command, folder):
+    """Run a program there; RuntimeError with what it said where it fails."""
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=os.environ)
+    if done.returncode:
+        raise RuntimeError(f"{Path(str(command[2])).name}: {done.stdout[-500:]}{done.stderr[-500:]}")
+
+
+# For each engine the modules that must be there, whether it takes batches, and how it is prepared.
+ENGINES = {
+    "openvino": (["openvino"], True, openvino),
+    "mnn": (["MNN"], True, mnn),
+    "ncnn": (["ncnn", "pnnx"], False, ncnn),
+}
+
+
+def installed(case):
+    """The engines that can run a case of inference."""
+    return [name for name, (modules, batches, _) in ENGINES.items()
+            if (batches or case.batch == 1) and all(map(importlib.util.find_spec, modules))]
+
+
+def inference(name, case, threads, network):
+    """A function that returns the scores of a whole net, which is what the clock sees."""
+    return ENGINES[name][2](case, threads, network)

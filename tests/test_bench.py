@@ -1,0 +1,127 @@
+"""The benchmarks of nets as they are used, at tiny sizes and without a clock: that all compute the same, and what the
+report makes of it."""
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fastnet import Conv2d, Linear, ReLU, Sequential
+
+BENCH = Path(__file__).parents[1] / "bench"
+sys.path.append(str(BENCH))     # its files import each other by name
+import cases  # noqa: E402
+import limits  # noqa: E402
+import ours  # noqa: E402
+
+TINY = list(cases.real(quick=True))
+BATCHES = [case for case in TINY if case.op == "inference" and case.batch > 1]
+
+
+def of(op, quick):
+    """The cases of a batch; those of other nets than `quick` are slow tests."""
+    return [pytest.param(case, id=case.model, marks=() if case.model in quick else pytest.mark.slow)
+            for case in TINY if case.op == op and case.batch > 1]
+
+
+def arrays(results):
+    return [np.asarray(one.detach() if hasattr(one, "detach") else one) for one in results]
+
+
+def agree(case, mine, theirs):
+    for a, b in zip(arrays(mine), arrays(theirs), strict=True):
+        assert a.shape == b.shape
+        assert np.linalg.norm(a - b) <= case.tolerance(b) * np.linalg.norm(b)
+
+
+def test_every_net_is_trained_and_asked_for_a_batch_and_for_one_image():
+    whole = list(cases.real(quick=False))
+    assert len(whole) == len(TINY) == 3 * len(cases.REAL)
+    assert len({str(case) for case in whole}) == len(whole)
+
+
+@pytest.mark.parametrize("case", of("inference", ("densenet40", "efficientnet_b0", "squeezenet1_1", "unet")))
+def test_the_twin_in_pytorch_gives_the_same(case):
+    peers = pytest.importorskip("peers", reason="needs PyTorch")
+    mine = ours.inference("cpu", case)()
+    agree(case, mine, peers.inference(case, peers.EAGER, ours.described(case))())
+
+
+@pytest.mark.parametrize("case", of("step", ("squeezenet1_1",)))
+def test_the_twin_in_pytorch_trains_alike(case):
+    peers = pytest.importorskip("peers", reason="needs PyTorch")
+    mine = ours.step("cpu", case)()
+    agree(case, mine, peers.step(case, peers.EAGER, ours.described(case))())
+
+
+@pytest.mark.parametrize("case", of("inference", ("densenet40", "efficientnet_b0", "squeezenet1_1", "unet")))
+def test_the_graph_for_onnx_gives_the_same(case):
+    onnx_peer = pytest.importorskip("onnx_peer", reason="needs ONNX Runtime")
+    mine = ours.inference("cpu", case)()
+    agree(case, mine, onnx_peer.inference(case, 1, ours.described(case))())
+
+
+def test_a_process_of_its_own_gives_the_same():
+    pytest.importorskip("peers", reason="needs PyTorch")
+    import elsewhere
+
+    case = BATCHES[0]
+    run = elsewhere.Elsewhere(None, case, "torch", 1, ours.described(case))
+    agree(case, ours.inference("cpu", case)(), run())
+    assert run() == ()      # the results come once
+    process = run.process
+    del run
+    assert not process.is_alive()
+
+
+def test_limits_count_what_winograd_leaves(monkeypatch):
+    """By hand: 8 x 8 outputs are four patches of 36 products instead of 64 x 9; 1x1 and strides are counted in full."""
+    monkeypatch.setattr(limits, "cache_bytes", lambda: 0)
+    net = Sequential(Conv2d(4, 8, 3, padding=1), ReLU(), Conv2d(8, 6, 1), Conv2d(6, 5, 3, 2, 1))
+    found = limits.work(net, (2, 4, 8, 8), training=False)
+    assert found['Conv2d "0"'][0] == 2 * 2 * 8 * 4 * 4 * 36
+    assert found['Conv2d "2"'][0] == 2 * 2 * 6 * 8 * 64
+    assert found['Conv2d "3"'][0] == 2 * 2 * 5 * 6 * 9 * 16
+    x, w, y = 2 * 4 * 64, 8 * 4 * 9 + 8, 2 * 8 * 64
+    assert found['Conv2d "0"'][1] == 4 * (x + w + y)
+    trained = limits.work(net, (2, 4, 8, 8), training=True)
+    assert trained['Conv2d "0"'][0] == 2 * found['Conv2d "0"'][0]   # no gradient for the images
+    assert trained['Conv2d "2"'][0] == 3 * found['Conv2d "2"'][0]
+    assert trained["Adam"] == [0, 7 * 4 * sum(one.value.size for one in net.parameters())]
+
+
+def test_limits_leave_out_what_fits_the_cache(monkeypatch):
+    monkeypatch.setattr(limits, "cache_bytes", lambda: 1 << 20)
+    found = limits.work(Sequential(Linear(100, 10), Linear(10, 100_000)), (1, 100), training=False)
+    assert found['Linear "0"'] == [2 * 100 * 10, 0]
+    assert found['Linear "1"'] == [2 * 10 * 100_000, 4 * (10 + 10 * 100_000 + 2 * 100_000)]
+    assert limits.seconds([2e9, 4e9], {"multiply-add": 1e9, "bandwidth": 1e9}) == 4
+
+
+def measured(group, case, contender, seconds, **info):
+    return {"extra_info": {"group": group, "case": case, "contender": contender} | info, "stats": {"data": seconds}}
+
+
+def test_the_report_has_losses_first_and_the_layers_where_time_is_lost(tmp_path, capsys, monkeypatch):
+    pytest.importorskip("matplotlib")
+    import report
+
+    work = {'Conv2d "a"': [1e9, 0], 'Linear "b"': [0, 2e9]}
+    raw = [measured("ceiling", "multiply-add", "fastnet", [1.0, 1.0], amount=1e12),
+           measured("ceiling", "bandwidth", "fastnet", [1.0, 1.0], amount=1e12)]
+    for case, torch in (("won", 0.02), ("lost", 0.005)):
+        raw += [measured("real", case, "fastnet", [0.01, 0.01], work=work), measured("real", case, "torch", [torch])]
+    layers = [("b", "Linear(1, 2)", "", 0.0021), ("a", "Conv2d(1, 2, 3)", "", 0.006)]
+    raw.append(measured("layers", "lost", "", [1.0], layers=layers))
+    path = tmp_path / "rounds.json"
+    path.write_text(json.dumps({"benchmarks": raw, "machine_info": {"cpu": {}, "python_version": "3"}}))
+    monkeypatch.setattr(report, "picture", lambda *_: None)
+    report.main(path)
+    text = (tmp_path / "real.md").read_text()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")]
+    assert rows[0] == ["nets as they are used, ms", "fastnet", "torch", "best peer / fastnet", "limit",
+                       "limit / fastnet"]
+    assert rows[2:4] == [["lost", "10", "5", "0.50", "3", "30%"], ["won", "10", "20", "2.00", "3", "30%"]]
+    assert rows[6:] == [["a", "Conv2d(1, 2, 3)", "6", "1", "5"], ["b", "Linear(1, 2)", "2.1", "2", "0.1"]]
+    assert "lost" in capsys.readouterr().out
