@@ -64,7 +64,7 @@ LOSS = {
 ANSWER = dict.fromkeys(("backward", "item", "detach", "cpu", "numpy"), _BACKWARD)
 SCHEDULE = dict.fromkeys(("step", "get_last_lr", "state_dict", "load_state_dict"), _STEP)
 PACKAGE = {
-    "nn": _MODULES, **dict.fromkeys(("Module", "Model"), _OWN), "functional": _MODULES, "Dense": "Linear does that",
+    "nn": _MODULES, "Module": _OWN, "functional": _MODULES, "Dense": "Linear does that",
     **dict.fromkeys(("no_grad", "inference_mode", "enable_grad", "set_grad_enabled", "autograd"), _NO_GRAD),
     **dict.fromkeys(("tensor", "Tensor", "as_tensor", "from_numpy", "array", "zeros", "ones", "randn"), _ARRAYS),
     **dict.fromkeys(("float16", "float32", "float64", "int64", "long"), 'dtypes are NumPy\'s, or texts: "float32"'),

@@ -36,7 +36,8 @@ def workers():
 @pytest.fixture(autouse=True)
 def no_thread_is_left():
     yield
-    gc.collect()
+    if workers():       # an epoch that was left half-way, held by a circle of references
+        gc.collect()
     assert workers() == []
 
 

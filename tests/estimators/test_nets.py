@@ -37,6 +37,7 @@ def same(a, b):
     return all(np.array_equal(value, b.net_.state_dict()[name]) for name, value in a.net_.state_dict().items())
 
 
+@pytest.mark.slow
 def test_grid_search_reaches_97_percent_on_digits():
     grid = {"learning_rate_init": [0.001, 0.01]}
     found = GridSearchCV(NetClassifier((100,), batch_size=100, max_iter=25, random_state=0), grid,

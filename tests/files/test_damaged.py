@@ -83,8 +83,8 @@ def cifar(folder):
 
 
 def tars(folder):
-    binary, python = io.BytesIO(), io.BytesIO()
-    for file, names in ((binary, data.cifar10.__globals__["BINARY"]), (python, data.cifar10.__globals__["PYTHON"])):
+    binary, python, version = io.BytesIO(), io.BytesIO(), data.cifar10.__globals__["VERSION"]
+    for file, names in ((binary, version.binary), (python, version.pickled)):
         with tarfile.open(fileobj=file, mode="w") as tar:
             for name in names:
                 pixels = RNG.integers(0, 256, (1, 3072), np.uint8)

@@ -185,8 +185,9 @@ def test_activations_and_sums_are_part_of_norms_and_dropouts(training):
                      Residual(Sequential(Conv2d(4, 4, 1), StochasticDepth(0.5, "row"))))
     nodes = [node for node in net.program(SHAPE, training).after.nodes if not node.backward]
     wanted = ['Conv2d "0"', 'GroupNorm "1" + ReLU "2"', 'Conv2d "3"', 'LayerNorm "4" + ReLU "5"', 'Conv2d "6.body.0"',
-              'InstanceNorm2d "6.body.1" + Add + ReLU "7"', 'Conv2d "8.body.0"']
-    wanted[-1:] = ['Conv2d "8.body.0"', 'StochasticDepth "8.body.1" + Add'] if training else ['Conv2d "8.body.0" + Add']
+              'InstanceNorm2d "6.body.1" + Add in Residual "6" + ReLU "7"', 'Conv2d "8.body.0"']
+    last = 'StochasticDepth "8.body.1"' if training else 'Conv2d "8.body.0"'
+    wanted[-1:] = [*['Conv2d "8.body.0"'] * training, f'{last} + Add in Residual "8"']
     assert [" + ".join(node.layers) for node in nodes] == wanted
 
 

@@ -1,4 +1,5 @@
 """What the rules of cpu join: the lists of known nets, and that joining changes no number."""
+import re
 from collections import Counter
 
 import numpy as np
@@ -132,8 +133,9 @@ def make(name):
 
 
 def joined(net, shape=IMAGES, training=False):
-    """The layers that each operation computes for."""
-    return [" + ".join(node.layers) for node in net.program(shape, training=training).after.nodes]
+    """The layers that each operation computes for; of an addition, not in which Residual or Parallel it stands."""
+    nodes = net.program(shape, training=training).after.nodes
+    return [re.sub(r' in \w+ "[^"]*"', "", " + ".join(node.layers)) for node in nodes]
 
 
 def count(traced):

@@ -22,6 +22,7 @@ CALLBACKS = {
     "SaveBest": lambda folder: SaveBest(folder / "best.npz", "loss"),
     "SaveCheckpoints": lambda folder: training.SaveCheckpoints(folder / "checkpoints"),
     "SaveCurves": lambda folder: training.SaveCurves(folder / "curves.png"),
+    "Snapshots": lambda folder: training.Snapshots(),
     "StochasticWeightAverage": lambda folder: training.StochasticWeightAverage(1),
     "TensorBoard": lambda folder: training.TensorBoard(folder / "board"),
     "WeightAverage": lambda folder: WeightAverage(),
