@@ -194,7 +194,8 @@ class Summary:
         body = [_cut(row, widths) for row in body]
         training = f"training keeps {_bytes(self.training_memory)} for backward" if isinstance(
             self.training_memory, int) else f"no training: {self.training_memory}"
-        return "\n".join([f"input shape {self.input_shape}", table(_HEAD, body, total, words=3),
+        lines = map(str.rstrip, table(_HEAD, body, total, words=3).splitlines())
+        return "\n".join([f"input shape {self.input_shape}", *lines,
                           f"activations: inference needs {_bytes(self.inference_memory)} at a time, {training}"])
 
     __repr__ = __str__
@@ -240,7 +241,7 @@ def table(head, rows, total, words):
     widths = [max(map(len, column)) for column in zip(head, *rows, total, strict=True)]
     rule = tuple("-" * width for width in widths)
     return "\n".join("  ".join(cell.ljust(width) if place < words else cell.rjust(width)
-                               for place, (cell, width) in enumerate(zip(row, widths, strict=True))).rstrip()
+                               for place, (cell, width) in enumerate(zip(row, widths, strict=True)))
                      for row in (head, rule, *rows, rule, total))
 
 

@@ -82,8 +82,8 @@ def test_it_prints_itself():
     text = str(profile(net, X))
     lines = text.splitlines()
     assert lines[0] == "inference, x of shape (2, 3, 8, 8), float32"
-    assert lines[1].split()[:4] == ["name", "layer", "forward", "ms"] and max(map(len, lines[1:15])) == len(
-            lines[1])
+    assert lines[1].split()[:4] == ["name", "layer", "forward", "ms"] and {len(line) for line in lines[1:15]} == {
+        len(lines[1])}
     assert "backward" not in text and "a whole pass takes " in text and " GFLOP/s, what a product" in text
     found = profile(net, X, training=True)
     assert "backward ms" in str(found) and "MB kept" in str(found) and repr(found) == str(found)
