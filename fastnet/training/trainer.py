@@ -90,6 +90,9 @@ class Trainer:
         self._check()
         if self._stage:
             raise RuntimeError("fit: this Trainer is in the midst of a training; make another one")
+        if hasattr(epochs, "shape") and epochs.shape:
+            raise TypeError(f"fit: epochs must be an integer of at least 1, got {arguments.shown(epochs)}: x and "
+                            "y are given as one pair, fit((x, y), epochs)")
         epochs = arguments.integer(epochs, "fit: epochs", 1, 2**63 - 1)
         sets = training_sets(train_batches, validation, batch_size)
         self._begin(*sets, epochs, resume)

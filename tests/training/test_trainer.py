@@ -471,3 +471,11 @@ def assert_same(a, b):
     assert a.keys() == b.keys()
     for name in a:
         np.testing.assert_array_equal(a[name], b[name], err_msg=name)
+
+
+def test_x_and_y_as_two_arguments_meet_the_remedy():
+    net = fastnet.Linear(1, 2)
+    trainer = fastnet.Trainer(net, fastnet.CrossEntropyLoss(), fastnet.SGD(net.parameters(), 0.1))
+    with pytest.raises(TypeError, match=r"^fit: epochs must be .* got an array .* fit\(\(x, y\), epochs\)$"):
+        trainer.fit(np.ones((4, 1), np.float32), np.zeros(4, int))
+    assert trainer.epoch == 0
