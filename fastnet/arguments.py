@@ -298,6 +298,14 @@ def values(value, name):
     return array(value, name)
 
 
+def not_negative(value, name):
+    """An array, refused where it holds a number below 0, NaN or infinity."""
+    if not (value >= 0).all() or not value.max() < np.inf:
+        raise ValueError(f"{name} must hold finite numbers of at least 0, got "
+                         f"{value[~((value >= 0) & (value < np.inf))][0]}")
+    return value
+
+
 def labels(value, name, count=None, classes=None, ignore=None):
     """`value`, class numbers from 0, as an int64 array (N,); a list of integers becomes one. With `count` there are so
     many of them, or, where that is a shape, an array of that shape; with `classes` they lie below it, or are `ignore`.
@@ -336,13 +344,12 @@ def _labels_remedy(value, name, axes):
     """What to do with an array that cannot be labels."""
     if value.ndim == axes + 1 and value.shape[1] > 1 and value.dtype.kind in "fiub":
         return f": of one row a sample, one-hot or probabilities, give {name}.argmax(axis=1)"
-    if value.ndim > axes == 1 and value.size == len(value):
-        return f": give {name}.ravel()"
+    row = f"{name}.ravel()" if value.ndim > axes == 1 and value.size == len(value) else name
     if value.dtype.kind in "USO":
-        return f": number the classes, np.unique({name}, return_inverse=True)[1]"
-    if value.dtype.kind in "fb":
-        return f": give {name}.astype('int64')"
-    return ""
+        return f": number the classes, np.unique({row}, return_inverse=True)[1]"
+    if value.dtype.kind == "f" and not (value == np.floor(value)).all():
+        return ": for numbers that are no classes take a loss of numbers, such as MSELoss()"
+    return f": give {row}.astype('int64')" if value.dtype.kind in "fb" else f": give {row}" if row != name else ""
 
 
 def _of_list(value, name, what):

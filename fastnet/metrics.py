@@ -7,14 +7,15 @@ Where a metric is a plain function it is taken as one of scikit-learn's, f(targe
 batches are kept, and it is called once. `whole` does the same for what wants other things than outputs as they are,
 such as class numbers: ``metrics={"f1": whole(sklearn.metrics.f1_score, "labels", average="macro")}``.
 
-A metric of one's own derives from `Metric`. All of them belong to outputs that are one array.
+A metric of one's own derives from `Metric`. All of them belong to outputs that are one array; `of_head` takes one of
+several.
 """
 import numpy as np
 
 from fastnet import arguments
 
-__all__ = ["Metric", "accuracy", "binary_accuracy", "mean_absolute_error", "mean_iou", "mean_squared_error", "top_k",
-           "whole"]
+__all__ = ["Metric", "accuracy", "binary_accuracy", "mean_absolute_error", "mean_iou", "mean_squared_error",
+           "of_head", "top_k", "whole"]
 
 # Columns of a history that no metric may be called.
 RESERVED = ("epoch", "steps", "lr", "loss", "accuracy", "seconds", "images_per_second", "memory")
@@ -43,7 +44,7 @@ class Metric:
         return self.result(self.update(self.start(), outputs, targets))
 
     def __repr__(self):
-        return f"metrics.{self.name}"
+        return f"metrics.{getattr(self, 'name', type(self).__name__)}"
 
 
 def hits(outputs, targets, task="classes", ignore_index=None):
@@ -190,6 +191,21 @@ mean_absolute_error = _Error("mean_absolute_error")
 mean_squared_error = _Error("mean_squared_error")
 
 
+class _Met(_Share):
+    """The share of targets that a loss finds met; of what it cannot tell nothing is counted."""
+
+    def __init__(self, loss):
+        super().__init__("accuracy", loss.task, "")
+        self.ignore_index = getattr(loss, "ignore_index", None)
+
+    def update(self, state, outputs, targets):
+        found = hits(outputs, targets, self.task, self.ignore_index)
+        return state if found is None else (state[0] + found[0], state[1] + found[1])
+
+    def result(self, state):
+        return super().result(state) if state[1] else None
+
+
 class _Deviation(Metric):
     """mean_absolute_error of what has one shape; of all else nothing is counted."""
 
@@ -209,8 +225,15 @@ class _Deviation(Metric):
 
 def following(loss):
     """What a training by `loss` counts where no metrics are asked for, beside the share of targets that are met: for a
-    loss of numbers how far they are from their targets, as "mae"."""
-    return {"mae": _Deviation()} if getattr(loss, "task", None) == "numbers" else {}
+    loss of numbers how far they are from their targets, as "mae"; for one of several heads "kind_accuracy" or
+    "size_mae" of each head, by its name."""
+    found = {}
+    losses = getattr(loss, "losses", {}) if getattr(loss, "task", None) == "heads" else {}
+    for head, one in losses.items() if isinstance(losses, dict) else enumerate(losses):
+        inside = {"accuracy": _Met(one)} if getattr(one, "classifies", False) else following(one)
+        found.update({f"{head}_{name}": of_head(head, metric) for name, metric in inside.items()})
+    found = {name: metric for name, metric in found.items() if not name.startswith("val_")}
+    return {"mae": _Deviation()} if getattr(loss, "task", None) == "numbers" else found
 
 
 # What `whole` makes of outputs.
@@ -253,6 +276,39 @@ class whole(Metric):
 
     def __repr__(self):
         return f"metrics.whole({self.name})"
+
+
+class of_head(Metric):
+    """A metric of one head of a net with several: ``of_head("kind", accuracy)`` for outputs and targets that are
+    dictionaries, ``of_head(0, accuracy)`` for tuples. A plain function is taken as by `whole`."""
+
+    def __init__(self, head, metric):
+        self.head = head if isinstance(head, str) else arguments.integer(head, "of_head: head, where it is no name,", 0)
+        self.metric = metric if isinstance(metric, Metric) else whole(
+            arguments.function(metric, "of_head: metric", "a metric, such as metrics.accuracy"))
+        self.lower = self.metric.lower
+
+    def start(self):
+        return self.metric.start()
+
+    def update(self, state, outputs, targets):
+        return self.metric.update(state, self._part(outputs, "outputs"), self._part(targets, "targets"))
+
+    def result(self, state):
+        return self.metric.result(state)
+
+    def _part(self, tree, name):
+        try:
+            if isinstance(tree, (dict, tuple, list)):
+                return tree[self.head]
+        except (LookupError, TypeError):
+            pass
+        raise ValueError(f"of_head: {name} must have the head {self.head!r}, got "
+                         + (f"the heads {', '.join(map(repr, list(tree)[:5]))}" if isinstance(tree, dict)
+                            else f"{len(tree)} heads" if isinstance(tree, (tuple, list)) else arguments.shown(tree)))
+
+    def __repr__(self):
+        return f"metrics.of_head({self.head!r}, {self.metric!r})"
 
 
 def named(metrics, name):

@@ -69,6 +69,7 @@ REGULARIZERS = {
 }
 METRICS = {
     "accuracy": lambda: metrics.accuracy, "binary_accuracy": lambda: metrics.binary_accuracy,
+    "of_head": lambda: metrics.of_head(0, metrics.top_k(2)),
     "top_k": lambda: metrics.top_k(2), "mean_iou": lambda: metrics.mean_iou(3, 1),
     "mean_absolute_error": lambda: metrics.mean_absolute_error,
     "mean_squared_error": lambda: metrics.mean_squared_error, "whole": lambda: metrics.whole(np.dot, "labels"),

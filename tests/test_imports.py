@@ -41,7 +41,8 @@ INSIDE = {
     "search": {"arguments", "init", "training"},
     "warmup": {"arguments", "kernels", "models", "losses", "optim"},
     "calculators": {"arguments"},
-    "__main__": {"__version__", "init", "models", "kernels", "program", "warmup"},
+    "commands": {"init", "models", "schedules", "data", "files", "losses", "optim", "training"},
+    "__main__": {"__version__", "commands", "init", "models", "kernels", "program", "warmup"},
 }
 OUTSIDE = {
     "files": {"numpy", "safetensors"},

@@ -43,10 +43,10 @@ def batch(x, y, who):
     return x, y, count
 
 
-def measured(net, loss, x, y, who):
+def measured(net, loss, x, y, who, weight=None):
     """(value, gradient for y, (targets met, targets) or None) of a training pass, whose backward may follow."""
     try:
-        return judged(loss, net.forward(x, training=True), y, who)
+        return judged(loss, net.forward(x, training=True), y, who, weight)
     except (TypeError, ValueError) as error:
         net.saved = None    # no backward pass follows
         text = str(error)

@@ -105,7 +105,8 @@ def _losses(net, loss, optimizer, batches, lrs, smoothing):
     stream = _endless(batches)
     for i, lr in enumerate(lrs):
         optimizer.lr = lr
-        value, dy, _ = measured(net, loss, *next(stream), _WHO)
+        x, y, weight = next(stream)
+        value, dy, _ = measured(net, loss, x, y, _WHO, weight)
         if not isfinite(value):
             net.saved = None    # no backward pass follows
             break
@@ -123,7 +124,7 @@ def _losses(net, loss, optimizer, batches, lrs, smoothing):
 
 
 def _endless(batches):
-    """The batches of one epoch after the other."""
+    """(x, y, weights of samples or None) of the batches of one epoch after the other."""
     while True:
         found = False
         for batch in batches:

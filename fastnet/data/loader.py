@@ -8,14 +8,15 @@ import numpy as np
 from fastnet import arguments
 from fastnet.data.augment import Augment
 from fastnet.data.draws import SAMPLER, permutation
-from fastnet.data.source import source
+from fastnet.data.source import sample_weights, source
 
 _OPTIONS = ("batch_size", "shuffle", "seed", "drop_last", "sampler", "augment", "normalize", "transform", "prefetch",
             "workers")
 
 
 class DataLoader:
-    """Iterates over batches (x, y), or x alone where there is no y: ``for x, y in DataLoader(images, labels)``.
+    """Iterates over batches (x, y), or x alone where there is no y: ``for x, y in DataLoader(images, labels)``; with
+    weights of samples over (x, y, sample_weight).
 
     x, y : arrays of as many samples each, of any shape; tuples or dictionaries of arrays; memory-mapped files; a
         `Dataset`; images in files, `ImageFiles` or `ImageFolder`; or, as x alone, an object with ``len(x)`` and
@@ -30,6 +31,7 @@ class DataLoader:
     workers : threads that prepare batches, each of them one at a time: more than one for images in files, where several
         may then call a transform, or a data set of one's own, at once
     prefetch : batches that each worker is ahead. With 0 of either they are prepared in the caller's thread.
+    sample_weight : one number of at least 0 for each sample, which a `Trainer` gives to its loss
 
     Order and augmentation of a sample follow from (seed, epoch, place in the data set) alone, whatever the batch size,
     the threads and the prefetching. Every `iter(loader)` is one epoch: the counter `epoch` tells the next one's number,
@@ -39,8 +41,9 @@ class DataLoader:
     """
 
     def __init__(self, x, y=None, batch_size=128, shuffle=True, seed=0, drop_last=False, sampler=None, augment=None,
-                 normalize=None, transform=None, prefetch=1, workers=1):
+                 normalize=None, transform=None, prefetch=1, workers=1, sample_weight=None):
         vars(self)["_source"] = source(x, y)
+        vars(self)["_weight"] = sample_weights(sample_weight, self._source)
         values = batch_size, shuffle, seed, drop_last, sampler, augment, normalize, transform, prefetch, workers
         self._keep(dict(zip(_OPTIONS, values, strict=True)))
         self.epoch = 0
@@ -64,6 +67,8 @@ class DataLoader:
         }
         if kept["augment"] is not None:
             arguments.instance(kept["augment"], Augment, "DataLoader: augment", "an Augment or None")
+            if kept["augment"].mixes and self._weight is not None:
+                raise ValueError("DataLoader: sample_weight belongs to samples as they are: leave out mixup and cutmix")
         count, batches = self._source.count, self._source.prepare(kept["augment"], kept["normalize"])
         if kept["sampler"] is not None:
             count = len(self._sampled(kept["sampler"], kept["seed"], 0))
@@ -158,10 +163,11 @@ class DataLoader:
         parts = [order[i:i + self.batch_size] for i in range(0, self.batch_size * len(self), self.batch_size)]
         if mixes:   # the last one of a batch is mixed with the first of the next
             parts = [np.append(part, after[:1]) for part, after in zip(parts, [*parts[1:], order], strict=True)]
-        batches, seed, transform, given = self._batches, self.seed, self.transform, 0
+        batches, seed, transform, weight, given = self._batches, self.seed, self.transform, self._weight, 0
 
         def batch(part):
-            return _transformed(transform, batches(part, seed, epoch))
+            made = _transformed(transform, batches(part, seed, epoch))
+            return made if weight is None else (*made, weight[part])
 
         for made in _ahead(batch, parts[first:], self.workers, self.prefetch * self.workers):
             if made is not None:    # all of its files could be damaged

@@ -172,6 +172,27 @@ def source(x, y):
     return Arrays(x, y)
 
 
+def sample_weights(weight, source):
+    """One weight for each sample of a source, an array; None stays. TypeError or ValueError where they do not fit."""
+    if weight is None:
+        return None
+    name = "DataLoader: sample_weight"
+    if isinstance(source, Samples):
+        one = source.samples[0]
+        y = one[1] if isinstance(one, (tuple, list)) and len(one) == 2 else None
+    else:
+        y = source.y if isinstance(source, Arrays) else source.files.labels
+    if y is None:
+        raise TypeError(f"{name} goes to the loss with y, and there is no y")
+    if isinstance(source, Files) and source.files.errors != "raise":
+        raise ValueError(f"{name} belongs to all files, and damaged ones would be left out: set errors='raise'")
+    weight = arguments.values(weight, name)
+    if weight.shape != (source.count,):
+        raise ValueError(f"{name} must be one number for each of {source.count:,} samples, got "
+                         f"{arguments.shown(weight)}")
+    return arguments.not_negative(weight if weight.dtype.kind == "f" else weight.astype(np.float64), name)
+
+
 def _target(array, path):
     """Targets as they are kept: integers as int64, numbers of Python in arrays, all else as it is."""
     array = arguments.array(array, f"DataLoader: y{path}")

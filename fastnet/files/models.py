@@ -10,7 +10,7 @@ from fastnet.data import Normalize
 from fastnet.files import nets, tensors
 from fastnet.layers import Layer, LogSoftmax, Sequential, Softmax
 
-_NET, _NORMALIZE, _CLASSES = "fastnet.net", "fastnet.normalize", "fastnet.classes"
+_NET, _NORMALIZE, _CLASSES, _SHAPE = "fastnet.net", "fastnet.normalize", "fastnet.classes", "fastnet.input_shape"
 _LONGEST = 1 << 20  # characters of a description: Python's objects take some twenty times as much
 _BATCH = 128
 _OTHERS = ".npz", ".pt", ".pth", ".bin", ".ckpt"   # by which `load_weights` tells other formats
@@ -21,12 +21,13 @@ class Model:
     """A net that is ready for use.
 
     net : a layer.  normalize : a `fastnet.data.Normalize` for what it is given, or None.
-    classes : a tuple of the names of what it tells apart, or None
+    classes : a tuple of the names of what it tells apart, or None.  input_shape : of a sample, such as (3, 64, 64), or
+    None; `predict_images` makes image files so large.
     """
 
-    def __init__(self, net, normalize=None, classes=None):
+    def __init__(self, net, normalize=None, classes=None, input_shape=None):
         self.net = arguments.instance(net, Layer, "Model: net", "a layer")
-        self.normalize, self.classes = _checked(normalize, classes, "Model")
+        self.normalize, self.classes, self.input_shape = _checked(normalize, classes, input_shape, "Model")
 
     def predict(self, x, top=5):
         """For each sample of x, which is as `normalize` takes it (uint8 images (N, C, H, W), say), a list of the `top`
@@ -48,7 +49,8 @@ class Model:
 
     def __repr__(self):
         classes = "None" if self.classes is None else f"{len(self.classes)} names"
-        return f"Model({self.net!r}, normalize={self.normalize!r}, classes={classes})"
+        return (f"Model({self.net!r}, normalize={self.normalize!r}, classes={classes}, "
+                f"input_shape={self.input_shape})")
 
 
 def ranked(scores, net, classes, top, who):
@@ -67,12 +69,13 @@ def ranked(scores, net, classes, top, who):
     return [[(names[k], float(row[k])) for k in best] for row, best in zip(probabilities, order, strict=True)]
 
 
-def save_model(net, path, normalize=None, classes=None):
+def save_model(net, path, normalize=None, classes=None, input_shape=None):
     """Write a net to one file, all or nothing: its layers, its weights, and what else a prediction needs.
 
     net : made of the library's layers and containers, or of classes of your own whose constructors keep each argument
         as the attribute of its name.  path : best ends with .safetensors
-    normalize : the `fastnet.data.Normalize` that it was trained with.  classes : the names of the classes
+    normalize : the `fastnet.data.Normalize` that it was trained with.  classes : the names of the classes.
+    input_shape : of a sample, such as (3, 64, 64), where image files are to be made that large
     `load_model` reads it; `load_weights`, and PyTorch's ``safetensors.torch.load_file``, take the weights in it. What
     is `frozen` stays so, and the dtype stays. ValueError, with the remedy, for nets that the file could not give back,
     such as those in which two layers share a parameter; errors of the system as in `save_weights`.
@@ -83,7 +86,7 @@ def save_model(net, path, normalize=None, classes=None):
     if path.lower().endswith(_OTHERS):
         raise ValueError(f"{who}: path must not be that of another format, got {arguments.shown(path)}: let it end "
                          "with .safetensors")
-    normalize, classes = _checked(normalize, classes, who)
+    normalize, classes, input_shape = _checked(normalize, classes, input_shape, who)
     _check_shared(net, who)
     metadata = {_NET: json.dumps(nets.described(net, who))}
     if len(metadata[_NET]) > _LONGEST:
@@ -93,14 +96,16 @@ def save_model(net, path, normalize=None, classes=None):
         metadata[_NORMALIZE] = json.dumps({"mean": _packed(normalize.mean), "std": _packed(normalize.std)})
     if classes is not None:
         metadata[_CLASSES] = json.dumps(classes)
+    if input_shape is not None:
+        metadata[_SHAPE] = json.dumps(input_shape)
     data = tensors.packed(net.state_dict(), metadata)
     with writing.whole(path, who) as file:
         file.write(data)
 
 
 def load_model(path, classes_of_mine=()):
-    """The `Model` that `save_model` wrote: ``model.net``, ``model.normalize``, ``model.classes``, and
-    ``model.predict(x)``, which needs nothing else. Nothing in the file is run.
+    """The `Model` that `save_model` wrote: ``model.net``, ``model.normalize``, ``model.classes``,
+    ``model.input_shape``, and ``model.predict(x)``, which needs nothing else. Nothing in the file is run.
 
     classes_of_mine : your own classes that the net is made of, a list of them; they are called with the arguments that
         the file says.
@@ -133,22 +138,27 @@ def _model(state, metadata, own):
     numbers = sum(array.size for array in state.values())
     net = nets.made(json.loads(metadata[_NET]), own, None if own else numbers)
     net.load_state_dict(state)
-    normalize, classes = None, None
+    normalize, classes, input_shape = None, None, None
     if _NORMALIZE in metadata:
         given = json.loads(metadata[_NORMALIZE])
         normalize = Normalize(_unpacked(given["mean"]), _unpacked(given["std"]))
     if _CLASSES in metadata:
         classes = json.loads(metadata[_CLASSES])
-    return Model(net, normalize, classes)
+    if _SHAPE in metadata:
+        input_shape = tuple(json.loads(metadata[_SHAPE]))
+    return Model(net, normalize, classes, input_shape)
 
 
-def _checked(normalize, classes, who):
+def _checked(normalize, classes, input_shape, who):
     if normalize is not None:
         arguments.instance(normalize, Normalize, f"{who}: normalize", "a fastnet.data.Normalize, or None")
     if classes is not None:
         classes = tuple(arguments.text(name, f"{who}: classes")
                         for name in arguments.listed(classes, f"{who}: classes", "names"))
-    return normalize, classes
+    if input_shape is not None:
+        input_shape = arguments.integers(input_shape, f"{who}: input_shape", least=1, what="a tuple of integers of at "
+                                         "least 1, the shape of a sample")
+    return normalize, classes, input_shape
 
 
 def _check_shared(net, who):

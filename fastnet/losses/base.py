@@ -17,15 +17,7 @@ def class_weights(value, name):
     value = np.array(arguments.values(value, name), np.float64)
     if value.ndim != 1 or not value.size:
         raise ValueError(f"{name} must be an array of one number for each class, got {arguments.shown(value)}")
-    return not_negative(value, name)
-
-
-def not_negative(value, name):
-    """An array, refused where it holds a number below 0, NaN or infinity."""
-    if not (value >= 0).all() or not value.max() < np.inf:
-        raise ValueError(f"{name} must hold finite numbers of at least 0, got "
-                         f"{value[~((value >= 0) & (value < np.inf))][0]}")
-    return value
+    return arguments.not_negative(value, name)
 
 
 def at_least(least, most=None):
@@ -125,7 +117,7 @@ class Loss:
         if value.shape != outputs.shape[:1]:
             raise ValueError(f"{name} must be one number for each sample, of shape {outputs.shape[:1]}, got an array "
                              f"of shape {value.shape}")
-        return not_negative(value, name)
+        return arguments.not_negative(value, name)
 
     def scale(self, total):
         """What the sum of all losses is multiplied by, where the mean divides by `total`."""

@@ -3,7 +3,7 @@ kernel, a row of `fastnet.kernels.pointwise` for each loss."""
 import numpy as np
 
 from fastnet import arguments
-from fastnet.losses.base import Loss, LossValue, above, at_least, not_negative
+from fastnet.losses.base import Loss, LossValue, above, at_least
 
 
 class PointwiseLoss(Loss):
@@ -46,8 +46,8 @@ class PointwiseLoss(Loss):
         targets = self.numbers(targets, "targets", like=outputs)
         if outputs.shape != targets.shape:
             remedy = ""
-            if outputs.size == targets.size and targets.ndim == 1:
-                remedy = ": give targets[:, None]"
+            if outputs.size == targets.size and 1 in (outputs.ndim, targets.ndim):
+                remedy = ": give targets[:, None]" if targets.ndim == 1 else ": give targets.ravel()"
             raise ValueError(f"{type(self).__name__}: outputs and targets must have the same shape, got {outputs.shape}"
                              f" and {targets.shape}{remedy}")
         return targets
@@ -71,7 +71,7 @@ def _array(value, name):
     value = np.array(arguments.values(value, name), np.float64)
     if not value.size:
         raise ValueError(f"{name} must hold numbers, got an array of shape {value.shape}")
-    return not_negative(value, name)
+    return arguments.not_negative(value, name)
 
 
 class MSELoss(PointwiseLoss):

@@ -1,4 +1,5 @@
 """What a batch is, and what the loop needs of the batches, the loss and the net that it is given."""
+import inspect
 from collections.abc import Iterator
 from functools import partial
 from itertools import islice
@@ -11,7 +12,8 @@ from fastnet.data import DataLoader, SubsetSampler, train_val_split
 from fastnet.metrics import hits
 
 _DEEPEST = 30   # trees within trees
-_PAIRS = "batches, pairs (x, y), as a DataLoader or a list of pairs is, or arrays (x, y)"
+_PAIRS = ("batches, pairs (x, y) or (x, y, sample_weight), as a DataLoader or a list of pairs is, or arrays (x, y) or "
+          "(x, y, sample_weight)")
 _BATCHES = "batches, arrays x or pairs (x, y), as a DataLoader or a list of such is, or arrays themselves"
 
 
@@ -21,7 +23,7 @@ def batches(value, name, batch_size=128, shuffle=False, pairs=True, again=True):
     what = _PAIRS if pairs else _BATCHES
     batch_size = arguments.integer(batch_size, f"{name.partition(':')[0]}: batch_size", 1)
     if _are_arrays(value):
-        return DataLoader(*value, batch_size=batch_size, shuffle=shuffle)
+        return _loader(value, batch_size=batch_size, shuffle=shuffle)
     if not pairs and isinstance(value, dict) and value and all(map(_is_array, value.values())):
         return DataLoader(value, batch_size=batch_size, shuffle=False)
     if not pairs and _is_array(value):
@@ -35,12 +37,10 @@ def batches(value, name, batch_size=128, shuffle=False, pairs=True, again=True):
     if isinstance(value, (str, bytes, dict, type)) or not hasattr(value, "__iter__"):
         raise TypeError(f"{name} must be {what}, got {arguments.shown(value)}")
     if pairs and isinstance(value, (list, tuple)) and value:
-        if len(value) == 2 and all(map(_is_array, value)):
-            raise TypeError(f"{name} must be {what}, got a list of two arrays: give (x, y), a tuple, for a data set, "
-                            "or [(x, y)] for a single batch")
-        if len(value) == 3 and all(map(_is_array, value)):
-            raise TypeError(f"{name} must be {what}, got three arrays: give weights of samples beside the targets, "
-                            "(x, (y, weight)), and a loss that takes both, lambda scores, both: loss(scores, *both)")
+        if len(value) in (2, 3) and all(map(_is_array, value)):
+            given = "(x, y)" if len(value) == 2 else "(x, y, sample_weight)"
+            raise TypeError(f"{name} must be {what}, got a list of {len(value)} arrays: give {given}, a tuple, for a "
+                            f"data set, or [{given}] for a single batch")
         pair(value[0], name)
     try:
         count = length(value)
@@ -66,14 +66,14 @@ def _divided(data, share, batch_size):
     if not _are_arrays(data):
         raise TypeError(f"fit: validation={share:g} divides arrays, train_batches=(x, y), got "
                         f"{arguments.shown(data)}: divide the samples before, see fastnet.data.train_val_split")
-    whole = DataLoader(*data, batch_size=batch_size, shuffle=False)
+    whole = _loader(data, batch_size=batch_size, shuffle=False)
     count, labels = size(data[0], "fit: train_batches"), data[1]
     if not 0 < round(share * count) < count:
         raise ValueError(f"fit: validation={share:g} of {count} samples leaves one side empty")
     labels = np.asarray(labels) if _is_array(labels) else np.zeros(0)
     classes = labels.ndim == 1 and labels.dtype.kind in "iu" and labels.min() >= 0
     kept, held = train_val_split(labels if classes else np.zeros(count, np.int64), share)
-    train = DataLoader(*data, batch_size=batch_size, sampler=SubsetSampler(kept))
+    train = _loader(data, batch_size=batch_size, sampler=SubsetSampler(kept))
     whole.sampler = partial(_these, held)
     return train, whole
 
@@ -100,10 +100,29 @@ def rest(value, first):
 
 
 def pair(batch, name):
-    """(x, y) of a batch."""
-    if not isinstance(batch, (tuple, list)) or len(batch) != 2:
+    """(x, y, weights of samples or None) of a batch."""
+    if not isinstance(batch, (tuple, list)) or len(batch) not in (2, 3):
         raise TypeError(f"{name} must be {_PAIRS}, got {_described(batch)} as a batch")
-    return batch
+    return (*batch, None) if len(batch) == 2 else batch
+
+
+def total_weight(weight, images):
+    """What a batch counts for in means: what the weights of its samples add up to, or how many there are."""
+    return images if weight is None else float(np.sum(weight, dtype=np.float64))
+
+
+def answer(loss, weight, outputs, targets):
+    """``loss(outputs, targets)``, with the weights of samples where there are some."""
+    if weight is None:
+        return loss(outputs, targets)
+    try:
+        takes = {"sample_weight"} & inspect.signature(loss).parameters.keys() or "**" in str(inspect.signature(loss))
+    except (TypeError, ValueError):     # a function that does not tell
+        takes = True
+    if not takes:
+        raise TypeError(f"the batches have weights of samples, and the loss {arguments.shown(loss)} takes none: give "
+                        "one that does, loss(outputs, targets, sample_weight=None), as those of fastnet.losses")
+    return loss(outputs, targets, sample_weight=weight)
 
 
 def size(x, name):
@@ -121,13 +140,13 @@ def size(x, name):
     return len(first)
 
 
-def judged(loss, logits, labels, name):
+def judged(loss, logits, labels, name, weight=None):
     """(value, dlogits, (how many targets are met, how many there are) or None) of a loss; TypeError where it does not
     answer as a loss does."""
-    answer = loss(logits, labels)
-    if not isinstance(answer, (tuple, list)) or len(answer) != 2:
-        raise TypeError(f"{name}: loss must give (value, gradient of the logits), got {_described(answer)}")
-    value, dlogits = answer
+    found = answer(loss, weight, logits, labels)
+    if not isinstance(found, (tuple, list)) or len(found) != 2:
+        raise TypeError(f"{name}: loss must give (value, gradient of the logits), got {_described(found)}")
+    value, dlogits = found
     if isinstance(value, np.ndarray) and value.shape == () and value.dtype.kind in "fiu":
         value = value.item()
     if not isinstance(value, Real):
@@ -144,12 +163,18 @@ def loss_function(loss, name):
     return arguments.function(loss, name, "a loss, such as CrossEntropyLoss()")
 
 
+def _loader(data, **options):
+    """The loader of a data set (x, y) or (x, y, sample_weight)."""
+    x, y, *weight = data
+    return DataLoader(x, y, sample_weight=weight[0] if weight else None, **options)
+
+
 def _are_arrays(value):
-    """Whether it is a data set (x, y) of arrays, each of which may be a tuple or dictionary of them. A tuple of two
-    batches, which are pairs themselves, is none."""
-    if not isinstance(value, tuple) or len(value) != 2:
+    """Whether it is a data set (x, y) or (x, y, sample_weight) of arrays, where x and y may be tuples or dictionaries
+    of them. A tuple of batches, which are pairs themselves, is none."""
+    if not isinstance(value, tuple) or len(value) not in (2, 3) or len(value) == 3 and not _is_array(value[2]):
         return False
-    x, y = value
+    x, y = value[:2]
     return _is_array(x) or isinstance(x, dict) or (isinstance(x, tuple) and (_is_array(y) or isinstance(y, dict)))
 
 

@@ -2,7 +2,7 @@
 from fastnet import arguments
 from fastnet.data import DataLoader, ImageFiles, Normalize
 from fastnet.data.images import check_there, file_names
-from fastnet.files.models import ranked
+from fastnet.files.models import Model, ranked
 from fastnet.training.evaluation import predict
 
 
@@ -12,13 +12,21 @@ def predict_images(net, paths, size=None, normalize=None, classes=None, top=5, w
 
     paths : names of files, or one name; or `ImageFiles`, such as an `ImageFolder`, whose size, channels (1 for grey)
         and treatment of errors then hold. An image that cannot be read, where these leave it out, has an empty list.
+    net : a net, or a `Model`, which has all the following where it was saved with it
     size, normalize : as in training;  classes : names of the classes, those of ImageFiles at first, else their numbers
     Probabilities are the softmax of what the net gives, or that itself where the net ends with a Softmax or LogSoftmax.
     TypeError, ValueError or FileNotFoundError for arguments that do not fit, ValueError for a damaged file.
 
     ``predict_images(net, ["cat.jpg"], 64, normalize, files.classes)`` gives [[("cat", 0.93), ("dog", 0.06), ...]].
     """
-    who = "predict_images"
+    who, channels = "predict_images", 3
+    if isinstance(net, Model):
+        normalize = net.normalize if normalize is None else normalize
+        classes = net.classes if classes is None else classes
+        if net.input_shape is not None and not isinstance(paths, ImageFiles):
+            channels, *pixels = net.input_shape
+            size = tuple(pixels) if size is None else size
+        net = net.net
     arguments.function(net, f"{who}: net", "a net")
     if normalize is not None:
         arguments.instance(normalize, Normalize, f"{who}: normalize", "a Normalize, or None")
@@ -35,7 +43,7 @@ def predict_images(net, paths, size=None, normalize=None, classes=None, top=5, w
         one = isinstance(paths, (str, bytes)) or hasattr(paths, "__fspath__")
         paths = file_names([paths] if one else paths, f"{who}: paths")
         check_there(paths, f"{who}: paths")
-        files = ImageFiles(paths, size=arguments.pair(size, f"{who}: size"))
+        files = ImageFiles(paths, size=arguments.pair(size, f"{who}: size"), channels=channels)
     names = files.classes if classes is None else tuple(
         arguments.text(name, f"{who}: a name in classes")
         for name in arguments.listed(classes, f"{who}: classes", "names"))

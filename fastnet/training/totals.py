@@ -11,14 +11,16 @@ class Totals:
 
     def __init__(self, metrics=None):
         self.images = 0
-        self._loss, self._met, self._targets = 0.0, 0, 0
+        self._loss, self._weight, self._met, self._targets = 0.0, 0.0, 0, 0
         self._metrics = metrics or {}
         self._states = {name: metric.start() for name, metric in self._metrics.items()}
 
-    def add(self, loss, found, images):
-        """A mean loss, (how many targets are met, how many there are) or None, and how many samples that is of."""
+    def add(self, loss, found, images, weight):
+        """A mean loss, (how many targets are met, how many there are) or None, how many samples that is of, and what
+        they weigh in the mean."""
         self.images += images
-        self._loss += float(loss) * images
+        self._loss += float(loss) * weight
+        self._weight += weight
         if found is None or self._met is None:
             self._met = None
         else:
@@ -32,21 +34,23 @@ class Totals:
 
     def state_dict(self):
         """The sums so far."""
-        return {"images": self.images, "loss": self._loss, "met": self._met, "targets": self._targets,
-                "metrics": dict(self._states)}
+        return {"images": self.images, "loss": self._loss, "weight": self._weight, "met": self._met,
+                "targets": self._targets, "metrics": dict(self._states)}
 
     def load_state_dict(self, state, name):
         """Go on with these sums; TypeError or ValueError, which `name` begins, where they do not fit."""
-        state = fitting(state, ("images", "loss", "met", "targets", "metrics"), name)
+        state = fitting(state, ("images", "loss", "weight", "met", "targets", "metrics"), name)
         images, targets = (arguments.integer(state[key], f"{name}[{key!r}]", 0) for key in ("images", "targets"))
-        arguments.instance(state["loss"], float, f"{name}['loss']", "a number")
+        for key in ("loss", "weight"):
+            arguments.instance(state[key], float, f"{name}[{key!r}]", "a number")
         met = None if state["met"] is None else arguments.integer(state["met"], f"{name}['met']", 0)
         states = fitting(state["metrics"], self._metrics, f"{name}['metrics']")
-        self.images, self._loss, self._met, self._targets, self._states = images, state["loss"], met, targets, states
+        self.images, self._loss, self._weight = images, state["loss"], state["weight"]
+        self._met, self._targets, self._states = met, targets, states
 
     @property
     def loss(self):
-        return self._loss / self.images if self.images else None
+        return self._loss / (self._weight or 1) if self.images else None
 
     @property
     def accuracy(self):
@@ -60,31 +64,33 @@ class Totals:
 
 
 class Group:
-    """The batches whose gradients make one step: the sums of what they gave, each weighted with its number of samples.
+    """The batches whose gradients make one step: the sums of what they gave, each weighted with its number of samples,
+    or with what the weights of these add up to.
 
     The mean of the gradients so weighted is that of one large batch, where the loss is a mean over samples.
     """
 
     def __init__(self):
-        self.batches = self.images = 0
+        self.batches = self.images = self.weight = 0
         self.found = 0, 0
         self._loss, self._gradients = 0.0, {}
 
-    def add(self, loss, found, images):
-        """One batch: its mean loss, (how many targets are met, how many there are) or None, and its size."""
+    def add(self, loss, found, images, weight):
+        """One batch: its mean loss, (how many targets are met, how many there are) or None, its size and weight."""
         self.batches += 1
         self.images += images
-        self._loss += loss * images
+        self.weight += weight
+        self._loss += loss * weight
         if found is None or self.found is None:
             self.found = None
         else:
             self.found = tuple(np.add(self.found, found).tolist())
 
-    def gather(self, named_parameters, images):
+    def gather(self, named_parameters, weight):
         """Take the gradients of that batch."""
         for name, parameter in named_parameters:
             if parameter.grad is not None:
-                before, more = self._gradients.get(name), parameter.grad * parameter.grad.dtype.type(images)
+                before, more = self._gradients.get(name), parameter.grad * parameter.grad.dtype.type(weight)
                 self._gradients[name] = more if before is None else before + more
 
     def give(self, named_parameters):
@@ -92,11 +98,11 @@ class Group:
         for name, parameter in named_parameters:
             if name in self._gradients:
                 sum_ = self._gradients[name]
-                parameter.grad = sum_ / sum_.dtype.type(self.images)
+                parameter.grad = sum_ / sum_.dtype.type(self.weight or 1)
 
     @property
     def loss(self):
-        return self._loss / self.images
+        return self._loss / (self.weight or 1)
 
     @property
     def accuracy(self):

@@ -1,12 +1,23 @@
 """The training loop."""
 from contextlib import contextmanager
+from functools import partial
 from math import isfinite
 from time import perf_counter
 
 from fastnet import arguments
 from fastnet.metrics import following, named
 from fastnet.training import state as state_
-from fastnet.training.batches import judged, length, loss_function, pair, rest, size, training_sets
+from fastnet.training.batches import (
+    answer,
+    judged,
+    length,
+    loss_function,
+    pair,
+    rest,
+    size,
+    total_weight,
+    training_sets,
+)
 from fastnet.training.callbacks.base import HOOKS
 from fastnet.training.diagnosis import NonFiniteError, bad_gradients, find_cause
 from fastnet.training.evaluation import means
@@ -70,7 +81,9 @@ class Trainer:
 
         `train_batches` is a data set, (x, y) in arrays, of which a `DataLoader` makes batches of `batch_size`, in
         another order in each epoch; or anything that can be iterated again and again over pairs (x, y): x is an array,
-        or a tuple or dictionary of arrays, y is whatever the loss takes. Where it has
+        or a tuple or dictionary of arrays, y is whatever the loss takes. With weights of samples, (x, y,
+        sample_weight), the loss gets these too, and is the mean so weighted; accuracy and metrics count each sample
+        alike. Where it has
         ``set_epoch(epoch)``, that is called before each pass, counting from 0, so that shuffling can follow it.
         After each epoch the net is evaluated on `validation`, arrays or batches likewise. A share, validation=0.1,
         holds back so much of arrays, always the same samples and as many of each class in proportion. None is none.
@@ -231,7 +244,8 @@ class Trainer:
         self._group = Group()
         left = () if self.stop and self.batches_done else rest(self.train_batches, self.batches_done)
         for batch in left:
-            self._run_batch(*pair(batch, "fit: train_batches"))
+            batch = pair(batch, "fit: train_batches")
+            self._run_batch(*batch)
             if self._group.batches == self.accumulate:
                 self._update(*batch)
                 if self.stop:
@@ -262,25 +276,26 @@ class Trainer:
         self._call("on_epoch_end")
         self.measured = None
 
-    def _run_batch(self, x, labels):
+    def _run_batch(self, x, labels, weight):
         self.batch_size = size(x, "fit: train_batches")
         if not self._group.batches:
             self._call("on_step_begin")
             self._stage = "step"
         logits = self.net.forward(x, training=True)
-        value, dlogits, found = judged(self.loss_function, logits, labels, "Trainer")
-        self._group.add(value, found, self.batch_size)
+        value, dlogits, found = judged(self.loss_function, logits, labels, "Trainer", weight)
+        counts = total_weight(weight, self.batch_size)
+        self._group.add(value, found, self.batch_size, counts)
         self.loss = self._group.loss
         if not isfinite(value):
-            self._refuse(f"the loss is {value}", x, labels)
+            self._refuse(f"the loss is {value}", x, labels, weight)
         self.net.backward(dlogits, need_dx=False)
         self.totals.meet(logits, labels)
         if self.accumulate > 1:
-            self._look_at_gradients(x, labels)
-            self._group.gather(self._parameters, self.batch_size)
+            self._look_at_gradients(x, labels, weight)
+            self._group.gather(self._parameters, counts)
 
-    def _update(self, x, labels):
-        """A step, by what the batches of the group gave, of which (x, labels) is the last."""
+    def _update(self, x, labels, weight):
+        """A step, by what the batches of the group gave, of which (x, labels, weight) is the last."""
         group, self._group = self._group, Group()
         self.batch_size = group.images
         if self.accumulate > 1:
@@ -288,28 +303,28 @@ class Trainer:
         if self.regularizer is not None:
             self.loss += float(self.regularizer.add(self.net))
             if not isfinite(self.loss):
-                self._refuse(f"the penalty of {self.regularizer!r} makes the loss {self.loss}", x, labels)
+                self._refuse(f"the penalty of {self.regularizer!r} makes the loss {self.loss}", x, labels, weight)
         self._call("on_gradients")
-        self._look_at_gradients(x, labels)
+        self._look_at_gradients(x, labels, weight)
         self.optimizer.step()
         if self.regularizer is not None:
             self.regularizer.project(self.net)
         self.step += 1
         self.accuracy = group.accuracy
-        self.totals.add(self.loss, group.found, group.images)
+        self.totals.add(self.loss, group.found, group.images, group.weight)
         self.batches_done += group.batches
         self.history.by_step.append(self.step, self.epoch, self.lr, self.loss, self.accuracy)
         self._stage, self._seconds = "between", perf_counter() - self._started
         self._call("on_step_end")
 
-    def _look_at_gradients(self, x, labels):
+    def _look_at_gradients(self, x, labels, weight):
         bad = bad_gradients(self._parameters)
         if bad:
             more = f" and {len(bad) - 5} more" if len(bad) > 5 else ""
-            self._refuse(f"the gradient is not finite for {', '.join(bad[:5])}{more}", x, labels)
+            self._refuse(f"the gradient is not finite for {', '.join(bad[:5])}{more}", x, labels, weight)
 
-    def _refuse(self, symptom, x, labels):
-        cause = find_cause(self.net, self.loss_function, x, labels)
+    def _refuse(self, symptom, x, labels, weight):
+        cause = find_cause(self.net, partial(answer, self.loss_function, weight), x, labels)
         raise NonFiniteError(f"epoch {self.epoch}, step {self.step + 1}: {symptom}: {cause}; this step was not applied "
                              "to the weights")
 

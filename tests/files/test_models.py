@@ -141,7 +141,7 @@ def test_a_prediction_needs_nothing_else(tmp_path):
         assert [name for name, _ in best] == [("cat", "dog", "duck", "deer")[k] for k in order[:2]]
         np.testing.assert_allclose([share for _, share in best], row[order[:2]], rtol=1e-12)
     assert model.classes == ("cat", "dog", "duck", "deer")
-    assert repr(model).endswith(f"normalize={normalize!r}, classes=4 names)")
+    assert repr(model).endswith(f"normalize={normalize!r}, classes=4 names, input_shape=None)")
     assert len(model.predict(images[:1], top=9)[0]) == 4 and model.predict(images[:0]) == []
 
 
