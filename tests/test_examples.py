@@ -1,12 +1,12 @@
 """The examples from end to end, with fewer steps and images, and what they end in. Programs with arguments,
-train_cifar10.py and cifar10_fast.py, have tests of their own."""
+train_cifar10.py, cifar10_fast.py and several_processes.py, have tests of their own."""
 import re
 from pathlib import Path
 
 import pytest
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
-WITH_ARGUMENTS = {"train_cifar10", "cifar10_fast"}
+WITH_ARGUMENTS = {"train_cifar10", "cifar10_fast", "several_processes"}
 
 
 def run(name, folder, monkeypatch, *constants):
