@@ -5,14 +5,14 @@ usage: python bench/images.py [--images 20000] [--folder FOLDER] [--rounds 5] [-
 
 Writes generated JPEGs of 200 x 250 to 375 x 500 pixels, smooth noise of several sizes and grain as in photographs, into
 FOLDER, or into one of its own that is removed afterwards. Both read the same files to the same size, with as many
-workers, in epochs that take turns; the workers of torchvision stay alive between them, and the first epoch of each is
-not timed.
+workers, in epochs that take turns; the workers of torchvision stay alive between them, and the first batches of each
+are not timed.
 The number that counts is the ratio of the medians: the seconds are those of a machine that others may use too.
 
-Waiting: a stand-in for a net burns 2 ms of processor time for each image, on one core, without holding Python's lock,
-as compiled kernels do; one core of two is left to the loader. It says which share of the epoch the loop stood waiting.
-A net that keeps both cores busy has to share them with the loader: the next line says how much longer its epoch takes
-than one whose images are in memory.
+Waiting: a stand-in for a net burns 2 ms of processor time for each image, on one core and then on two, without holding
+Python's lock, as compiled kernels do. It says which share of an epoch the loop stood waiting: what there is of it is the
+first batch, a tenth of a second, so that it is much of a short epoch and nothing of a long one. A net that keeps all
+cores busy shares them with the loader: its epoch then takes longer than one whose images are in memory.
 """
 import argparse
 import hashlib
@@ -24,6 +24,7 @@ import sys
 import tempfile
 import threading
 import time
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -67,7 +68,7 @@ def ours(folder, size, augment, workers):
     """A function that goes through an epoch and gives the number of images."""
     loader = DataLoader(ImageFolder(folder, size), batch_size=BATCH, augment=augment, normalize=NORMALIZE,
                         workers=workers, prefetch=2)
-    return lambda: sum(len(x) for x, _ in loader)
+    return lambda most=None: sum(len(x) for x, _ in islice(loader, most))
 
 
 def theirs(folder, size, augment, workers):
@@ -79,7 +80,7 @@ def theirs(folder, size, augment, workers):
     chain = transforms.Compose([*moves, transforms.ToTensor(), transforms.Normalize(MEAN.tolist(), DEVIATION.tolist())])
     loader = torch.utils.data.DataLoader(datasets.ImageFolder(folder, chain), BATCH, shuffle=True, num_workers=workers,
                                          persistent_workers=workers > 0)
-    return lambda: sum(len(x) for x, _ in loader)
+    return lambda most=None: sum(len(x) for x, _ in islice(loader, most))
 
 
 def speeds(folder, rounds, workers):
@@ -93,12 +94,13 @@ def speeds(folder, rounds, workers):
     for task, (size, augment) in TASKS.items():
         runs = {name: make(folder, size, augment, workers) for name, make in ({"fastnet": ours} | peers).items()}
         times = {name: [] for name in runs}
-        for each in range(rounds + 1):
+        for run in runs.values():
+            run(20)
+        for _ in range(rounds):
             for name, run in runs.items():
                 start = time.perf_counter()
                 count = run()
-                if each:
-                    times[name].append((time.perf_counter() - start) / count)
+                times[name].append((time.perf_counter() - start) / count)
         median = {name: statistics.median(all_) for name, all_ in times.items()}
         text = ", ".join(f"{name} {1 / seconds:,.0f}" for name, seconds in median.items())
         for peer in peers:
@@ -115,36 +117,37 @@ def burn(seconds):
         hashlib.sha256(block)
 
 
-def waiting(folder, workers, each=0.002):
-    """Print how long a net of 2 ms an image waits."""
+def waiting(folder, workers, each=0.002, most=2000, epochs=5):
+    """Print how long a net of 2 ms an image waits, on one core and on two, in epochs of at most so many images."""
     files = ImageFolder(folder, 64)
-    loader = DataLoader(files, batch_size=BATCH, normalize=NORMALIZE, workers=workers)
-    next(iter(loader))      # what is compiled is compiled
-    waited, start, before = 0.0, time.perf_counter(), time.perf_counter()
-    for x, _ in loader:
-        waited += time.perf_counter() - before
-        burn(each * len(x))
-        before = time.perf_counter()
-    print(f"a net of {1000 * each:.0f} ms an image on one core waits {waited / (before - start):.1%} of the time",
-          flush=True)
-    some = files[np.arange(0, len(files), 4)]
-    kept = some.load()
-    seconds = [both_cores(DataLoader(*data, batch_size=BATCH, normalize=NORMALIZE, workers=workers), each)
-               for data in (kept, (some,))]
-    print(f"one that keeps two cores busy takes {seconds[1] / seconds[0]:.2f} times as long as with images in memory",
-          flush=True)
+    files = files[:: -(-len(files) // most)]
+    kept = files.load()
+    for cores in (1, 2):
+        loader, still = (DataLoader(*data, batch_size=BATCH, normalize=NORMALIZE, workers=workers)
+                         for data in ((files,), kept))
+        epoch(DataLoader(files[:BATCH], batch_size=BATCH, normalize=NORMALIZE), each, cores)    # what is compiled is
+        found = np.array([epoch(loader, each, cores) for _ in range(epochs)])
+        shares, first = found[:, 1] / found[:, 0], found[:, 2] / found[:, 0]
+        memory = statistics.median(epoch(still, each, cores)[0] for _ in range(2))
+        print(f"a net of {1000 * each:.0f} ms an image on {cores} of {os.cpu_count()} cores, epochs of {len(files):,} "
+              f"images: waits {np.median(shares):.1%} of the time ({shares.min():.1%} to {shares.max():.1%}), "
+              f"{np.median(first):.1%} for the first batch; takes {np.median(found[:, 0]) / memory:.2f} times as long as "
+              "with images in memory", flush=True)
 
 
-def both_cores(loader, each):
-    """Seconds of an epoch in which two threads burn."""
-    start = time.perf_counter()
+def epoch(loader, each, cores):
+    """Seconds of an epoch in which so many threads burn, seconds of waiting, and of waiting for the first batch."""
+    waits, start, before = [], time.perf_counter(), time.perf_counter()
     for x, _ in loader:
-        threads = [threading.Thread(target=burn, args=(each * len(x),)) for _ in range(2)]
+        waits.append(time.perf_counter() - before)
+        threads = [threading.Thread(target=burn, args=(each * len(x),)) for _ in range(cores - 1)]
         for thread in threads:
             thread.start()
+        burn(each * len(x))
         for thread in threads:
             thread.join()
-    return time.perf_counter() - start
+        before = time.perf_counter()
+    return before - start, sum(waits), waits[0]
 
 
 def memory(folder, workers):
@@ -161,19 +164,21 @@ def main():
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--memory", action="store_true", help="measure nothing else, in this process")
+    parser.add_argument("--only", choices=["memory", "waiting", "speeds"], help="measure nothing else")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as own:
         folder = given.folder or Path(own) / "images"
         if not folder.exists():
             photographs(folder, given.images)
-        if given.memory:
+        if given.only == "memory":
             memory(folder, given.workers)
-            return
-        subprocess.run([sys.executable, __file__, "--memory", "--folder", folder, "--workers", str(given.workers)],
-                       check=True, env=os.environ)
-        waiting(folder, given.workers)
-        speeds(folder, given.rounds, given.workers)
+        if given.only is None:      # in a process that does nothing else
+            subprocess.run([sys.executable, __file__, "--only", "memory", "--folder", folder, "--workers",
+                            str(given.workers)], check=True, env=os.environ)
+        if given.only in (None, "waiting"):
+            waiting(folder, given.workers)
+        if given.only in (None, "speeds"):
+            speeds(folder, given.rounds, given.workers)
 
 
 if __name__ == "__main__":

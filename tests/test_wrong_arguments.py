@@ -194,7 +194,8 @@ TABLE = {
     "mean_squared_error": (metrics.mean_squared_error, lambda: {"outputs": X, "targets": X}, {}),
     "top_k": (metrics.top_k, lambda: {"k": 1}, {"k": "huge"}),
     "mean_iou": (metrics.mean_iou, lambda: {"num_classes": 4}, {"ignore_index": "-1"}),
-    "of_head": (metrics.of_head, lambda: {"head": "kind", "metric": metrics.accuracy}, {"metric": "accuracy"}),
+    "of_head": (metrics.of_head, lambda: {"head": 0, "metric": metrics.accuracy},
+                {"head": "text huge", "metric": "function"}),
     "whole": (metrics.whole, lambda: {"function": len}, {"function": "function", "lower": "True"}),
     # schedules
     "Schedule": (schedules.Schedule, dict, {}),

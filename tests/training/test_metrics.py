@@ -59,14 +59,14 @@ def test_a_regression_whose_targets_look_like_classes_has_none(columns):
 def test_one_batch_without_accuracy_leaves_the_epoch_without():
     totals = Totals()
     assert totals.loss is None and totals.accuracy is None
-    totals.add(1.0, (3, 4), 4)
+    totals.add(1.0, (3, 4), 4, 4)
     assert (totals.loss, totals.accuracy) == (1.0, 0.75)
-    totals.add(2.0, None, 4)
+    totals.add(2.0, None, 4, 4)
     assert (totals.loss, totals.accuracy) == (1.5, None)
 
 
 def test_the_mean_over_very_many_batches_is_exact():
     totals = Totals()
     for _ in range(100_000):
-        totals.add(np.float32(0.1), (1, 1), 1)
+        totals.add(np.float32(0.1), (1, 1), 1, 1)
     assert totals.loss == pytest.approx(float(np.float32(0.1)), rel=1e-10)
