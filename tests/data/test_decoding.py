@@ -234,6 +234,8 @@ def mutated(content, rng):
                 content[place:place] = content[place:place + 4 * length]
             case 4 if rng.random() < 0.3:
                 del content[max(place, 1):]
+        if not content:
+            break
     return bytes(content)
 
 
