@@ -10,9 +10,9 @@ are not timed.
 The number that counts is the ratio of the medians: the seconds are those of a machine that others may use too.
 
 Waiting: a stand-in for a net burns 2 ms of processor time for each image, on one core and then on two, without holding
-Python's lock, as compiled kernels do. It says which share of an epoch the loop stood waiting: what there is of it is the
-first batch, a tenth of a second, so that it is much of a short epoch and nothing of a long one. A net that keeps all
-cores busy shares them with the loader: its epoch then takes longer than one whose images are in memory.
+Python's lock, as compiled kernels do. It says which share of an epoch the loop stood waiting: what there is of it is
+the first batch, a tenth of a second, so that it is much of a short epoch and nothing of a long one. A net that keeps
+all cores busy shares them with the loader: its epoch then takes longer than one whose images are in memory.
 """
 import argparse
 import hashlib
@@ -131,8 +131,8 @@ def waiting(folder, workers, each=0.002, most=2000, epochs=5):
         memory = statistics.median(epoch(still, each, cores)[0] for _ in range(2))
         print(f"a net of {1000 * each:.0f} ms an image on {cores} of {os.cpu_count()} cores, epochs of {len(files):,} "
               f"images: waits {np.median(shares):.1%} of the time ({shares.min():.1%} to {shares.max():.1%}), "
-              f"{np.median(first):.1%} for the first batch; takes {np.median(found[:, 0]) / memory:.2f} times as long as "
-              "with images in memory", flush=True)
+              f"{np.median(first):.1%} for the first batch; takes {np.median(found[:, 0]) / memory:.2f} times as long "
+              "as with images in memory", flush=True)
 
 
 def epoch(loader, each, cores):

@@ -23,7 +23,15 @@ RESERVED = ("epoch", "steps", "lr", "loss", "accuracy", "seconds", "images_per_s
 
 class Metric:
     """A metric: ``start()`` gives a state, ``update(state, outputs, targets)`` the state after one batch more, and
-    ``result(state)`` the number. `lower` says that less is better."""
+    ``result(state)`` the number. `lower` says that less is better.
+
+    >>> class share_of_ones(Metric):
+    ...     name = "share_of_ones"
+    ...     def update(self, state, outputs, targets):
+    ...         return state[0] + targets.sum(), state[1] + len(targets)
+    >>> share_of_ones()(None, np.array([0, 1, 1, 1]))
+    0.75
+    """
 
     lower = False
 
@@ -111,7 +119,12 @@ binary_accuracy = _Share("binary_accuracy", "yes/no", "logits and 0 or 1, of one
 
 class top_k(Metric):
     """The share of samples whose class is among the k of the largest scores: outputs (N, C), targets (N,). Where scores
-    are equal to that of the class they count as smaller, NaN as larger."""
+    are equal to that of the class they count as smaller, NaN as larger.
+
+    >>> scores, classes = np.array([[0.9, 0.1], [0.4, 0.6], [0.7, 0.3]]), np.array([0, 1, 1])
+    >>> top_k(1)(scores, classes), top_k(2)(scores, classes)
+    (0.6666666666666666, 1.0)
+    """
 
     def __init__(self, k):
         self.k = arguments.integer(k, "top_k: k", 1)
@@ -134,6 +147,10 @@ class mean_iou(Metric):
 
     Pixels whose target is `ignore_index` do not count. Everingham et al., The Pascal Visual Object Classes Challenge
     (2015), section 4.2.
+
+    >>> scores, classes = np.array([[0.9, 0.1], [0.4, 0.6], [0.7, 0.3]]), np.array([0, 1, 1])
+    >>> mean_iou(2)(scores, classes)
+    0.5
     """
 
     def __init__(self, num_classes, ignore_index=None):
@@ -248,6 +265,10 @@ class whole(Metric):
     of the largest score, or for one column whether the logit is above 0; "probabilities", the softmax of the scores, or
     for one column 1 / (1 + exp(-x)). `lower` says that less is better; None looks at the function's name, which ends
     with _loss, _error or _deviance where that is so, as scikit-learn promises. What the function raises is raised.
+
+    >>> scores, classes = np.array([[0.9, 0.1], [0.4, 0.6], [0.7, 0.3]]), np.array([0, 1, 1])
+    >>> whole(lambda targets, found: (targets == found).sum(), "labels")(scores, classes)
+    2.0
     """
 
     def __init__(self, function, outputs="scores", lower=None, **options):
@@ -280,7 +301,12 @@ class whole(Metric):
 
 class of_head(Metric):
     """A metric of one head of a net with several: ``of_head("kind", accuracy)`` for outputs and targets that are
-    dictionaries, ``of_head(0, accuracy)`` for tuples. A plain function is taken as by `whole`."""
+    dictionaries, ``of_head(0, accuracy)`` for tuples. A plain function is taken as by `whole`.
+
+    >>> scores, classes = np.array([[0.9, 0.1], [0.4, 0.6], [0.7, 0.3]]), np.array([0, 1, 1])
+    >>> of_head("kind", accuracy)({"kind": scores}, {"kind": classes})
+    0.6666666666666666
+    """
 
     def __init__(self, head, metric):
         self.head = head if isinstance(head, str) else arguments.integer(head, "of_head: head, where it is no name,", 0)

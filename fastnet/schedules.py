@@ -14,7 +14,11 @@ _MOST = 2**63 - 1   # updates
 
 
 class Schedule:
-    """What all schedules share. A schedule of one's own needs none of it: any function of the step will do."""
+    """What all schedules share. A schedule of one's own needs none of it: any function of the step will do.
+
+    >>> cosine(0.1, 3) == cosine(0.1, 3) and isinstance(cosine(0.1, 3), Schedule)
+    True
+    """
 
     def __call__(self, step):
         """The rate of the update before which `step` others were made."""
@@ -44,7 +48,11 @@ class Schedule:
 
 @dataclass(frozen=True)
 class constant(Schedule):
-    """rate(t) = lr."""
+    """rate(t) = lr.
+
+    >>> constant(0.1)(1000)
+    0.1
+    """
 
     lr: float
 
@@ -57,7 +65,11 @@ class constant(Schedule):
 
 @dataclass(frozen=True)
 class step(Schedule):
-    """rate(t) = lr * gamma^floor(t / step_size): a staircase, as PyTorch's StepLR. `step_size` counts updates."""
+    """rate(t) = lr * gamma^floor(t / step_size): a staircase, as PyTorch's StepLR. `step_size` counts updates.
+
+    >>> step(0.1, step_size=30)(60)
+    0.0010000000000000002
+    """
 
     lr: float
     step_size: int
@@ -73,7 +85,11 @@ class step(Schedule):
 @dataclass(frozen=True)
 class multi_step(Schedule):
     """rate(t) = lr * gamma^(how many of the milestones are at most t): a staircase, as PyTorch's MultiStepLR.
-    `milestones` are numbers of updates; one that is named twice counts twice."""
+    `milestones` are numbers of updates; one that is named twice counts twice.
+
+    >>> [multi_step(0.5, (10, 20))(t) for t in (9, 10, 20)]
+    [0.5, 0.05, 0.005000000000000001]
+    """
 
     lr: float
     milestones: tuple
@@ -89,7 +105,11 @@ class multi_step(Schedule):
 
 @dataclass(frozen=True)
 class exponential(Schedule):
-    """rate(t) = lr * gamma^t, as PyTorch's ExponentialLR."""
+    """rate(t) = lr * gamma^t, as PyTorch's ExponentialLR.
+
+    >>> exponential(0.1, 0.5)(2)
+    0.025
+    """
 
     lr: float
     gamma: float
@@ -106,6 +126,9 @@ class inverse_time(Schedule):
     """rate(t) = lr / (1 + decay * t).
 
     Robbins and Monro, A Stochastic Approximation Method (1951): rates whose sum is infinite and whose squares' is not.
+
+    >>> inverse_time(0.1, 0.5)(2)
+    0.05
     """
 
     lr: float
@@ -121,7 +144,11 @@ class inverse_time(Schedule):
 @dataclass(frozen=True)
 class polynomial(Schedule):
     """rate(t) = lr * (1 - t / total_iters)^power, and 0 from t = total_iters on, as PyTorch's PolynomialLR. A straight
-    line with the default power."""
+    line with the default power.
+
+    >>> polynomial(0.1, 10, 2)(5)
+    0.025
+    """
 
     lr: float
     total_iters: int = 5
@@ -139,6 +166,9 @@ class cosine(Schedule):
     """rate(t) = eta_min + (lr - eta_min) (1 + cos(pi t / total_steps)) / 2: from lr down to eta_min, half a wave.
 
     Loshchilov and Hutter, SGDR (2017), formula 5, without restarts.
+
+    >>> [round(cosine(0.1, 11)(t), 3) for t in (0, 5, 10)]
+    [0.1, 0.057, 0.002]
     """
 
     lr: float
@@ -157,6 +187,9 @@ class cosine_restarts(Schedule):
     """`cosine` again and again: the first wave lasts T_0 updates, each later one T_mult times as long as that before.
 
     Loshchilov and Hutter, SGDR (2017), section 3; the names are those of PyTorch's CosineAnnealingWarmRestarts.
+
+    >>> [round(cosine_restarts(0.1, 4)(t), 3) for t in range(6)]
+    [0.1, 0.085, 0.05, 0.015, 0.1, 0.085]
     """
 
     lr: float
@@ -184,6 +217,9 @@ class cyclical(Schedule):
     at update t is that times gamma^t.
 
     Smith, Cyclical Learning Rates for Training Neural Networks (2017), section 3, in the form of PyTorch's CyclicLR.
+
+    >>> [round(cyclical(0.1, 0.5, 4)(t), 3) for t in (0, 2, 4, 8)]
+    [0.1, 0.3, 0.5, 0.1]
     """
 
     base_lr: float
@@ -214,6 +250,9 @@ class one_cycle(Schedule):
     The top is at t = pct_start * total_steps - 1, the end at t = total_steps - 1; between them the rate follows half a
     cosine wave ("cos") or a straight line ("linear"). Smith and Topin, Super-Convergence (2018), in the form of
     PyTorch's OneCycleLR.
+
+    >>> [round(one_cycle(0.1, 11)(t), 4) for t in (0, 3, 10)]
+    [0.004, 0.098, 0.0]
     """
 
     max_lr: float
@@ -247,6 +286,9 @@ class warmup(Schedule):
     """rate(t) = schedule(t) * min(1, (t + 1) / steps): any schedule, its first `steps` updates on a rising line.
 
     Goyal et al., Accurate, Large Minibatch SGD (2017), section 2.2.
+
+    >>> [round(warmup(constant(0.1), 4)(t), 3) for t in range(5)]
+    [0.025, 0.05, 0.075, 0.1, 0.1]
     """
 
     schedule: object
@@ -263,7 +305,11 @@ class warmup(Schedule):
 @dataclass(frozen=True)
 class sequence(Schedule):
     """One schedule after the other: the i-th from update milestones[i - 1] on, which it counts as its 0, as PyTorch's
-    SequentialLR. There is a milestone fewer than there are schedules."""
+    SequentialLR. There is a milestone fewer than there are schedules.
+
+    >>> [sequence([constant(0.1), constant(0.01)], [5])(t) for t in (4, 5)]
+    [0.1, 0.01]
+    """
 
     schedules: tuple
     milestones: tuple

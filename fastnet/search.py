@@ -62,7 +62,11 @@ class Distribution:
 
 
 class uniform(Distribution):
-    """Uniform between `low` and `high`."""
+    """Uniform between `low` and `high`.
+
+    >>> 0 <= uniform(0, 1).draw(np.random.default_rng(0)) < 1
+    True
+    """
 
     def __init__(self, low, high):
         self.low, self.high = _bounds(low, high, "uniform")
@@ -82,7 +86,11 @@ class uniform(Distribution):
 
 class log_uniform(Distribution):
     """Between `low` and `high`, both above 0, each power of ten being as likely as any other: for learning rates and
-    strengths of penalties."""
+    strengths of penalties.
+
+    >>> bool(1e-4 <= log_uniform(1e-4, 1e-1).draw(np.random.default_rng(0)) <= 1e-1)
+    True
+    """
 
     def __init__(self, low, high):
         self.low, self.high = _bounds(low, high, "log_uniform", above=0)
@@ -101,7 +109,11 @@ class log_uniform(Distribution):
 
 
 class choice(Distribution):
-    """One of these `options`, a list of anything, each as likely as any other."""
+    """One of these `options`, a list of anything, each as likely as any other.
+
+    >>> choice(["SGD", "Adam"]).draw(np.random.default_rng(0)) in ("SGD", "Adam")
+    True
+    """
 
     def __init__(self, options):
         self.options = arguments.listed(options, "choice: options", "values to choose from")
@@ -123,7 +135,12 @@ class choice(Distribution):
 
 class Rows(list):
     """The rows of a search, dictionaries, best first; prints itself as a table. NaN, where training went astray, comes
-    last."""
+    last.
+
+    >>> rows = grid_search(lambda lr: {"loss": lr}, {"lr": [0.1, 1.0]})
+    >>> isinstance(rows, Rows)
+    True
+    """
 
     def __init__(self, rows=()):
         super().__init__(arguments.instance(row, dict, "Rows: rows", "dictionaries, one for each trial")
@@ -152,6 +169,10 @@ def random_search(train, space, n_iter=20, *, by=None, lower=None, seed=0, n_job
     alone.
     Bergstra and Bengio, Random Search for Hyper-Parameter Optimization (2012): it finds good values of the settings
     that matter in fewer trials than a grid. TypeError or ValueError for what does not fit.
+
+    >>> rows = random_search(lambda lr: {"loss": (lr - 0.1) ** 2}, {"lr": uniform(0, 1)}, 5)
+    >>> len(rows), rows[0]["loss"] <= rows[-1]["loss"]
+    (5, True)
     """
     search = _Search("random_search", train, by, lower, seed, n_jobs, verbose)
     return search.best(search.draw(_space(space, "random_search"), n_iter))
@@ -159,7 +180,11 @@ def random_search(train, space, n_iter=20, *, by=None, lower=None, seed=0, n_job
 
 def grid_search(train, grid, *, by=None, lower=None, seed=0, n_jobs=None, verbose=False):
     """Try all combinations of a grid, {name: list of values}; the `Rows`, best first. The other arguments are those of
-    `random_search`."""
+    `random_search`.
+
+    >>> grid_search(lambda lr: {"loss": (lr - 0.1) ** 2}, {"lr": [0.1, 1.0]})[0]["lr"]
+    0.1
+    """
     search = _Search("grid_search", train, by, lower, seed, n_jobs, verbose)
     grid = _settings(grid, "grid_search", "grid", "a dictionary of lists, {name: values}")
     lists = [arguments.listed(getattr(values, "options", values), f"grid_search: {name}", "values to try")
@@ -173,7 +198,12 @@ def coarse_to_fine(train, space, n_iter=(20, 10), keep=0.25, *, by=None, lower=N
                    verbose=False):
     """Random search in several stages, `n_iter` trials each: each but the first draws from where the best of all so
     far lie, the share `keep` of them; the `Rows` of all stages, best first, with their "stage". The other arguments are
-    those of `random_search`. Where the best lie at the border of `space`, that is worth widening."""
+    those of `random_search`. Where the best lie at the border of `space`, that is worth widening.
+
+    >>> rows = coarse_to_fine(lambda lr: {"loss": (lr - 0.1) ** 2}, {"lr": uniform(0, 1)}, (8, 4))
+    >>> len(rows)
+    12
+    """
     search = _Search("coarse_to_fine", train, by, lower, seed, n_jobs, verbose)
     space = _space(space, "coarse_to_fine")
     keep = arguments.number(keep, "coarse_to_fine: keep", above=0, most=1)

@@ -1,6 +1,4 @@
 """The calculators, with the values of the courses."""
-import doctest
-import importlib
 
 import numpy as np
 import pytest
@@ -19,12 +17,6 @@ from fastnet import (
     summary,
 )
 from fastnet.calculators import conv_parameters, output_size, receptive_field
-
-
-def test_examples():
-    for name in ("calculators", "init", "models.convnet", "models.fully_convolutional"):
-        found = doctest.testmod(importlib.import_module(f"fastnet.{name}"))
-        assert found.attempted and not found.failed
 
 
 def test_output_size():

@@ -42,7 +42,12 @@ class ActivationRow(NamedTuple):
 class ActivationReport:
     """`rows`, one for each layer that holds no others, in the order of the pass; `dead`, the share of the activations'
     units (of all, where the net has none) that are dead, and `saturated`, that of outputs of bounded activations near a
-    bound (None without any); `passed`, whether no layer is remarkable. It prints as a table."""
+    bound (None without any); `passed`, whether no layer is remarkable. It prints as a table.
+
+    >>> report = activation_report(fastnet.Sequential(fastnet.ReLU()), np.float32([[1, -1], [2, -2]]))
+    >>> isinstance(report, ActivationReport) and len(report.rows)
+    1
+    """
 
     def __init__(self, rows):
         self.rows = rows
@@ -78,6 +83,11 @@ def activation_report(net, x):
     A unit is a place on axis 1 of the output: a feature of (N, F), a channel of (N, C, H, W). Give some hundred
     samples: few do not tell who is dead. The net stays as it is. TypeError or ValueError for what is no net, or no x
     of its.
+
+    >>> net = fastnet.Sequential(fastnet.ReLU())
+    >>> report = activation_report(net, np.float32([[1, -1], [2, -2]]))
+    >>> [(row.layer, row.dead) for row in report.rows]
+    [('ReLU "0"', 1)]
     """
     who = "activation_report"
     layers = dict(checked_net(net, who).named_layers())
@@ -114,6 +124,12 @@ class Monitor(Callback):
     `x` are the samples that it looks with. The history gets the columns "dead" and, where there are bounded
     activations, "saturated", see `ActivationReport`; `reports` keeps the whole report of each time by its epoch, 0
     being that of the start. Put it before callbacks that write the rows.
+
+    >>> net, x = fastnet.Linear(2, 1), np.float32([[0, 1], [1, 0], [1, 1]])
+    >>> trainer = fastnet.Trainer(net, fastnet.MSELoss(), fastnet.SGD(net.parameters(), 0.1), [Monitor(x)])
+    >>> history = trainer.fit((x, x[:, :1]), 1)
+    >>> history[0]["dead"]
+    0.0
     """
 
     def __init__(self, x, every=1):

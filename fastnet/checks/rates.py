@@ -18,7 +18,15 @@ class LRRange:
     rate at its minimum; `steepest`, the one where it falls fastest; `diverged`, the rate at which the loss went beyond
     four times its minimum, or None; `suggestion`, the rate to begin with, a tenth of `lowest`; asking for
     it is a ValueError where the loss did not fall.
-    ``fastnet.plot.lr_range(found)`` draws it."""
+    ``fastnet.plot.lr_range(found)`` draws it.
+
+    >>> net = fastnet.Linear(2, 1)
+    >>> x = np.float32([[0, 1], [1, 0], [1, 1]])
+    >>> loss, optimizer = (fastnet.MSELoss(), fastnet.SGD(net.parameters(), 0.1))
+    >>> found = lr_range_test(net, loss, optimizer, (x, x[:, :1]), lr_min=1e-3, steps=20)
+    >>> len(found.lrs) == len(found.losses)
+    True
+    """
 
     def __init__(self, lrs, losses, smoothed, diverged):
         self.lrs, self.losses, self.smoothed, self.diverged = lrs, losses, smoothed, diverged
@@ -71,6 +79,13 @@ def lr_range_test(net, loss, optimizer, batches, lr_min=1e-6, lr_max=10.0, steps
     The lrs are those of the optimiser, which groups with an lr_scale multiply. Smith, Cyclical Learning Rates for
     Training Neural Networks (2017), section 3.3; the exponential growth is Gugger's (2018). TypeError or ValueError
     for what does not fit, and where the loss is not finite at the start.
+
+    >>> net = fastnet.Linear(2, 1)
+    >>> x = np.float32([[0, 1], [1, 0], [1, 1]])
+    >>> loss, optimizer = (fastnet.MSELoss(), fastnet.SGD(net.parameters(), 0.1))
+    >>> found = lr_range_test(net, loss, optimizer, (x, x[:, :1]), lr_min=1e-3, steps=20)
+    >>> found.suggestion > 1e-3
+    True
     """
     loss = checked_loss(loss, _WHO)
     arguments.having(optimizer, ("step",), f"{_WHO}: optimizer", "an optimiser of the net's parameters")

@@ -17,6 +17,14 @@ class UpdateRatios(Callback):
     updates that were measured, counted from 1, and `ratios` {parameter's name: its ratio in each of them}. It prints as
     a table with a verdict. Parameters that begin at zero, as biases do, and frozen ones are left out. Each measured
     step costs a copy of the weights. Put it before callbacks that write the rows.
+
+    >>> ratios = UpdateRatios(every=1)
+    >>> net = fastnet.Linear(2, 1)
+    >>> x = np.float32([[0, 1], [1, 0], [1, 1]])
+    >>> trainer = fastnet.Trainer(net, fastnet.MSELoss(), fastnet.SGD(net.parameters(), 0.1), [ratios])
+    >>> history = trainer.fit((x, x[:, :1]), 1)
+    >>> history[0]["update_ratio"] > 0
+    True
     """
 
     state_names = ("steps", "ratios", "told")

@@ -13,6 +13,10 @@ def saliency(net, x, target=None):
     x : images (N, C, H, W);  target : the class, one for all or one for each image, by default the one that the net
         says. The gradient is that of inference, and the net stays as it is. TypeError or ValueError for what does not
         fit. Simonyan et al., Deep Inside Convolutional Networks (2013), section 3.
+
+    >>> saliency(fastnet.Sequential(fastnet.Flatten()), np.zeros((1, 1, 2, 2), np.float32), 0)
+    array([[[1., 0.],
+            [0., 0.]]], dtype=float32)
     """
     x = _images(x, "saliency")
     return np.abs(input_gradient(net, x, _score(net, x, target, "saliency"))).max(axis=1)
@@ -27,6 +31,10 @@ def grad_cam(net, x, layer, target=None):
         says. ``fastnet.plot.overlay(x[0], heat[0])`` draws it. The net stays as it is. TypeError or ValueError for what
         does not fit.
     Selvaraju et al., Grad-CAM (2017), equations 1 and 2.
+
+    >>> net = fastnet.Sequential(fastnet.Conv2d(1, 2, 3), fastnet.AdaptiveAvgPool2d(1), fastnet.Flatten())
+    >>> grad_cam(net, np.ones((2, 1, 5, 5), np.float32), "0", target=0).shape
+    (2, 3, 3)
     """
     x = _images(x, "grad_cam")
     dy = _score(net, x, target, "grad_cam")

@@ -29,7 +29,13 @@ class SanityRow(NamedTuple):
 
 class SanityReport:
     """`rows`, the checks of `sanity_check`; `passed`, whether none failed; `rates`, {learning rate: the loss after ten
-    updates with it, None where it was not finite}. It prints as a table."""
+    updates with it, None where it was not finite}. It prints as a table.
+
+    >>> net, x = fastnet.Linear(2, 2), np.float32([[0, 1], [1, 0]])
+    >>> report = sanity_check(net, fastnet.CrossEntropyLoss(), x, np.array([0, 1]))
+    >>> isinstance(report, SanityReport) and len(report.rows) > 2
+    True
+    """
 
     def __init__(self, rows, rates):
         self.rows, self.rates = rows, rates
@@ -61,6 +67,11 @@ def sanity_check(net, loss, x, y, optimizer=Adam, lr=None, regularizer=None, see
 
     x, y : a batch of some hundred samples.  optimizer : a function (parameters, lr), such as `fastnet.SGD`.
     The net stays as it is. TypeError or ValueError for what is no net, loss, batch or optimiser.
+
+    >>> net, x = fastnet.Linear(2, 2), np.float32([[0, 1], [1, 0]])
+    >>> report = sanity_check(net, fastnet.CrossEntropyLoss(), x, np.array([0, 1]))
+    >>> report.rows[0].passed
+    True
     """
     loss = checked_loss(loss, _WHO)
     if not callable(optimizer) or hasattr(optimizer, "step") and not isinstance(optimizer, type):

@@ -59,6 +59,11 @@ class Augment:
     The other image of a mixture is the one that comes next in the epoch's order, as it is itself seen in this epoch.
     Class numbers (N,) become probabilities (N, num_classes), which CrossEntropyLoss takes; targets that are
     floating-point numbers are mixed as they are.
+
+    >>> images = np.zeros((1, 3, 8, 8), np.uint8)
+    >>> batches = fastnet.data.DataLoader(images, np.array([0]), augment=Augment(crop=2, flip=True))
+    >>> next(iter(batches))[0].shape
+    (1, 3, 8, 8)
     """
 
     crop: int = 0

@@ -35,6 +35,8 @@ def cifar10(root=None, download=True, progress=True):
 
     FileNotFoundError: nothing there (DownloadError, an OSError: nothing could be downloaded). ValueError: a file is
     damaged; the text names it.
+
+    >>> train, test = cifar10()     # doctest: +SKIP
     """
     root, download, progress = places.checked("cifar10", root, download, progress)
     return _read(places.find(_published(), root) or places.fetch(_published(), download, progress))
@@ -45,6 +47,8 @@ def cifar10_or_synthetic(root=None, download=True, progress=True):
 
     The `source` of the two sets tells which. A `root` or FASTNET_DATA that holds no images raises, as in `cifar10`:
     whoever names a folder does not want other data.
+
+    >>> train, test = cifar10_or_synthetic()     # doctest: +SKIP
     """
     root, download, progress = places.checked("cifar10_or_synthetic", root, download, progress)
     found = places.find(_published(), root)

@@ -31,6 +31,8 @@ def cifar100(root=None, download=True, progress=True, coarse=False):
 
     Where they are looked for, what a folder may hold and which errors are raised: see `cifar10`, with
     cifar-100-binary and cifar-100-python in place of its folders.
+
+    >>> train, test = cifar100()     # doctest: +SKIP
     """
     root, download, progress = places.checked("cifar100", root, download, progress)
     coarse = arguments.flag(coarse, "cifar100: coarse")

@@ -12,6 +12,12 @@ class Dataset:
     images : uint8 or float (N, C, H, W);  labels : integers (N,), below ``len(classes)``, kept as int64
     classes : names, a tuple;  source : where the images came from, for people to read (a path, or "generated, seed 0")
     TypeError or ValueError for what does not fit. Whether floats are finite is left to the loader.
+
+    >>> images = Dataset(np.zeros((4, 3, 8, 8), np.uint8), np.array([0, 1, 0, 1]), ["cat", "dog"], "drawn by hand")
+    >>> images
+    Dataset(4 images of 3 x 8 x 8, 2 classes, from drawn by hand)
+    >>> len(images[:3])
+    3
     """
 
     def __init__(self, images, labels, classes, source):
@@ -60,6 +66,10 @@ def train_val_split(labels, validation=0.1, seed=0):
     validation : a fraction between 0 and 1 (a float), or the number of validation samples (an integer)
     Every class gives the same fraction, up to one sample; the same seed gives the same split. Select with them:
     ``train, val = train_val_split(data.labels); x = data.images[train]``. ValueError where either side would be empty.
+
+    >>> train, validation = train_val_split(np.arange(20) % 2, 0.2)
+    >>> len(train), validation
+    (16, array([ 4,  5,  8, 19]))
     """
     labels = arguments.labels(labels, "train_val_split: labels")
     wanted = _part(validation, len(labels), "train_val_split: validation")
@@ -151,6 +161,9 @@ def k_folds(labels, k=5, seed=0):
     """k pairs (train, validation) of sorted index arrays; each sample is in one validation part, classes in proportion.
 
     The same seed gives the same folds. ValueError unless 2 <= k <= number of samples.
+
+    >>> [validation.tolist() for _, validation in k_folds(np.arange(6) % 2, 3)]
+    [[2, 3], [4, 5], [0, 1]]
     """
     labels = arguments.labels(labels, "k_folds: labels")
     k = arguments.integer(k, f"k_folds: k, the number of folds of {len(labels)} samples,", 2, len(labels))

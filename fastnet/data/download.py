@@ -11,7 +11,11 @@ TIMEOUT = 5.0  # seconds until a server that does not answer, or falls silent, i
 
 
 class DownloadError(OSError):
-    """No mirror delivered the file; the text tells what went wrong with each."""
+    """No mirror delivered the file; the text tells what went wrong with each.
+
+    >>> issubclass(DownloadError, OSError)
+    True
+    """
 
 
 def cache_folder():

@@ -39,6 +39,17 @@ class ImageFiles:
     ``files[3]`` is (image, label), or the image where there are no labels; ``files[indices]`` are some of the files, as
     `train_val_split` chooses them. ImportError without Pillow; TypeError or ValueError for what is not as described,
     FileNotFoundError for files that are not there, ValueError when a damaged one is read.
+
+    >>> import tempfile
+    >>> from PIL import Image
+    >>> name = tempfile.mkdtemp() + "/grey.png"
+    >>> Image.new("L", (40, 30), 128).save(name)
+    >>> files = ImageFiles([name], labels=["grey"], size=16)
+    >>> files
+    ImageFiles(1 files, 1 classes, as 3 x 16 x 16)
+    >>> image, label = files[0]
+    >>> image.shape, files.classes[label]
+    ((3, 16, 16), 'grey')
     """
 
     def __init__(self, paths, labels=None, size=224, channels=3, errors="raise", classes=None, resize=None, draft=True):
@@ -160,6 +171,15 @@ class ImageFolder(ImageFiles):
     The files lie in folders of classes, at any depth; symbolic links are followed. Names that begin with a dot count
     for nothing, nor do files with other suffixes than those of images, which `ignored` lists. FileNotFoundError where
     there is no such folder, no folder of a class, or a class without an image.
+
+    >>> import os, tempfile
+    >>> from PIL import Image
+    >>> folder = tempfile.mkdtemp()
+    >>> for name in "dark", "light":
+    ...     os.mkdir(f"{folder}/{name}")
+    ...     Image.new("RGB", (40, 30), name + "grey").save(f"{folder}/{name}/1.png")
+    >>> ImageFolder(folder, size=16)
+    ImageFolder(2 files, 2 classes, as 3 x 16 x 16)
     """
 
     def __init__(self, folder, size=224, channels=3, errors="raise", classes=None, resize=None, draft=True):

@@ -38,6 +38,12 @@ class DataLoader:
     and `set_epoch` sets it; `state_dict` and `load_state_dict` keep it and the seed. x lives in a buffer that is used
     again once nobody refers to it: keep a batch as long as you like. Options may be assigned later, and count from the
     next epoch on. TypeError or ValueError for whatever is not as described here, at once; nothing is changed then.
+
+    >>> x, y = np.arange(6.0), np.array([0, 0, 0, 0, 1, 1])
+    >>> for x, y in DataLoader(x, y, batch_size=4, shuffle=False):
+    ...     print(x, y)
+    [0. 1. 2. 3.] [0 0 0 0]
+    [4. 5.] [1 1]
     """
 
     def __init__(self, x, y=None, batch_size=128, shuffle=True, seed=0, drop_last=False, sampler=None, augment=None,

@@ -58,13 +58,18 @@ def mnist(root=None, download=True, progress=True):
 
     FileNotFoundError: nothing there (DownloadError, an OSError: nothing could be downloaded). ValueError: a file is
     damaged, or is one of Fashion-MNIST; the text names it.
+
+    >>> train, test = mnist()     # doctest: +SKIP
     """
     return _load("mnist", DIGITS, FASHION, root, download, progress)
 
 
 def fashion_mnist(root=None, download=True, progress=True):
     """The training set and the test set of Fashion-MNIST, two `Dataset`s of 60,000 and 10,000 uint8 images (1, 28, 28)
-    of clothes in 10 classes. As `mnist`; the folder is fashion-mnist or FashionMNIST/raw, the download 30 MB."""
+    of clothes in 10 classes. As `mnist`; the folder is fashion-mnist or FashionMNIST/raw, the download 30 MB.
+
+    >>> train, test = fashion_mnist()     # doctest: +SKIP
+    """
     return _load("fashion_mnist", FASHION, DIGITS, root, download, progress)
 
 

@@ -29,6 +29,13 @@ class Normalize:
     Both are in the units of the data: 0 to 255 for uint8 images. Calling it on x gives float32 of the same shape; a
     `DataLoader` takes it as ``normalize=`` and does the same while it makes a batch. Fit it with `per_channel`,
     `mean_image` or `min_max`, on the training set only. TypeError or ValueError for what are no such numbers.
+
+    >>> images = np.array([0, 100], np.uint8).reshape(2, 1, 1, 1)
+    >>> normalize = Normalize.per_channel(images)
+    >>> normalize
+    Normalize(1 channels, mean=[50.0], std=[50.0])
+    >>> normalize(images).ravel()
+    array([-1.,  1.], dtype=float32)
     """
 
     def __init__(self, mean, std):

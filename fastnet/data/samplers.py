@@ -22,6 +22,10 @@ class WeightedSampler:
     num_samples : how many an epoch shows, at first as many as there are;  replacement : whether one may come twice
     As PyTorch's WeightedRandomSampler. ValueError for weights that are no such numbers, or, without replacement, for
     fewer weights above zero than samples are wanted.
+
+    >>> sampler = WeightedSampler([0, 1, 1, 0])
+    >>> set(sampler(np.random.default_rng(0), 4)) <= {1, 2}
+    True
     """
 
     def __init__(self, weights, num_samples=None, replacement=True):
@@ -51,6 +55,10 @@ class BalancedSampler:
 
     labels : class numbers (N,);  num_samples : how many an epoch shows, at first as many as there are
     Within a class every sample comes once before one comes again.
+
+    >>> sampler = BalancedSampler([0, 0, 0, 0, 1, 1])
+    >>> len(sampler(np.random.default_rng(0), 6))
+    6
     """
 
     def __init__(self, labels, num_samples=None):
@@ -78,7 +86,12 @@ class BalancedSampler:
 
 
 class SubsetSampler:
-    """Shows the samples of these numbers, in another order in each epoch; as PyTorch's SubsetRandomSampler."""
+    """Shows the samples of these numbers, in another order in each epoch; as PyTorch's SubsetRandomSampler.
+
+    >>> sampler = SubsetSampler([2, 5])
+    >>> sorted(sampler(np.random.default_rng(0), 6).tolist())
+    [2, 5]
+    """
 
     def __init__(self, indices):
         indices = arguments.values(indices, "SubsetSampler: indices")

@@ -76,7 +76,12 @@ class HOG(_Features):
 
 
 class HueHistogram(_Features):
-    """The shares of hues, see `fastnet.features.hue_histogram`."""
+    """The shares of hues, see `fastnet.features.hue_histogram`.
+
+    >>> images = np.zeros((2, 3, 8, 8), np.uint8)
+    >>> HueHistogram().fit_transform(images).shape
+    (2, 10)
+    """
 
     def __init__(self, shape=None, bins=10):
         self.shape = shape
@@ -121,19 +126,35 @@ class _Normalization(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
 
 
 class PerChannel(_Normalization):
-    """Mean 0 and standard deviation 1 in every channel, see `fastnet.data.Normalize.per_channel`."""
+    """Mean 0 and standard deviation 1 in every channel, see `fastnet.data.Normalize.per_channel`.
+
+    >>> X = np.arange(24, dtype=np.uint8).reshape(2, 3, 2, 2)
+    >>> PerChannel().fit_transform(X).shape
+    (2, 3, 2, 2)
+    """
 
     how = Normalize.per_channel
 
 
 class MeanImage(_Normalization):
     """The mean image taken away, and each channel divided by its deviation from it, see
-    `fastnet.data.Normalize.mean_image`."""
+    `fastnet.data.Normalize.mean_image`.
+
+    >>> X = np.arange(24, dtype=np.uint8).reshape(2, 3, 2, 2)
+    >>> MeanImage().fit(X).transform(X).mean(axis=0).ravel()[:3]
+    array([0., 0., 0.], dtype=float32)
+    """
 
     how = Normalize.mean_image
 
 
 class MinMax(_Normalization):
-    """The smallest value of each channel becomes 0 and the greatest 1, see `fastnet.data.Normalize.min_max`."""
+    """The smallest value of each channel becomes 0 and the greatest 1, see `fastnet.data.Normalize.min_max`.
+
+    >>> X = np.arange(24, dtype=np.uint8).reshape(2, 3, 2, 2)
+    >>> scaled = MinMax().fit_transform(X)
+    >>> float(scaled.min()), float(scaled.max())
+    (0.0, 1.0)
+    """
 
     how = Normalize.min_max

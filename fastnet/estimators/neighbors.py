@@ -132,7 +132,12 @@ class KNeighborsClassifier(ClassifierMixin, _Neighbors):
 
 
 class KNeighborsRegressor(RegressorMixin, _Neighbors):
-    """The mean of the targets of the nearest training rows; arguments as for `KNeighborsClassifier`."""
+    """The mean of the targets of the nearest training rows; arguments as for `KNeighborsClassifier`.
+
+    >>> X, y = np.float32([[0, 1], [1, 0], [1, 1]]), np.float32([1, 0, 1])
+    >>> KNeighborsRegressor(n_neighbors=1).fit(X, y).predict(X)
+    array([1., 0., 1.])
+    """
 
     def fit(self, X, y):
         """Keep rows X (N, F) and their targets y (N,) or (N, T)."""

@@ -137,6 +137,11 @@ class NetRegressor(RegressorMixin, Net):
     None is `MSELoss`. All other arguments are those of `NetClassifier`; `score` is R^2. Rows, and y where its
     deviation is far from 1, are best scaled before: ``TransformedTargetRegressor(make_pipeline(StandardScaler(),
     NetRegressor()), transformer=StandardScaler())``.
+
+    >>> X, y = np.float32([[0, 1], [1, 0], [1, 1]]), np.float32([1, 0, 1])
+    >>> net = NetRegressor((8,), max_iter=50, random_state=0).fit(X, y)
+    >>> net.predict(X).shape
+    (3,)
     """
 
     def __init__(self, hidden_layer_sizes=(100,), activation="relu", *, net=None, loss=None, solver="adam",

@@ -32,7 +32,18 @@ _LAST = 10**12 - 1  # step that a name has digits for
 
 
 class CheckpointError(ValueError):
-    """A file is no checkpoint, or a damaged one."""
+    """A file is no checkpoint, or a damaged one.
+
+    >>> import tempfile
+    >>> path = tempfile.mkdtemp() + "/torn"
+    >>> with open(path, "wb") as file:
+    ...     length = file.write(b"half of a file")
+    >>> try:
+    ...     read(path)
+    ... except CheckpointError as error:
+    ...     print(str(error).rpartition(": ")[2])
+    it does not begin as one does
+    """
 
 
 def write(path, state, who="checkpoint"):

@@ -23,6 +23,11 @@ class Model:
     net : a layer.  normalize : a `fastnet.data.Normalize` for what it is given, or None.
     classes : a tuple of the names of what it tells apart, or None.  input_shape : of a sample, such as (3, 64, 64), or
     None; `predict_images` makes image files so large.
+
+    >>> model = Model(fastnet.Identity(), classes=["cat", "dog"])
+    >>> (name, share), = model.predict(np.float32([[0, 9]]), top=1)[0]
+    >>> name, round(share, 4)
+    ('dog', 0.9999)
     """
 
     def __init__(self, net, normalize=None, classes=None, input_shape=None):
@@ -79,6 +84,12 @@ def save_model(net, path, normalize=None, classes=None, input_shape=None):
     `load_model` reads it; `load_weights`, and PyTorch's ``safetensors.torch.load_file``, take the weights in it. What
     is `frozen` stays so, and the dtype stays. ValueError, with the remedy, for nets that the file could not give back,
     such as those in which two layers share a parameter; errors of the system as in `save_weights`.
+
+    >>> import tempfile
+    >>> path = tempfile.mkdtemp() + "/net.safetensors"
+    >>> save_model(fastnet.Linear(2, 3), path, classes=["cat", "dog", "duck"])
+    >>> load_model(path).classes
+    ('cat', 'dog', 'duck')
     """
     who = "save_model"
     arguments.instance(net, Layer, f"{who}: net", "a layer")
@@ -111,6 +122,12 @@ def load_model(path, classes_of_mine=()):
         the file says.
     FileNotFoundError without that file; ValueError, naming it, where it is damaged, is no such file, or holds layers of
     other classes.
+
+    >>> import tempfile
+    >>> path = tempfile.mkdtemp() + "/net.safetensors"
+    >>> save_model(fastnet.Linear(2, 3), path)
+    >>> load_model(path).net
+    Linear(2, 3)
     """
     who = "load_model"
     path = arguments.path(path, f"{who}: path")

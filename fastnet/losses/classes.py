@@ -70,6 +70,10 @@ class CrossEntropyLoss(ClassLoss):
     Natural logarithm: tiny weights start near ln C, which is 2.3026 for ten classes.
     ValueError for labels out of range or shapes that do not fit, TypeError for labels that are not integers.
     Smoothing: Szegedy et al., Rethinking the Inception Architecture (2016), section 7.
+
+    >>> value, gradient = CrossEntropyLoss()(np.array([[2.0, 0.0]]), np.array([0]))
+    >>> round(value, 4), gradient.round(4)
+    (0.1269, array([[-0.1192,  0.1192]]))
     """
 
     rules = {"weight": class_weights, "ignore_index": index_to_ignore, "label_smoothing": at_least(0, 1)}
@@ -105,6 +109,10 @@ class NLLLoss(ClassLoss):
     probabilities, such as `LogSoftmax` gives. `CrossEntropyLoss` of scores is the same and more exact.
 
     Arguments, what the mean divides by, and errors are those of `CrossEntropyLoss` for class numbers.
+
+    >>> value, gradient = NLLLoss()(np.log([[0.75, 0.25]]), np.array([0]))
+    >>> round(value, 4), gradient.round(4)
+    (0.2877, array([[-1.,  0.]]))
     """
 
     rules = {"weight": class_weights, "ignore_index": index_to_ignore}
@@ -126,6 +134,10 @@ class FocalLoss(ClassLoss):
     of that. The mean divides by the number of rows that are not ignored, each times its sample's weight; alpha does
     not enter it. Lin et al., Focal Loss for Dense Object Detection (2017), section 3; `SigmoidFocalLoss` is the form
     for yes and no that is used there.
+
+    >>> value, gradient = FocalLoss(gamma=2)(np.array([[2.0, 0.0]]), np.array([0]))
+    >>> round(value, 4), gradient.round(4)
+    (0.0018, array([[-0.0049,  0.0049]]))
     """
 
     rules = {"gamma": at_least(0), "alpha": class_weights, "ignore_index": index_to_ignore}
@@ -146,6 +158,10 @@ class MultiMarginLoss(ClassLoss):
     weights. outputs are (N, C) or (N, C, ...), targets class numbers (N,) or (N, ...). The mean divides by the sum of
     the samples' weights, one for each row; `weight`, of the classes, does not enter it, as in PyTorch.
     Weston and Watkins, Multi-class Support Vector Machines (1998).
+
+    >>> value, gradient = MultiMarginLoss(margin=3)(np.array([[2.0, 0.0]]), np.array([0]))
+    >>> round(value, 4), gradient.round(4)
+    (0.5, array([[-0.5,  0.5]]))
     """
 
     rules = {"p": lambda value, name: arguments.integer(value, name, 1, 2), "weight": class_weights,
@@ -183,6 +199,10 @@ class EpsilonSoftmaxLoss(ClassLoss):
     divides by the sum of the samples' weights, one for each row.
     Hazan and Urtasun, A Primal-Dual Message-Passing Algorithm for Approximated Large Scale Structured Prediction
     (2010).
+
+    >>> value, gradient = EpsilonSoftmaxLoss()(np.array([[2.0, 0.0]]), np.array([0]))
+    >>> round(value, 4), gradient.round(4)
+    (0.1269, array([[-0.1192,  0.1192]]))
     """
 
     rules = {"epsilon": at_least(1e-6), "task_loss": _costs}

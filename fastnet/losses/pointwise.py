@@ -75,7 +75,12 @@ def _array(value, name):
 
 
 class MSELoss(PointwiseLoss):
-    """Mean squared error: of each element (outputs - targets)^2. The mean is over all elements."""
+    """Mean squared error: of each element (outputs - targets)^2. The mean is over all elements.
+
+    >>> value, gradient = MSELoss()(np.array([1.0, 3.0]), np.array([1.0, 1.0]))
+    >>> round(value, 4), gradient.round(4)
+    (2.0, array([0., 2.]))
+    """
 
     function = "squared"
 
@@ -84,7 +89,12 @@ class MSELoss(PointwiseLoss):
 
 
 class L1Loss(PointwiseLoss):
-    """Mean absolute error: of each element |outputs - targets|, whose slope at 0 is 0."""
+    """Mean absolute error: of each element |outputs - targets|, whose slope at 0 is 0.
+
+    >>> value, gradient = L1Loss()(np.array([1.0, 3.0]), np.array([1.0, 1.0]))
+    >>> round(value, 4), gradient.round(4)
+    (1.0, array([0. , 0.5]))
+    """
 
     function = "absolute"
 
@@ -94,7 +104,12 @@ class L1Loss(PointwiseLoss):
 
 class HuberLoss(PointwiseLoss):
     """Squared near the target, absolute far from it: with e = |outputs - targets| of each element e^2 / 2 up to delta,
-    and delta e - delta^2 / 2 beyond. Huber, Robust Estimation of a Location Parameter (1964)."""
+    and delta e - delta^2 / 2 beyond. Huber, Robust Estimation of a Location Parameter (1964).
+
+    >>> value, gradient = HuberLoss(delta=0.5)(np.array([1.0, 3.0]), np.array([1.0, 1.0]))
+    >>> round(value, 4), gradient.round(4)
+    (0.4375, array([0.  , 0.25]))
+    """
 
     function = "huber"
     rules = {"delta": above(0)}
@@ -108,7 +123,12 @@ class HuberLoss(PointwiseLoss):
 
 class SmoothL1Loss(PointwiseLoss):
     """With e = |outputs - targets| of each element e^2 / (2 beta) up to beta, and e - beta / 2 beyond: `HuberLoss` of
-    delta = beta over beta; `L1Loss` for beta = 0. Girshick, Fast R-CNN (2015), section 2.3."""
+    delta = beta over beta; `L1Loss` for beta = 0. Girshick, Fast R-CNN (2015), section 2.3.
+
+    >>> value, gradient = SmoothL1Loss(beta=0.5)(np.array([1.0, 3.0]), np.array([1.0, 1.0]))
+    >>> round(value, 4), gradient.round(4)
+    (0.875, array([0. , 0.5]))
+    """
 
     rules = {"beta": at_least(0)}
 
@@ -130,6 +150,10 @@ class BCELoss(PointwiseLoss):
 
     `weight` multiplies the elements, spread over the shape of outputs; it does not enter what the mean divides by, as
     in PyTorch. ValueError for outputs outside of 0 to 1.
+
+    >>> value, gradient = BCELoss()(np.array([0.5, 0.8]), np.array([0.0, 1.0]))
+    >>> round(value, 4), gradient.round(4)
+    (0.4581, array([ 1.   , -0.625]))
     """
 
     task, function = "probabilities", "binary"
@@ -158,6 +182,10 @@ class BCEWithLogitsLoss(PointwiseLoss):
 
     `weight` multiplies the elements, and `pos_weight`, in most cases one number a class, the part of t; both are spread
     over the shape of outputs, and do not enter what the mean divides by, as in PyTorch.
+
+    >>> value, gradient = BCEWithLogitsLoss()(np.array([0.0, 2.0]), np.array([0.0, 1.0]))
+    >>> round(value, 4), gradient.round(4)
+    (0.41, array([ 0.25  , -0.0596]))
     """
 
     task, function = "yes/no", "binary_with_logits"
@@ -179,7 +207,12 @@ class BCEWithLogitsLoss(PointwiseLoss):
 
 class MultiLabelSoftMarginLoss(PointwiseLoss):
     """`BCEWithLogitsLoss` of outputs (..., C), of whose C classes the mean is taken whatever the reduction is;
-    `weight`, one number a class, multiplies the classes and does not enter what the mean divides by."""
+    `weight`, one number a class, multiplies the classes and does not enter what the mean divides by.
+
+    >>> value, gradient = MultiLabelSoftMarginLoss()(np.array([[0.0, 2.0]]), np.array([[0.0, 1.0]]))
+    >>> round(value, 4), gradient.round(4)
+    (0.41, array([[ 0.25  , -0.0596]]))
+    """
 
     task, function = "yes/no", "binary_with_logits"
     rules = {"weight": _array}
@@ -201,6 +234,10 @@ class SigmoidFocalLoss(PointwiseLoss):
 
     alpha, from 0 to 1, balances the two, None does not; targets lie between 0 and 1. `FocalLoss` is the form for one
     of several classes. Lin et al., Focal Loss for Dense Object Detection (2017), equation 5.
+
+    >>> value, gradient = SigmoidFocalLoss()(np.array([0.0, 2.0]), np.array([0.0, 1.0]))
+    >>> round(value, 4), gradient.round(4)
+    (0.0652, array([ 0.1119, -0.0006]))
     """
 
     task, function = "yes/no", "focal"
@@ -219,6 +256,10 @@ class KLDivLoss(PointwiseLoss):
 
     reduction="batchmean" divides by the number of samples, which is what the divergence means, "mean", PyTorch's
     default, by that of elements; with weights of samples, by their sum, or that times the elements of a sample.
+
+    >>> value, gradient = KLDivLoss("batchmean")(np.log([[0.5, 0.5]]), np.array([[0.75, 0.25]]))
+    >>> round(value, 4), gradient.round(4)
+    (0.1308, array([[-0.75, -0.25]]))
     """
 
     task, reductions = "distributions", ("mean", "sum", "batchmean")
@@ -250,7 +291,12 @@ class SignedLoss(PointwiseLoss):
 
 class HingeLoss(SignedLoss):
     """The hinge loss of two classes: of each element max(0, 1 - t x) with targets t of -1 and 1, its square with
-    squared=True. Cortes and Vapnik, Support-vector Networks (1995); for more classes see `MultiMarginLoss`."""
+    squared=True. Cortes and Vapnik, Support-vector Networks (1995); for more classes see `MultiMarginLoss`.
+
+    >>> value, gradient = HingeLoss()(np.array([0.5, 2.0]), np.array([-1.0, 1.0]))
+    >>> round(value, 4), gradient.round(4)
+    (0.75, array([0.5, 0. ]))
+    """
 
     rules = {"squared": arguments.flag}
 
@@ -264,7 +310,12 @@ class HingeLoss(SignedLoss):
 
 
 class SoftMarginLoss(SignedLoss):
-    """Of each element log(1 + exp(-t x)) with targets t of -1 and 1."""
+    """Of each element log(1 + exp(-t x)) with targets t of -1 and 1.
+
+    >>> value, gradient = SoftMarginLoss()(np.array([0.5, 2.0]), np.array([-1.0, 1.0]))
+    >>> round(value, 4), gradient.round(4)
+    (0.5505, array([ 0.3112, -0.0596]))
+    """
 
     function = "soft_margin"
 
@@ -276,6 +327,10 @@ class PoissonNLLLoss(PointwiseLoss):
     """Of each element the negative logarithm of Poisson's probability of the count t at the rate exp(x), that is
     exp(x) - t x; with log_input=False x is the rate itself, and it is x - t log(x + eps). With full=True the part that
     no output changes is added in Stirling's form, t log(t) - t + log(2 pi t) / 2 where t is above 1.
+
+    >>> value, gradient = PoissonNLLLoss()(np.array([1.0, 3.0]), np.array([1.0, 1.0]))
+    >>> round(value, 4), gradient.round(4)
+    (9.4019, array([0.8591, 9.5428]))
     """
 
     rules = {"log_input": arguments.flag, "full": arguments.flag, "eps": above(0)}

@@ -24,6 +24,9 @@ def alexnet(num_classes=1000, in_channels=3, width=1.0, dropout=0.5):
     Krizhevsky, One Weird Trick for Parallelizing Convolutional Neural Networks (2014), as in torchvision: without the
     groups and the response norm of Krizhevsky et al., ImageNet Classification with Deep Convolutional Neural Networks
     (2012), whose first convolution has 96 filters. Weights start as their layers' do.
+
+    >>> alexnet.input_shape
+    (3, 224, 224)
     """
     a, b, c, d, hidden = (scaled(channels, width) for channels in (64, 192, 384, 256, 4096))
     return Sequential({
@@ -50,6 +53,9 @@ def zfnet(num_classes=1000, in_channels=3, width=1.0, dropout=0.5):
     normalisation is AlexNet's response norm here, and the six columns and rows that the last pooling leaves are had
     from images of other sizes by an average pooling. torchvision has no such net. Weights start normal with deviation
     0.01, biases at zero, as the paper has it.
+
+    >>> zfnet.input_shape
+    (3, 224, 224)
     """
     a, b, c, hidden = (scaled(channels, width) for channels in (96, 256, 384, 4096))
     return start(Sequential({

@@ -12,6 +12,9 @@ def char_rnn(num_classes=128, hidden_size=128, num_layers=2, dropout=0.0):
 
     After Karpathy, The Unreasonable Effectiveness of Recurrent Neural Networks (2015), where letters are one-hot
     vectors; a row of the embedding is what the first layer would make of one. Weights start as their layers' do.
+
+    >>> char_rnn.input_shape
+    (64,)
     """
     return Sequential({
         "encoder": Embedding(num_classes, hidden_size),

@@ -21,31 +21,51 @@ from fastnet.models.blocks import entries, model, scaled, start
 def resnet20(num_classes=10, in_channels=3):
     """A 3x3 convolution, nine residual blocks at 16, 32 and 64 channels, global average pooling and a linear layer:
     272 thousand parameters, x (N, 3, 32, 32), any other size too. Convolutions start as He et al. (2015) advise.
-    He et al., Deep Residual Learning for Image Recognition (2016), section 4.2, with projection shortcuts."""
+    He et al., Deep Residual Learning for Image Recognition (2016), section 4.2, with projection shortcuts.
+
+    >>> resnet20.input_shape
+    (3, 32, 32)
+    """
     return _resnet(num_classes, in_channels, 20)
 
 
 @model(3, 32, 32)
 def resnet32(num_classes=10, in_channels=3):
-    """`resnet20` with fifteen blocks: 467 thousand parameters."""
+    """`resnet20` with fifteen blocks: 467 thousand parameters.
+
+    >>> resnet32.input_shape
+    (3, 32, 32)
+    """
     return _resnet(num_classes, in_channels, 32)
 
 
 @model(3, 32, 32)
 def resnet44(num_classes=10, in_channels=3):
-    """`resnet20` with 21 blocks: 661 thousand parameters."""
+    """`resnet20` with 21 blocks: 661 thousand parameters.
+
+    >>> resnet44.input_shape
+    (3, 32, 32)
+    """
     return _resnet(num_classes, in_channels, 44)
 
 
 @model(3, 32, 32)
 def resnet56(num_classes=10, in_channels=3):
-    """`resnet20` with 27 blocks: 856 thousand parameters."""
+    """`resnet20` with 27 blocks: 856 thousand parameters.
+
+    >>> resnet56.input_shape
+    (3, 32, 32)
+    """
     return _resnet(num_classes, in_channels, 56)
 
 
 @model(3, 32, 32)
 def resnet110(num_classes=10, in_channels=3):
-    """`resnet20` with 54 blocks: 1.7 million parameters."""
+    """`resnet20` with 54 blocks: 1.7 million parameters.
+
+    >>> resnet110.input_shape
+    (3, 32, 32)
+    """
     return _resnet(num_classes, in_channels, 110)
 
 
@@ -57,6 +77,9 @@ def stochastic_depth_resnet(num_classes=10, in_channels=3, depth=110, drop_path=
 
     Huang et al., Deep Networks with Stochastic Depth (2016), equation 4. Where they multiply by 1 - p at inference,
     what is kept in training is divided by it here.
+
+    >>> stochastic_depth_resnet.input_shape
+    (3, 32, 32)
     """
     _check_depth("stochastic_depth_resnet", depth, 2)
     return _resnet(num_classes, in_channels, depth, drop_path)
@@ -71,6 +94,9 @@ def preact_resnet(num_classes=10, in_channels=3, depth=110):
     He et al., Identity Mappings in Deep Residual Networks (2016), figure 4 e and the appendix: a block that changes the
     shape has a 1x1 convolution as its shortcut, which reads what the first ReLU gave. Convolutions start as He et al.
     (2015) advise.
+
+    >>> preact_resnet.input_shape
+    (3, 32, 32)
     """
     _check_depth("preact_resnet", depth, 2)
     return _preactivated(num_classes, in_channels, (depth - 2) // 6, (16, 32, 64), 0.0)
@@ -82,6 +108,9 @@ def wide_resnet(num_classes=10, in_channels=3, depth=28, width=10, dropout=0.0):
     a block. ValueError unless depth is 6 n + 4, the 1x1 convolutions being counted.
 
     Zagoruyko and Komodakis, Wide Residual Networks (2016), table 1.
+
+    >>> wide_resnet.input_shape
+    (3, 32, 32)
     """
     _check_depth("wide_resnet", depth, 4)
     return _preactivated(num_classes, in_channels, (depth - 4) // 6,
@@ -90,7 +119,11 @@ def wide_resnet(num_classes=10, in_channels=3, depth=28, width=10, dropout=0.0):
 
 @model(3, 32, 32)
 def wrn_28_10(num_classes=10, in_channels=3, dropout=0.0):
-    """`wide_resnet` of depth 28 and width 10: 36,479,194 parameters."""
+    """`wide_resnet` of depth 28 and width 10: 36,479,194 parameters.
+
+    >>> wrn_28_10.input_shape
+    (3, 32, 32)
+    """
     return wide_resnet(num_classes, in_channels, 28, 10, dropout)
 
 

@@ -10,7 +10,11 @@ from fastnet.models.blocks import model
 def small_convnet(num_classes=10, in_channels=3):
     """Two 3x3 convolutions of 32 channels, two of 64, a pooling after each two, a hidden layer of 512: 2.2 million
     parameters, x (N, 3, 32, 32). Weights before a ReLU start as He et al. (2015) advise, the last ones normal with
-    deviation 0.01, so that the first loss is near ln num_classes; biases start at zero."""
+    deviation 0.01, so that the first loss is near ln num_classes; biases start at zero.
+
+    >>> small_convnet.input_shape
+    (3, 32, 32)
+    """
     return convnet(num_classes, in_channels)
 
 

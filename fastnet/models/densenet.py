@@ -24,6 +24,9 @@ def densenet121(num_classes=1000, in_channels=3, width=1.0, dropout=0.0):
 
     Huang et al., Densely Connected Convolutional Networks (2017), table 1: bottlenecks, and transitions that halve the
     channels. Convolutions start as He et al. (2015) advise.
+
+    >>> densenet121.input_shape
+    (3, 224, 224)
     """
     before, growth = scaled(64, width), scaled(32, width)
     layers = {"conv0": Conv2d(in_channels, before, 7, 2, 3, bias=False), "norm0": BatchNorm2d(before), "relu0": ReLU(),
@@ -44,6 +47,9 @@ def densenet40(num_classes=10, in_channels=3, growth_rate=12, dropout=0.0):
 
     Huang et al., Densely Connected Convolutional Networks (2017), section 3 and table 2. Without augmentation of images
     they use a dropout of 0.2. torchvision has no such net. Convolutions start as He et al. (2015) advise.
+
+    >>> densenet40.input_shape
+    (3, 32, 32)
     """
     before, layers = 16, {"conv0": Conv2d(in_channels, 16, 3, padding=1, bias=False)}
     for stage in (1, 2, 3):

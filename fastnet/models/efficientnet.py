@@ -31,6 +31,9 @@ def efficientnet_b0(num_classes=1000, in_channels=3, width=1.0, dropout=0.2, dro
     Tan and Le, EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks (2019), table 1. Weights start
     as torchvision's: convolutions normal with deviation sqrt(2 / fan_out), the linear layer uniform in
     +-1 / sqrt(num_classes), biases at zero.
+
+    >>> efficientnet_b0.input_shape
+    (3, 224, 224)
     """
     before, last = scaled(32, width), scaled(1280, width)
     features, done, count = [conv_norm(in_channels, before, stride=2, activation=SiLU)], 0, sum(

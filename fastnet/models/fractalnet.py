@@ -18,6 +18,9 @@ def fractalnet(num_classes=10, in_channels=3, width=1.0, columns=3, drop_path=0.
     join leaves out each column but the deepest with probability `drop_path` for each sample, and divides by 1 -
     drop_path; theirs leaves out any but one. Convolutions start as He et al. (2015) advise. torchvision has no such
     net. ValueError for more than eight columns.
+
+    >>> fractalnet.input_shape
+    (3, 32, 32)
     """
     columns = arguments.integer(columns, "fractalnet: columns", 1, 8)
     layers, before = [], in_channels

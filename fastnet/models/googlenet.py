@@ -45,6 +45,9 @@ def googlenet(num_classes=1000, in_channels=3, width=1.0, dropout=0.2, aux_logit
     Szegedy et al., Going Deeper with Convolutions (2015), table 1; as in torchvision with batch norm behind each
     convolution, instead of the response norm, and with 3x3 convolutions where the paper has 5x5. Weights start as
     torchvision's: normal with deviation 0.01, cut off at +-2.
+
+    >>> googlenet.input_shape
+    (3, 224, 224)
     """
     before = scaled(64, width)
     layers = {

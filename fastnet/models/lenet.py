@@ -7,7 +7,11 @@ from fastnet.models.blocks import model
 def lenet5(num_classes=10, in_channels=3):
     """Two 5x5 convolutions without padding, of 6 and 16 channels, each pooled, and hidden layers of 120 and 84:
     62 thousand parameters, x (N, 3, 32, 32).
-    LeCun et al., Gradient-Based Learning Applied to Document Recognition (1998), section II.B."""
+    LeCun et al., Gradient-Based Learning Applied to Document Recognition (1998), section II.B.
+
+    >>> lenet5.input_shape
+    (3, 32, 32)
+    """
     return Sequential(
         Conv2d(in_channels, 6, 5), ReLU(),
         MaxPool2d(2),

@@ -26,6 +26,9 @@ def mobilenet_v1(num_classes=1000, in_channels=3, width=1.0):
 
     Howard et al., MobileNets: Efficient Convolutional Neural Networks for Mobile Vision Applications (2017), table 1.
     torchvision has no such net. Convolutions start normal with deviation sqrt(2 / fan_out).
+
+    >>> mobilenet_v1.input_shape
+    (3, 224, 224)
     """
     before = scaled(32, width)
     features = [conv_norm(in_channels, before, stride=2)]
@@ -45,6 +48,9 @@ def mobilenet_v2(num_classes=1000, in_channels=3, width=1.0, dropout=0.2):
 
     Sandler et al., MobileNetV2: Inverted Residuals and Linear Bottlenecks (2018), table 2. Weights start as
     torchvision's: convolutions normal with deviation sqrt(2 / fan_out), the linear layer with deviation 0.01.
+
+    >>> mobilenet_v2.input_shape
+    (3, 224, 224)
     """
     before, last = scaled(32, width), scaled(1280, max(1.0, width))
     features = [conv_norm(in_channels, before, stride=2, activation=ReLU6)]

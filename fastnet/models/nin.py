@@ -12,6 +12,9 @@ def nin(num_classes=10, in_channels=3, width=1.0, dropout=0.5):
     Lin et al., Network in Network (2014), section 4.2; channels as in their published definition of the net, from which
     it differs in that no ReLU stands behind the scores. Poolings round up. torchvision has no such net. Weights start
     as He et al. (2015) advise, biases at zero.
+
+    >>> nin.input_shape
+    (3, 32, 32)
     """
     a, b, c = (scaled(channels, width) for channels in (192, 160, 96))
     return start(Sequential(

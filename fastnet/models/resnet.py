@@ -12,39 +12,62 @@ def resnet18(num_classes=1000, in_channels=3, width=1.0):
 
     He et al., Deep Residual Learning for Image Recognition (2016), table 1, with projection shortcuts where the shape
     changes. Convolutions start normal with deviation sqrt(2 / fan_out), as torchvision's.
+
+    >>> resnet18.input_shape
+    (3, 224, 224)
     """
     return _resnet(num_classes, resnet_body(basic, (2, 2, 2, 2), in_channels, width))
 
 
 @model(3, 224, 224)
 def resnet34(num_classes=1000, in_channels=3, width=1.0):
-    """ResNet-34: 21,797,672 parameters; see `resnet18`."""
+    """ResNet-34: 21,797,672 parameters; see `resnet18`.
+
+    >>> resnet34.input_shape
+    (3, 224, 224)
+    """
     return _resnet(num_classes, resnet_body(basic, (3, 4, 6, 3), in_channels, width))
 
 
 @model(3, 224, 224)
 def resnet50(num_classes=1000, in_channels=3, width=1.0):
     """ResNet-50, whose blocks are bottlenecks: 25,557,032 parameters; see `resnet18`. As in torchvision the stride of a
-    block is that of its 3x3 convolution; in the paper it is that of the first 1x1."""
+    block is that of its 3x3 convolution; in the paper it is that of the first 1x1.
+
+    >>> resnet50.input_shape
+    (3, 224, 224)
+    """
     return _resnet(num_classes, resnet_body(bottleneck, (3, 4, 6, 3), in_channels, width, out=256))
 
 
 @model(3, 224, 224)
 def resnet101(num_classes=1000, in_channels=3, width=1.0):
-    """ResNet-101: 44,549,160 parameters; see `resnet50`."""
+    """ResNet-101: 44,549,160 parameters; see `resnet50`.
+
+    >>> resnet101.input_shape
+    (3, 224, 224)
+    """
     return _resnet(num_classes, resnet_body(bottleneck, (3, 4, 23, 3), in_channels, width, out=256))
 
 
 @model(3, 224, 224)
 def resnet152(num_classes=1000, in_channels=3, width=1.0):
-    """ResNet-152: 60,192,808 parameters; see `resnet50`."""
+    """ResNet-152: 60,192,808 parameters; see `resnet50`.
+
+    >>> resnet152.input_shape
+    (3, 224, 224)
+    """
     return _resnet(num_classes, resnet_body(bottleneck, (3, 8, 36, 3), in_channels, width, out=256))
 
 
 @model(3, 224, 224)
 def wide_resnet50_2(num_classes=1000, in_channels=3, width=1.0):
     """ResNet-50 with twice the channels in the 3x3 convolutions: 68,883,240 parameters; see `resnet50`.
-    Zagoruyko and Komodakis, Wide Residual Networks (2016), section 3.4."""
+    Zagoruyko and Komodakis, Wide Residual Networks (2016), section 3.4.
+
+    >>> wide_resnet50_2.input_shape
+    (3, 224, 224)
+    """
     return _resnet(num_classes, resnet_body(bottleneck, (3, 4, 6, 3), in_channels, width, inner=128, out=256))
 
 
@@ -52,7 +75,11 @@ def wide_resnet50_2(num_classes=1000, in_channels=3, width=1.0):
 def resnext50_32x4d(num_classes=1000, in_channels=3, width=1.0):
     """ResNeXt-50: ResNet-50 with twice the channels in the 3x3 convolutions, in 32 groups: 25,028,904 parameters; see
     `resnet50`. At a `width` that makes channels which 32 does not divide there are fewer groups.
-    Xie et al., Aggregated Residual Transformations for Deep Neural Networks (2017), table 1."""
+    Xie et al., Aggregated Residual Transformations for Deep Neural Networks (2017), table 1.
+
+    >>> resnext50_32x4d.input_shape
+    (3, 224, 224)
+    """
     return _resnet(num_classes, resnet_body(bottleneck, (3, 4, 6, 3), in_channels, width, inner=128, out=256,
                                             groups=32))
 

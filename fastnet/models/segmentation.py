@@ -25,6 +25,9 @@ def fcn_resnet50(num_classes=21, in_channels=3, width=1.0):
     Long et al., Fully Convolutional Networks for Semantic Segmentation (2015), in torchvision's form: the last two
     stages are dilated (Yu and Koltun, 2016), and the scores are enlarged bilinearly. The names of its state are
     torchvision's; it lacks the auxiliary head, whose weights ``load_state_dict(state, strict=False)`` passes over.
+
+    >>> fcn_resnet50.input_shape
+    (3, 224, 224)
     """
     layers, channels = resnet_body(bottleneck, (3, 4, 6, 3), in_channels, width, out=256, dilated=True)
     inner = channels // 4
@@ -45,6 +48,9 @@ def unet(num_classes=2, in_channels=1, width=1.0, dropout=0.5, batch_norm=False)
     Ronneberger et al., U-Net: Convolutional Networks for Biomedical Image Segmentation (2015), figure 1. There the
     convolutions have no padding, so that y is smaller than x; here it is 1. The dropout stands at the end of the
     contracting path. Weights start as He et al. (2015) advise, biases at zero. torchvision has no such net.
+
+    >>> unet.input_shape
+    (1, 256, 256)
     """
     nodes, source, before = {}, "input", in_channels
     for level in (1, 2, 3, 4):

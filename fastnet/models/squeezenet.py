@@ -26,6 +26,9 @@ def squeezenet1_0(num_classes=1000, in_channels=3, width=1.0, dropout=0.5):
 
     Iandola et al., SqueezeNet: AlexNet-Level Accuracy with 50x Fewer Parameters (2016), table 1. Weights start as
     torchvision's: uniform as He et al. (2015) advise, those of the scores normal with deviation 0.01, biases at zero.
+
+    >>> squeezenet1_0.input_shape
+    (3, 224, 224)
     """
     return _squeezenet(Conv2d(in_channels, scaled(96, width), 7, 2), (_A, _A, _B, None, _B, _C, _C, _D, None, _D),
                        num_classes, width, dropout)
@@ -34,7 +37,11 @@ def squeezenet1_0(num_classes=1000, in_channels=3, width=1.0, dropout=0.5):
 @model(3, 224, 224)
 def squeezenet1_1(num_classes=1000, in_channels=3, width=1.0, dropout=0.5):
     """SqueezeNet 1.1, with less than half the multiply-adds, for images of at least 17 x 17: 1,235,496
-    parameters; see `squeezenet1_0`."""
+    parameters; see `squeezenet1_0`.
+
+    >>> squeezenet1_1.input_shape
+    (3, 224, 224)
+    """
     return _squeezenet(Conv2d(in_channels, scaled(64, width), 3, 2), (_A, _A, None, _B, _B, None, _C, _C, _D, _D),
                        num_classes, width, dropout)
 

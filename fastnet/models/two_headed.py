@@ -15,6 +15,9 @@ def class_and_box(num_classes=1000, in_channels=3, width=1.0):
     which a mean would lose; of smaller or larger images as many are made by averages. Sermanet et al., OverFeat (2014),
     sections 3 and 4, have such heads on another net. The names of the state are torchvision's behind "features." and,
     for the scores, "class.".
+
+    >>> class_and_box.input_shape
+    (3, 224, 224)
     """
     layers, channels = resnet_body(basic, (2, 2, 2, 2), in_channels, width)
     return start(Graph({

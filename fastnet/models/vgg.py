@@ -30,49 +30,80 @@ def vgg11(num_classes=1000, in_channels=3, width=1.0, dropout=0.5):
     Simonyan and Zisserman, Very Deep Convolutional Networks for Large-Scale Image Recognition (2015), table 1, column
     A. Weights start as torchvision's: convolutions normal with deviation sqrt(2 / fan_out), linear layers with 0.01,
     biases at zero.
+
+    >>> vgg11.input_shape
+    (3, 224, 224)
     """
     return _vgg(_A, False, num_classes, in_channels, width, dropout)
 
 
 @model(3, 224, 224)
 def vgg11_bn(num_classes=1000, in_channels=3, width=1.0, dropout=0.5):
-    """VGG-11 with batch norm behind each convolution, as in torchvision: 132,868,840 parameters; see `vgg11`."""
+    """VGG-11 with batch norm behind each convolution, as in torchvision: 132,868,840 parameters; see `vgg11`.
+
+    >>> vgg11_bn.input_shape
+    (3, 224, 224)
+    """
     return _vgg(_A, True, num_classes, in_channels, width, dropout)
 
 
 @model(3, 224, 224)
 def vgg13(num_classes=1000, in_channels=3, width=1.0, dropout=0.5):
-    """VGG-13, column B: 133,047,848 parameters; see `vgg11`."""
+    """VGG-13, column B: 133,047,848 parameters; see `vgg11`.
+
+    >>> vgg13.input_shape
+    (3, 224, 224)
+    """
     return _vgg(_B, False, num_classes, in_channels, width, dropout)
 
 
 @model(3, 224, 224)
 def vgg13_bn(num_classes=1000, in_channels=3, width=1.0, dropout=0.5):
-    """VGG-13 with batch norm: 133,053,736 parameters; see `vgg11`."""
+    """VGG-13 with batch norm: 133,053,736 parameters; see `vgg11`.
+
+    >>> vgg13_bn.input_shape
+    (3, 224, 224)
+    """
     return _vgg(_B, True, num_classes, in_channels, width, dropout)
 
 
 @model(3, 224, 224)
 def vgg16(num_classes=1000, in_channels=3, width=1.0, dropout=0.5):
-    """VGG-16, column D: 138,357,544 parameters; see `vgg11`."""
+    """VGG-16, column D: 138,357,544 parameters; see `vgg11`.
+
+    >>> vgg16.input_shape
+    (3, 224, 224)
+    """
     return _vgg(_D, False, num_classes, in_channels, width, dropout)
 
 
 @model(3, 224, 224)
 def vgg16_bn(num_classes=1000, in_channels=3, width=1.0, dropout=0.5):
-    """VGG-16 with batch norm: 138,365,992 parameters; see `vgg11`."""
+    """VGG-16 with batch norm: 138,365,992 parameters; see `vgg11`.
+
+    >>> vgg16_bn.input_shape
+    (3, 224, 224)
+    """
     return _vgg(_D, True, num_classes, in_channels, width, dropout)
 
 
 @model(3, 224, 224)
 def vgg19(num_classes=1000, in_channels=3, width=1.0, dropout=0.5):
-    """VGG-19, column E: 143,667,240 parameters; see `vgg11`."""
+    """VGG-19, column E: 143,667,240 parameters; see `vgg11`.
+
+    >>> vgg19.input_shape
+    (3, 224, 224)
+    """
     return _vgg(_E, False, num_classes, in_channels, width, dropout)
 
 
 @model(3, 224, 224)
 def vgg19_bn(num_classes=1000, in_channels=3, width=1.0, dropout=0.5):
-    """VGG-19 with batch norm: 143,678,248 parameters; see `vgg11`."""
+    """VGG-19 with batch norm: 143,678,248 parameters; see `vgg11`.
+
+    >>> vgg19_bn.input_shape
+    (3, 224, 224)
+    """
     return _vgg(_E, True, num_classes, in_channels, width, dropout)
 
 
@@ -98,7 +129,11 @@ def _vgg(stages, norm, num_classes, in_channels, width, dropout):
 def vgg_small(num_classes=10, in_channels=3):
     """Twice (3x3 convolution without bias, batch norm, ReLU) and a pooling, at 64, 128 and 256 channels, and a linear
     layer: 1.2 million parameters, x (N, 3, 32, 32). Convolutions start as He et al. (2015) advise.
-    After Simonyan and Zisserman, Very Deep Convolutional Networks (2015)."""
+    After Simonyan and Zisserman, Very Deep Convolutional Networks (2015).
+
+    >>> vgg_small.input_shape
+    (3, 32, 32)
+    """
     layers = []
     before = in_channels
     for channels in (64, 128, 256):

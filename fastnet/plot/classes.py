@@ -14,6 +14,10 @@ def confusion(labels, predictions, classes):
 
     ``labels`` and ``predictions`` are integers from 0 to ``classes`` - 1, one a sample. Raises ValueError where they
     are not, or where there are more of the one than of the other.
+
+    >>> confusion(np.array([0, 1, 1]), np.array([0, 1, 0]), 2)
+    array([[1, 0],
+           [1, 1]])
     """
     return _confusion(labels, predictions, arguments.integer(classes, "confusion: classes", 1, 2**15), "confusion")
 
@@ -32,6 +36,8 @@ def confusion_matrix(labels, predictions, classes, ax=None, normalize=None):
     With ``normalize="true"`` cells show shares of their row, in percent, which are how many of a class are taken for
     which. Numbers are left out where they would be too small to read, and so is each second name, or more; of more
     than twelve classes no zeros are written. The raised errors are those of `confusion`.
+
+    >>> ax = confusion_matrix(np.array([0, 1, 1]), np.array([0, 1, 0]), ["cat", "dog"])
     """
     classes = names(classes, "confusion_matrix: classes")
     normalize = arguments.choice(normalize, (None, "true"), "confusion_matrix: normalize")
@@ -71,6 +77,8 @@ def decision_regions(net, x, y, classes=None, ax=None, resolution=200):
 
     A net of one output is one of yes or no: what is above 0 is class 1. It is asked for resolution^2 places. ValueError
     where x does not have two columns, or the net more outputs than there are classes.
+
+    >>> ax = decision_regions(fastnet.Linear(2, 2), np.float32([[0, 1], [1, 0]]), np.array([0, 1]), resolution=10)
     """
     arguments.function(net, "decision_regions: net", "a net")
     x = finite(x, "decision_regions: x", (2,), "have shape (N, 2)")

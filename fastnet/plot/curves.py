@@ -15,6 +15,8 @@ def curves(rows, *keys, ax=None):
     key ``"step"``, which is then what they are drawn against; ``keys`` are the columns to draw. Rows without a value,
     or with None, are left out of the line. Raises ValueError where a key has no value at all, or where there is none,
     TypeError for what is no history.
+
+    >>> ax = curves([{"epoch": 1, "loss": 1.0}, {"epoch": 2, "loss": 0.5}], "loss")
     """
     rows = arguments.listed(rows, "curves: rows", "dictionaries, one an epoch, such as a history")
     for row in rows:
@@ -52,7 +54,11 @@ def _finish(ax, lines):
 
 def lr_range(found, ax=None):
     """Draws what `fastnet.lr_range_test` found: losses and their running mean against the learning rate, with the
-    lowest point and, where the loss fell, the suggested rate. TypeError for anything else."""
+    lowest point and, where the loss fell, the suggested rate. TypeError for anything else.
+
+    >>> found = fastnet.checks.LRRange(np.array([1e-3, 1e-2]), np.array([1.0, 0.5]), np.array([1.0, 0.5]), None)
+    >>> ax = lr_range(found)
+    """
     for name in ("lrs", "losses", "smoothed"):
         if not isinstance(getattr(found, name, None), np.ndarray):
             raise TypeError(f"lr_range: found must be what lr_range_test gave, got {arguments.shown(found)}")
@@ -80,6 +86,9 @@ def search(rows, x, y, score, ax=None, lower=False):
     parameter the two have tried: Bergstra and Bengio, Random Search for Hyper-Parameter Optimization (2012), figure 1.
     Rows whose score is None or not finite, those that failed, are crosses. ValueError where there is no row, or a value
     is no finite number.
+
+    >>> rows = [{"lr": 0.1, "decay": 0.1, "loss": 1.0}, {"lr": 1.0, "decay": 0.2, "loss": 2.0}]
+    >>> ax = search(rows, "lr", "decay", "loss", lower=True)
     """
     rows = arguments.listed(rows, "search: rows", "dictionaries, one for each trial")
     for name, key in (("x", x), ("y", y), ("score", score)):
@@ -124,6 +133,8 @@ def paths(function, paths, ax=None, bounds=None, levels=25):
     ValueError for paths that are none, or where the function is not finite anywhere.
 
     ``paths(lambda x, y: x**2 - y**2, {"SGD": ways})`` is a saddle.
+
+    >>> ax = paths(lambda x, y: x**2 + y**2, {"SGD": np.float64([[1, 1], [0.5, 0.5]])})
     """
     arguments.function(function, "paths: function", "a function f(x, y) of two arrays")
     paths, told = arguments.mapping(paths, "paths: paths", "a dictionary {name: array (T, 2)}"), []

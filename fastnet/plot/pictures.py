@@ -13,6 +13,8 @@ def filters(weight, ax=None):
 
     ``weight`` is an array (K, 3, R, S), or (K, 1, R, S) for grey ones; each filter is stretched to its own range of
     brightness. Raises ValueError for any other shape, and for numbers that are not finite.
+
+    >>> ax = filters(np.random.default_rng(0).normal(size=(4, 3, 5, 5)))
     """
     what = ("have shape (K, 3, R, S) or (K, 1, R, S), since only filters that see the image itself can be shown as "
             "pictures")
@@ -32,6 +34,8 @@ def templates(weight, shape, classes=None, ax=None):
 
     ``shape`` is that of an image, (C, H, W), with one or three channels; ``classes`` are K names, by default numbers.
     Each template is stretched to its own range of brightness. ValueError where the sizes do not fit.
+
+    >>> ax = templates(np.random.default_rng(0).normal(size=(2, 12)), (3, 2, 2))
     """
     shape = arguments.integers(shape, "templates: shape", 3, 1, "the shape (C, H, W) of an image")
     weight = finite(weight, "templates: weight", (2,), "have shape (K, C H W), a row for each class")
@@ -49,6 +53,8 @@ def activation_maps(maps, ax=None, together=False):
 
     Each is stretched to its own range, or with ``together`` all to one, so that channels that say little are dark.
     ValueError for any other shape, such as that of a batch: give ``y[0]``.
+
+    >>> ax = activation_maps(np.random.default_rng(0).random((4, 8, 8)))
     """
     maps = finite(maps, "activation_maps: maps", (3,), "have shape (C, H, W), those of one image, y[0]")
     together = arguments.flag(together, "activation_maps: together")
@@ -61,6 +67,8 @@ def images(x, titles=None, ax=None, columns=None):
 
     uint8 and floats from 0 to 1 are shown as they are, others each stretched to its range.
     ValueError for what is no image, and another number of titles.
+
+    >>> ax = images(np.zeros((4, 3, 8, 8), np.uint8))
     """
     tiles = shown_as(x, "images: x")
     if titles is not None:
@@ -76,6 +84,8 @@ def misclassified(x, labels, predictions, classes, ax=None, most=25):
 
     ``x`` are images as `images` takes them, ``labels`` and ``predictions`` class numbers, ``classes`` names. Where
     none is wrong, the axes say so. ValueError where there are more of the one than of the other.
+
+    >>> ax = misclassified(np.zeros((2, 3, 8, 8), np.uint8), np.array([0, 1]), np.array([0, 0]), ["cat", "dog"])
     """
     tiles = shown_as(x, "misclassified: x")
     classes = names(classes, "misclassified: classes")
@@ -97,6 +107,8 @@ def neighbours(queries, found, titles=None, ax=None):
     left, and right of it its K neighbours, ``found`` of shape (N, K, C, H, W), such as ``train.images[indices]``.
 
     ``titles`` are N lists of 1 + K strings, such as class names, or None. ValueError for shapes that do not fit.
+
+    >>> ax = neighbours(np.zeros((2, 3, 8, 8), np.uint8), np.zeros((2, 4, 3, 8, 8), np.uint8))
     """
     queries = shown_as(queries, "neighbours: queries")
     found = arguments.array(found, "neighbours: found")
@@ -123,6 +135,8 @@ def overlay(image, heat, ax=None, alpha=0.8):
     which is scaled to the image's size: where it is hot the image is covered, where it is 0 it is seen as it is.
 
     For what `fastnet.checks.saliency` and `grad_cam` give. ValueError for shapes that do not fit.
+
+    >>> ax = overlay(np.zeros((3, 8, 8), np.uint8), np.ones((8, 8)))
     """
     image = arguments.values(image, "overlay: image")
     if image.ndim not in (2, 3):

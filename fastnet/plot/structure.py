@@ -14,6 +14,8 @@ def graph(net, input_shape, ax=None):
 
     It is read off the operations that the net does, so that it is the same however the net was written down.
     ValueError, as from the net itself, where the shape does not fit.
+
+    >>> ax = graph(fastnet.Sequential(fastnet.Conv2d(3, 4, 3), fastnet.ReLU()), (1, 3, 8, 8))
     """
     arguments.having(net, ("program", "named_layers"), "graph: net", "a layer")
     try:
@@ -113,6 +115,8 @@ def effective_receptive_field(gradient, image=None, ax=None):
 
     ``fastnet.input_gradient(net, x, dy)[0]`` is such a gradient, for a dy that is 1 at the unit and 0 elsewhere.
     The title tells the size. ValueError for another shape, or a gradient that is 0 everywhere.
+
+    >>> ax = effective_receptive_field(np.ones((3, 8, 8)))
     """
     gradient = np.abs(finite(gradient, "effective_receptive_field: gradient", (3,), "have shape (C, H, W)")).max(axis=0)
     height, width = gradient.shape

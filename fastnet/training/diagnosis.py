@@ -12,6 +12,9 @@ class NonFiniteError(FloatingPointError):
 
     The update of that step was not made: the weights are those from before it. The running statistics of batch
     normalisation have seen the bad pass.
+
+    >>> issubclass(NonFiniteError, FloatingPointError)
+    True
     """
 
 

@@ -106,6 +106,12 @@ def tta(net, x, views, times=8, seed=0, normalize=None, batch_size=128, task="cl
     views : an `Augment`, of which `times` views are drawn by `seed`; or a list of functions of a batch of images, each
         of which gives one view: ``[lambda x: x, lambda x: x[..., ::-1]]``. They see x normalised.
     TypeError or ValueError for what does not fit. `predict` with flip=True is the mean of two logits.
+
+    >>> images = np.zeros((2, 3, 8, 8), np.uint8)
+    >>> net = fastnet.Sequential(fastnet.AdaptiveAvgPool2d(1), fastnet.Flatten())
+    >>> tta(net, images, fastnet.data.Augment(flip=True), 2).round(3)
+    array([[-1.099, -1.099, -1.099],
+           [-1.099, -1.099, -1.099]], dtype=float32)
     """
     arguments.function(net, "tta: net", "a net")
     times, seed = arguments.integer(times, "tta: times", 1), arguments.integer(seed, "tta: seed", 0, 2**63 - 1)

@@ -90,6 +90,10 @@ class History:
     `by_step` has a row for each update, see `Steps`. `interrupted` is True where Ctrl-C or SIGTERM ended training; the
     last row may then tell of a part of an epoch.
     KeyError for a column that no row has, IndexError for an epoch that is not there.
+
+    >>> history = History([{"epoch": 1, "loss": 0.5}, {"epoch": 2, "loss": 0.25}])
+    >>> history["loss"], history[-1]["epoch"]
+    ([0.5, 0.25], 2)
     """
 
     def __init__(self, rows=(), interrupted=False, by_step=()):

@@ -18,6 +18,14 @@ def predict_images(net, paths, size=None, normalize=None, classes=None, top=5, w
     TypeError, ValueError or FileNotFoundError for arguments that do not fit, ValueError for a damaged file.
 
     ``predict_images(net, ["cat.jpg"], 64, normalize, files.classes)`` gives [[("cat", 0.93), ("dog", 0.06), ...]].
+
+    >>> import tempfile
+    >>> from PIL import Image
+    >>> name = tempfile.mkdtemp() + "/red.png"
+    >>> Image.new("RGB", (40, 30), "red").save(name)
+    >>> net = fastnet.Sequential(fastnet.AdaptiveAvgPool2d(1), fastnet.Flatten())
+    >>> predict_images(net, name, size=8, classes=["red", "green", "blue"], top=1)
+    [[('red', 1.0)]]
     """
     who, channels = "predict_images", 3
     if isinstance(net, Model):

@@ -62,6 +62,13 @@ class Trainer:
     With accumulate=k a step is made of k batches, whose gradients are averaged, each weighted with its number of
     samples: so a mean loss steps as for one large batch (statistics of batch norms are those of each batch). What is
     left at the end of an epoch makes a step of its own. Steps, and with them schedules, count updates, not batches.
+
+    >>> net = fastnet.Linear(2, 1)
+    >>> x = np.float32([[0, 1], [1, 0], [1, 1]])
+    >>> trainer = fastnet.Trainer(net, fastnet.MSELoss(), fastnet.SGD(net.parameters(), 0.1))
+    >>> history = trainer.fit((x, x.sum(axis=1, keepdims=True)), epochs=20)
+    >>> trainer.step, history[-1]["loss"] < history[0]["loss"]
+    (20, True)
     """
 
     def __init__(self, net, loss, optimizer, callbacks=(), metrics=None, regularizer=None, accumulate=1):

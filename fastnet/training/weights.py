@@ -21,6 +21,12 @@ def save_weights(net, path):
     other gets NumPy's .npz. A symbolic link is followed, and an old file's permissions are kept. FileNotFoundError
     without the folder, any OSError where the system fails, ValueError for a suffix of PyTorch's own files, which only
     PyTorch writes, and for a name of a parameter that no file can hold.
+
+    >>> import tempfile
+    >>> path, net = tempfile.mkdtemp() + "/net.safetensors", fastnet.Linear(2, 3)
+    >>> save_weights(net, path)
+    >>> load_weights(fastnet.Linear(2, 3), path)
+    Loaded(missing_keys=[], unexpected_keys=[])
     """
     arguments.having(net, ("state_dict",), "save_weights: net", "a layer")
     path = arguments.path(path, "save_weights: path")
@@ -59,6 +65,15 @@ def load_weights(net, path, strict=True, rename=None, key=None):
 
     FileNotFoundError without that file; ValueError, naming the file, where it is none of these formats, is damaged,
     and, in one list, for what is missing, unexpected, or of another shape.
+
+    >>> import tempfile
+    >>> path, net = tempfile.mkdtemp() + "/net.npz", fastnet.Linear(2, 3)
+    >>> save_weights(net, path)
+    >>> other = fastnet.Sequential(fastnet.Linear(2, 3))
+    >>> load_weights(other, path, rename=lambda name: "0." + name)
+    Loaded(missing_keys=[], unexpected_keys=[])
+    >>> np.array_equal(other[0].weight.value, net.weight.value)
+    True
     """
     who = "load_weights"
     arguments.having(net, ("load_state_dict",), f"{who}: net", "a layer")

@@ -1,4 +1,4 @@
-"""A training of minutes that is killed ten times ends as the one that nobody disturbed, and memory stays where it is."""
+"""A training of minutes that is killed ten times ends as one that nobody disturbed, and memory stays where it is."""
 import os
 
 import pytest

@@ -55,6 +55,13 @@ class WeightAverage(_Average):
     from 0: at first the plain mean of all so far, later one that forgets. Running statistics are averaged alike.
     Validation meets the weights of the moment. ``net.load_state_dict(average.last)`` brings back the last ones.
     Polyak and Juditsky, Acceleration of stochastic approximation by averaging (1992).
+
+    >>> net = fastnet.Linear(2, 1)
+    >>> x = np.float32([[0, 1], [1, 0], [1, 1]])
+    >>> trainer = fastnet.Trainer(net, fastnet.MSELoss(), fastnet.SGD(net.parameters(), 0.1), [WeightAverage(0.9)])
+    >>> history = trainer.fit((x, x[:, :1]), 5)
+    >>> len(history)
+    5
     """
 
     def __init__(self, decay=0.999, every=1):
@@ -78,6 +85,14 @@ class StochasticWeightAverage(_Average):
     `update_bn`. Validation meets the weights of the moment; ``net.load_state_dict(average.last)`` brings back the last
     ones. A training that ends before epoch `start` is left as it is.
     Izmailov et al., Averaging Weights Leads to Wider Optima and Better Generalization (2018), algorithm 1.
+
+    >>> net = fastnet.Linear(2, 1)
+    >>> x = np.float32([[0, 1], [1, 0], [1, 1]])
+    >>> trainer = fastnet.Trainer(net, fastnet.MSELoss(),
+    ...                           fastnet.SGD(net.parameters(), 0.1), [StochasticWeightAverage(3)])
+    >>> history = trainer.fit((x, x[:, :1]), 5)
+    >>> len(history)
+    5
     """
 
     def __init__(self, start, every=1):
@@ -106,6 +121,11 @@ def update_bn(net, batches):
     without running statistics, are left alone; for a net without any other nothing is computed. TypeError or ValueError
     for what are no batches; then, and wherever a pass fails, the statistics are what they were.
     PyTorch's torch.optim.swa_utils.update_bn.
+
+    >>> net = fastnet.Sequential(fastnet.BatchNorm1d(1))
+    >>> update_bn(net, [np.float32([[1], [3]])])
+    >>> net[0].running_mean
+    array([2.], dtype=float32)
     """
     arguments.having(net, ("forward", "named_layers"), "update_bn: net", "a net")
     batches = checked_batches(batches, "update_bn: batches", pairs=False, again=False)

@@ -16,6 +16,18 @@ class Callback:
 
     A Trainer goes on where its last `fit` ended: on_train_begin starts anew where ``trainer.epoch == 0``, and keeps
     what it has where it is not.
+
+    >>> class Count(Callback):
+    ...     steps = 0
+    ...     def on_step_end(self, trainer):
+    ...         self.steps += 1
+    >>> count = Count()
+    >>> net = fastnet.Linear(2, 1)
+    >>> x = np.float32([[0, 1], [1, 0], [1, 1]])
+    >>> trainer = fastnet.Trainer(net, fastnet.MSELoss(), fastnet.SGD(net.parameters(), 0.1), [count])
+    >>> history = trainer.fit((x, x[:, :1]), 5)
+    >>> count.steps
+    5
     """
 
     wants_weights = comes_last = False

@@ -78,6 +78,14 @@ class EarlyStopping(Best):
     than `min_delta`. The best weights (with the running statistics) are restored whenever training ends; where it goes
     on, it goes on from the last ones. `best` and `best_epoch` tell which were the best, `waited` for how many epochs
     there was nothing better.
+
+    >>> net = fastnet.Linear(2, 1)
+    >>> x = np.float32([[0, 1], [1, 0], [1, 1]])
+    >>> trainer = fastnet.Trainer(net, fastnet.MSELoss(),
+    ...                           fastnet.SGD(net.parameters(), 0.1), [EarlyStopping(2, "loss")])
+    >>> history = trainer.fit((x, x[:, :1]), 5)
+    >>> len(history) <= 5
+    True
     """
 
     state_names = (*Best.state_names, "waited", "best_weights")
@@ -116,7 +124,16 @@ class EarlyStopping(Best):
 
 
 class SaveBest(Best):
-    """Saves the weights to `path` as `save_weights` does, all or nothing, after each epoch with a better `monitor`."""
+    """Saves the weights to `path` as `save_weights` does, all or nothing, after each epoch with a better `monitor`.
+
+    >>> import tempfile
+    >>> best = SaveBest(tempfile.mkdtemp() + "/best.npz", "loss")
+    >>> net = fastnet.Linear(2, 1)
+    >>> x = np.float32([[0, 1], [1, 0], [1, 1]])
+    >>> trainer = fastnet.Trainer(net, fastnet.MSELoss(), fastnet.SGD(net.parameters(), 0.1), [best])
+    >>> history = trainer.fit((x, x[:, :1]), 5)
+    >>> load = fastnet.load_weights(net, best.path)
+    """
 
     def __init__(self, path, monitor="val_loss"):
         super().__init__(monitor)
@@ -142,6 +159,14 @@ class ReduceLROnPlateau(Best):
     is counted. The rate never falls below `min_lr`, and a change by no more than `eps` is left out. It is the
     optimiser's one rate that changes, so this is no companion for `LearningRateSchedule`: ValueError for both. Names
     and counting are those of PyTorch's ReduceLROnPlateau.
+
+    >>> plateau = ReduceLROnPlateau("loss", factor=0.5, patience=1)
+    >>> net = fastnet.Linear(2, 1)
+    >>> x = np.float32([[0, 1], [1, 0], [1, 1]])
+    >>> trainer = fastnet.Trainer(net, fastnet.MSELoss(), fastnet.SGD(net.parameters(), 0.1), [plateau])
+    >>> history = trainer.fit((x, x[:, :1]), 5)
+    >>> trainer.lr <= 0.1
+    True
     """
 
     wants_weights = False

@@ -21,6 +21,17 @@ class SaveCheckpoints(Best):
     not there at all. The folder is made where there is none. This callback comes after all others, wherever it stands.
     ValueError where the folder holds checkpoints of another training; OSError where the system fails; TypeError where
     a callback has a state that no file can hold.
+
+    >>> import tempfile
+    >>> folder = tempfile.mkdtemp()
+    >>> net = fastnet.Linear(2, 1)
+    >>> x = np.float32([[0, 1], [1, 0], [1, 1]])
+    >>> trainer = fastnet.Trainer(net, fastnet.MSELoss(),
+    ...                           fastnet.SGD(net.parameters(), 0.1), [SaveCheckpoints(folder)])
+    >>> history = trainer.fit((x, x[:, :1]), 3)
+    >>> trainer = fastnet.Trainer(net, trainer.loss_function, trainer.optimizer, [SaveCheckpoints(folder)])
+    >>> len(trainer.fit((x, x[:, :1]), 5, resume=folder))      # two more
+    5
     """
 
     comes_last, wants_weights, state_names = True, False, ()

@@ -41,6 +41,16 @@ class JsonLines(_Lines):
     A file of that name is emptied when training begins, and holds the rows so far when a Trainer goes on. A line that
     cannot be written whole is not there at all. JSON knows no NaN and no infinity: they become null. OSError where the
     file cannot be written.
+
+    >>> import tempfile
+    >>> log = tempfile.mkdtemp() + "/log.jsonl"
+    >>> net = fastnet.Linear(2, 1)
+    >>> x = np.float32([[0, 1], [1, 0], [1, 1]])
+    >>> trainer = fastnet.Trainer(net, fastnet.MSELoss(), fastnet.SGD(net.parameters(), 0.1), [JsonLines(log)])
+    >>> history = trainer.fit((x, x[:, :1]), 2)
+    >>> with open(log) as file:
+    ...     len(file.readlines())
+    2
     """
 
     def line(self, row):
@@ -54,6 +64,16 @@ class CsvLines(_Lines):
 
     A file of that name is emptied when training begins, and holds the rows so far when a Trainer goes on; it is written
     anew too where a row has a column that those before had not. OSError where the file cannot be written.
+
+    >>> import tempfile
+    >>> log = tempfile.mkdtemp() + "/log.csv"
+    >>> net = fastnet.Linear(2, 1)
+    >>> x = np.float32([[0, 1], [1, 0], [1, 1]])
+    >>> trainer = fastnet.Trainer(net, fastnet.MSELoss(), fastnet.SGD(net.parameters(), 0.1), [CsvLines(log)])
+    >>> history = trainer.fit((x, x[:, :1]), 2)
+    >>> with open(log) as file:
+    ...     len(file.readlines())      # with the head
+    3
     """
 
     def __init__(self, path):
@@ -88,6 +108,9 @@ class TensorBoard(Callback):
 
     Where a Trainer goes on, so do the curves. It needs tensorboardX: ``pip install "fastnet-numba[tensorboard]"``,
     ImportError without it. OSError where the folder cannot be written.
+
+    >>> TensorBoard("runs/first", every=10)
+    TensorBoard('runs/first', every=10)
     """
 
     def __init__(self, folder, every=1):
@@ -134,6 +157,9 @@ class SaveCurves(Callback):
     keys : columns of the history, such as ("loss", "accuracy"); those without a value are left out
     It needs matplotlib: ``pip install "fastnet-numba[plot]"``, ImportError without it. OSError where the file cannot be
     written.
+
+    >>> SaveCurves("curves.png", ["loss"])
+    SaveCurves('curves.png', keys=('loss',))
     """
 
     def __init__(self, path, keys=("loss", "accuracy", "lr")):

@@ -17,6 +17,15 @@ class Progress(Callback):
     there is no bar, and within an epoch a line each `every` seconds.
     `file` is the stream to write to, sys.stderr where it is None; where there is none either, as in a program without a
     console, nothing is told. A copy writes to the same stream.
+
+    >>> import io
+    >>> told = io.StringIO()
+    >>> net = fastnet.Linear(2, 1)
+    >>> x = np.float32([[0, 1], [1, 0], [1, 1]])
+    >>> trainer = fastnet.Trainer(net, fastnet.MSELoss(), fastnet.SGD(net.parameters(), 0.1), [Progress(told)])
+    >>> history = trainer.fit((x, x[:, :1]), 2)
+    >>> told.getvalue().count("epoch")
+    2
     """
 
     def __init__(self, file=None, every=30.0):

@@ -11,6 +11,14 @@ class Snapshots(Callback):
     ``Ensemble(snapshots.nets)`` averages what they say: with a learning rate that falls and begins anew, such as
     `schedules.cosine_restarts` with restarts after `every` epochs, they differ, and an ensemble costs one training.
     Huang et al., Snapshot Ensembles: Train 1, Get M for Free (2017).
+
+    >>> snapshots = Snapshots(every=2)
+    >>> net = fastnet.Linear(2, 1)
+    >>> x = np.float32([[0, 1], [1, 0], [1, 1]])
+    >>> trainer = fastnet.Trainer(net, fastnet.MSELoss(), fastnet.SGD(net.parameters(), 0.1), [snapshots])
+    >>> history = trainer.fit((x, x[:, :1]), 4)
+    >>> len(snapshots.nets)
+    2
     """
 
     def __init__(self, every=1, keep=None):

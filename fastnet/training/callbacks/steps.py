@@ -11,6 +11,15 @@ class LearningRateSchedule(Callback):
     Where a Trainer accumulates several batches a step, it is updates that count: see its ``steps_per_epoch``.
     A schedule that keeps something from step to step has ``state_dict()`` and ``load_state_dict(state)``; then it is in
     checkpoints.
+
+    >>> schedule = fastnet.schedules.cosine(0.1, 4)
+    >>> net = fastnet.Linear(2, 1)
+    >>> x = np.float32([[0, 1], [1, 0], [1, 1]])
+    >>> trainer = fastnet.Trainer(net, fastnet.MSELoss(),
+    ...                           fastnet.SGD(net.parameters(), 0.1), [LearningRateSchedule(schedule)])
+    >>> history = trainer.fit((x, x[:, :1]), 4)
+    >>> history["lr"][:2] == [schedule(0), schedule(1)]
+    True
     """
 
     def __init__(self, schedule):
@@ -43,6 +52,13 @@ class ClipValue(Callback):
 
     It comes after a regulariser, and before the `max_norm` of the optimiser, which clips by the norm of them all.
     PyTorch's clip_grad_value_.
+
+    >>> net = fastnet.Linear(2, 1)
+    >>> x = np.float32([[0, 1], [1, 0], [1, 1]])
+    >>> trainer = fastnet.Trainer(net, fastnet.MSELoss(), fastnet.SGD(net.parameters(), 0.1), [ClipValue(1e-3)])
+    >>> history = trainer.fit((x, x[:, :1]), 1)
+    >>> bool(abs(net.weight.grad).max() <= 1e-3)
+    True
     """
 
     def __init__(self, limit):
