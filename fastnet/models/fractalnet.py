@@ -9,7 +9,7 @@ _DROPOUT = (0.0, 0.1, 0.2, 0.3, 0.4)    # behind each
 
 @model(3, 32, 32)
 def fractalnet(num_classes=10, in_channels=3, width=1.0, columns=3, drop_path=0.15):
-    """FractalNet for CIFAR-10 of five blocks: with three columns 20 layers deep, 33.7 million parameters, x (N, 3, 32,
+    """FractalNet for CIFAR-10 of five blocks: with three columns 20 layers deep, 33,724,618 parameters, x (N, 3, 32,
     32), or (N, 3, H, W) with H and W from 32 to 63. `width` multiplies all channels.
 
     A block of one column is a 3x3 convolution; one of C columns is two of C - 1 columns in a row, beside one more
