@@ -10,8 +10,8 @@ CIFAR = {"small_convnet": (2_168_362, 26_579_968), "lenet5": (62_006, 651_720), 
          "resnet20": (272_474, 40_813_184), "quick_convnet": (653_466, 44_681_088),
          "convnet": (2_168_362, 26_579_968)}
 
-# As published, or as torchvision counts; U-Net's paper tells none, and it is summed by hand. FractalNet's is that of the
-# nets of pytorchcv and gluoncv2, which follow the paper too; its own table says 38.6 million.
+# As published, or as torchvision counts; U-Net's paper tells none, and it is summed by hand. FractalNet's is what
+# pytorchcv and gluoncv2 count, which follow the paper too; comparisons in other papers say 38.6 million.
 PARAMETERS = {
     **{name: parameters for name, (parameters, _) in CIFAR.items()},
     "resnet32": 466_906, "resnet44": 661_338, "resnet56": 855_770, "resnet110": 1_730_714,
