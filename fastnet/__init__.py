@@ -17,7 +17,14 @@ from fastnet import (
     schedules,
     training,
 )
-from fastnet.checks import Monitor, UpdateRatios, activation_report, gradient_check, lr_range_test, sanity_check
+from fastnet.checks import (
+    ActivationMonitor,
+    UpdateRatios,
+    activation_report,
+    gradient_check,
+    lr_range_test,
+    sanity_check,
+)
 from fastnet.files.checkpoints import CheckpointError, Checkpoints
 from fastnet.files.models import Model, load_model, save_model
 from fastnet.habits import of_package as __getattr__  # noqa: F401
@@ -172,27 +179,27 @@ from fastnet.training import (
 __version__ = "0.1.0"
 
 __all__ = [
-    "Activation", "Adagrad", "Adam", "AdamW", "AdaptiveAvgPool2d", "AdaptiveMaxPool2d", "Add", "AvgPool2d", "BCELoss",
-    "BCEWithLogitsLoss", "BatchNorm1d", "BatchNorm2d", "BedOfNails", "CELU", "Callback", "ChannelShuffle",
-    "CheckpointError", "Checkpoints", "Chunk", "CircularPad2d", "ClipValue", "Concat", "ConstantPad2d", "Container",
-    "Conv1d", "Conv2d", "ConvTranspose2d", "CrossEntropyLoss", "CsvLines", "Dropout", "Dropout1d", "Dropout2d", "ELU",
-    "EarlyStopping", "ElasticNet", "Embedding", "Ensemble", "EpsilonSoftmaxLoss", "Explanation", "Flatten", "FocalLoss",
-    "GELU", "GRU", "Graph", "GroupNorm", "Hardshrink", "Hardsigmoid", "Hardswish", "Hardtanh", "HingeLoss", "History",
-    "HuberLoss", "Identity", "InstanceNorm2d", "JsonLines", "KLDivLoss", "L1", "L1Loss", "L2", "LSTM", "Layer",
-    "LayerGradient", "LayerNorm", "LayerScale", "LeakyReLU", "LearningRateSchedule", "Linear", "Listing",
-    "LocalResponseNorm", "LocallyConnected2d", "LogSigmoid", "LogSoftmax", "MSELoss", "MaxNorm", "MaxPool2d",
-    "MaxUnpool2d", "Maxout", "Mean", "Merge", "Mish", "Model", "Monitor", "MultiLabelSoftMarginLoss", "MultiMarginLoss",
-    "Multiply", "Muon", "NAdam", "NLLLoss", "NonFiniteError", "PReLU", "Parallel", "Parameter", "Permute",
-    "PixelShuffle", "PixelUnshuffle", "PoissonNLLLoss", "Profile", "ProfileRow", "Progress", "RMSNorm", "RMSprop",
-    "RNN", "ReLU", "ReLU6", "Recompute", "ReduceLROnPlateau", "ReflectionPad2d", "ReplicationPad2d", "Residual",
-    "RoIAlign", "RoIPool", "SELU", "SGD", "SaveBest", "SaveCheckpoints", "SaveCurves", "Sequential", "SiLU", "Sigmoid",
-    "SigmoidFocalLoss", "SmoothL1Loss", "Snapshots", "SoftMarginLoss", "Softmax", "Softplus", "Softshrink", "Softsign",
-    "StochasticDepth", "StochasticWeightAverage", "Summary", "Tanh", "Tanhshrink", "TensorBoard", "Threshold",
-    "Trainer", "Unflatten", "UpdateRatios", "Upsample", "UpsamplingBilinear2d", "UpsamplingNearest2d", "WeightAverage",
-    "WeightedSum", "ZeroPad2d", "activation_report", "activations", "bfloat16_products", "calculators", "checks",
-    "data", "empty_cache", "empty_like", "evaluate", "exact", "explain", "features", "freeze", "fully_convolutional",
-    "gradient_check", "gradients", "init", "input_gradient", "kernels", "layers", "load_model", "load_weights",
-    "losses", "lr_range_test", "manual_seed", "metrics", "minimise", "models", "optim", "plainly", "plot", "predict",
-    "predict_images", "profile", "regularizers", "sanity_check", "save_model", "save_weights", "schedules", "summary",
-    "training", "tta", "unfreeze", "update_bn", "watch",
+    "Activation", "ActivationMonitor", "Adagrad", "Adam", "AdamW", "AdaptiveAvgPool2d", "AdaptiveMaxPool2d", "Add",
+    "AvgPool2d", "BCELoss", "BCEWithLogitsLoss", "BatchNorm1d", "BatchNorm2d", "BedOfNails", "CELU", "Callback",
+    "ChannelShuffle", "CheckpointError", "Checkpoints", "Chunk", "CircularPad2d", "ClipValue", "Concat",
+    "ConstantPad2d", "Container", "Conv1d", "Conv2d", "ConvTranspose2d", "CrossEntropyLoss", "CsvLines", "Dropout",
+    "Dropout1d", "Dropout2d", "ELU", "EarlyStopping", "ElasticNet", "Embedding", "Ensemble", "EpsilonSoftmaxLoss",
+    "Explanation", "Flatten", "FocalLoss", "GELU", "GRU", "Graph", "GroupNorm", "Hardshrink", "Hardsigmoid",
+    "Hardswish", "Hardtanh", "HingeLoss", "History", "HuberLoss", "Identity", "InstanceNorm2d", "JsonLines",
+    "KLDivLoss", "L1", "L1Loss", "L2", "LSTM", "Layer", "LayerGradient", "LayerNorm", "LayerScale", "LeakyReLU",
+    "LearningRateSchedule", "Linear", "Listing", "LocalResponseNorm", "LocallyConnected2d", "LogSigmoid", "LogSoftmax",
+    "MSELoss", "MaxNorm", "MaxPool2d", "MaxUnpool2d", "Maxout", "Mean", "Merge", "Mish", "Model",
+    "MultiLabelSoftMarginLoss", "MultiMarginLoss", "Multiply", "Muon", "NAdam", "NLLLoss", "NonFiniteError", "PReLU",
+    "Parallel", "Parameter", "Permute", "PixelShuffle", "PixelUnshuffle", "PoissonNLLLoss", "Profile", "ProfileRow",
+    "Progress", "RMSNorm", "RMSprop", "RNN", "ReLU", "ReLU6", "Recompute", "ReduceLROnPlateau", "ReflectionPad2d",
+    "ReplicationPad2d", "Residual", "RoIAlign", "RoIPool", "SELU", "SGD", "SaveBest", "SaveCheckpoints", "SaveCurves",
+    "Sequential", "SiLU", "Sigmoid", "SigmoidFocalLoss", "SmoothL1Loss", "Snapshots", "SoftMarginLoss", "Softmax",
+    "Softplus", "Softshrink", "Softsign", "StochasticDepth", "StochasticWeightAverage", "Summary", "Tanh", "Tanhshrink",
+    "TensorBoard", "Threshold", "Trainer", "Unflatten", "UpdateRatios", "Upsample", "UpsamplingBilinear2d",
+    "UpsamplingNearest2d", "WeightAverage", "WeightedSum", "ZeroPad2d", "activation_report", "activations",
+    "bfloat16_products", "calculators", "checks", "data", "empty_cache", "empty_like", "evaluate", "exact", "explain",
+    "features", "freeze", "fully_convolutional", "gradient_check", "gradients", "init", "input_gradient", "kernels",
+    "layers", "load_model", "load_weights", "losses", "lr_range_test", "manual_seed", "metrics", "minimise", "models",
+    "optim", "plainly", "plot", "predict", "predict_images", "profile", "regularizers", "sanity_check", "save_model",
+    "save_weights", "schedules", "summary", "training", "tta", "unfreeze", "update_bn", "watch",
 ]

@@ -12,7 +12,7 @@ several.
 """
 import numpy as np
 
-from fastnet import arguments
+from fastnet import arguments, probabilities
 
 __all__ = ["Metric", "accuracy", "binary_accuracy", "mean_absolute_error", "mean_iou", "mean_squared_error",
            "of_head", "top_k", "whole"]
@@ -366,7 +366,6 @@ def _form(outputs, form):
         return (outputs > 0).astype(np.int64) if outputs.ndim == 1 else outputs.argmax(axis=1)
     if form == "probabilities":
         if outputs.ndim == 1:
-            return np.exp(-np.logaddexp(0, -outputs))
-        power = np.exp(outputs - outputs.max(axis=1, keepdims=True), dtype=np.float64)
-        return power / power.sum(axis=1, keepdims=True)
+            return probabilities.sigmoid(outputs)
+        return probabilities.softmax(outputs)
     return outputs

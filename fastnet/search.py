@@ -39,9 +39,10 @@ import numpy as np
 from tqdm import tqdm
 
 from fastnet import arguments, init
+from fastnet.columns import table
 from fastnet.training import History, NonFiniteError
 
-__all__ = ["Rows", "choice", "coarse_to_fine", "grid_search", "log_uniform", "random_search", "uniform"]
+__all__ = ["Trials", "choice", "coarse_to_fine", "grid_search", "log_uniform", "random_search", "uniform"]
 
 _MOST = 2**24    # trials
 _OWN = ("trial", "stage", "seconds", "error")
@@ -133,28 +134,27 @@ class choice(Distribution):
         return f"search.choice({arguments.shown(self.options)})"
 
 
-class Rows(list):
+class Trials(list):
     """The rows of a search, dictionaries, best first; prints itself as a table. NaN, where training went astray, comes
     last.
 
     >>> rows = grid_search(lambda lr: {"loss": lr}, {"lr": [0.1, 1.0]})
-    >>> isinstance(rows, Rows)
+    >>> isinstance(rows, Trials)
     True
     """
 
     def __init__(self, rows=()):
-        super().__init__(arguments.instance(row, dict, "Rows: rows", "dictionaries, one for each trial")
-                         for row in arguments.listed(rows, "Rows: rows", "dictionaries, one for each trial"))
+        super().__init__(arguments.instance(row, dict, "Trials: rows", "dictionaries, one for each trial")
+                         for row in arguments.listed(rows, "Trials: rows", "dictionaries, one for each trial"))
 
     def __repr__(self):
         names = list(dict.fromkeys(name for row in self for name in row))
-        table = [names, *([_shown(row.get(name)) for name in names] for row in self)]
-        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-        return "\n".join("  ".join(map(str.rjust, line, widths)).rstrip() for line in table) or "Rows()"
+        rows = [[_shown(row.get(name)) for name in names] for row in self]
+        return table(names, rows, words=0) if names else "Trials()"
 
 
 def random_search(train, space, n_iter=20, *, by=None, lower=None, seed=0, n_jobs=None, verbose=False):
-    """Try `n_iter` settings drawn at random; the `Rows`, best first.
+    """Try `n_iter` settings drawn at random; the `Trials`, best first.
 
     train : a function of the settings, by name; where it has an argument `seed`, it gets that of the trial. Whatever it
         draws from `fastnet.init` follows from that seed too. Where it raises `NonFiniteError` the row has NaN, and the
@@ -179,7 +179,7 @@ def random_search(train, space, n_iter=20, *, by=None, lower=None, seed=0, n_job
 
 
 def grid_search(train, grid, *, by=None, lower=None, seed=0, n_jobs=None, verbose=False):
-    """Try all combinations of a grid, {name: list of values}; the `Rows`, best first. The other arguments are those of
+    """Try all combinations of a grid, {name: list of values}; the `Trials`, best first. The other arguments are those of
     `random_search`.
 
     >>> grid_search(lambda lr: {"loss": (lr - 0.1) ** 2}, {"lr": [0.1, 1.0]})[0]["lr"]
@@ -197,7 +197,7 @@ def grid_search(train, grid, *, by=None, lower=None, seed=0, n_jobs=None, verbos
 def coarse_to_fine(train, space, n_iter=(20, 10), keep=0.25, *, by=None, lower=None, seed=0, n_jobs=None,
                    verbose=False):
     """Random search in several stages, `n_iter` trials each: each but the first draws from where the best of all so
-    far lie, the share `keep` of them; the `Rows` of all stages, best first, with their "stage". The other arguments are
+    far lie, the share `keep` of them; the `Trials` of all stages, best first, with their "stage". The other arguments are
     those of `random_search`. Where the best lie at the border of `space`, that is worth widening.
 
     >>> rows = coarse_to_fine(lambda lr: {"loss": (lr - 0.1) ** 2}, {"lr": uniform(0, 1)}, (8, 4))
@@ -280,7 +280,7 @@ class _Search:
                                  f"there are {', '.join(row)}")
         lower = self.by.endswith(("loss", "error")) if self.lower is None else self.lower
         sign = 1 if lower else -1
-        return Rows(sorted(rows, key=lambda row: (row[self.by] != row[self.by], sign * row[self.by], row["trial"])))
+        return Trials(sorted(rows, key=lambda row: (row[self.by] != row[self.by], sign * row[self.by], row["trial"])))
 
 
 def _trial(train, settings, seed):

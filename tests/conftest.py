@@ -1,4 +1,5 @@
 """Settings that every test shares."""
+import importlib.util
 import zlib
 from pathlib import Path
 
@@ -35,3 +36,13 @@ def pytest_collection_modifyitems(items):
 def ops(request):
     """Each backend's module of operations in turn."""
     return kernels.load(request.param)
+
+
+@pytest.fixture(scope="module")
+def example(request):
+    """The program at the `PATH` that a file of tests names, as a module."""
+    path = request.module.PATH
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

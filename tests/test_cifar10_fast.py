@@ -1,26 +1,15 @@
 """examples/cifar10_fast.py from end to end, on a few generated images, and the parts it is made of."""
-import importlib.util
 import json
 import re
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from fastnet import data
 from fastnet.layers import Flatten
 
 PATH = Path(__file__).parents[1] / "examples" / "cifar10_fast.py"
 QUICK = ["--data", "generated", "--limit", "192", "--widths", "8", "16", "16", "--epochs", "3"]
-
-
-@pytest.fixture(scope="module")
-def example():
-    """The example as a module."""
-    spec = importlib.util.spec_from_file_location("cifar10_fast", PATH)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def test_trains_saves_and_tells_the_accuracy(example, tmp_path, capsys):

@@ -103,7 +103,7 @@ CALLBACKS = {
     "TensorBoard": lambda folder: training.TensorBoard(folder / "board"),
     "WeightAverage": lambda folder: training.WeightAverage(0.9),
     "Snapshots": lambda folder: training.Snapshots(1, 2),
-    "Monitor": lambda folder: checks.Monitor(RNG.standard_normal((5, 6))),
+    "ActivationMonitor": lambda folder: checks.ActivationMonitor(RNG.standard_normal((5, 6))),
     "UpdateRatios": lambda folder: checks.UpdateRatios(2),
 }
 VALUES = {      # what is neither of these: how it is made, and what tells that two are alike

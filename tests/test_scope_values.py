@@ -37,6 +37,28 @@ def test_the_first_loss_of_tiny_weights(loss, wanted):
     assert report.rows[0].passed and f"{wanted:.4g}" in report.rows[0].expected
 
 
+def test_the_bias_trick():
+    """A column of ones in x, and b as a column of w, give w x + b, and b the same gradient."""
+    rng = np.random.default_rng(0)
+    layer, trick = Linear(4, 3).astype("float64"), Linear(5, 3, bias=False).astype("float64")
+    trick.weight.value = np.column_stack([layer.weight.value, layer.bias.value])
+    x, dy = rng.standard_normal((6, 4)), rng.standard_normal((6, 3))
+    y = layer.forward(x, training=True)
+    np.testing.assert_allclose(trick.forward(np.column_stack([x, np.ones(6)]), training=True), y, rtol=1e-12)
+    layer.backward(dy), trick.backward(dy)
+    np.testing.assert_allclose(trick.weight.grad, np.column_stack([layer.weight.grad, layer.bias.grad]), rtol=1e-12)
+
+
+def test_hubers_tail_goes_on_from_the_parabola():
+    """delta |e| - delta^2 / 2, and e^2 / 2 before: equal at delta, as are their slopes."""
+    for delta in (0.5, 1.0, 2.0):
+        loss = fastnet.HuberLoss(delta=delta)
+        for error in (delta, 3 * delta, -4 * delta):
+            value, gradient = loss(np.array([[error]]), np.zeros((1, 1)))
+            assert value == pytest.approx(delta * abs(error) - delta**2 / 2)
+            assert gradient.item() == pytest.approx(delta * np.sign(error))
+
+
 def test_a_product_of_a_sum():
     """f = (x + y) z at (-2, 5, -4): -12, with gradients -4, -4 and 3."""
     class Product(fastnet.Container):

@@ -98,7 +98,8 @@ def test_training_that_goes_astray_comes_last():
 
 def test_rows_print_as_a_table(capfd):
     rows = search.grid_search(diverges, {"lr": [0.9, 0.25]}, verbose=True)
-    header, best, worst = repr(rows).splitlines()
+    header, rule, best, worst = repr(rows).splitlines()
+    assert set(rule) == {"-", " "} and len(rule) == len(worst)
     assert header.split() == ["trial", "lr", "epoch", "loss", "val_loss", "seconds", "error"]
     assert best.split()[:5] == ["1", "0.25", "2", "2", "0.25"] and worst.endswith("the loss is nan")
     assert len({header.index("lr") + 2, best.index("0.25") + 4, worst.index("0.9") + 3}) == 1

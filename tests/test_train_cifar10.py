@@ -1,5 +1,4 @@
 """examples/train_cifar10.py from end to end, on a few generated images."""
-import importlib.util
 import json
 import re
 import sys
@@ -12,15 +11,6 @@ import fastnet
 
 PATH = Path(__file__).parents[1] / "examples" / "train_cifar10.py"
 QUICK = ["--data", "generated", "--limit", "192", "--batch-size", "64", "--model", "lenet5", "--epochs", "2"]
-
-
-@pytest.fixture(scope="module")
-def example():
-    """The example as a module."""
-    spec = importlib.util.spec_from_file_location("train_cifar10", PATH)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def test_trains_saves_draws_and_tells_the_accuracy(example, tmp_path, capsys):

@@ -313,7 +313,7 @@ TABLE = {
         "net": (net := fastnet.Linear(4, 3)), "loss": losses.CrossEntropyLoss(),
         "optimizer": optim.SGD(net.parameters(), 0.1), "batches": [(X, Y)], "steps": 3},
         {"loss": "function", "lr_min": "0.5", "lr_max": "0.5", "steps": "huge", "smoothing": "0.5"}),
-    "Monitor": (checks.Monitor, lambda: {"x": X}, {"x": "array", "every": "huge"}),
+    "ActivationMonitor": (checks.ActivationMonitor, lambda: {"x": X}, {"x": "array", "every": "huge"}),
     "UpdateRatios": (checks.UpdateRatios, dict, {"every": "huge"}),
     "UpdateRatios.verdict": (checks.UpdateRatios().verdict, dict, {}),
     **{name: (getattr(checks, name), dict.fromkeys(parts, ()).copy, dict.fromkeys(parts, " ".join(WRONG)))
@@ -403,7 +403,7 @@ TABLE = {
     "search.uniform": (search.uniform, lambda: {"low": 0, "high": 1}, {"low": "-1 0.5", "high": "0.5"}),
     "log_uniform": (search.log_uniform, lambda: {"low": 0.1, "high": 1}, {"low": "0.5", "high": "0.5"}),
     "choice": (search.choice, lambda: {"options": [1]}, {"options": "long list"}),
-    "Rows": (search.Rows, dict, {}),
+    "Trials": (search.Trials, dict, {}),
     "Distribution.rvs": (search.uniform(0, 1).rvs, dict, {"random_state": "huge"}),
     # the rest
     "empty_like": (fastnet.empty_like, lambda: {"x": X}, {"x": "array"}),

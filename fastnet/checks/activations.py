@@ -4,7 +4,8 @@ from typing import NamedTuple
 import numpy as np
 
 from fastnet import arguments
-from fastnet.checks.common import checked_net, table
+from fastnet.checks.common import checked_net
+from fastnet.columns import table
 from fastnet.layers import Activation
 from fastnet.program import trees
 from fastnet.program.inside import activations
@@ -69,7 +70,7 @@ class ActivationReport:
     def __str__(self):
         rows = [(row.layer, str(row.shape), f"{row.mean:.3g}", f"{row.deviation:.3g}", str(row.units), str(row.dead),
                  "" if row.saturated is None else f"{row.saturated:.0%}", row.verdict()) for row in self.rows]
-        return table(_HEAD, rows, words=2)
+        return table(_HEAD, rows, words=2, remarks=True)
 
     __repr__ = __str__
 
@@ -118,8 +119,9 @@ def _saturated(layer, array):
     return float(((array < bounds[0] + near) | (array > bounds[1] - near)).mean())
 
 
-class Monitor(Callback):
-    """Looks at the units of the net after each epoch, or each `every`-th: ``Trainer(..., [Monitor(x[:500])])``.
+class ActivationMonitor(Callback):
+    """Looks at the units of the net after each epoch, or each `every`-th: ``Trainer(...,
+    [ActivationMonitor(x[:500])])``.
 
     `x` are the samples that it looks with. The history gets the columns "dead" and, where there are bounded
     activations, "saturated", see `ActivationReport`; `reports` keeps the whole report of each time by its epoch, 0
@@ -133,9 +135,9 @@ class Monitor(Callback):
     """
 
     def __init__(self, x, every=1):
-        trees.check(x, "Monitor: x")
-        self.x = trees.map(lambda one: arguments.array(one, "Monitor: x"), x)
-        self.every = arguments.integer(every, "Monitor: every", 1)
+        trees.check(x, "ActivationMonitor: x")
+        self.x = trees.map(lambda one: arguments.array(one, "ActivationMonitor: x"), x)
+        self.every = arguments.integer(every, "ActivationMonitor: every", 1)
         self.reports = {}
 
     def on_train_begin(self, trainer):
@@ -151,4 +153,4 @@ class Monitor(Callback):
                 row["saturated"] = report.saturated
 
     def __repr__(self):
-        return f"Monitor({arguments.shown(self.x)}, every={self.every})"
+        return f"ActivationMonitor({arguments.shown(self.x)}, every={self.every})"

@@ -1,4 +1,4 @@
-"""What the checks share: copies that may be spoilt, losses that are judged, tables that are read."""
+"""What the checks share: copies that may be spoilt, losses that are judged."""
 import copy
 
 import numpy as np
@@ -57,18 +57,6 @@ def measured(net, loss, x, y, who, weight=None):
 def checked_loss(loss, who):
     """`loss`, which can be called; no class."""
     return loss_function(loss, f"{who}: loss")
-
-
-def table(head, rows, words=1):
-    """Rows of texts under a head, as lines: the first `words` columns and the last to the left, the rest to the right.
-    """
-    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-    lines = []
-    for row in (head, ["-" * width for width in widths], *rows):
-        cells = [cell.ljust(width) if i < words or i == len(row) - 1 else cell.rjust(width)
-                 for i, (cell, width) in enumerate(zip(row, widths, strict=True))]
-        lines.append("  ".join(cells).rstrip())
-    return "\n".join(lines)
 
 
 def size_of(array):

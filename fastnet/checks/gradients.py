@@ -5,7 +5,8 @@ from typing import NamedTuple
 import numpy as np
 
 from fastnet import arguments, changes
-from fastnet.checks.common import checked_loss, measured, spare, table
+from fastnet.checks.common import checked_loss, measured, spare
+from fastnet.columns import table
 from fastnet.program import trees
 from fastnet.program.calls import generator_states, rewound
 
@@ -66,7 +67,7 @@ class GradientCheck:
         if kinks:
             end += (f"; a kink was hit {kinks} times, where the derivatives from the left and from the right differ, "
                     "as those of a ReLU do at 0: such places are not judged")
-        return f"{table(_HEAD, rows, words=2)}\n{end} (tolerance {self.tolerance:g})"
+        return f"{table(_HEAD, rows, words=2, remarks=True)}\n{end} (tolerance {self.tolerance:g})"
 
     __repr__ = __str__
 

@@ -2,10 +2,11 @@
 import numpy as np
 
 from fastnet import arguments
-from fastnet.checks.common import size_of, table
+from fastnet.checks.common import size_of
+from fastnet.columns import table
 from fastnet.training import Callback
 
-_HEAD = ("parameter", "first", "last", "median", "")
+_HEAD = ("parameter", "first", "last", "median")
 _LOW, _HIGH = 1e-5, 1e-2    # a hundredth of, and ten times, what is usual
 
 
@@ -73,7 +74,7 @@ class UpdateRatios(Callback):
         return f"median {median:.1e}, {said} (about 1e-3 is usual)"
 
     def __str__(self):
-        rows = [(name, f"{ratios[0]:.1e}", f"{ratios[-1]:.1e}", f"{np.median(ratios):.1e}", "")
+        rows = [(name, f"{ratios[0]:.1e}", f"{ratios[-1]:.1e}", f"{np.median(ratios):.1e}")
                 for name, ratios in self.ratios.items() if ratios]
         return f"{table(_HEAD, rows)}\n{self.verdict()}" if rows else self.verdict()
 

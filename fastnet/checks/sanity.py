@@ -6,7 +6,8 @@ from typing import NamedTuple
 import numpy as np
 
 from fastnet import arguments
-from fastnet.checks.common import batch, checked_loss, measured, spare, table, without_noise
+from fastnet.checks.common import batch, checked_loss, measured, spare, without_noise
+from fastnet.columns import table
 from fastnet.losses import NLLLoss
 from fastnet.optim import Adam
 from fastnet.program import trees
@@ -47,7 +48,7 @@ class SanityReport:
     def __str__(self):
         words = {True: "passed", False: "FAILED", None: "not judged"}
         rows = [(row.name, row.expected, row.found, words[row.passed]) for row in self.rows]
-        return table(("check", "expected", "found", ""), rows, words=3)
+        return table(("check", "expected", "found", ""), rows, words=3, remarks=True)
 
     __repr__ = __str__
 

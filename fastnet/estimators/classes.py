@@ -4,6 +4,8 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils import column_or_1d, compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target, unique_labels
 
+from fastnet.probabilities import sigmoid, softmax
+
 
 class Classifier(ClassifierMixin):
     """A classifier whose method `outputs` gives scores (N, C). Only with `several_labels` may y be (N, L)."""
@@ -74,8 +76,4 @@ class Classifier(ClassifierMixin):
 
 def probabilities(scores, multilabel):
     """The softmax of scores (N, C), or the sigmoid of each."""
-    scores = scores.astype(np.float64)
-    if multilabel:
-        return np.exp(-np.logaddexp(0, -scores)).astype(np.float32)
-    power = np.exp(scores - scores.max(axis=1, keepdims=True))
-    return (power / power.sum(axis=1, keepdims=True)).astype(np.float32)
+    return (sigmoid if multilabel else softmax)(scores).astype(np.float32)

@@ -9,6 +9,7 @@ from fastnet import arguments, writing
 from fastnet.data import Normalize
 from fastnet.files import nets, tensors
 from fastnet.layers import Layer, LogSoftmax, Sequential, Softmax
+from fastnet.probabilities import softmax
 
 _NET, _NORMALIZE, _CLASSES, _SHAPE = "fastnet.net", "fastnet.normalize", "fastnet.classes", "fastnet.input_shape"
 _LONGEST = 1 << 20  # characters of a description: Python's objects take some twenty times as much
@@ -217,7 +218,4 @@ def _last(net):
 def _probabilities(scores, last):
     if isinstance(last, Softmax):
         return scores
-    if not isinstance(last, LogSoftmax):
-        scores = scores - scores.max(axis=1, keepdims=True)
-    found = np.exp(scores)
-    return found if isinstance(last, LogSoftmax) else found / found.sum(axis=1, keepdims=True)
+    return np.exp(scores) if isinstance(last, LogSoftmax) else softmax(scores).astype(scores.dtype)

@@ -145,65 +145,58 @@ class BedOfNails(Layer):
         return f"{short(self.scale_factor)}"
 
 
-class PixelShuffle(Layer):
+class _Shuffle(Layer):
+    """Numbers that move between channels and pixels; a subclass names its one option, the factor, and the operations
+    there and back."""
+
+    traceable = True
+
+    @property
+    def factor(self):
+        return getattr(self, *self.options)
+
+    def check(self, **factor):
+        return {name: arguments.size(value, name) for name, value in factor.items()}
+
+    @formula
+    def forward(self, x, training=False):
+        y = getattr(self.ops, self.there)(x, self.factor)
+        if training:
+            self.saved = ()
+        return y
+
+    @formula
+    def backward(self, dy, need_dx=True):
+        self.take_saved()
+        return getattr(self.ops, self.back)(dy, self.factor) if need_dx else None
+
+    def arguments(self):
+        return f"{self.factor}"
+
+
+class PixelShuffle(_Shuffle):
     """Channels become pixels: y[n, c, h r + i, w r + j] = x[n, c r^2 + i r + j, h, w], r being the upscale_factor.
 
     x (N, C r^2, H, W), y (N, C, H r, W r). ValueError where r^2 does not divide the channels.
     Shi et al., Real-Time Single Image and Video Super-Resolution (2016), equation 4.
     """
 
-    traceable, options = True, ("upscale_factor",)
+    options, there, back = ("upscale_factor",), "pixel_shuffle", "pixel_unshuffle"
 
     @named_errors
     def __init__(self, upscale_factor):
         self.set_options(upscale_factor=upscale_factor)
 
-    def check(self, upscale_factor):
-        return {"upscale_factor": arguments.size(upscale_factor, "upscale_factor")}
 
-    @formula
-    def forward(self, x, training=False):
-        y = self.ops.pixel_shuffle(x, self.upscale_factor)
-        if training:
-            self.saved = ()
-        return y
-
-    @formula
-    def backward(self, dy, need_dx=True):
-        self.take_saved()
-        return self.ops.pixel_unshuffle(dy, self.upscale_factor) if need_dx else None
-
-    def arguments(self):
-        return f"{self.upscale_factor}"
-
-
-class PixelUnshuffle(Layer):
+class PixelUnshuffle(_Shuffle):
     """Pixels become channels: y[n, c r^2 + i r + j, h, w] = x[n, c, h r + i, w r + j], r being the downscale_factor.
 
     x (N, C, H r, W r), y (N, C r^2, H, W): the way back from PixelShuffle. ValueError where r does not divide both
     sides.
     """
 
-    traceable, options = True, ("downscale_factor",)
+    options, there, back = ("downscale_factor",), "pixel_unshuffle", "pixel_shuffle"
 
     @named_errors
     def __init__(self, downscale_factor):
         self.set_options(downscale_factor=downscale_factor)
-
-    def check(self, downscale_factor):
-        return {"downscale_factor": arguments.size(downscale_factor, "downscale_factor")}
-
-    @formula
-    def forward(self, x, training=False):
-        y = self.ops.pixel_unshuffle(x, self.downscale_factor)
-        if training:
-            self.saved = ()
-        return y
-
-    @formula
-    def backward(self, dy, need_dx=True):
-        self.take_saved()
-        return self.ops.pixel_shuffle(dy, self.downscale_factor) if need_dx else None
-
-    def arguments(self):
-        return f"{self.downscale_factor}"

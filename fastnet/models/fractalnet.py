@@ -9,15 +9,15 @@ _DROPOUT = (0.0, 0.1, 0.2, 0.3, 0.4)    # behind each
 
 @model(3, 32, 32)
 def fractalnet(num_classes=10, in_channels=3, width=1.0, columns=3, drop_path=0.15):
-    """FractalNet for CIFAR-10 of five blocks: with three columns 20 layers deep, 33.7 million parameters, x (N, 3, 32,
+    """FractalNet for CIFAR-10 of five blocks: with three columns 20 layers deep, 33,724,618 parameters, x (N, 3, 32,
     32), or (N, 3, H, W) with H and W from 32 to 63. `width` multiplies all channels.
 
     A block of one column is a 3x3 convolution; one of C columns is two of C - 1 columns in a row, beside one more
     convolution. Where columns meet, the mean of all is taken. Larsson et al., FractalNet: Ultra-Deep Neural Networks
-    without Residuals (2017), sections 3 and 4.1; their table has 38.6 million parameters for this net. In training a
-    join leaves out each column but the deepest with probability `drop_path` for each sample, and divides by 1 -
-    drop_path; theirs leaves out any but one. Convolutions start as He et al. (2015) advise. torchvision has no such
-    net. ValueError for more than eight columns.
+    without Residuals (2017), sections 3 and 4.1; other implementations have as many parameters, comparisons such as
+    that of Huang et al. (2017, table 2) say 38.6 million. In training a join leaves out each column but the deepest
+    with probability `drop_path` for each sample, and divides by 1 - drop_path; theirs leaves out any but one.
+    Convolutions start as He et al. (2015) advise. torchvision has no such net. ValueError for more than eight columns.
 
     >>> fractalnet.input_shape
     (3, 32, 32)

@@ -6,9 +6,10 @@ from typing import NamedTuple
 import numpy as np
 
 from fastnet import arguments
+from fastnet.columns import table
 from fastnet.program import trees
 from fastnet.program.passes import Pass
-from fastnet.program.tables import node_multiply_adds, table
+from fastnet.program.tables import node_multiply_adds
 from fastnet.program.tracer import trace
 
 # Passes that are timed: as many as this, but no longer than so many seconds after the least.
@@ -64,7 +65,7 @@ class Profile:
         if not self.training:
             rows = [(*row[:3], *row[4:]) for row in rows]
         how = ", recorded, in one call," if self.arena is not None else ""
-        lines = [self._said, table(rows[0], rows[1:-1], rows[-1], words=2),
+        lines = [self._said, table(rows[0], rows[1:-1], 2, rows[-1]),
                  f"a whole pass{how} takes {1000 * self.whole:.3f} ms, its operations one by one "
                  f"{1000 * self.seconds:.3f} ms"]
         if self.arena is not None:

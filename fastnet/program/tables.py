@@ -5,6 +5,7 @@ from math import ceil, isinf, prod
 import numpy as np
 
 from fastnet import arguments
+from fastnet.columns import table
 from fastnet.kernels import shapes
 from fastnet.program import trees
 from fastnet.program.program import rewrite
@@ -194,8 +195,7 @@ class Summary:
         body = [_cut(row, widths) for row in body]
         training = f"training keeps {_bytes(self.training_memory)} for backward" if isinstance(
             self.training_memory, int) else f"no training: {self.training_memory}"
-        lines = map(str.rstrip, table(_HEAD, body, total, words=3).splitlines())
-        return "\n".join([f"input shape {self.input_shape}", *lines,
+        return "\n".join([f"input shape {self.input_shape}", table(_HEAD, body, 3, total),
                           f"activations: inference needs {_bytes(self.inference_memory)} at a time, {training}"])
 
     __repr__ = __str__
@@ -234,15 +234,6 @@ def _seen(field):
         return ""
     told = ["all" if isinf(size) else str(ceil(size)) for size in field]
     return told[0] if told[0] == told[1] else " x ".join(told)
-
-
-def table(head, rows, total, words):
-    """The lines of a table of strings: so many columns of words, to the left, then numbers, to the right."""
-    widths = [max(map(len, column)) for column in zip(head, *rows, total, strict=True)]
-    rule = tuple("-" * width for width in widths)
-    return "\n".join("  ".join(cell.ljust(width) if place < words else cell.rjust(width)
-                               for place, (cell, width) in enumerate(zip(row, widths, strict=True)))
-                     for row in (head, rule, *rows, rule, total))
 
 
 def explain(net, input_shape, dtype="float32"):
@@ -302,9 +293,7 @@ class Explanation:
         for step, shape, how in self.rows:
             body.append((step, str(shape), how[0] if how else ""))
             body += [("", "", line) for line in how[1:]]
-        widths = [max(map(len, column)) for column in zip(_STEPS, *body, strict=True)]
-        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-                 for row in (_STEPS, tuple("-" * width for width in widths), *body)]
+        lines = [table(_STEPS, body, words=3)]
         if any(" + " in step for step, _, _ in self.rows):
             lines += ["", "Layers with a + between them are one operation. What does nothing at inference is left out."]
         if any("Winograd F(" in line for _, _, how in self.rows for line in how):

@@ -3,9 +3,11 @@ import numpy as np
 
 from fastnet import arguments
 from fastnet.data import Augment, DataLoader, Normalize
+from fastnet.probabilities import sigmoid, softmax
 from fastnet.training.evaluation import predict
 
-_TASKS = ("classes", "yes/no", "numbers")
+# What of the outputs of each task is averaged, in float64.
+_SHARES = {"classes": softmax, "yes/no": sigmoid, "numbers": np.float64}
 
 
 class _Mean:
@@ -28,14 +30,8 @@ class _Mean:
             raise ValueError(f"{self.who}: outputs must be scores of classes, of shape (N, C, ...), got "
                              f"{outputs.shape}: say task='yes/no' for logits, or task='numbers'")
         self.dtype = outputs.dtype
-        self.sum = self.sum + self._shares(outputs.astype(np.float64))
+        self.sum = self.sum + _SHARES[self.task](outputs)
         self.count += 1
-
-    def _shares(self, outputs):
-        if self.task == "classes":
-            powers = np.exp(outputs - outputs.max(axis=1, keepdims=True))
-            return powers / powers.sum(axis=1, keepdims=True)
-        return 0.5 * (1 + np.tanh(outputs / 2)) if self.task == "yes/no" else outputs
 
     def probabilities(self):
         """The mean as it is taken."""
@@ -75,7 +71,7 @@ class Ensemble:
         if not nets:
             raise ValueError("Ensemble: nets must hold one net at least, got none")
         self.nets = tuple(arguments.function(net, "Ensemble: nets", "a list of nets") for net in nets)
-        self.task = arguments.choice(task, _TASKS, "Ensemble: task")
+        self.task = arguments.choice(task, tuple(_SHARES), "Ensemble: task")
 
     def __call__(self, x):
         """The mean of what the nets say of x, as outputs of a net."""
@@ -115,7 +111,7 @@ def tta(net, x, views, times=8, seed=0, normalize=None, batch_size=128, task="cl
     """
     arguments.function(net, "tta: net", "a net")
     times, seed = arguments.integer(times, "tta: times", 1), arguments.integer(seed, "tta: seed", 0, 2**63 - 1)
-    mean = _Mean(arguments.choice(task, _TASKS, "tta: task"), "tta")
+    mean = _Mean(arguments.choice(task, tuple(_SHARES), "tta: task"), "tta")
     batch_size = arguments.integer(batch_size, "tta: batch_size", 1)
     if normalize is not None:
         arguments.instance(normalize, Normalize, "tta: normalize", "a Normalize or None")

@@ -1,9 +1,9 @@
-"""activation_report and Monitor find dead and saturated units."""
+"""activation_report and ActivationMonitor find dead and saturated units."""
 import numpy as np
 import pytest
 
 import fastnet
-from fastnet import Linear, Monitor, ReLU, Sequential, activation_report
+from fastnet import ActivationMonitor, Linear, ReLU, Sequential, activation_report
 
 X = np.random.default_rng(0).standard_normal((50, 4)).astype(np.float32)
 
@@ -59,7 +59,7 @@ def test_nets_of_all_forms():
 
 
 def test_monitor_writes_into_the_history():
-    model, monitor = net(fastnet.Tanh), Monitor(X, every=2)
+    model, monitor = net(fastnet.Tanh), ActivationMonitor(X, every=2)
     trainer = fastnet.Trainer(model, fastnet.CrossEntropyLoss(), fastnet.SGD(model.parameters(), 0.1), [monitor])
     history = trainer.fit([(X, np.arange(50) % 3)], 4)
     assert list(monitor.reports) == [0, 2, 4]
@@ -73,5 +73,5 @@ def test_what_is_no_net_and_no_x_is_refused():
         activation_report(3, X)
     with pytest.raises(ValueError, match=r"activation_report: net\(x\): Linear \"0\": expected"):
         activation_report(net(), X[:, :2])
-    with pytest.raises(TypeError, match="Monitor: x must be a NumPy array"):
-        Monitor([1.0])
+    with pytest.raises(TypeError, match="ActivationMonitor: x must be a NumPy array"):
+        ActivationMonitor([1.0])

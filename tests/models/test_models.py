@@ -10,7 +10,8 @@ CIFAR = {"small_convnet": (2_168_362, 26_579_968), "lenet5": (62_006, 651_720), 
          "resnet20": (272_474, 40_813_184), "quick_convnet": (653_466, 44_681_088),
          "convnet": (2_168_362, 26_579_968)}
 
-# As published, or as torchvision counts; of FractalNet and U-Net, whose papers tell none or another, summed by hand.
+# As published, or as torchvision counts; U-Net's paper tells none, and it is summed by hand. FractalNet's is what
+# pytorchcv and gluoncv2 count, which follow the paper too; comparisons in other papers say 38.6 million.
 PARAMETERS = {
     **{name: parameters for name, (parameters, _) in CIFAR.items()},
     "resnet32": 466_906, "resnet44": 661_338, "resnet56": 855_770, "resnet110": 1_730_714,
@@ -23,8 +24,7 @@ PARAMETERS = {
     "vgg11": 132_863_336, "vgg13": 133_047_848, "vgg16": 138_357_544, "vgg19": 143_667_240,
     "vgg11_bn": 132_868_840, "vgg13_bn": 133_053_736, "vgg16_bn": 138_365_992, "vgg19_bn": 143_678_248,
     "densenet121": 7_978_856, "densenet40": 1_019_722, "squeezenet1_0": 1_248_424, "squeezenet1_1": 1_235_496,
-    "fractalnet": sum(9 * (3 * before * channels + 4 * channels**2) + 14 * channels for before, channels in
-                      ((3, 64), (64, 128), (128, 256), (256, 512), (512, 512))) + 5_130,
+    "fractalnet": 33_724_618,
     "fcn_resnet50": 32_957_013, "class_and_box": 11_689_512 + 4 * (512 * 49 + 1),
     "unet": 31_030_658,
     "char_rnn": 128 * 128 + 2 * 4 * (2 * 128**2 + 2 * 128) + 128 * 129,
