@@ -179,8 +179,8 @@ def random_search(train, space, n_iter=20, *, by=None, lower=None, seed=0, n_job
 
 
 def grid_search(train, grid, *, by=None, lower=None, seed=0, n_jobs=None, verbose=False):
-    """Try all combinations of a grid, {name: list of values}; the `Trials`, best first. The other arguments are those of
-    `random_search`.
+    """Try all combinations of a grid, {name: list of values}; the `Trials`, best first. The other arguments are those
+    of `random_search`.
 
     >>> grid_search(lambda lr: {"loss": (lr - 0.1) ** 2}, {"lr": [0.1, 1.0]})[0]["lr"]
     0.1
@@ -197,8 +197,8 @@ def grid_search(train, grid, *, by=None, lower=None, seed=0, n_jobs=None, verbos
 def coarse_to_fine(train, space, n_iter=(20, 10), keep=0.25, *, by=None, lower=None, seed=0, n_jobs=None,
                    verbose=False):
     """Random search in several stages, `n_iter` trials each: each but the first draws from where the best of all so
-    far lie, the share `keep` of them; the `Trials` of all stages, best first, with their "stage". The other arguments are
-    those of `random_search`. Where the best lie at the border of `space`, that is worth widening.
+    far lie, the share `keep` of them; the `Trials` of all stages, best first, with their "stage". The other arguments
+    are those of `random_search`. Where the best lie at the border of `space`, that is worth widening.
 
     >>> rows = coarse_to_fine(lambda lr: {"loss": (lr - 0.1) ** 2}, {"lr": uniform(0, 1)}, (8, 4))
     >>> len(rows)
@@ -209,8 +209,8 @@ def coarse_to_fine(train, space, n_iter=(20, 10), keep=0.25, *, by=None, lower=N
     keep = arguments.number(keep, "coarse_to_fine: keep", above=0, most=1)
     for name, one in space.items():
         if not hasattr(one, "around"):
-            raise TypeError(f"coarse_to_fine: {name} must be a uniform, log_uniform, choice or list, which can be "
-                            f"narrowed, got {arguments.shown(one)}")
+            raise TypeError(f"coarse_to_fine: space[{name!r}] must be a uniform, log_uniform, choice or list, which can "
+                            f"be narrowed, got {arguments.shown(one)}")
     for stage, count in enumerate(arguments.integers(n_iter, "coarse_to_fine: n_iter", least=1), 1):
         search.draw(space, count, {"stage": stage})
         best = [row for row in search.best() if isfinite(row[search.by])]
@@ -251,6 +251,7 @@ class _Search:
         except ImportError as error:
             raise ImportError(f'{self.who} needs joblib, which is not installed: pip install "fastnet-numba[sklearn]"'
                               ) from error
+        self.check_train(settings[0])
         start = len(self.rows)
         seeds = [int(np.random.default_rng([self.seed, start + i, 2]).integers(2**31)) for i in range(len(settings))]
         work = (delayed(_trial)(self.train, one, trial_seed)
@@ -264,6 +265,18 @@ class _Search:
             told = {name: value for name, value in returned.items() if name not in one}
             self.rows.append({"trial": i, **more, **one, **told, "seconds": seconds})
         return self.rows
+
+    def check_train(self, settings):
+        """TypeError where `train` does not take these settings by their names."""
+        try:
+            signature = inspect.signature(self.train)
+        except (TypeError, ValueError):     # a function of C, which does not tell
+            return
+        try:
+            signature.bind(**({"seed": 0} if "seed" in signature.parameters else {}) | settings)
+        except TypeError as error:
+            raise TypeError(f"{self.who}: train must be a function of the settings {', '.join(settings)}, got "
+                            f"{arguments.shown(self.train)}, which takes {signature}") from error
 
     def best(self, rows=None):
         """The rows, best first."""
@@ -322,13 +335,16 @@ def _space(space, who):
         if isinstance(one, (list, tuple)):
             found[name] = choice(one)
         else:
-            arguments.having(one, ("rvs",), f"{who}: {name}", "a distribution, such as uniform(0, 1), or a list")
+            arguments.having(one, ("rvs",), f"{who}: space[{name!r}]",
+                             "a distribution, such as uniform(0, 1), or a list")
     return found
 
 
 def _bounds(low, high, who, above=None):
-    low = arguments.number(low, f"{who}: low", above=above)
-    return low, arguments.number(high, f"{who}: high", above=low)
+    low, high = arguments.number(low, f"{who}: low", above=above), arguments.number(high, f"{who}: high", above=above)
+    if low >= high:
+        raise ValueError(f"{who}: low must be below high, got {low:g} and {high:g}")
+    return low, high
 
 
 def _plain(value):

@@ -142,7 +142,8 @@ def check_images(images, name, finite=True):
 def check_finite(array, name):
     """ValueError where an array holds what float32 has no number for, which names the first such sample."""
     for i in range(0, len(array), CHUNK):
-        good = np.abs(array[i:i + CHUNK]) <= MOST
+        part = array[i:i + CHUNK]
+        good = np.abs(part) <= MOST if part.dtype.itemsize > 2 else np.isfinite(part)   # float16 has no such number
         if not good.all():
             bad = i + int(np.argmin(good.reshape(len(good), -1).all(axis=1)))
             raise ValueError(f"{name} must be finite, in single precision too, and sample {bad} is not (NaN, infinity "

@@ -6,7 +6,18 @@ import numpy as np
 
 from fastnet import arguments
 from fastnet.data.augment import still
-from fastnet.data.columns import Images, Rows, check_normalize, flat, image_size, inputs, mapped, targets, terms_for
+from fastnet.data.columns import (
+    Images,
+    Rows,
+    check_depth,
+    check_normalize,
+    flat,
+    image_size,
+    inputs,
+    mapped,
+    targets,
+    terms_for,
+)
 from fastnet.data.dataset import Dataset
 from fastnet.data.images import ImageFiles
 from fastnet.data.mix import UNKNOWN, Mixer
@@ -219,13 +230,15 @@ def _count(x, y):
     return len(reference)
 
 
-def _stacked(samples, name):
+def _stacked(samples, name, depth=0):
     """Samples put together along a new first axis, in their form."""
     first = samples[0]
+    check_depth(depth)
     if isinstance(first, dict):
-        return {key: _stacked([one[key] for one in samples], f"{name}[{key!r}]") for key in first}
+        return {key: _stacked([one[key] for one in samples], f"{name}[{key!r}]", depth + 1) for key in first}
     if isinstance(first, (tuple, list)):
-        return tuple(_stacked(list(column), f"{name}[{i}]") for i, column in enumerate(zip(*samples, strict=True)))
+        columns = enumerate(zip(*samples, strict=True))
+        return tuple(_stacked(list(column), f"{name}[{i}]", depth + 1) for i, column in columns)
     arrays = [arguments.values(one, f"DataLoader: {name} of a sample") for one in samples]
     shapes = {array.shape for array in arrays}
     if len(shapes) > 1:

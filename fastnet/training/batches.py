@@ -23,11 +23,11 @@ def batches(value, name, batch_size=128, shuffle=False, pairs=True, again=True):
     what = _PAIRS if pairs else _BATCHES
     batch_size = arguments.integer(batch_size, f"{name.partition(':')[0]}: batch_size", 1)
     if _are_arrays(value):
-        return _loader(value, batch_size=batch_size, shuffle=shuffle)
+        return _loader(name, *value, batch_size=batch_size, shuffle=shuffle)
     if not pairs and isinstance(value, dict) and value and all(map(_is_array, value.values())):
-        return DataLoader(value, batch_size=batch_size, shuffle=False)
+        return _loader(name, value, batch_size=batch_size, shuffle=False)
     if not pairs and _is_array(value):
-        return DataLoader(arguments.array(value, name), batch_size=batch_size, shuffle=False)
+        return _loader(name, arguments.array(value, name), batch_size=batch_size, shuffle=False)
     if _is_array(value):
         raise TypeError(f"{name} must be {what}, got {arguments.shown(value)}: give (x, y), y being what the net is to "
                         "say of x")
@@ -66,14 +66,14 @@ def _divided(data, share, batch_size):
     if not _are_arrays(data):
         raise TypeError(f"fit: validation={share:g} divides arrays, train_batches=(x, y), got "
                         f"{arguments.shown(data)}: divide the samples before, see fastnet.data.train_val_split")
-    whole = _loader(data, batch_size=batch_size, shuffle=False)
+    whole = _loader("fit: train_batches", *data, batch_size=batch_size, shuffle=False)
     count, labels = size(data[0], "fit: train_batches"), data[1]
     if not 0 < round(share * count) < count:
         raise ValueError(f"fit: validation={share:g} of {count} samples leaves one side empty")
     labels = np.asarray(labels) if _is_array(labels) else np.zeros(0)
     classes = labels.ndim == 1 and labels.dtype.kind in "iu" and labels.min() >= 0
     kept, held = train_val_split(labels if classes else np.zeros(count, np.int64), share)
-    train = _loader(data, batch_size=batch_size, sampler=SubsetSampler(kept))
+    train = _loader("fit: train_batches", *data, batch_size=batch_size, sampler=SubsetSampler(kept))
     whole.sampler = partial(_these, held)
     return train, whole
 
@@ -163,10 +163,13 @@ def loss_function(loss, name):
     return arguments.function(loss, name, "a loss, such as CrossEntropyLoss()")
 
 
-def _loader(data, **options):
-    """The loader of a data set (x, y) or (x, y, sample_weight)."""
-    x, y, *weight = data
-    return DataLoader(x, y, sample_weight=weight[0] if weight else None, **options)
+def _loader(name, x, y=None, weight=None, **options):
+    """The loader of a data set; what it refuses is told of the argument `name`."""
+    try:
+        return DataLoader(x, y, sample_weight=weight, **options)
+    except (TypeError, ValueError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"{name}, of which a loader is made: {error}") from None
 
 
 def _are_arrays(value):

@@ -256,6 +256,16 @@ def test_bad_augmentation(change, error, message):
     assert str(caught.value).startswith("Augment: ")
 
 
+def test_arrays_that_are_nested_in_themselves():
+    """What would never end is refused, as samples and as arrays."""
+    endless, whole = [], {}
+    endless.append(endless)
+    whole["a"] = whole
+    for x in (endless, whole, (endless, np.ones((1, 2)))):
+        with pytest.raises(ValueError, match="DataLoader: x and y must hold arrays at most 30 tuples"):
+            DataLoader(x)
+
+
 def test_options_may_be_assigned():
     loader, wanted = DataLoader(IMAGES, LABELS, 10), DataLoader(IMAGES, LABELS, 7, seed=3, **ALL)
     list(loader)

@@ -90,6 +90,14 @@ def test_images_of_another_shape():
         Normalize.mean_image(UINT8)(UINT8[:, :, :2])
 
 
+def test_half_precision_knows_infinity():
+    """Its numbers are compared with none that float16 does not have."""
+    normalize = Normalize(np.zeros(1), np.ones(1))
+    np.testing.assert_array_equal(normalize(np.array([[6e4], [-2]], np.float16)), [[6e4], [-2]])
+    with pytest.raises(ValueError, match="x must be finite, in single precision too, and sample 1 is not"):
+        normalize(np.array([[1], [np.inf]], np.float16))
+
+
 def test_repr():
     assert repr(Normalize([1, 2.123], [3, 4])) == "Normalize(2 channels, mean=[1.0, 2.12], std=[3.0, 4.0])"
 

@@ -20,7 +20,8 @@ SAID = {
     **dict.fromkeys(("ImageFiles", "ImageFolder"), {"errors": (OSError,)}),
     "ImageFiles.from_csv": {"errors": (OSError,), "words": {"folder": "(folder|paths)"}, "called": "ImageFiles"},
     "ImageFiles.__getitem__": {"errors": (IndexError,), "words": {"index": "(what is selected|there are)"}},
-    "predict_images": {"errors": (OSError,), "never": {"net": CALLABLE}, "called": "predict_images|Linear|Flatten"},
+    "predict_images": {"errors": (OSError,), "never": {"net": CALLABLE}, "called": "predict_images|Linear|Flatten",
+                       "words": {"size": "(size|features)"}},
     "split": {"words": dict.fromkeys(("x", "y", "stratify"), r"(\bx|\by|stratify|samples)")},
     "synthetic": {"never": {"train": LARGE, "test": LARGE}},
     "evaluate": {"never": {"net": CALLABLE, "loss": CALLABLE}, "called": "evaluate|Linear|Loss",
@@ -42,7 +43,8 @@ SAID = {
        for name in ("accuracy", "binary_accuracy", "mean_absolute_error", "mean_squared_error")},
     "train_val_split": {"words": {"labels": "(labels|samples)", "validation": "(validation|samples)"}},
     "k_folds": {"words": dict.fromkeys(("labels", "k"), "(labels|samples|k)")},
-    "load_weights": {"errors": (FileNotFoundError,)},
+    "load_weights": {"errors": (FileNotFoundError,)}, "load_model": {"errors": (OSError,)},
+    "Model.predict": {"called": "Model|predict|Flatten|Linear"},
     "warmup": {"never": {"schedule": CALLABLE}}, "sequence": {"never": {"schedules": CALLABLE}},
     "minimise": {"never": {"net": CALLABLE, "loss": CALLABLE, "max_iter": LARGE}, "called": "minimise"},
     "update_bn": {"called": "update_bn|Sequential|Linear|BatchNorm1d", "words": {"batches": "batch|x\\b"}},
@@ -134,7 +136,7 @@ def _groups():
 # Rows of the table that are targets below, or among layers, or start processes.
 ELSEWHERE = ("warmup.warmup", "Parameter", "manual_seed", "load_weights", "apply", "Trainer.fit",
              "Optimizer.load_state_dict", *models.__all__)
-BATCH = r"(x|y|labels|targets|images|batch|batches|logits|shape|scores)\b"
+BATCH = r"(validation|x|y|labels|targets|images|batch|batches|logits|shape|scores)\b"
 TARGETS = [
     *(_of_table(name) for name in TABLE if name not in ELSEWHERE
       and (DRAWN or not TABLE[name][0].__module__.startswith("fastnet.plot"))),

@@ -168,7 +168,7 @@ class SaveCurves(Callback):
                           for key in arguments.listed(keys, "SaveCurves: keys", "columns of the history"))
         self._format = self.path.rpartition(".")[2].lower()
         if self._format not in ("png", "svg", "pdf"):
-            raise ValueError(f"SaveCurves: path must end with .png, .svg or .pdf, got {self.path!r}")
+            raise ValueError(f"SaveCurves: path must end with .png, .svg or .pdf, got {arguments.shown(self.path)}")
 
     def on_train_begin(self, trainer):
         writing.folder(self.path, "SaveCurves")
