@@ -209,8 +209,8 @@ def coarse_to_fine(train, space, n_iter=(20, 10), keep=0.25, *, by=None, lower=N
     keep = arguments.number(keep, "coarse_to_fine: keep", above=0, most=1)
     for name, one in space.items():
         if not hasattr(one, "around"):
-            raise TypeError(f"coarse_to_fine: space[{name!r}] must be a uniform, log_uniform, choice or list, which can "
-                            f"be narrowed, got {arguments.shown(one)}")
+            raise TypeError(f"coarse_to_fine: space[{name!r}] must be a uniform, log_uniform, choice or list, which "
+                            f"can be narrowed, got {arguments.shown(one)}")
     for stage, count in enumerate(arguments.integers(n_iter, "coarse_to_fine: n_iter", least=1), 1):
         search.draw(space, count, {"stage": stage})
         best = [row for row in search.best() if isfinite(row[search.by])]
