@@ -48,4 +48,5 @@ def test_scikit_learns_checks(estimator, check):
 
 def test_rows_are_taken_where_a_shape_tells_what_they_are():
     for features in (HOG, HueHistogram):
-        assert [get_tags(one).input_tags.two_d_array for one in (features(), features(shape=(3, 8, 8)))] == [False, True]
+        made = features(), features(shape=(3, 8, 8))
+        assert [get_tags(one).input_tags.two_d_array for one in made] == [False, True]
