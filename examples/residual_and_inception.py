@@ -10,7 +10,7 @@ import fastnet
 from fastnet import data, models, plot
 from fastnet.models.googlenet import inception
 
-IMAGES, EPOCHS = 3000, 4
+IMAGES, EPOCHS = 2400, 4
 
 train, test = data.synthetic(IMAGES, max(IMAGES // 4, 10))
 normalize = data.Normalize.per_channel(train.images)
@@ -27,7 +27,7 @@ test_batches = data.DataLoader(test, batch_size=250, shuffle=False, normalize=no
 fastnet.manual_seed(0)
 nets = {
     "plain": models.convnet(10, channels=(32, 64, 64), convolutions=1, hidden=(64,)),
-    "residual": models.preact_resnet(10, depth=8),
+    "residual": models.preact_resnet(10, depth=14),
     "inception": fastnet.Sequential(
         fastnet.Conv2d(3, 32, 3, padding=1, bias=False), fastnet.BatchNorm2d(32), fastnet.ReLU(),
         fastnet.MaxPool2d(2),

@@ -11,7 +11,7 @@ import fastnet
 from fastnet import search
 from fastnet.training import History, NonFiniteError
 
-pytest.importorskip("joblib")
+joblib = pytest.importorskip("joblib")
 stats = pytest.importorskip("scipy.stats")
 SPACE = {"lr": search.log_uniform(1e-4, 1.0), "decay": search.uniform(-1, 3), "width": [4, 8]}
 ROUNDS = 2000
@@ -83,6 +83,16 @@ def test_each_trial_has_a_seed_of_its_own():
     assert len({row["first"] for row in rows}) == len({row["got"] for row in rows}) == 6
     again = search.random_search(weights, {"lr": search.uniform(0, 1)}, 6, seed=3)
     assert without_time(again) == without_time(rows)
+
+
+def test_dask_does_the_work():
+    """The same trials, by the scheduler and two workers of a cluster within this process."""
+    distributed = pytest.importorskip("distributed")
+    rows = search.random_search(weights, {"lr": search.uniform(0, 1)}, 4)
+    with distributed.Client(processes=False, n_workers=2, threads_per_worker=1, dashboard_address=None):
+        with joblib.parallel_config(backend="dask", wait_for_workers_timeout=60):
+            assert without_time(search.random_search(weights, {"lr": search.uniform(0, 1)}, 4, n_jobs=-1)) == (
+                without_time(rows))
 
 
 def test_training_that_goes_astray_comes_last():

@@ -50,7 +50,7 @@ class _Features(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.input_tags.three_d_array = True
+        tags.input_tags.two_d_array, tags.input_tags.three_d_array = self.shape is not None, True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
 

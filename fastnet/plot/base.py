@@ -6,7 +6,7 @@ import numpy as np
 from fastnet import arguments
 
 INCH = 72.0     # points
-_WIDE = 0.6     # of a letter, as a part of the size of its font
+LETTER = 0.6     # of a letter, as a part of the size of its font
 _LARGEST, _SMALLEST = 9.0, 5.0      # points of a font
 _TITLE = 7.0    # the least of titles of pictures of half an inch and more, which are cut then
 
@@ -34,6 +34,12 @@ def coloured(shares, name="viridis"):
     return pyplot().get_cmap(name)(shares)[..., :3]
 
 
+def middle(name):
+    """A colour map without its ends, whose thin lines are seen on white and on black."""
+    from matplotlib.colors import ListedColormap
+    return ListedColormap(coloured(np.linspace(0.3, 0.9, 256), name))
+
+
 def points(ax):
     """Width and height of axes in points, before anything is laid out."""
     place, (width, height) = ax.get_position(), ax.figure.get_size_inches()
@@ -42,7 +48,7 @@ def points(ax):
 
 def font(room, letters):
     """The size in points at which so many letters fit into that many points; 0 where it would be too small to read."""
-    size = min(room / (_WIDE * max(letters, 1)), _LARGEST)
+    size = min(room / (LETTER * max(letters, 1)), _LARGEST)
     return size if size >= _SMALLEST else 0.0
 
 
@@ -139,7 +145,7 @@ def mosaic(tiles, who, ax=None, titles=None, columns=None, inches=1.2):
         sheet[y:y + height, x:x + width, 3] = 1
         if lines:
             ax.text(x + (width - 1) / 2, y - 0.5 - 0.2 * size / scale,
-                    shortened(titles[i], max(int(scale * width / (_WIDE * size)), 2)), ha="center", va="bottom",
+                    shortened(titles[i], max(int(scale * width / (LETTER * size)), 2)), ha="center", va="bottom",
                     fontsize=size, linespacing=1.0)
     ax.imshow(sheet, interpolation="nearest")
     ax.set_axis_off()

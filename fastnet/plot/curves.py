@@ -2,7 +2,7 @@
 import numpy as np
 
 from fastnet import arguments
-from fastnet.plot.base import axes, legend
+from fastnet.plot.base import axes, legend, middle
 
 _USUAL = ("loss", "val_loss")
 
@@ -111,7 +111,7 @@ def search(rows, x, y, score, ax=None, lower=False):
         ax.figure.colorbar(drawn, ax=ax, label=score.replace("_", " "))
         best = int(np.nanargmin(scores) if lower else np.nanargmax(scores))
         ax.scatter([places[0][best]], [places[1][best]], s=200, facecolors="none", edgecolors="C3", linewidths=2,
-                   label=f"best: {scores[best]:.4g}")
+                   label=f"best: {scores[best] + 0:.4g}")     # 0 in place of -0
     for axis, place, name in (("x", places[0], x), ("y", places[1], y)):
         if place.min() > 0 and place.max() > 30 * place.min():
             ax.set(**{f"{axis}scale": "log"})
@@ -159,7 +159,7 @@ def paths(function, paths, ax=None, bounds=None, levels=25):
         low = max(z.min(), 1e-4 * z.max())
         levels = np.geomspace(low, z.max(), levels + 1)
     ax = axes(ax, "paths", (6, 4.5))
-    ax.contour(x, y, z, levels=levels, cmap="viridis", linewidths=0.7, alpha=0.6)
+    ax.contour(x, y, z, levels=levels, cmap=middle("viridis"), linewidths=0.7, alpha=0.8)
     for i, (name, path) in enumerate(zip(paths, told, strict=True)):
         wide = 1.2 + 2.0 * (len(told) - 1 - i) / max(len(told) - 1, 1)      # so that what lies below is seen
         line, = ax.plot(*path.T, marker=".", markersize=3, linewidth=wide, label=name)

@@ -2,9 +2,10 @@
 import numpy as np
 
 from fastnet import arguments
-from fastnet.plot.base import axes, finite, mosaic, pictures
+from fastnet.plot.base import INCH, LETTER, axes, finite, mosaic, pictures, points, shortened
 
-_ROW, _BOX = 0.42, 2.6      # inches from one row of boxes to the next, and from one column to the next
+_ROW, _BOX = 0.42, 2.6      # inches from one row of boxes to the next, and from one column to the next at least
+_LARGEST = 8.0  # points of the font
 _MOST = 400     # layers that are drawn
 
 
@@ -29,17 +30,22 @@ def graph(net, input_shape, ax=None):
         raise ValueError(f"graph: net must have at most {_MOST} layers to be drawn, got {len(boxes)}")
     places = _arrange(len(boxes), lines)
     wide, deep = places.max(axis=0) + 1
-    ax = axes(ax, "graph", (max(_BOX * wide + 0.6, 3.5), max(_ROW * deep + 0.3, 1.5)))
-    room = ax.get_position().height * ax.figure.get_size_inches()[1] * 72 / deep
-    size = float(np.clip(0.32 * room, 3.0, 8.0))
+    texts = [f"{kind} {name}".strip() + f"  {shape}" for name, kind, shape in boxes]
+    letters, own = max(map(len, texts)) + 3, ax is None     # three for the frame
+    across = max(_BOX, LETTER * _LARGEST * letters / INCH)
+    ax = axes(ax, "graph", (max(across * (wide + 0.3), 3.5), max(_ROW * deep + 0.3, 1.5)))
+    width, height = 0.97 * INCH * ax.figure.get_size_inches() if own else points(ax)
+    width = width / (wide + 0.3)
+    size = float(np.clip(min(0.32 * height / deep, width / (LETTER * letters)), 3.0, _LARGEST))
     ax.set(xlim=(-0.65, wide - 0.35), ylim=(deep - 0.4, -0.6))
     ax.set_axis_off()
     for start, end in lines:
         _connect(ax, places, start, end)
-    for (column, row), (name, kind, shape) in zip(places, boxes, strict=True):
+    room = max(int(width / (LETTER * size)) - 3, 8)
+    for (column, row), (_, kind, _), text in zip(places, boxes, texts, strict=True):
         style = {"boxstyle": "round,pad=0.25", "facecolor": _colour(kind), "edgecolor": "0.4", "linewidth": 0.6}
-        ax.text(column, row, f"{kind} {name}".strip() + f"  {shape}", ha="center", va="center", fontsize=size,
-                color="black", bbox=style, zorder=3)
+        ax.text(column, row, shortened(text, room), ha="center", va="center", fontsize=size, color="black", bbox=style,
+                zorder=3)
     return ax
 
 

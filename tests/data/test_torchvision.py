@@ -3,12 +3,13 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
-datasets = pytest.importorskip("torchvision.datasets", exc_type=(ImportError, RuntimeError))
-transforms = pytest.importorskip("torchvision.transforms", exc_type=(ImportError, RuntimeError))
 Image = pytest.importorskip("PIL.Image")
 
 from fastnet.data import ImageFolder  # noqa: E402  (needs Pillow)
 from fastnet.data.windows import window_draws, windows  # noqa: E402
+from tests import vision  # noqa: E402
+
+datasets, transforms = vision.torchvision().datasets, vision.torchvision().transforms
 
 
 @pytest.fixture

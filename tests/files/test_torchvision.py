@@ -1,11 +1,10 @@
 """Weights of torchvision's nets come over by name, and go back: ResNet-18 and MobileNetV2 give PyTorch's logits."""
-import importlib
-
 import numpy as np
 import pytest
 
 import fastnet
 from fastnet import models
+from tests import vision
 
 torch = pytest.importorskip("torch")
 safetensors = pytest.importorskip("safetensors.torch")
@@ -34,14 +33,14 @@ class Basic(nn.Module):
 
 
 class ResNet18(nn.Module):
-    def __init__(self, classes):
+    def __init__(self, num_classes):
         super().__init__()
         self.conv1, self.bn1 = conv_norm(3, 64, 7, 2)
         self.relu, self.maxpool = nn.ReLU(), nn.MaxPool2d(3, 2, 1)
         for i, (before, channels) in enumerate([(64, 64), (64, 128), (128, 256), (256, 512)]):
             blocks = Basic(before, channels, 1 + (i > 0)), Basic(channels, channels, 1)
             self.add_module(f"layer{i + 1}", nn.Sequential(*blocks))
-        self.fc = nn.Linear(512, classes)
+        self.fc = nn.Linear(512, num_classes)
 
     def forward(self, x):
         x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
@@ -64,7 +63,7 @@ class Inverted(nn.Module):
 
 
 class MobileNetV2(nn.Module):
-    def __init__(self, classes):
+    def __init__(self, num_classes):
         super().__init__()
         features, before = [conv_norm(3, 32, 3, 2, act=nn.ReLU6)], 32
         for expansion, channels, count, stride in [(1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2),
@@ -73,7 +72,7 @@ class MobileNetV2(nn.Module):
                 features.append(Inverted(before, channels, 1 if i else stride, expansion))
                 before = channels
         self.features = nn.Sequential(*features, conv_norm(320, 1280, 1, act=nn.ReLU6))
-        self.classifier = nn.Sequential(nn.Dropout(0.2), nn.Linear(1280, classes))
+        self.classifier = nn.Sequential(nn.Dropout(0.2), nn.Linear(1280, num_classes))
 
     def forward(self, x):
         return self.classifier(self.features(x).mean((2, 3)))
@@ -85,7 +84,7 @@ NETS = {"resnet18": ResNet18, "mobilenet_v2": MobileNetV2}
 def judge(name, make=None):
     """The net in PyTorch, with statistics that make a difference."""
     torch.manual_seed(1)
-    net = (make or NETS[name])(5).eval()
+    net = (make or NETS[name])(num_classes=5).eval()
     for module in net.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.running_mean.normal_(0, 0.1), module.running_var.uniform_(0.5, 1.5)
@@ -139,10 +138,7 @@ def test_a_net_that_was_trained_here_goes_to_pytorch(tmp_path, name, save):
 
 @pytest.mark.parametrize("name", NETS)
 def test_with_torchvision_itself(tmp_path, name):
-    try:
-        theirs = judge(name, getattr(importlib.import_module("torchvision.models"), name))
-    except Exception as error:      # it is not there, or not for this PyTorch
-        pytest.skip(f"torchvision cannot be imported: {error}")
+    theirs = judge(name, getattr(vision.torchvision().models, name))
     assert [*theirs.state_dict()] == [*judge(name).state_dict()]
     torch.save(theirs.state_dict(), tmp_path / "net.pth")
     net = ours(name)

@@ -4,7 +4,7 @@ import inspect
 import numpy as np
 import pytest
 
-from fastnet import CrossEntropyLoss, Dropout, init, manual_seed, models, summary
+from fastnet import CrossEntropyLoss, Dropout, MSELoss, WeightedSum, init, manual_seed, models, summary
 
 CIFAR = {"small_convnet": (2_168_362, 26_579_968), "lenet5": (62_006, 651_720), "vgg_small": (1_187_274, 152_805_376),
          "resnet20": (272_474, 40_813_184), "quick_convnet": (653_466, 44_681_088),
@@ -103,6 +103,22 @@ def test_a_step_lowers_the_loss(name, given, x_shape, y_shape):
         parameter.value = parameter.value - np.float32(1e-3 * before / sum(squares)) * parameter.grad
     after, _ = loss(net.forward(x, training=True), labels)
     assert np.isfinite(squares).all() and 0.5 < (before - after) / before / 1e-3 < 1.5
+
+
+def test_a_step_with_two_heads_lowers_both_losses():
+    manual_seed(4)
+    net, rng = models.class_and_box(num_classes=5, width=0.1), np.random.default_rng(0)
+    x = rng.standard_normal((4, 3, 32, 32), np.float32)
+    targets = {"class": rng.integers(0, 5, 4), "box": rng.standard_normal((4, 4), np.float32)}
+    loss = WeightedSum({"class": CrossEntropyLoss(), "box": MSELoss()})
+    y = net.forward(x, training=True)
+    assert {head: output.shape for head, output in y.items()} == {"class": (4, 5), "box": (4, 4)}
+    before = {head: loss.losses[head](y[head], targets[head])[0] for head in y}
+    net.backward(loss(y, targets)[1], need_dx=False)
+    for parameter in net.parameters():
+        parameter.value = parameter.value - np.float32(1e-3) * parameter.grad
+    y = net.forward(x, training=True)
+    assert all(loss.losses[head](y[head], targets[head])[0] < before[head] for head in y)
 
 
 @pytest.mark.parametrize("name", CIFAR)

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 from fastnet import init, models
+from tests import vision
 
 torch = pytest.importorskip("torch")
 nn = torch.nn
@@ -65,9 +66,9 @@ def agree(net, judge, x):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_torchvision(name):
-    torchvision = pytest.importorskip("torchvision", exc_type=Exception)
+    judges = vision.torchvision().models
     torch.manual_seed(0)
-    home = torchvision.models.segmentation if name == "fcn_resnet50" else torchvision.models
+    home = judges.segmentation if name == "fcn_resnet50" else judges
     judge = getattr(home, name)(weights=None, **OPTIONS.get(name, {}))
     with init.skip():
         net = getattr(models, name)()

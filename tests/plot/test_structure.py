@@ -3,7 +3,22 @@ import numpy as np
 import pytest
 
 import fastnet
-from fastnet import Add, Concat, Conv2d, Dropout, Flatten, Graph, Linear, Parallel, ReLU, Residual, Sequential, plot
+from fastnet import (
+    Add,
+    Concat,
+    Conv2d,
+    Dropout,
+    Flatten,
+    Graph,
+    Linear,
+    Parallel,
+    ReLU,
+    Residual,
+    Sequential,
+    init,
+    models,
+    plot,
+)
 
 
 def words(result):
@@ -32,6 +47,21 @@ def test_branches_stand_beside_each_other():
     result = plot.graph(net, (1, 1, 4, 4))
     assert lines(result) == [((0, 0), (0, 1)), ((0, 0), (1, 1)), ((1, 1), (1, 2)), ((0, 0), (2, 1)),
                              ((0, 1), (0, 3)), ((1, 2), (0, 3)), ((2, 1), (0, 3))]
+
+
+def test_boxes_with_long_names_do_not_overlap():
+    """Inception modules: four columns, names of thirty letters."""
+    with init.skip():
+        result = plot.graph(models.googlenet(), (1, 3, 64, 64))
+    result.figure.canvas.draw()
+    rows = {}
+    for text in result.texts:
+        if text.get_text():
+            rows.setdefault(text.get_position()[1], []).append(text.get_bbox_patch().get_window_extent())
+    assert max(map(len, rows.values())) == 4
+    for boxes in rows.values():
+        boxes.sort(key=lambda box: box.x0)
+        assert all(left.x1 < right.x0 for left, right in zip(boxes, boxes[1:], strict=False))
 
 
 def test_a_shortcut_and_a_graph_are_the_same_picture():
