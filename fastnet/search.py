@@ -139,8 +139,8 @@ class Trials(list):
     last.
 
     >>> rows = grid_search(lambda lr: {"loss": lr}, {"lr": [0.1, 1.0]})
-    >>> isinstance(rows, Trials)
-    True
+    >>> [row["lr"] for row in rows]
+    [0.1, 1.0]
     """
 
     def __init__(self, rows=()):

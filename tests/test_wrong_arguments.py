@@ -365,6 +365,7 @@ TABLE = {
     **{name: (getattr(data, name), lambda: {"root": "nothing", "download": False},
               {"progress": "True", "download": "True", "coarse": "True"}) for name in PUBLISHED},
     "synthetic": (data.synthetic, lambda: {"train": 10, "test": 10}, {"seed": "huge"}),
+    "class_weights": (data.class_weights, lambda: {"labels": Y}, {"labels": "long"}),
     "train_val_split": (data.train_val_split, lambda: {"labels": Y},
                         {"validation": "0.5", "seed": "huge", "labels": "long"}),
     "split": (data.split, lambda: {"x": X, "y": Y, "test": 2, "validation": 2},

@@ -2,7 +2,7 @@
 from fastnet.data.augment import Augment
 from fastnet.data.cifar10 import cifar10, cifar10_or_synthetic
 from fastnet.data.cifar100 import cifar100
-from fastnet.data.dataset import Dataset, k_folds, split, train_val_split
+from fastnet.data.dataset import Dataset, class_weights, k_folds, split, train_val_split
 from fastnet.data.download import DownloadError
 from fastnet.data.images import ImageFiles, ImageFolder
 from fastnet.data.loader import DataLoader
@@ -13,4 +13,4 @@ from fastnet.data.synthetic import synthetic
 
 __all__ = ["Augment", "BalancedSampler", "DataLoader", "Dataset", "DownloadError", "ImageFiles", "ImageFolder",
            "Normalize", "SubsetSampler", "WeightedSampler", "cifar10", "cifar100", "cifar10_or_synthetic",
-           "fashion_mnist", "k_folds", "mnist", "split", "synthetic", "train_val_split"]
+           "class_weights", "fashion_mnist", "k_folds", "mnist", "split", "synthetic", "train_val_split"]

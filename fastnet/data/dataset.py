@@ -5,6 +5,8 @@ from fastnet import arguments
 from fastnet.data.columns import flat, mapped
 from fastnet.data.normalize import check_images
 
+_CLASSES = 2**20    # how many there may be
+
 
 class Dataset:
     """Images with their labels, and the name of the place they came from.
@@ -58,6 +60,25 @@ def places(index, count, name):
     if index.size and not -count <= index.min() <= index.max() < count:
         raise IndexError(f"{name} must be indices of {count} samples, got some from {index.min()} to {index.max()}")
     return index
+
+
+def class_weights(labels, num_classes=None):
+    """One weight for each class, n / (C times its samples) for n labels of C classes that occur, so that all of them
+    count alike: ``CrossEntropyLoss(weight=class_weights(labels))``. Classes without a sample get 0.
+
+    num_classes : how many there are, where the last ones may not occur.  scikit-learn's "balanced".
+
+    >>> class_weights(np.array([0, 0, 0, 2]), num_classes=4)
+    array([0.66666667, 0.        , 2.        , 0.        ])
+    """
+    if num_classes is not None:
+        num_classes = arguments.integer(num_classes, "class_weights: num_classes", 1, _CLASSES)
+    labels = arguments.labels(labels, "class_weights: labels", classes=num_classes or _CLASSES)
+    if not labels.size:
+        raise ValueError("class_weights: labels must be one class number at least, got none")
+    counts = np.bincount(labels, minlength=num_classes or 0)
+    weights = np.zeros(len(counts))
+    return np.divide(labels.size, np.count_nonzero(counts) * counts, out=weights, where=counts > 0)
 
 
 def train_val_split(labels, validation=0.1, seed=0):

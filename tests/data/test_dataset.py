@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from fastnet.data import Dataset, k_folds, split, train_val_split
+from fastnet.data import Dataset, class_weights, k_folds, split, train_val_split
 
 LABELS = np.repeat([0, 1, 2, 3], [40, 20, 30, 10])
 
@@ -131,3 +131,17 @@ def test_three_parts_of_a_dataset():
 def test_parts_that_cannot_be_made(given, error, message):
     with pytest.raises(error, match=message):
         split(**{"x": np.arange(100), "y": LABELS} | given)
+
+
+def test_weights_of_classes():
+    labels = np.repeat([0, 1, 3], [6, 2, 1])
+    weights = class_weights(labels)
+    assert weights.shape == (4,) and weights[2] == 0
+    np.testing.assert_allclose(np.bincount(labels, weights[labels])[[0, 1, 3]], 3)
+    assert class_weights(labels, 9).shape == (9,) and class_weights([1, 0]).tolist() == [1, 1]
+    sklearn = pytest.importorskip("sklearn.utils.class_weight")
+    np.testing.assert_array_equal(weights[[0, 1, 3]], sklearn.compute_class_weight(
+        "balanced", classes=np.array([0, 1, 3]), y=labels))
+    for given, message in ((np.zeros(0, int), "must be one class number at least"), ([0, 9], ".*from 0 to 2, got 9")):
+        with pytest.raises(ValueError, match=f"class_weights: labels {message}"):
+            class_weights(given, 3)
