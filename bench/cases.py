@@ -111,6 +111,7 @@ CASES = [
     *convolutions("direct 3x3, share of the peak", PASSES, (64, 64, 32, 3, 1, 1), precision="exact"),
     *convolutions("", PASSES, (64, 64, 16, 3, 1, 1), (128, 128, 16, 3, 1, 1), (256, 256, 8, 3, 1, 1),
                   precision="bfloat16"),
+    *convolutions("", PASSES[:2], (256, 256, 8, 1, 1, 0), (64, 128, 16, 3, 2, 1), precision="bfloat16"),
     *convolutions("", PASSES, (6, 16, 14, 5, 1, 0), (64, 64, 16, 3, 1, 1, 64)),
     *(Case(f"linear_{direction}", 128, 4096, out_channels=512, goal="Linear 4096x512", naive=True)
       for direction in PASSES),

@@ -30,18 +30,19 @@ def exact():
 
 
 def bfloat16_products():
-    """Within ``with bfloat16_products():`` Winograd convolutions multiply bfloat16 numbers and sum them as float32.
+    """Within ``with bfloat16_products():`` convolutions multiply bfloat16 numbers and sum them as float32.
 
     A bfloat16 number has the range of float32 and 8 significant bits instead of 24. Only what is multiplied is rounded
     to it, and what the gradient for the bias is summed from (0.002 off): weights, activations and gradients stay
-    float32. One convolution gets a relative error of 0.02 to 0.03; in a net they add up: the gradient of all weights of
-    resnet20 for a batch of CIFAR images was 0.2 off, that of its first layer 0.45. Training is noisy anyway: the net of
-    examples/cifar10_fast.py became as accurate after five epochs with it as without.
+    float32. A direct convolution gets a relative error of 0.002, Winograd's 0.02 to 0.03; in a net they add up: the
+    gradient of all weights of resnet20 for a batch of CIFAR images was 0.2 off, that of its first layer 0.45. Training
+    is noisy anyway: the net of examples/cifar10_fast.py became as accurate after five epochs with it as without.
 
     It pays on processors that multiply bfloat16 numbers twice as quickly (x86 with AVX512-BF16: AMD from Zen 4 on,
     Intel Cooper Lake, Sapphire Rapids and later Xeons); elsewhere what comes out is the same up to rounding, but slower
-    than without. Other convolutions and linear layers compute as ever, and so does a convolution that sums over an odd
-    number of channels. `explain` tells; `exact` says for whom it holds.
+    than without. Linear layers compute as ever, and so do direct convolutions for the gradients of their weights,
+    depthwise ones, and those that sum over an odd number of channels or over few. `explain` tells; `exact` says for
+    whom it holds.
 
     PyTorch's likeness: ``torch.set_float32_matmul_precision("medium")``.
     """

@@ -142,11 +142,10 @@ class Pass:
             if self.need_dx and not need_dx and self.recorder is None and self.seen is None and self.told is None:
                 self.idle = program.for_dx
             self._enter(dy)
-            with changes.gradients() as found:
-                if self.replays:
-                    with self.runner.arena(True).lock:
-                        self._run(1)
-                else:
+            with self.runner.arena(True).lock if self.replays else contextlib.nullcontext():
+                self._check_turn()
+                self._forget_gradients()
+                with changes.gradients() as found:
                     self._run(1)
         finally:
             precision.set(before)
@@ -160,6 +159,13 @@ class Pass:
         if self.replays:
             self.runner.arena(True).user = None
         return dx
+
+    def _forget_gradients(self):
+        """Let go of the last pass's gradients, so that this one's take their memory: both at once would be the most
+        that a step of a net of many weights holds. Not where a layer of somebody else's could fail and leave none."""
+        if not any(part.opaque for side in self.program.parts for part in side):
+            for parameter in self.program.trace.gradients:
+                parameter.grad = None
 
     def _enter(self, dy):
         """Take dy; zeros for a result that nobody used."""
@@ -187,10 +193,14 @@ class Pass:
 
     # The parts of a pass
 
-    def _run(self, side):
+    def _check_turn(self):
+        """RuntimeError where another pass has written over what forward left to backward."""
         if self.replays and self.program.trace.training and self.runner.arena_user() is not self:
             raise RuntimeError("the net began another training pass meanwhile, in another thread or within this one: "
                                "each thread needs a net of its own, a copy.deepcopy(net)")
+
+    def _run(self, side):
+        self._check_turn()
         self._tell(bool(side))
         for part in self.program.parts[side]:
             if self.replays and not part.opaque:

@@ -137,13 +137,60 @@ def test_one_object_serves_many_blocks():
     assert sorted(seen) == 2 * ["Winograd F(4x4, 3x3)"] + 2 * ["Winograd F(4x4, 3x3) of bfloat16"]
 
 
-@pytest.mark.parametrize("change", [
-    {"dtype": "float64"}, {"stride": (2, 2)}, {"w_shape": (16, 16, 1, 1)}, {"w_shape": (16, 8, 3, 3), "groups": 2}])
-def test_other_convolutions_stay_as_they_are(change):
-    given = {"x_shape": (4, 16, 8, 8), "w_shape": (16, 16, 3, 3)} | change
-    plainly = [way(**given, direction=direction) for direction in DIRECTIONS]
+# x, w, (stride, padding, dilation, groups): what the direct way computes.
+DIRECT = [
+    ((2, 48, 9, 7), (40, 48, 1, 1), ((1, 1), (0, 0, 0, 0), (1, 1), 1)),
+    ((1, 130, 1, 5), (33, 130, 1, 1), ((1, 1), (0, 0, 0, 0), (1, 1), 1)),
+    ((2, 14, 11, 13), (34, 14, 3, 3), ((2, 1), (1, 0, 2, 1), (1, 1), 1)),
+    ((3, 32, 12, 9), (26, 32, 3, 5), ((1, 2), (1, 1, 2, 2), (2, 1), 1)),
+    ((2, 72, 8, 8), (120, 18, 3, 3), ((1, 1), ONE_AROUND, (1, 1), 4)),
+    ((1, 64, 40, 41), (34, 64, 7, 7), ((2, 2), (3, 3, 3, 3), (1, 1), 1)),
+]
+
+
+def rounded(array):
+    """The nearest bfloat16 numbers, ties to even, in float64."""
+    bits = np.ascontiguousarray(array, np.float32).view(np.uint32).astype(np.uint64)
+    bits = (bits + 0x7FFF + (bits >> 16 & 1)) & 0xFFFF0000
+    return bits.astype(np.uint32).view(np.float32).astype(np.float64)
+
+
+@pytest.mark.parametrize("x_shape, w_shape, where", DIRECT)
+def test_direct_products_are_those_of_rounded_numbers(x_shape, w_shape, where):
+    """To the accuracy of float32, and with all that may follow them."""
+    rng = np.random.default_rng(0)
+    x, w, b = (rng.standard_normal(shape, np.float32) for shape in (x_shape, w_shape, w_shape[0]))
+    wanted = naive.conv2d_forward(rounded(x), rounded(w), b.astype(np.float64), *where)
+    dy = rng.standard_normal(wanted.shape, np.float32)
+    wanted_dx = naive.conv2d_backward_input(rounded(dy), rounded(w), x.shape, *where)
+    options = dict(zip(("stride", "padding", "dilation", "groups"), where, strict=True))
     with bfloat16_products():
-        assert [way(**given, direction=direction) for direction in DIRECTIONS] == plainly
+        assert [way(x_shape, w_shape, direction, **options) for direction in DIRECTIONS] == [
+            "direct of bfloat16", "direct of bfloat16", "direct"]
+        y, dx = cpu.conv2d_forward(x, w, b, *where), cpu.conv2d_backward_input(dy, w, x.shape, *where)
+        relu = cpu.conv2d_forward(x, w, b, *where, add=dy, activation=RELU)
+        masked = cpu.conv2d_backward_input(dy, w, x.shape, *where, mask=x, masking=RELU)
+    for got, right in (y, wanted), (dx, wanted_dx):
+        assert np.abs(got - right).max() < 2e-6 * np.abs(right).max()
+    np.testing.assert_array_equal(relu, np.maximum(y + dy, 0))
+    np.testing.assert_array_equal(masked, np.where(x > 0, dx, 0))
+
+
+@pytest.mark.parametrize("why, change", [
+    ("other numbers", {"dtype": "float64"}),
+    ("an odd number of channels", {"x_shape": (4, 33, 8, 8), "w_shape": (33, 33, 1, 1)}),
+    ("few channels to sum over", {"x_shape": (4, 32, 8, 8), "w_shape": (32, 4, 3, 3), "groups": 8}),
+    ("few products a number", {"x_shape": (4, 32, 8, 8), "w_shape": (20, 32, 1, 1), "padding": (0,) * 4,
+                               "direction": "forward"}),
+    ("filters a channel", {"w_shape": (32, 1, 3, 3), "groups": 32}),
+    ("weights' gradients", {"stride": (2, 2), "direction": "backward_weight"}),
+])
+def test_other_convolutions_stay_as_they_are(why, change):
+    given = {"x_shape": (4, 32, 8, 8), "w_shape": (32, 32, 3, 3)} | change
+    directions = [given.pop("direction")] if "direction" in given else DIRECTIONS
+    plainly = [way(**given, direction=direction) for direction in directions]
+    with bfloat16_products():
+        assert [way(**given, direction=direction) for direction in directions] == plainly, why
 
 
 def trained(steps=40):

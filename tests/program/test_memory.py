@@ -182,6 +182,23 @@ def test_the_peak_of_training():
     assert run(TRAINING)["peak"] < 135
 
 
+GRADIENTS = """
+def train():
+    net = Sequential(Linear(2048, 4096), ReLU(), Linear(4096, 2048), Flatten())
+    x = np.zeros((8, 2048), np.float32)
+    for _ in range(6):
+        learn(net, x)
+train()
+empty_cache()
+report["peak"] = peak(train)
+"""
+
+
+def test_gradients_take_the_place_of_the_last_ones():
+    """Weights and gradients are 67 MB each."""
+    assert run(GRADIENTS)["peak"] < 2.5 * 67
+
+
 def test_emptying_in_the_midst_of_a_training_pass():
     """What backward needs stays, also where another thread empties all the time."""
     net, dy, stop = replayed_net(), np.ones((4, 5), np.float32), threading.Event()

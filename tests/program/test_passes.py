@@ -203,9 +203,10 @@ def test_a_pass_that_another_one_has_written_over():
     net.forward(images(SHAPE, 0), training=True)
     old = net.saved
     net.forward(images(SHAPE, 1), training=True)
-    net.saved = old
+    net.saved, gradients = old, [parameter.grad for parameter in net.parameters()]
     with pytest.raises(RuntimeError, match="each thread needs a net of its own"):
         net.backward(np.ones((4, 5), np.float32))
+    assert all(parameter.grad is one for parameter, one in zip(net.parameters(), gradients, strict=True))
     check_step(net, images(SHAPE, 0))
 
 

@@ -258,9 +258,22 @@ def test_indices(kind, dtype):
     assert_equal(both(index_parts, index, x, np.full(size, CANARY, dtype), np.full(size, 77, kind)))
 
 
+def paired_cases():
+    """(tiles, dtype), with words for float32 alone."""
+    return [pytest.param(*tiles.values, dtype, id=f"{tiles.id}-{dtype}")
+            for group, dtypes in ((TILES, DTYPES), (PAIRS, ["float32"])) for tiles in group for dtype in dtypes]
+
+
+def entries(tiles, size, dtype, seed):
+    """Whole numbers, or words of two."""
+    if tiles.word == 1:
+        return numbers(size, dtype, seed)
+    return in_python.pair(numbers(size, dtype, seed), numbers(size, dtype, seed + 100))
+
+
 def tile_program(tiles):
     def make(s):
-        tile = s.make_tile(simd.ROWS, tiles.halves) if s is in_python else tiles.tile
+        tile = s.make_tile(simd.ROWS, tiles.halves, tiles.word == 2) if s is in_python else tiles.tile
 
         def program(a, table, zeros, b, bias, c, at, given, bend):
             a0, t, runs, length, step, b0, bias0, c0, at0, m, n, now = given
@@ -269,8 +282,7 @@ def tile_program(tiles):
     return make
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("tiles", TILES)
+@pytest.mark.parametrize("tiles, dtype", paired_cases())
 def test_tile(tiles, dtype):
     """Any number of rows, columns, runs and products, offsets and steps; rows outside read zeros, and nothing but the
     wanted m x n numbers of c changes."""
@@ -288,8 +300,9 @@ def test_tile(tiles, dtype):
         table[rng.random(table.size) < 0.3] = -1
         width = panel + 3
         at = np.append(np.zeros(at0, np.int64), rng.permutation(rows) * width)
-        arrays = (numbers(a0 + 40 + reach, dtype, trial), table, np.zeros(reach, dtype),
-                  numbers(b0 + runs * length * panel, dtype, trial + 1), numbers(bias0 + panel, dtype, trial + 2))
+        arrays = (entries(tiles, a0 + 40 + reach, dtype, trial), table, np.zeros(reach, dtype),
+                  entries(tiles, b0 + runs * length * panel, dtype, trial + 1),
+                  numbers(bias0 + panel, dtype, trial + 2))
         ours, theirs = np.full((2, c0 + rows * width), CANARY, dtype)
         given = tuple(map(int, (a0, t, runs, length, step, b0, bias0, c0, at0, m, n, now)))
         bend = BENDS[trial % len(BENDS)]
@@ -307,19 +320,6 @@ def plain_program(tiles, rows, compiled):
             tile(a, a0, a_next, length, b, b0, c, c0)
         return program
     return make
-
-
-def paired_cases():
-    """(tiles, dtype), with words for float32 alone."""
-    return [pytest.param(*tiles.values, dtype, id=f"{tiles.id}-{dtype}")
-            for group, dtypes in ((TILES, DTYPES), (PAIRS, ["float32"])) for tiles in group for dtype in dtypes]
-
-
-def entries(tiles, size, dtype, seed):
-    """Whole numbers, or words of two."""
-    if tiles.word == 1:
-        return numbers(size, dtype, seed)
-    return in_python.pair(numbers(size, dtype, seed), numbers(size, dtype, seed + 100))
 
 
 @pytest.mark.parametrize("tiles, dtype", paired_cases())

@@ -64,10 +64,11 @@ class DirectConvolution:
     """A convolution from images `source` to images `target`, all worked out but the numbers.
 
     Each pixel of the result reads `length` numbers from each of its pixels on; the packed filters have the taps of all
-    `grids`, one grid's after another's.
+    `grids`, one grid's after another's. If `paired`, images and filters hold words of two bfloat16 numbers, see
+    `bfloat16`, and words are counted in place of numbers.
     """
 
-    def __init__(self, batch, source, target, grids, length, groups, dtype):
+    def __init__(self, batch, source, target, grids, length, groups, dtype, paired=False):
         self.strips = strips_of(grids)
         images = min(batch, images_together(prod(grids[0].size))) if len(self.strips) == 1 else 1
         self.tables = tables_of(images, source, target, grids, self.strips, np.zeros(length, dtype))
@@ -84,7 +85,7 @@ class DirectConvolution:
             tiles=max(1, panels // parts * -(-sum(tiles) // pieces)),
             large=batch * (source.numbers + target.numbers) * dtype.itemsize > _LARGE))
         work = batch * target.channels * sum(prod(grid.size) * (len(grid.origins) * length + 1) for grid in grids)
-        self.launch = Launch(_kernel(simd.tiles_for(out_channels, dtype)), shares * pieces * parts, work)
+        self.launch = Launch(_kernel(simd.tiles_for(out_channels, dtype, paired)), shares * pieces * parts, work)
 
     def __call__(self, x, filters, bias, y, epilogue):
         """Fill y; x and y are flat and channels-last, filters and bias packed by `packing`."""
@@ -131,7 +132,7 @@ def _kernel(tiles):
                         to = write + tables.writes[grid.writes + pixel]
                         spans.apply_rest(y, to, min(columns, panel), epilogue)
 
-    convolve.__qualname__ = f"convolve_{halves}"
+    convolve.__qualname__ = f"convolve_{halves}_{tiles.word}"
     return jit(convolve)
 
 

@@ -19,6 +19,8 @@ WINOGRAD_CHANNELS = 16
 WINOGRAD_SIZES = {3: (4, 2), 5: (2,)}
 # Reading a weight takes as long as this many products with it, and serves about so many outputs or tiles.
 _READING, _ROWS_AT_A_TIME = 4, 48
+# Products that each number of an image must take part in for rounding it to bfloat16 to pay.
+_PAYING_PRODUCTS = 24
 
 # kernel_size, stride and padding of the pooling that may be part of a convolution.
 _HALF = (2, 2), (2, 2), (0, 0, 0, 0)
@@ -171,7 +173,9 @@ def _way(direction, x_shape, w_shape, y_shape, dtype, where, precise):
     if _is_depthwise(geometry):
         return geometry, ways.depthwise(geometry)
     choice = _winograd_choice(direction, geometry, precise)
-    return geometry, ways.winograd(geometry, choice.m, choice.paired) if choice.m else ways.direct(geometry)
+    if choice.m:
+        return geometry, ways.winograd(geometry, choice.m, choice.paired)
+    return geometry, ways.direct(geometry, paired=True) if choice.paired else ways.direct(geometry)
 
 
 def conv2d_algorithm(direction, dtype, x_shape, w_shape, stride, padding, dilation, groups):
@@ -182,8 +186,8 @@ def conv2d_algorithm(direction, dtype, x_shape, w_shape, stride, padding, dilati
     if _is_depthwise(geometry):
         return "depthwise", "each channel has a filter of its own"
     m, paired, reason = _winograd_choice(direction, geometry, precision.get())
-    numbers = " of bfloat16" if paired else ""
-    return f"Winograd F({m}x{m}, {geometry.kernel.down}x{geometry.kernel.across}){numbers}" if m else "direct", reason
+    name = f"Winograd F({m}x{m}, {geometry.kernel.down}x{geometry.kernel.across})" if m else "direct"
+    return name + " of bfloat16" * paired, reason
 
 
 def _is_depthwise(geometry):
@@ -191,7 +195,7 @@ def _is_depthwise(geometry):
 
 
 class _Choice(NamedTuple):
-    m: int | None   # outputs on a side of a patch; None where Winograd is not possible or would cost more
+    m: int | None   # outputs on a side of a patch; None for the direct way, as Winograd's is not possible or dearer
     paired: bool    # whether products are of bfloat16
     reason: str
 
@@ -213,9 +217,10 @@ def _winograd_choice(direction, geometry, precise):
         f"dilation {tuple(geometry.dilation)}": geometry.dilation != (1, 1),
         f"fewer than {WINOGRAD_CHANNELS} channels": channels < WINOGRAD_CHANNELS,
     }
+    pairs = precise == "bfloat16" and _pairs_directly(direction, geometry)
     for obstacle, is_there in obstacles.items():
         if is_there:
-            return _Choice(None, False, obstacle)
+            return _Choice(None, pairs, obstacle)
     convolution = geometry.reversed() if direction == "backward_input" else geometry
     result, batch = convolution.target, None if direction == "backward_weight" else geometry.batch
     pixels = result.height * result.width
@@ -224,11 +229,23 @@ def _winograd_choice(direction, geometry, precise):
     costs = {m: _cost(batch, (m + r - 1) ** 2, patches[m], short_rows) for m in patches}
     best = min(costs, key=costs.get)
     if 1.3 * costs[best] >= _cost(batch, r * s, pixels, simd.ROWS):
-        return _Choice(None, False, f"Winograd on {result.height}x{result.width} outputs would save too few "
+        return _Choice(None, pairs, f"Winograd on {result.height}x{result.width} outputs would save too few "
                                     "multiplications")
     paired = precise == "bfloat16" and (batch is None or convolution.source.channels % 2 == 0)
     saved = pixels * r * s / (patches[best] * (best + r - 1) ** 2)
     return _Choice(best, paired, f"{saved:.1f} times fewer multiplications")
+
+
+def _pairs_directly(direction, geometry):
+    """Whether the direct way multiplies bfloat16 numbers where it may: each number of the images is then rounded before
+    it is read, which only so many products with it pay for."""
+    if direction == "backward_weight" or geometry.dtype != np.float32:
+        return False
+    (k, channels, r, s), groups = geometry.w_shape, geometry.groups
+    read, made = (k // groups, channels) if direction == "backward_input" else (channels, k // groups)
+    pixels, outputs = (image.height * image.width for image in (geometry.source, geometry.target))
+    products = made * r * s * (outputs / pixels if direction == "forward" else 1)
+    return read > passes.FEW_CHANNELS and read % 2 == 0 and products >= _PAYING_PRODUCTS
 
 
 def _cost(batch, products, rows, tile_rows):

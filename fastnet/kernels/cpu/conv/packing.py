@@ -68,7 +68,7 @@ class PackWeights:
     def __init__(self, w_shape, dtype, groups, taps, backward=False):
         w = weight_matrices(w_shape, dtype, groups, backward)
         self.size, self.spare = w.numbers * len(taps), (w.taps + simd.width(dtype)) * simd.width(dtype)
-        self.taps, self.numbers = np.array(taps, np.int64), in_words(w)
+        self.panel, self.taps, self.numbers = w.panel, np.array(taps, np.int64), in_words(w)
         self.launch = Launch(_pack, w.blocks if len(taps) else 0, w.numbers * w.taps)
 
     def __call__(self, w):

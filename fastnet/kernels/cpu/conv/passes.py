@@ -7,6 +7,7 @@ groups; depthwise ones for one filter a channel.
 """
 import numpy as np
 
+from fastnet.kernels.cpu.conv.bfloat16 import PairFilters, PairPixels
 from fastnet.kernels.cpu.conv.depthwise import DepthwiseConvolution, DepthwiseInputGradient, pack_filters
 from fastnet.kernels.cpu.conv.depthwise_weight import DepthwiseWeightGradient
 from fastnet.kernels.cpu.conv.direct import DirectConvolution
@@ -53,29 +54,34 @@ class DirectForward:
     """Register tiles that read their rows through a table; see `direct`.
 
     Where the channels are few, the rows of the kernel are the taps: in a padded image the pixels under such a row lie
-    side by side, so that one run of products covers them.
+    side by side, so that one run of products covers them. `paired` is for more of them, an even number a group.
     """
 
     pools = False
 
-    def __init__(self, geometry):
+    def __init__(self, geometry, paired=False):
         kernel, dtype = geometry.kernel, geometry.dtype
-        self.form, self.groups, self.pad = (dtype, "direct"), geometry.groups, None
+        self.form, self.groups, self.prepare = (dtype, "direct", paired), geometry.groups, None
         source, taps, length = geometry.source, geometry.taps, geometry.w_shape[1]
         if self.groups == 1 and length <= FEW_CHANNELS and kernel.across > 1 and geometry.dilation.across == 1:
-            self.pad = WritePadding(geometry)
-            source, length = self.pad.size, kernel.across * length
+            self.prepare = WritePadding(geometry)
+            source, length = self.prepare.size, kernel.across * length
             taps = tuple(Pair(row * geometry.dilation.down, 0) for row in range(kernel.down))
         self.pack_weights = PackWeights(geometry.w_shape, dtype, self.groups, range(kernel.down * kernel.across))
+        if paired:
+            self.pack_weights = PairFilters(self.pack_weights, length)
+            self.prepare = PairPixels(geometry.batch, source, self.groups)
+            source, length = self.prepare.size, length // 2
         size = Pair(geometry.target.height, geometry.target.width)
         grid = Grid(size, geometry.stride, taps, place=_ONE, offset=Pair(0, 0))
-        self.convolve = DirectConvolution(geometry.batch, source, geometry.target, [grid], length, self.groups, dtype)
+        self.convolve = DirectConvolution(geometry.batch, source, geometry.target, [grid], length, self.groups, dtype,
+                                          paired)
 
     def pack(self, w, b):
         return self.pack_weights(w), pack_bias(b, w.shape[0], w.dtype, self.groups)
 
     def run(self, x, w, b, y, epilogue):
-        self.convolve(x if self.pad is None else self.pad(x), w, b, y, epilogue)
+        self.convolve(x if self.prepare is None else self.prepare(x), w, b, y, epilogue)
 
 
 class DepthwiseForward:
@@ -106,9 +112,9 @@ class DirectBackwardInput:
     convolution of dy without a stride, so the zeros that the stride would put between the pixels of dy are never
     multiplied."""
 
-    def __init__(self, geometry):
+    def __init__(self, geometry, paired=False):
         source, stride, groups, dtype = geometry.source, geometry.stride, geometry.groups, geometry.dtype
-        grids, taps = [], []
+        target, length, grids, taps = geometry.target, geometry.target.channels // groups, [], []
         for offset in (Pair(*offset) for offset in np.ndindex(*stride)):
             size = Pair(-(-(source.height - offset.down) // stride.down),
                         -(-(source.width - offset.across) // stride.across))
@@ -117,15 +123,18 @@ class DirectBackwardInput:
                 grids.append(Grid(size, _ONE, readers, stride, offset))
                 taps += reaching
         self.form, self.channels, self.groups = (dtype, "direct", *taps), source.channels, groups
-        self.pack_weights = PackWeights(geometry.w_shape, dtype, groups, taps, backward=True)
-        self.convolve = DirectConvolution(geometry.batch, geometry.target, source, grids,
-                                          geometry.target.channels // groups, groups, dtype)
+        self.pack_weights, self.prepare = PackWeights(geometry.w_shape, dtype, groups, taps, backward=True), None
+        if paired:
+            self.pack_weights = PairFilters(self.pack_weights, length)
+            self.prepare = PairPixels(geometry.batch, target, groups)
+            target, length = self.prepare.size, length // 2
+        self.convolve = DirectConvolution(geometry.batch, target, source, grids, length, groups, dtype, paired)
 
     def pack(self, w, b):
         return self.pack_weights(w), pack_bias(b, self.channels, w.dtype, self.groups)
 
     def run(self, dy, w, b, dx, epilogue):
-        self.convolve(dy, w, b, dx, epilogue)
+        self.convolve(dy if self.prepare is None else self.prepare(dy), w, b, dx, epilogue)
 
 
 class DepthwiseBackwardInput:

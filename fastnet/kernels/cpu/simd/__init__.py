@@ -117,8 +117,8 @@ class Tiles(NamedTuple):
                         list of runs says
         tile_adjacent   the same where these columns are adjacent in memory
 
-    `tile` has ROWS rows for every width of panels. `tile_plain`, `tile_short` and `tile_adjacent` can also multiply
-    *words*, elements of two bfloat16 numbers each: then `word` is 2.
+    `tile` has ROWS rows for every width of panels. All but `tile_runs` can also multiply *words*, elements of two
+    bfloat16 numbers each: then `word` is 2.
     """
 
     halves: int
@@ -136,8 +136,8 @@ class Tiles(NamedTuple):
 def _tiles_of(halves, rows, depth_rows):
     """(those for numbers as they are, those for words)."""
     short = max(1, rows // 3)
-    tile, tile_runs = _tiles.make_tile(ROWS, halves), _tiles.make_tile_runs(depth_rows, halves, False)
-    return [Tiles(halves, rows, short, depth_rows, word, tile,
+    tile_runs = _tiles.make_tile_runs(depth_rows, halves, False)
+    return [Tiles(halves, rows, short, depth_rows, word, _tiles.make_tile(ROWS, halves, word == 2),
                   _tiles.make_tile_plain(rows, halves, word == 2), _tiles.make_tile_plain(short, halves, word == 2),
                   tile_runs, _tiles.make_tile_runs(depth_rows, halves, True, word == 2)) for word in (1, 2)]
 

@@ -230,8 +230,8 @@ def _apart(words, axis):
     return np.stack([low(words), high(words)], axis + 1).reshape(shape)
 
 
-def make_tile(rows, halves):
-    """The tile with that many rows, and half vectors to a row."""
+def make_tile(rows, halves, paired=False):
+    """The tile with that many rows, and half vectors to a row; of `paired` numbers if asked for."""
 
     def tile(a, a0, table, t, zeros, runs, length, step, b, b0, bias, bias0, c, c0, places, p, m, n, bend, now):
         """c[c0 + places[p + i] + j] = bias[bias0 + j] + sum over r < runs and l < length of
@@ -239,7 +239,8 @@ def make_tile(rows, halves):
 
         row_ri starts at a[a0 + table[t + r * rows + i]], or at zeros[0] where that entry is negative. Of a only rows
         i < m are read, of c only m x n numbers written; m is at least 1. In a convolution a run is a tap, `length` the
-        channels of a pixel, and the table says where the pixel is that row i meets under the tap.
+        channels of a pixel, and the table says where the pixel is that row i meets under the tap. If paired, a and b
+        hold words, as in `make_tile_plain`.
         """
         panel = halves * lanes(b) // 2
         acc = np.tile(_slice(bias, bias0, panel), (rows, 1))
@@ -249,7 +250,8 @@ def make_tile(rows, halves):
                 start = table[t + r * rows + (i if i < m else 0)]
                 source, start = (zeros, 0) if start < 0 else (a, a0 + start)
                 left[i] = _slice(source, start, (length - 1) * step + 1)[::step] if length else 0
-            acc += left @ _slice(b, b0 + r * length * panel, length * panel).reshape(length, panel)
+            right = _slice(b, b0 + r * length * panel, length * panel).reshape(length, panel)
+            acc += _apart(left, 1) @ _apart(right, 0) if paired else left @ right
         if now:
             acc = _bent(acc, bend)
         n = min(n, panel)

@@ -92,8 +92,8 @@ def _row(x, halves):
     return vector, halves // 2
 
 
-def make_tile(rows, halves):
-    """The tile with that many rows, and half vectors to a row."""
+def make_tile(rows, halves, paired=False):
+    """The tile with that many rows, and half vectors to a row; of `paired` numbers if asked for."""
 
     @primitive
     def tile(a, a0, table, t, zeros, runs, length, step, b, b0, bias, bias0, c, c0, places, p, m, n, bend,
@@ -101,7 +101,8 @@ def make_tile(rows, halves):
         (vector, vectors), i8 = _row(a, halves), types.int64
 
         def emit(code):
-            builder, part = code.builder, _Tile(code, vector, rows, vectors)
+            builder = code.builder
+            part = _Tile(code, vector, rows, vectors, multiply_words if paired else Code.fma)
             acc = part.row_at(code.at(code.bias, code.bias0)) * rows
             missing = [builder.icmp_signed("<=", code.m, I64(i)) for i in range(rows)]
             first_number, entries = code.at(code.a, code.a0), code.at(code.table, code.t)
