@@ -113,10 +113,10 @@ def pooled(n, c, h, w):
 
 
 def pieces(n, c, h, w):
-    """Images of that shape, and those of 32 channels more that a DenseNet would join them with."""
+    """Two images of that shape."""
     def make():
         rng = np.random.default_rng(0)
-        return tuple(images(rng.standard_normal((n, channels, h, w), dtype=np.float32)) for channels in (c, 32))
+        return tuple(images(rng.standard_normal((n, c, h, w), dtype=np.float32)) for _ in range(2))
     return make
 
 
@@ -169,7 +169,7 @@ LAYERS = [
     *layers("MaxPool2d(3, 2)", shapes=((16, 96, 55, 55), (1, 96, 55, 55))),
     *layers("MaxPool2d(3, 2, 1)", shapes=((16, 64, 112, 112), (1, 64, 112, 112))),
     *(Layer("Concat()", "Function(lambda *x: torch.cat(x, 1))", shape, x=pieces(*shape))
-      for shape in ((16, 256, 28, 28), (128, 64, 16, 16))),
+      for shape in ((16, 256, 28, 28), (128, 32, 16, 16))),
     *layers("ZeroPad2d(1)", "ReflectionPad2d(1)", "ReplicationPad2d(1)"),
     *layers("Upsample(scale_factor=2)", "Upsample(scale_factor=2, mode='bilinear')",
             "Upsample(scale_factor=2, mode='bilinear', align_corners=True)", "PixelShuffle(2)"),

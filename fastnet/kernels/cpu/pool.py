@@ -149,7 +149,7 @@ def _total(x, at, room, rows, columns, step, c):
 def _average_backward(block, slot, dy, dx, windows, divisor):
     """A row of x asks every window over each of its pixels; where these are many, line by line as in `pool_max`."""
     c, down, across = windows.channels, windows.down, windows.across
-    image, row = block // down.pixels, block % down.pixels
+    image, row, far = block // down.pixels, block % down.pixels, spans.is_far(dx) and c % simd.lanes(dx) == 0
     lines = entry(Over, down.over, row)
     for column in range(across.pixels):
         places = entry(Over, across.over, column)
@@ -163,7 +163,7 @@ def _average_backward(block, slot, dy, dx, windows, divisor):
                 for place in range(places.first, places.stop):
                     shared = divisor if divisor else counted * entry(Window, across.table, place).counted
                     source = ((image * down.windows + line) * across.windows + place) * c
-                    _take(dy, dx, source, to, end, 1 / shared, c, windows_over == 1)
+                    _take(dy, dx, source, to, end, 1 / shared, c, windows_over == 1, far)
             continue
         for i in range(0, c, simd.lanes(dx)):
             total = simd.full(dx, 0)
@@ -178,13 +178,13 @@ def _average_backward(block, slot, dy, dx, windows, divisor):
 
 
 @inlined
-def _take(dy, dx, source, to, end, part, c, alone):
+def _take(dy, dx, source, to, end, part, c, alone, far):
     """Add its part of what arrives at a window to the c numbers of a pixel; a window `alone` finds none there."""
     for i in range(0, c, simd.lanes(dx)):
         v = simd.full(dx, part) * simd.load_part(dy, source + i, dy.size - source - i)
         if not alone:
             v = v + simd.load_part(dx, to + i, end - to - i)
-        simd.store_part(dx, to + i, v, end - to - i)
+        spans.put(dx, to + i, v, end - to - i, alone and far)
 
 
 @jit
@@ -201,9 +201,9 @@ def _global_forward(block, slot, x, y, memory, c, pixels):
 @jit
 def _global_backward(block, slot, dy, dx, c, pixels):
     """One image: its first pixel, which is then copied to the others while the cache has it."""
-    start, stop, size = block * pixels * c, (block + 1) * pixels * c, simd.full(dx, pixels)
+    start, stop, size, far = block * pixels * c, (block + 1) * pixels * c, simd.full(dx, pixels), spans.is_far(dx)
     for i in range(0, c, simd.lanes(dx)):
         simd.store_part(dx, start + i, simd.load_part(dy, block * c + i, c - i) / size, c - i)
     for at in range(start + c, stop, c):
         for i in range(0, c, simd.lanes(dx)):
-            simd.store_part(dx, at + i, simd.load_part(dx, start + i, c - i), c - i)
+            spans.put(dx, at + i, simd.load_part(dx, start + i, c - i), c - i, far)

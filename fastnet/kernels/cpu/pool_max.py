@@ -209,7 +209,7 @@ def _max_backward(block, slot, dy, index, dx, windows):
     c, down, across, lanes = windows.channels, windows.down, windows.across, simd.lanes(dx)
     image, row = block // down.pixels, block % down.pixels
     lines = entry(Over, down.over, row)
-    some = lines.stop - lines.first
+    some, far = lines.stop - lines.first, spans.is_far(dx)
     common, near = c % lanes == 0 and down.dilation == across.dilation == 1, some == 1
     for column in range(across.pixels):
         places = entry(Over, across.over, column)
@@ -222,13 +222,13 @@ def _max_backward(block, slot, dy, index, dx, windows):
             below, right = (tap(down, row, lines.first + some - 1) - r) * across.kernel, \
                 tap(across, column, places.first + few - 1) - s
             if near and few == 1:
-                _take(dy, index, dx, first, to, _Over(at, below, right, size), c, 1, 1)
+                _take(dy, index, dx, first, to, _Over(at, below, right, size), c, far, 1, 1)
             elif near:
-                _take(dy, index, dx, first, to, _Over(at, below, right, size), c, 1, 2)
+                _take(dy, index, dx, first, to, _Over(at, below, right, size), c, far, 1, 2)
             elif few == 1:
-                _take(dy, index, dx, first, to, _Over(at, below, right, size), c, 2, 1)
+                _take(dy, index, dx, first, to, _Over(at, below, right, size), c, far, 2, 1)
             else:
-                _take(dy, index, dx, first, to, _Over(at, below, right, size), c, 2, 2)
+                _take(dy, index, dx, first, to, _Over(at, below, right, size), c, far, 2, 2)
             continue
         if some * few <= sums.CHAIN:
             spans.clear_within(dx, to, c, end)
@@ -275,7 +275,7 @@ class _Over(NamedTuple):
 
 
 @inlined
-def _take(dy, index, dx, first, to, over, c, lines, places):
+def _take(dy, index, dx, first, to, over, c, far, lines, places):
     """What a pixel gets of so many lines and places of windows, for c channels that fill vectors."""
     lanes = simd.lanes(dx)
     for i in range(0, c, lanes):
@@ -286,14 +286,14 @@ def _take(dy, index, dx, first, to, over, c, lines, places):
                 here = simd.full(dx, over.at + line * over.below + place * over.right)
                 won = simd.load_index(index, source, lanes, dx)
                 total = total + simd.matching(simd.load(dy, source), won, here)
-        simd.store(dx, to + i, total)
+        spans.put(dx, to + i, total, lanes, far)
 
 
 @jit
 def _max_backward_apart(block, slot, dy, index, dx, windows):
     """Windows that do not overlap: a row of them writes the rows of the image down to the next one's."""
     c, down, across = windows.channels, windows.down, windows.across
-    image, line = block // down.windows, block % down.windows
+    image, line, far = block // down.windows, block % down.windows, spans.is_far(dx)
     top, bottom = pixels_nearest(down, line)
     for row in range(top, bottom):
         r = row - entry(Window, down.table, line).start
@@ -307,7 +307,10 @@ def _max_backward_apart(block, slot, dy, index, dx, windows):
                     source = (block * across.windows + place) * c + i
                     won = simd.load_index(index, source, dy.size - source, dx)
                     v = simd.matching(simd.load_part(dy, source, dy.size - source), won, here)
-                    simd.store_part(dx, to + i, v, (across.pixels - column) * c - i)
+                    if far:     # nothing is written twice
+                        simd.stream_part(dx, to + i, v, c - i)
+                    else:
+                        simd.store_part(dx, to + i, v, (across.pixels - column) * c - i)
 
 
 @jit
