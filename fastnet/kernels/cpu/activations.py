@@ -1,7 +1,7 @@
 """The activations, one row each: what three numbers say in registers, and what is a compiled function.
 
-A function goes through a span of numbers, in place or not, and is compiled once, as it is written: see `runtime.literal`. Kernels
-get its address.
+A function goes through a span of numbers, in place or not, and is compiled once, as it is written: see
+`runtime.literal`. Kernels get its address.
 """
 import math
 from typing import NamedTuple

@@ -102,7 +102,8 @@ def forward(dtype, name, alpha=0.0, beta=0.0):
     if row.bend is not None:
         return row.bend(alpha, beta), NO_CALL
     example = np.empty(0, dtype)
-    return NO_BEND, Call(function_address(row.forward, (example, example, False, alpha, beta)), alpha, beta)
+    return NO_BEND, Call(function_address(row.forward, (example, example, False, alpha, beta)),
+                         alpha, beta)
 
 
 @functools.lru_cache(maxsize=256)
@@ -114,7 +115,8 @@ def backward(dtype, late, name, alpha=0.0, beta=0.0):
     if row.bend is not None and not late:
         return row.bend(alpha, beta), NO_CALL
     example = np.empty(0, dtype)
-    return NO_MASKING, Call(function_address(row.backward, (example, example, False, example, 0, alpha, beta)), alpha, beta)
+    return NO_MASKING, Call(function_address(row.backward, (example, example, False, example, 0, alpha, beta)),
+                            alpha, beta)
 
 
 def through_activation(dy, activation):

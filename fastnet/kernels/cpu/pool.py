@@ -20,7 +20,7 @@ import numpy as np
 from fastnet.kernels import checks, shapes
 from fastnet.kernels.cpu import simd, spans, sums
 from fastnet.kernels.cpu.pool_windows import Over, Window, sliding
-from fastnet.kernels.cpu.runtime import Launch, empty_images, entry, flat, inlined, jit, kept, launch, scratch
+from fastnet.kernels.cpu.runtime import Launch, empty_images, entry, flat, inlined, jit, kept, scratch
 
 
 def avgpool2d_forward(x, kernel_size, stride, padding=(0, 0, 0, 0), count_include_pad=True, ceil_mode=False,

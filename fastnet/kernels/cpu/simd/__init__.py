@@ -10,9 +10,9 @@ arrays; ``simd.store(x, i, v)`` writes it back:
 
 Memory is always named as (array, index of the first element), and arrays are one-dimensional and C-contiguous. So the
 same kernel runs compiled, and, with ``NUMBA_DISABLE_JIT=1``, step by step as plain Python. What a primitive means is
-written down once, in NumPy, in `simd.python` and `simd.python_functions`; the other files emit the same as LLVM instructions: `vectors` vectors,
-`tiles` register tiles, `transforms` Winograd's small matrices, `bends` activations, `exponential` and `bfloat16` what
-they say. None of them checks a bound, unlike `simd.python`.
+written down once, in NumPy, in `simd.python` and `simd.python_functions`; the other files emit the same as LLVM
+instructions: `vectors` vectors, `tiles` register tiles, `transforms` Winograd's small matrices, `bends` activations,
+`exponential` and `bfloat16` what they say. None of them checks a bound, unlike `simd.python`.
 
 *Register tiles* multiply matrices, which is nearly all the multiplying there is (Goto and van de Geijn, "Anatomy of
 High-Performance Matrix Multiplication", 2008). A tile is a small matrix of sums c that stays in registers while a loop
