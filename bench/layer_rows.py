@@ -112,6 +112,14 @@ def pooled(n, c, h, w):
     return make
 
 
+def pieces(n, c, h, w):
+    """Two images of that shape."""
+    def make():
+        rng = np.random.default_rng(0)
+        return tuple(images(rng.standard_normal((n, c, h, w), dtype=np.float32)) for _ in range(2))
+    return make
+
+
 def indices(count, *shape):
     """Integers below `count`."""
     return lambda: np.random.default_rng(0).integers(0, count, shape)
@@ -148,10 +156,20 @@ LAYERS = [
              "Function(lambda x: x * x.mean(1, keepdim=True))")),
     *layers("BatchNorm2d(64)", "GroupNorm(8, 64)", "GroupNorm(32, 64)", "InstanceNorm2d(64, affine=True)",
             "LocalResponseNorm(5)"),
+    *layers(*((f"Sequential(Conv2d(64, 64, 3, padding=1), {activation})",
+               f"nn.Sequential(nn.Conv2d(64, 64, 3, padding=1), nn.{activation})")
+              for activation in ("ReLU()", "Sigmoid()", "SiLU()", "GELU()", "Hardswish()", "Mish()", "Tanh()"))),
     *(Layer("Dropout2d()", "nn.Dropout2d()", shape, drawn=True) for shape in (CIFAR, IMAGENET)),
     *layers("LayerNorm((64, 32, 32))", shapes=(CIFAR,)),
     *layers("LayerNorm(512)", "RMSNorm(512)", shapes=((128, 64, 512),)),
     *layers("AvgPool2d(2)", "MaxPool2d(2)", "AdaptiveAvgPool2d(7)"),
+    *layers("AvgPool2d(2)", shapes=((128, 64, 16, 16), (16, 256, 28, 28))),
+    *layers("MaxPool2d(2)", shapes=((64, 64, 16, 16),)),
+    *layers("AdaptiveAvgPool2d(1)", shapes=((128, 512, 7, 7), (16, 1280, 7, 7), (16, 512, 14, 14), (1, 512, 7, 7))),
+    *layers("MaxPool2d(3, 2)", shapes=((16, 96, 55, 55), (1, 96, 55, 55))),
+    *layers("MaxPool2d(3, 2, 1)", shapes=((16, 64, 112, 112), (1, 64, 112, 112))),
+    *(Layer("Concat()", "Function(lambda *x: torch.cat(x, 1))", shape, x=pieces(*shape))
+      for shape in ((16, 256, 28, 28), (128, 32, 16, 16))),
     *layers("ZeroPad2d(1)", "ReflectionPad2d(1)", "ReplicationPad2d(1)"),
     *layers("Upsample(scale_factor=2)", "Upsample(scale_factor=2, mode='bilinear')",
             "Upsample(scale_factor=2, mode='bilinear', align_corners=True)", "PixelShuffle(2)"),

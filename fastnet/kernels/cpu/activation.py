@@ -8,7 +8,7 @@ from fastnet.kernels import checks, counter, shapes
 from fastnet.kernels.activations import reads
 from fastnet.kernels.cpu import epilogue, moments, simd, spans
 from fastnet.kernels.cpu.activations import COMPILED
-from fastnet.kernels.cpu.runtime import empty, flat, inlined, jit, launch, like
+from fastnet.kernels.cpu.runtime import call, empty, flat, inlined, jit, launch, like
 
 # Elements of a block.
 _BLOCK = 16_384
@@ -23,7 +23,7 @@ def activation_forward(x, function, alpha=0.0, beta=0.0):
     x = checks.floating(x, "x")
     shapes.activation_forward(x, function, alpha, beta)
     y = like(x)
-    launch(_copy, _blocks(x), flat(x), flat(y), epilogue.make(flat(y), activation=(function, alpha, beta)),
+    launch(_activate, _blocks(x), flat(x), flat(y), epilogue.make(flat(y), activation=(function, alpha, beta)),
            work=COMPILED[function].cost * x.size)
     return y
 
@@ -35,7 +35,7 @@ def activation_backward(dy, kept, function, alpha=0.0, beta=0.0):
     shapes.activation_backward(dy, kept, function, alpha, beta)
     dx = like(dy)
     how = epilogue.make(flat(dx), mask=flat(kept), masking=(function, alpha, beta))
-    launch(_copy, _blocks(dy), flat(dy), flat(dx), how, work=COMPILED[function].cost * dy.size)
+    launch(_activate, _blocks(dy), flat(dy), flat(dx), how, work=COMPILED[function].cost * dy.size)
     return dx
 
 
@@ -104,30 +104,34 @@ def _blocks(x):
 
 
 @jit
-def _copy(block, slot, x, y, epilogue):
-    """y = x and its epilogue, so few numbers at a time that the first cache holds them until a function is called."""
-    last = min((block + 1) * _BLOCK, x.size)
-    for start in range(block * _BLOCK, last, _CHUNK):
-        _copy_chunk(x, y, start, min(start + _CHUNK, last), epilogue)
+def _activate(block, slot, x, y, epilogue):
+    """y = x and its epilogue, which is one activation or one derivative: a function goes from x to y itself."""
+    start, stop, far = block * _BLOCK, min((block + 1) * _BLOCK, x.size), spans.is_far(y)
+    function, derivative = epilogue.function, epilogue.derivative
+    if function.address != 0:
+        call(function.address, (start, stop, x, y, far, function.alpha, function.beta))
+    elif derivative.address != 0:
+        call(derivative.address, (start, stop, x, y, far, epilogue.mask, start, derivative.alpha, derivative.beta))
+    else:
+        _copy_chunk(x, y, start, stop, epilogue, far)
 
 
 @jit
-def _copy_chunk(x, y, start, stop, epilogue):
+def _copy_chunk(x, y, start, stop, epilogue, far):
     if epilogue.level == spans.SLOPED:
-        _copy_some(x, y, start, stop, epilogue, spans.SLOPED)
+        _copy_some(x, y, start, stop, epilogue, spans.SLOPED, far)
     elif epilogue.level == spans.OPERANDS:
-        _copy_some(x, y, start, stop, epilogue, spans.OPERANDS)
+        _copy_some(x, y, start, stop, epilogue, spans.OPERANDS, far)
     else:
-        _copy_some(x, y, start, stop, epilogue, spans.BOUND)
-    spans.call_functions(y, start, stop, epilogue)
+        _copy_some(x, y, start, stop, epilogue, spans.BOUND, far)
 
 
 @inlined
-def _copy_some(x, y, start, stop, epilogue, level):
+def _copy_some(x, y, start, stop, epilogue, level, far):
     """The loop of `_copy_chunk`, written three times, once for each level: see `spans.in_registers`."""
     for i in range(start, stop, simd.lanes(x)):
         n = stop - i
-        simd.store_part(y, i, spans.in_registers(simd.load_part(x, i, n), i, n, epilogue, level), n)
+        spans.put(y, i, spans.in_registers(simd.load_part(x, i, n), i, n, epilogue, level), n, far)
 
 
 @jit
@@ -147,7 +151,8 @@ def _dropout(block, slot, x, y, key, threshold, scale, epilogue):
     for start in range(block * _BLOCK, last, _CHUNK):
         stop = min(start + _CHUNK, last)
         _drop(x, y, start, stop, key, threshold, scale)
-        _copy_chunk(y, y, start, stop, epilogue)
+        _copy_chunk(y, y, start, stop, epilogue, False)
+        spans.call_functions(y, start, stop, epilogue)
 
 
 @jit
@@ -195,18 +200,19 @@ def _keep(x, y, start, stop, keeps, place, epilogue, each):
 @jit
 def _add(block, slot, a, b, y, epilogue):
     start, stop = block * _BLOCK, min((block + 1) * _BLOCK, a.size)
+    far = spans.is_far(y) and not spans.has_calls(epilogue)
     if epilogue.level == spans.SLOPED:
-        _add_some(a, b, y, start, stop, epilogue, spans.SLOPED)
+        _add_some(a, b, y, start, stop, epilogue, spans.SLOPED, far)
     elif epilogue.level == spans.OPERANDS:
-        _add_some(a, b, y, start, stop, epilogue, spans.OPERANDS)
+        _add_some(a, b, y, start, stop, epilogue, spans.OPERANDS, far)
     else:
-        _add_some(a, b, y, start, stop, epilogue, spans.BOUND)
+        _add_some(a, b, y, start, stop, epilogue, spans.BOUND, far)
     spans.call_functions(y, start, stop, epilogue)
 
 
 @inlined
-def _add_some(a, b, y, start, stop, epilogue, level):
+def _add_some(a, b, y, start, stop, epilogue, level, far):
     for i in range(start, stop, simd.lanes(a)):
         n = stop - i
         v = simd.load_part(a, i, n) + simd.load_part(b, i, n)
-        simd.store_part(y, i, spans.in_registers(v, i, n, epilogue, level), n)
+        spans.put(y, i, spans.in_registers(v, i, n, epilogue, level), n, far)

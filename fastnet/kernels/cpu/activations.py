@@ -1,13 +1,13 @@
 """The activations, one row each: what three numbers say in registers, and what is a compiled function.
 
-A function works on a span of numbers in place, and is compiled once, as it is written: see `runtime.literal`. Kernels
-get its address.
+A function goes through a span of numbers, in place or not, and is compiled once, as it is written: see
+`runtime.literal`. Kernels get its address.
 """
 import math
 from typing import NamedTuple
 
 from fastnet.kernels.activations import SELU_ALPHA, SELU_SCALE
-from fastnet.kernels.cpu import simd
+from fastnet.kernels.cpu import simd, spans
 from fastnet.kernels.cpu.runtime import literal
 from fastnet.kernels.cpu.special import exp_of_minus, log1p, normal, size
 
@@ -34,8 +34,8 @@ class Bend(NamedTuple):
 
 class Activation(NamedTuple):
     """A row of the table. A number takes `cost` operations, as `launch` counts them. Piecewise linear activations have
-    `bend`, which gives the Bend for (alpha, beta); others have `forward`, a compiled function (start, stop, y, alpha,
-    beta). All have `backward`, one of (start, stop, g, y, at, alpha, beta); see `epilogue.Call`."""
+    `bend`, which gives the Bend for (alpha, beta); others have `forward`, a compiled function. All have `backward`,
+    another one; see `epilogue.Call` for what they take."""
 
     cost: int
     bend: object = None
@@ -51,15 +51,15 @@ def _smooth(cost, formula, gradient):
     of numbers of its dtype. gradient(g, v, like, alpha, beta) gives g times the derivative; there v is x or y,
     whichever `fastnet.kernels.activations` says that the activation reads."""
 
-    def forward(start, stop, y, alpha, beta):
+    def forward(start, stop, x, y, far, alpha, beta):
         for i in range(start, stop, simd.lanes(y)):
-            simd.store_part(y, i, formula(simd.load_part(y, i, stop - i), y, alpha, beta), stop - i)
+            spans.put(y, i, formula(simd.load_part(x, i, stop - i), y, alpha, beta), stop - i, far)
 
-    def backward(start, stop, g, read, at, alpha, beta):
-        for i in range(start, stop, simd.lanes(g)):
+    def backward(start, stop, dy, dx, far, kept, at, alpha, beta):
+        for i in range(start, stop, simd.lanes(dx)):
             n = stop - i
-            v = simd.load_part(read, at + i - start, n)
-            simd.store_part(g, i, gradient(simd.load_part(g, i, n), v, g, alpha, beta), n)
+            v = simd.load_part(kept, at + i - start, n)
+            spans.put(dx, i, gradient(simd.load_part(dy, i, n), v, dx, alpha, beta), n, far)
 
     # A gradient may serve several rows, but names are one for each kernel.
     forward.__qualname__, backward.__qualname__ = formula.__name__, f"{formula.__name__}{gradient.__name__}"
@@ -70,11 +70,11 @@ def _piecewise(bend):
     """The row of an activation of which bend(alpha, beta) is the Bend."""
     compiled = literal(bend)
 
-    def backward(start, stop, g, y, at, alpha, beta):
+    def backward(start, stop, dy, dx, far, y, at, alpha, beta):
         pieces = compiled(alpha, beta)
-        for i in range(start, stop, simd.lanes(g)):
-            v = simd.unbend(simd.load_part(g, i, stop - i), simd.load_part(y, at + i - start, stop - i), pieces)
-            simd.store_part(g, i, v, stop - i)
+        for i in range(start, stop, simd.lanes(dx)):
+            v = simd.unbend(simd.load_part(dy, i, stop - i), simd.load_part(y, at + i - start, stop - i), pieces)
+            spans.put(dx, i, v, stop - i, far)
 
     backward.__qualname__ = f"{bend.__name__}_gradient"
     return Activation(1, bend, None, literal(backward))

@@ -172,7 +172,7 @@ _spread = kept(_Spread)
 def _meeting(value):
     def meeting(block, slot, a, g, b, y, starts, numbers):
         """Some rows, or a part of one."""
-        plan = named(_Meeting, numbers)
+        plan, far = named(_Meeting, numbers), spans.is_far(y)
         first, left = block // plan.parts * plan.lines, block % plan.parts * _BLOCK
         right, place, row = min(left + _BLOCK, plan.inner), first // plan.middle, first % plan.middle
         for at in range(first, min(first + plan.lines, plan.rows)):
@@ -181,11 +181,11 @@ def _meeting(value):
                 other = starts[place]
                 for i in range(left, right, simd.lanes(y)):
                     w = simd.load_part(b, other + i, right - i)
-                    simd.store_part(y, start + i, value(a, g, start + i, right - i, w), right - i)
+                    spans.put(y, start + i, value(a, g, start + i, right - i, w), right - i, far)
             else:
                 w = simd.full(y, b[starts[place] + row])
                 for i in range(left, right, simd.lanes(y)):
-                    simd.store_part(y, start + i, value(a, g, start + i, right - i, w), right - i)
+                    spans.put(y, start + i, value(a, g, start + i, right - i, w), right - i, far)
             row += 1
             if row == plan.middle:
                 place, row = place + 1, 0

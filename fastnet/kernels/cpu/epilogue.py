@@ -18,9 +18,9 @@ from fastnet.kernels.cpu.runtime import flat, function_address
 
 
 class Call(NamedTuple):
-    """A compiled function (start, stop, y, alpha, beta) to call on y[start : stop], or (start, stop, g, y, at, alpha,
-    beta) that multiplies g[start : stop] by a derivative where the activation read or gave y[at : ...]; none where the
-    address is 0."""
+    """A compiled function (start, stop, x, y, far, alpha, beta) that makes y[start : stop] of the same places of x, or
+    (start, stop, dy, dx, far, kept, at, alpha, beta) that makes dx[start : stop] so of dy, where the activation read or
+    gave kept[at : ...]; none where the address is 0. Both arrays may be one; for `far` see `spans.put`."""
 
     address: int
     alpha: float
@@ -101,7 +101,9 @@ def forward(dtype, name, alpha=0.0, beta=0.0):
     row, alpha, beta = COMPILED[name], float(alpha), float(beta)
     if row.bend is not None:
         return row.bend(alpha, beta), NO_CALL
-    return NO_BEND, Call(function_address(row.forward, (np.empty(0, dtype), alpha, beta)), alpha, beta)
+    example = np.empty(0, dtype)
+    return NO_BEND, Call(function_address(row.forward, (example, example, False, alpha, beta)),
+                         alpha, beta)
 
 
 @functools.lru_cache(maxsize=256)
@@ -113,7 +115,8 @@ def backward(dtype, late, name, alpha=0.0, beta=0.0):
     if row.bend is not None and not late:
         return row.bend(alpha, beta), NO_CALL
     example = np.empty(0, dtype)
-    return NO_MASKING, Call(function_address(row.backward, (example, example, 0, alpha, beta)), alpha, beta)
+    return NO_MASKING, Call(function_address(row.backward, (example, example, False, example, 0, alpha, beta)),
+                            alpha, beta)
 
 
 def through_activation(dy, activation):

@@ -7,7 +7,20 @@ import numpy as np
 
 from fastnet.kernels import axes, checks, shapes
 from fastnet.kernels.cpu import simd, spans
-from fastnet.kernels.cpu.runtime import empty, empty_images, flat, jit, kept, launch, like, readable
+from fastnet.kernels.cpu.runtime import (
+    Launch,
+    empty,
+    empty_images,
+    flat,
+    in_words,
+    inlined,
+    jit,
+    kept,
+    launch,
+    like,
+    named,
+    readable,
+)
 from fastnet.kernels.cpu.turn import turn
 
 # Numbers of a block, and pixels of an image whose channels are put side by side together.
@@ -16,11 +29,18 @@ _BLOCK, _PIXELS = 16_384, 64
 _IMAGES = 0, 2, 3, 1
 
 
-class _Columns(NamedTuple):
-    """Where columns lie in a flat array: in row r they begin at start + r apart."""
+class _Joint(NamedTuple):
+    """Rows of `apart` numbers, and up to four arrays whose rows lie in them one after the other, from `start` on: so
+    many numbers each, none where an array is absent. A block takes `height` rows."""
 
-    start: int
+    rows: int
+    height: int
     apart: int
+    start: int
+    first: int
+    second: int
+    third: int
+    fourth: int
 
 
 def concat(arrays, dim=1):
@@ -28,11 +48,9 @@ def concat(arrays, dim=1):
     arrays = [np.asarray(array) for array in arrays]
     kind = shapes.concat(arrays, dim)
     first, dim = checks.floating(arrays[0], "arrays[0]"), axes.axis(dim, kind.shape)
-    y, start = _empty(*kind), 0
-    for i, array in enumerate(arrays):
-        array = checks.floating(array, f"arrays[{i}]", like=first)
-        _move_columns(array, 0, y, start, array.shape[dim], dim)
-        start += array.shape[dim]
+    arrays, y = [checks.floating(array, f"arrays[{i}]", like=first) for i, array in enumerate(arrays)], _empty(*kind)
+    for (join, _, plan), some in _joints(kind, [array.shape[dim] for array in arrays], dim, arrays):
+        join(*some, flat(y), plan)
     return y
 
 
@@ -40,30 +58,39 @@ def split(x, sizes, dim=1):
     """x cut along axis `dim` into arrays of the given sizes, which add up to its length: the backward pass of
     concat."""
     x = checks.floating(x, "x")
-    parts, start = [], 0
-    for kind in shapes.split(x, sizes, dim):
-        parts.append(_empty(*kind))
-        size = kind.shape[dim]
-        _move_columns(x, start, parts[-1], 0, size, axes.axis(dim, x.shape))
-        start += size
+    kinds, dim = shapes.split(x, sizes, dim), axes.axis(dim, x.shape)
+    parts = [_empty(*kind) for kind in kinds]
+    for (_, cut, plan), some in _joints(x, [kind.shape[dim] for kind in kinds], dim, parts):
+        cut(*some, flat(x), plan)
     return parts
+
+
+def _joints(whole, sizes, dim, arrays):
+    """[((join, cut, plan), four flat arrays)] for arrays of these sizes along an axis of a whole one."""
+    order = memory_order(len(whole.shape))
+    inner = prod(whole.shape[axis] for axis in order[order.index(dim) + 1:])    # adjacent numbers of a column
+    lengths = tuple([size * inner for size in sizes])
+    found = _joined(np.dtype(whole.dtype), lengths, prod(whole.shape))
+    few = [flat(array) for array in arrays]
+    few += few[:1] * (-len(few) % 4)    # for those that are absent, of which nothing is read
+    return [(joint, few[4 * i: 4 * i + 4]) for i, joint in enumerate(found)]
+
+
+@kept
+def _joined(dtype, lengths, size):
+    """[(join, cut, plan)] for each four arrays whose rows have these lengths, in an array of that size."""
+    apart, found = sum(lengths), []
+    for i in range(0, len(lengths), 4):
+        some = lengths[i: i + 4]
+        rows, height = size // apart, max(1, _BLOCK // sum(some))
+        plan = in_words(_Joint(rows, height, apart, sum(lengths[:i]), *some, *[0] * (4 - len(some))))
+        launches = (Launch(kernel, -(-rows // height), rows * sum(some)) for kernel in (_join, _cut))
+        found.append((*launches, plan))
+    return found
 
 
 def _empty(shape, dtype):
     return empty_images(*shape, dtype=dtype) if len(shape) == 4 else empty(shape, dtype)
-
-
-def _move_columns(x, x_start, y, y_start, count, dim):
-    """y[y_start: y_start + count] = x[x_start: x_start + count], counted along axis `dim`: columns are what lies along
-    it."""
-    order = memory_order(x.ndim)
-    inner = prod(x.shape[axis] for axis in order[order.index(dim) + 1:])    # adjacent numbers of a column
-    source, target = (_Columns(start * inner, array.shape[dim] * inner)
-                      for array, start in ((x, x_start), (y, y_start)))
-    rows = x.size // source.apart
-    height = max(1, _BLOCK // (count * inner))
-    launch(_copy_columns, -(-rows // height), flat(x), source, flat(y), target, count * inner, height,
-           work=rows * count * inner)
 
 
 def memory_order(ndim):
@@ -162,12 +189,35 @@ def _convert_images(block, slot, x, y, c, pixels):
 
 
 @jit
-def _copy_columns(block, slot, x, source, y, target, count, height):
-    """Copy `count` numbers of each row, for `height` rows."""
-    for row in range(block * height, min((block + 1) * height, y.size // target.apart)):
-        here, there = source.start + row * source.apart, target.start + row * target.apart
-        for i in range(0, count, simd.lanes(x)):
-            simd.store_part(y, there + i, simd.load_part(x, here + i, count - i), count - i)
+def _join(block, slot, a, b, c, d, y, numbers):
+    """Some rows of y, from the first to the last number."""
+    plan, far = named(_Joint, numbers), spans.is_far(y)
+    for row in range(block * plan.height, min((block + 1) * plan.height, plan.rows)):
+        at = row * plan.apart + plan.start
+        at = _copy(a, row * plan.first, y, at, plan.first, at, far)
+        at = _copy(b, row * plan.second, y, at, plan.second, at, far)
+        at = _copy(c, row * plan.third, y, at, plan.third, at, far)
+        _copy(d, row * plan.fourth, y, at, plan.fourth, at, far)
+
+
+@jit
+def _cut(block, slot, a, b, c, d, x, numbers):
+    """The way back: some rows of each of four arrays."""
+    plan, far = named(_Joint, numbers), spans.is_far(x)
+    for row in range(block * plan.height, min((block + 1) * plan.height, plan.rows)):
+        at = row * plan.apart + plan.start
+        at = _copy(x, at, a, row * plan.first, plan.first, at, far)
+        at = _copy(x, at, b, row * plan.second, plan.second, at, far)
+        at = _copy(x, at, c, row * plan.third, plan.third, at, far)
+        _copy(x, at, d, row * plan.fourth, plan.fourth, at, far)
+
+
+@inlined
+def _copy(x, source, y, to, count, at, far):
+    """y[to : to + count] = x[source : source + count]; returns where in the whole array that ends, from `at` on."""
+    for i in range(0, count, simd.lanes(x)):
+        spans.put(y, to + i, simd.load_part(x, source + i, count - i), count - i, far)
+    return at + count
 
 
 @jit

@@ -279,11 +279,10 @@ def _through_function(arrays, channel, memory, at, top, bottom, following):
             v = simd.load_part(x, here, n) - simd.load_part(channel.mean, j, n)
             v = simd.fma(v, simd.load_part(channel.slope, j, n), simd.load_part(channel.beta, j, n))
             simd.store_part(memory, at + here - start, v, n)
-            simd.store_part(dx, here, simd.load_part(dy, here, n), n)
     function, derivative = following.function, following.derivative
     if function.address != 0:
-        call(function.address, (at, at + stop - start, memory, function.alpha, function.beta))
-    call(derivative.address, (start, stop, dx, memory, at, derivative.alpha, derivative.beta))
+        call(function.address, (at, at + stop - start, memory, memory, False, function.alpha, function.beta))
+    call(derivative.address, (start, stop, dy, dx, False, memory, at, derivative.alpha, derivative.beta))
 
 
 @inlined

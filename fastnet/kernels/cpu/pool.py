@@ -20,7 +20,7 @@ import numpy as np
 from fastnet.kernels import checks, shapes
 from fastnet.kernels.cpu import simd, spans, sums
 from fastnet.kernels.cpu.pool_windows import Over, Window, sliding
-from fastnet.kernels.cpu.runtime import Launch, empty_images, entry, flat, inlined, jit, kept, launch, scratch
+from fastnet.kernels.cpu.runtime import Launch, empty_images, entry, flat, inlined, jit, kept, scratch
 
 
 def avgpool2d_forward(x, kernel_size, stride, padding=(0, 0, 0, 0), count_include_pad=True, ceil_mode=False,
@@ -51,18 +51,34 @@ def avgpool2d_backward(dy, x_shape, kernel_size, stride, padding, count_include_
 def global_avgpool_forward(x):
     """The mean of each channel's image: x (N, C, H, W), y (N, C, 1, 1)."""
     x = checks.floating(x, "x")
-    y, (n, c, h, w) = empty_images(*shapes.global_avgpool_forward(x).shape, x.dtype), x.shape
-    launch(_global_forward, n, flat(x), flat(y), scratch(c, np.float64, x.size, sums.PART), c, h * w, work=x.size)
+    shape = shapes.global_avgpool_forward(x).shape
+    mean, y = _whole_images(x.dtype, x.shape), empty_images(*shape, x.dtype)
+    mean.forward(flat(x), flat(y), scratch(shape[1], np.float64, x.size, sums.PART), mean.c, mean.pixels)
     return y
 
 
 def global_avgpool_backward(dy, x_shape):
     """dx[n, c, :, :] = dy[n, c] / (H W)."""
     dy = checks.floating(dy, "dy")
-    n, c, h, w = shapes.global_avgpool_backward(dy, x_shape).shape
-    dx = empty_images(n, c, h, w, dy.dtype)
-    launch(_global_backward, n, flat(dy), flat(dx), c, h * w, work=dx.size)
+    shape = shapes.global_avgpool_backward(dy, x_shape).shape
+    mean, dx = _whole_images(dy.dtype, shape), empty_images(*shape, dy.dtype)
+    mean.backward(flat(dy), flat(dx), mean.c, mean.pixels)
     return dx
+
+
+class _WholeImages:
+    """The means of whole images of one shape, all worked out but the numbers."""
+
+    def __init__(self, shape):
+        n, self.c, h, w = shape
+        self.pixels = h * w
+        self.forward, self.backward = (Launch(kernel, n, prod(shape)) for kernel in (_global_forward, _global_backward))
+
+
+@kept
+def _whole_images(dtype, shape):
+    """The _WholeImages of this shape; one for each dtype, because a Launch is for one."""
+    return _WholeImages(shape)
 
 
 class _Averages:
@@ -82,9 +98,10 @@ def _averages(dtype, count_padding, x_shape, y_shape, kernel_size, stride, paddi
 
 @jit
 def _average_forward(block, slot, x, y, memory, windows, divisor):
-    """One row of windows; a divisor of 0 stands for how many pixels of a window count."""
-    c, down, across = windows.channels, windows.down, windows.across
-    image, row = block // down.windows, block % down.windows
+    """One row of windows; a divisor of 0 stands for how many pixels of a window count. Where vectors end with their
+    pixels, the loops over common windows are unrolled, and ask nothing."""
+    c, down, across, lanes = windows.channels, windows.down, windows.across, simd.lanes(x)
+    image, row, ending, step = block // down.windows, block % down.windows, c % lanes == 0, across.pixels * c
     lines = entry(Window, down.table, row)
     rows, top = lines.stop - lines.first, image * down.pixels + lines.start + lines.first
     for column in range(across.windows):
@@ -95,25 +112,44 @@ def _average_forward(block, slot, x, y, memory, windows, divisor):
         if rows * columns > sums.CHAIN:
             spans.clear(memory, slot * c, (slot + 1) * c)
             for line in range(rows):
-                sums.add_rows(memory, slot * c, x, first + line * across.pixels * c, columns, c, c)
-            for i in range(0, c, simd.lanes(y)):
+                sums.add_long_rows(memory, slot * c, x, first + line * step, columns, c, c)
+            for i in range(0, c, lanes):
                 total = simd.rounded(memory, slot * c + i, c - i, y)
                 simd.store_part(y, to + i, total / simd.full(y, counted), c - i)
-            continue
-        last = first + ((rows - 1) * across.pixels + columns - 1) * c
-        for i in range(0, c, simd.lanes(x)):
-            total, room = simd.full(x, 0), x.size - last - i
-            for line in range(rows):
-                for place in range(columns):
-                    total = total + simd.load_part(x, first + (line * across.pixels + place) * c + i, room)
-            simd.store_part(y, to + i, total / simd.full(y, counted), (block + 1) * across.windows * c - to - i)
+        elif ending and rows == 2 and columns == 2:
+            _average(x, first, y, to, 2, 2, step, c, counted)
+        elif ending and rows == 3 and columns == 3:
+            _average(x, first, y, to, 3, 3, step, c, counted)
+        else:
+            last = first + (rows - 1) * step + (columns - 1) * c
+            for i in range(0, c, lanes):
+                total = _total(x, first + i, x.size - last - i, rows, columns, step, c)
+                simd.store_part(y, to + i, total / simd.full(y, counted), (block + 1) * across.windows * c - to - i)
+
+
+@inlined
+def _average(x, first, y, to, rows, columns, step, c, counted):
+    """The means of a window of c channels that fill vectors."""
+    size = simd.full(y, counted)
+    for i in range(0, c, simd.lanes(x)):
+        simd.store(y, to + i, _total(x, first + i, simd.lanes(x), rows, columns, step, c) / size)
+
+
+@inlined
+def _total(x, at, room, rows, columns, step, c):
+    """The sums over a window that begins at x[at], as a vector."""
+    total = simd.full(x, 0)
+    for line in range(rows):
+        for place in range(columns):
+            total = total + simd.load_part(x, at + line * step + place * c, room)
+    return total
 
 
 @jit
 def _average_backward(block, slot, dy, dx, windows, divisor):
     """A row of x asks every window over each of its pixels; where these are many, line by line as in `pool_max`."""
     c, down, across = windows.channels, windows.down, windows.across
-    image, row = block // down.pixels, block % down.pixels
+    image, row, far = block // down.pixels, block % down.pixels, spans.is_far(dx) and c % simd.lanes(dx) == 0
     lines = entry(Over, down.over, row)
     for column in range(across.pixels):
         places = entry(Over, across.over, column)
@@ -127,7 +163,7 @@ def _average_backward(block, slot, dy, dx, windows, divisor):
                 for place in range(places.first, places.stop):
                     shared = divisor if divisor else counted * entry(Window, across.table, place).counted
                     source = ((image * down.windows + line) * across.windows + place) * c
-                    _take(dy, dx, source, to, end, 1 / shared, c, windows_over == 1)
+                    _take(dy, dx, source, to, end, 1 / shared, c, windows_over == 1, far)
             continue
         for i in range(0, c, simd.lanes(dx)):
             total = simd.full(dx, 0)
@@ -142,13 +178,13 @@ def _average_backward(block, slot, dy, dx, windows, divisor):
 
 
 @inlined
-def _take(dy, dx, source, to, end, part, c, alone):
+def _take(dy, dx, source, to, end, part, c, alone, far):
     """Add its part of what arrives at a window to the c numbers of a pixel; a window `alone` finds none there."""
     for i in range(0, c, simd.lanes(dx)):
         v = simd.full(dx, part) * simd.load_part(dy, source + i, dy.size - source - i)
         if not alone:
             v = v + simd.load_part(dx, to + i, end - to - i)
-        simd.store_part(dx, to + i, v, end - to - i)
+        spans.put(dx, to + i, v, end - to - i, alone and far)
 
 
 @jit
@@ -156,7 +192,7 @@ def _global_forward(block, slot, x, y, memory, c, pixels):
     """One image: the sums of all channels in float64, then their means."""
     start = slot * c
     spans.clear(memory, start, start + c)
-    sums.add_rows(memory, start, x, block * pixels * c, pixels, c, c)
+    sums.add_long_rows(memory, start, x, block * pixels * c, pixels, c, c)
     for i in range(0, c, simd.lanes(y)):
         total = simd.rounded(memory, start + i, c - i, y)
         simd.store_part(y, block * c + i, total / simd.full(y, pixels), c - i)
@@ -164,8 +200,10 @@ def _global_forward(block, slot, x, y, memory, c, pixels):
 
 @jit
 def _global_backward(block, slot, dy, dx, c, pixels):
-    """One image."""
-    for pixel in range(pixels):
-        to = (block * pixels + pixel) * c
-        for i in range(c):
-            dx[to + i] = dy[block * c + i] / dx.dtype.type(pixels)
+    """One image: its first pixel, which is then copied to the others while the cache has it."""
+    start, stop, size, far = block * pixels * c, (block + 1) * pixels * c, simd.full(dx, pixels), spans.is_far(dx)
+    for i in range(0, c, simd.lanes(dx)):
+        simd.store_part(dx, start + i, simd.load_part(dy, block * c + i, c - i) / size, c - i)
+    for at in range(start + c, stop, c):
+        for i in range(0, c, simd.lanes(dx)):
+            spans.put(dx, at + i, simd.load_part(dx, start + i, c - i), c - i, far)

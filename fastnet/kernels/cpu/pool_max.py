@@ -116,60 +116,79 @@ def _indices(index, pool):
 
 @jit
 def _max_forward(block, slot, x, y, index, windows, relu, nowhere):
-    c, down, across = windows.channels, windows.down, windows.across
-    image, row = block // down.windows, block % down.windows
+    c, down, across, lanes = windows.channels, windows.down, windows.across, simd.lanes(x)
+    image, row, ending = block // down.windows, block % down.windows, c % lanes == 0
     step_down, step_across = down.dilation * across.pixels * c, across.dilation * c
     line = entry(Window, down.table, row)
     rows, steps = line.stop - line.first, Steps(step_down, step_across, across.kernel)
     top = image * down.pixels + line.start + line.first * down.dilation
+    common = ending and rows == 3 and down.kernel == 3 and across.kernel == 3
     for column in range(across.windows):
         place = entry(Window, across.table, column)
         columns = place.stop - place.first
         first = (top * across.pixels + place.start) * c + place.first * step_across
-        last = first + (rows - 1) * step_down + (columns - 1) * step_across
+        to = (block * across.windows + column) * c
         start = line.first * across.kernel + place.first
-        for i in range(0, c, simd.lanes(x)):
+        if common and columns == 3:     # the loops are unrolled, and ask nothing
+            for i in range(0, c, lanes):
+                best, won = _scan(x, first + i, lanes, 0, 3, 3, Steps(step_down, step_across, 3))
+                keep(y, index, to + i, best, won, lanes, relu, nowhere)
+            continue
+        if ending:
+            for i in range(0, c, lanes):
+                best, won = _scan(x, first + i, lanes, start, rows, columns, steps)
+                keep(y, index, to + i, best, won, lanes, relu, nowhere)
+            continue
+        last = first + (rows - 1) * step_down + (columns - 1) * step_across
+        for i in range(0, c, lanes):
             room = x.size - last - i  # behind the last pixel, and so behind all: LLVM then asks once
-            if rows == 3 and columns == 3:  # so common that its loops are unrolled
-                best, won = _scan(x, first + i, room, start, 3, 3, steps)
-            else:
-                best, won = _scan(x, first + i, room, start, rows, columns, steps)
-            to = (block * across.windows + column) * c + i
-            keep(y, index, to, best, won, (block + 1) * across.windows * c - to, relu, nowhere)
+            best, won = _scan(x, first + i, room, start, rows, columns, steps)
+            keep(y, index, to + i, best, won, (block + 1) * across.windows * c - to - i, relu, nowhere)
 
 
 @inlined
 def _scan(x, at, room, start, rows, columns, steps):
     """The largest pixels of a window, as a vector, and the places in the window where they stand; it starts at x[at],
-    under tap number `start`."""
-    best, won, one = simd.load_part(x, at, room), simd.full(x, start), simd.full(x, 1)
+    under tap number `start`. The sum of all pixels tells whether one is NaN, which takes more than one comparison."""
+    best, won, all_ = simd.load_part(x, at, room), simd.full(x, start), simd.full(x, 0)
     for r in range(rows):
-        here = simd.full(x, start + r * steps.kernel)
         for s in range(columns):
             value = simd.load_part(x, at + r * steps.down + s * steps.across, room)
-            won = simd.pick(value, best, here, won)
+            won = simd.above(value, best, simd.full(x, start + r * steps.kernel + s), won)
+            best = simd.above(value, best, value, best)
+            all_ = all_ + value
+    if simd.has_nan(all_):
+        best, won = _scan_carefully(x, at, room, start, rows, columns, steps)
+    return best, won
+
+
+@jit
+def _scan_carefully(x, at, room, start, rows, columns, steps):
+    """`_scan` where there may be NaN, which is larger than all, or infinities of both signs."""
+    best, won = simd.load_part(x, at, room), simd.full(x, start)
+    for r in range(rows):
+        for s in range(columns):
+            value = simd.load_part(x, at + r * steps.down + s * steps.across, room)
+            won = simd.pick(value, best, simd.full(x, start + r * steps.kernel + s), won)
             best = simd.pick(value, best, value, best)
-            here = here + one
     return best, won
 
 
 @jit
 def _max_forward_2x2(block, slot, x, y, index, windows, relu, nowhere):
     """The commonest windows, without padding: the loop over one is unrolled, and takes half the time."""
-    c, down, across = windows.channels, windows.down, windows.across
-    image, row = block // down.windows, block % down.windows
+    c, down, across, lanes = windows.channels, windows.down, windows.across, simd.lanes(x)
+    image, row, steps = block // down.windows, block % down.windows, Steps(across.pixels * c, c, 2)
     top = image * down.pixels + entry(Window, down.table, row).start
     for column in range(across.windows):
         first = (top * across.pixels + entry(Window, across.table, column).start) * c
-        for i in range(0, c, simd.lanes(x)):
-            room = x.size - first - (across.pixels + 1) * c - i
-            best, place = simd.load_part(x, first + i, room), simd.full(x, 0)
-            for k in range(1, 4):
-                value = simd.load_part(x, first + (k // 2 * across.pixels + k % 2) * c + i, room)
-                place = simd.pick(value, best, simd.full(x, k), place)
-                best = simd.pick(value, best, value, best)
-            to = (block * across.windows + column) * c + i
-            keep(y, index, to, best, place, (block + 1) * across.windows * c - to, relu, nowhere)
+        to = (block * across.windows + column) * c
+        for i in range(0, c // lanes * lanes, lanes):
+            best, won = _scan(x, first + i, lanes, 0, 2, 2, steps)
+            keep(y, index, to + i, best, won, lanes, relu, nowhere)
+        for i in range(c // lanes * lanes, c, lanes):
+            best, won = _scan(x, first + i, x.size - first - steps.down - c - i, 0, 2, 2, steps)
+            keep(y, index, to + i, best, won, (block + 1) * across.windows * c - to - i, relu, nowhere)
 
 
 @jit
@@ -187,13 +206,31 @@ def keep(y, index, to, best, place, n, relu, nowhere):
 def _max_backward(block, slot, dy, index, dx, windows):
     """Windows that overlap: a row of x asks every window over each of its pixels. Where these are many, what a pixel
     gets is added up line by line of windows, so that rounding grows with the windows' side only."""
-    c, down, across = windows.channels, windows.down, windows.across
+    c, down, across, lanes = windows.channels, windows.down, windows.across, simd.lanes(dx)
     image, row = block // down.pixels, block % down.pixels
     lines = entry(Over, down.over, row)
+    some, far = lines.stop - lines.first, spans.is_far(dx)
+    common, near = c % lanes == 0 and down.dilation == across.dilation == 1, some == 1
     for column in range(across.pixels):
         places = entry(Over, across.over, column)
         to, end = (block * across.pixels + column) * c, (block + 1) * across.pixels * c
-        if (lines.stop - lines.first) * (places.stop - places.first) <= sums.CHAIN:
+        first = ((image * down.windows + lines.first) * across.windows + places.first) * c
+        few = places.stop - places.first
+        if common and 0 < some <= 2 and 0 < few <= 2:   # the loops are unrolled, and ask nothing
+            r, s = tap(down, row, lines.first), tap(across, column, places.first)
+            at, size = r * across.kernel + s, across.windows * c
+            below, right = (tap(down, row, lines.first + some - 1) - r) * across.kernel, \
+                tap(across, column, places.first + few - 1) - s
+            if near and few == 1:
+                _take(dy, index, dx, first, to, _Over(at, below, right, size), c, far, 1, 1)
+            elif near:
+                _take(dy, index, dx, first, to, _Over(at, below, right, size), c, far, 1, 2)
+            elif few == 1:
+                _take(dy, index, dx, first, to, _Over(at, below, right, size), c, far, 2, 1)
+            else:
+                _take(dy, index, dx, first, to, _Over(at, below, right, size), c, far, 2, 2)
+            continue
+        if some * few <= sums.CHAIN:
             spans.clear_within(dx, to, c, end)
             for line in range(lines.first, lines.stop):
                 r = tap(down, row, line)
@@ -201,9 +238,9 @@ def _max_backward(block, slot, dy, index, dx, windows):
                     s = tap(across, column, place)
                     if r >= 0 and s >= 0:
                         source = ((image * down.windows + line) * across.windows + place) * c
-                        _take(dy, index, dx, source, to, end, r * across.kernel + s, c)
+                        _add(dy, index, dx, source, to, end, r * across.kernel + s, c)
             continue
-        for i in range(0, c, simd.lanes(dx)):
+        for i in range(0, c, lanes):
             total = simd.full(dx, 0)
             for line in range(lines.first, lines.stop):
                 r, of_line = tap(down, row, line), simd.full(dx, 0)
@@ -212,14 +249,14 @@ def _max_backward(block, slot, dy, index, dx, windows):
                     s = tap(across, column, place)
                     here = r * across.kernel + s if r >= 0 and s >= 0 else -1
                     won = simd.load_index(index, source, dy.size - source, dx)
-                    v = simd.load_part(dy, source, dy.size - source)
-                    of_line = of_line + simd.matching(v, won, simd.full(dx, here))
+                    v = simd.matching(simd.load_part(dy, source, dy.size - source), won, simd.full(dx, here))
+                    of_line = of_line + v
                 total = total + of_line
             simd.store_part(dx, to + i, total, end - to - i)
 
 
 @inlined
-def _take(dy, index, dx, source, to, end, here, c):
+def _add(dy, index, dx, source, to, end, here, c):
     """Add to the c numbers of a pixel what a window has for it, if they won there."""
     for i in range(0, c, simd.lanes(dx)):
         won = simd.load_index(index, source + i, dy.size - source - i, dx)
@@ -227,11 +264,36 @@ def _take(dy, index, dx, source, to, end, here, c):
         simd.store_part(dx, to + i, simd.load_part(dx, to + i, end - to - i) + v, end - to - i)
 
 
+class _Over(NamedTuple):
+    """The windows over a pixel: which tap of the first one meets it, how many taps further the one `below` and the one
+    to the `right` do, and how far apart lines of windows are."""
+
+    at: int
+    below: int
+    right: int
+    size: int
+
+
+@inlined
+def _take(dy, index, dx, first, to, over, c, far, lines, places):
+    """What a pixel gets of so many lines and places of windows, for c channels that fill vectors."""
+    lanes = simd.lanes(dx)
+    for i in range(0, c, lanes):
+        total = simd.full(dx, 0)
+        for line in range(lines):
+            for place in range(places):
+                source = first + line * over.size + place * c + i
+                here = simd.full(dx, over.at + line * over.below + place * over.right)
+                won = simd.load_index(index, source, lanes, dx)
+                total = total + simd.matching(simd.load(dy, source), won, here)
+        spans.put(dx, to + i, total, lanes, far)
+
+
 @jit
 def _max_backward_apart(block, slot, dy, index, dx, windows):
     """Windows that do not overlap: a row of them writes the rows of the image down to the next one's."""
     c, down, across = windows.channels, windows.down, windows.across
-    image, line = block // down.windows, block % down.windows
+    image, line, far = block // down.windows, block % down.windows, spans.is_far(dx)
     top, bottom = pixels_nearest(down, line)
     for row in range(top, bottom):
         r = row - entry(Window, down.table, line).start
@@ -245,16 +307,20 @@ def _max_backward_apart(block, slot, dy, index, dx, windows):
                     source = (block * across.windows + place) * c + i
                     won = simd.load_index(index, source, dy.size - source, dx)
                     v = simd.matching(simd.load_part(dy, source, dy.size - source), won, here)
-                    simd.store_part(dx, to + i, v, (across.pixels - column) * c - i)
+                    if far:     # nothing is written twice
+                        simd.stream_part(dx, to + i, v, c - i)
+                    else:
+                        simd.store_part(dx, to + i, v, (across.pixels - column) * c - i)
 
 
 @jit
 def _find_indices(block, slot, index, y, offsets, windows):
-    """One row of windows."""
+    """One row of windows. Unsigned places spare Numba the question whether they are negative."""
     c, down, across = windows.channels, windows.down, windows.across
     line = entry(Window, down.table, block % down.windows)
     for column in range(across.windows):
         start = line.start * across.pixels + entry(Window, across.table, column).start
-        for i in range((block * across.windows + column) * c, (block * across.windows + column + 1) * c):
-            place = np.int64(index[i])
-            y[i] = start + offsets[place] if place < offsets.size else -1
+        first = np.uint64((block * across.windows + column) * c)
+        for i in range(c):
+            place = np.uint64(index[first + np.uint64(i)])
+            y[first + np.uint64(i)] = start + offsets[place] if place < np.uint64(offsets.size) else -1

@@ -6,6 +6,24 @@ from fastnet.kernels.cpu.runtime import inlined, jit
 # The levels of an epilogue, by what it has to do in registers: no more than apply a lower bound; read what is added or
 # the mask as well; use a slope or an upper bound as well.
 BOUND, OPERANDS, SLOPED = range(3)
+# An array of so many bytes is written past the caches by kernels that do nothing but read and write: the largest caches
+# could not keep it until somebody reads it. Reading what is about to be overwritten would be a third of the traffic.
+FAR = 16 << 20
+
+
+@inlined
+def is_far(y):
+    """Whether all of y is better written past the caches, see `put`."""
+    return y.size * y.itemsize >= FAR
+
+
+@inlined
+def put(y, i, v, n, far):
+    """`simd.store_part`, where y is `far` past the caches."""
+    if far:
+        simd.stream_part(y, i, v, n)
+    else:
+        simd.store_part(y, i, v, n)
 
 
 @jit
@@ -55,9 +73,10 @@ def call_functions(y, start, stop, epilogue):
     """Have the epilogue's functions do their work on y[start : stop], which was just written."""
     function, derivative = epilogue.function, epilogue.derivative
     if function.address != 0:
-        call_address(function.address, (start, stop, y, function.alpha, function.beta))
+        call_address(function.address, (start, stop, y, y, False, function.alpha, function.beta))
     if derivative.address != 0:
-        call_address(derivative.address, (start, stop, y, epilogue.mask, start, derivative.alpha, derivative.beta))
+        call_address(derivative.address, (start, stop, y, y, False, epilogue.mask, start, derivative.alpha,
+                                          derivative.beta))
 
 
 @inlined

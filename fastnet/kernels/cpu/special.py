@@ -57,11 +57,30 @@ _rest_below = polynomial(1.0, 1.57449261107098347e1, 1.17693950891312499e2, 5.37
                          1.23033935480374942e3)
 
 
+# Of Phi(-a) exp(a^2 / 2), for a from 0 to 14.5, where float32 ends: all are positive, and the quotient is wrong by 6e-9
+# of itself. Found by least squares whose weights grew where the error was largest (Lawson's method).
+_tail_above = polynomial(4.11627271e-3, 4.06329958e-2, 1.83234475e-1, 4.38294089e-1, 5.00000003e-1)
+_tail_below = polynomial(1.03178458e-2, 1.01858263e-1, 4.69468873e-1, 1.20250044, 1.67447316, 1.0)
+
+
+@literal
+def _normal_short(v, like):
+    """`normal` for float32, within 4 units in the last place around 0, beyond within those that exp(-x^2 / 2) has: with
+    a = |x| it is exp(-a^2 / 2) P(a) / Q(a), or 1 minus that."""
+    zero, minus = simd.full(like, 0), simd.full(like, 0) - v
+    away = simd.clip(simd.above(v, minus, v, minus), zero, simd.full(like, 14.5))
+    tail = simd.exp(away * away * simd.full(like, -0.5))
+    share = tail * _tail_above(away, like) / _tail_below(away, like)
+    return simd.above(v, zero, simd.full(like, 1) - share, share), tail
+
+
 @literal
 def normal(v, like):
     """(Phi(x), exp(-x^2 / 2)) of the normal distribution: with z = |x| / sqrt(2), 1/2 + z R(z^2) / 2 with the sign of x
     up to z = 0.46875, then exp(-z^2) S(z) / 2, or 1 minus that. Source: Cody, "Rational Chebyshev approximations for
     the error function", 1969; his second formula serves beyond 4 too, where Phi is 0 or 1 to eight digits."""
+    if like.itemsize == 4:
+        return _normal_short(v, like)
     zero, half = simd.full(like, 0), simd.full(like, 0.5)
     scaled = v * simd.full(like, math.sqrt(0.5))
     away = simd.clip(simd.pick(scaled, zero - scaled, scaled, zero - scaled), zero, simd.full(like, 30))

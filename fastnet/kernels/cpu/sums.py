@@ -39,6 +39,35 @@ def add_rows(sums, to, x, start, rows, apart, columns):
             simd.accumulate(sums, to + j, even + odd, n)
 
 
+@jit
+def add_long_rows(sums, to, x, start, rows, apart, columns):
+    """`add_rows`, to the last bit, four vectors of columns at a time: what is read then lies side by side for long
+    enough that memory keeps up, which takes half the time, or less, where rows are longer than that."""
+    lanes = simd.lanes(x)
+    whole = columns // (4 * lanes) * 4 * lanes
+    for top in range(0, rows, PAIR):
+        bottom = min(top + PAIR, rows)
+        for j in range(0, whole, 4 * lanes):
+            a = b = c = d = p = q = r = s = simd.full(x, 0)
+            at, last = start + top * apart + j, start + (bottom - 1) * apart + j
+            while at < last:
+                a, b = a + simd.load(x, at), b + simd.load(x, at + lanes)
+                c, d = c + simd.load(x, at + 2 * lanes), d + simd.load(x, at + 3 * lanes)
+                at += apart
+                p, q = p + simd.load(x, at), q + simd.load(x, at + lanes)
+                r, s = r + simd.load(x, at + 2 * lanes), s + simd.load(x, at + 3 * lanes)
+                at += apart
+            if at == last:
+                a, b = a + simd.load(x, at), b + simd.load(x, at + lanes)
+                c, d = c + simd.load(x, at + 2 * lanes), d + simd.load(x, at + 3 * lanes)
+            simd.accumulate(sums, to + j, a + p, lanes)
+            simd.accumulate(sums, to + j + lanes, b + q, lanes)
+            simd.accumulate(sums, to + j + 2 * lanes, c + r, lanes)
+            simd.accumulate(sums, to + j + 3 * lanes, d + s, lanes)
+    if whole < columns:
+        add_rows(sums, to + whole, x, start + whole, rows, apart, columns - whole)
+
+
 @inlined
 def add_rows_of_words(sums, to, words, start, rows, apart, columns):
     """The same for words of two bfloat16 numbers, see `simd.bfloat16`: both are added."""

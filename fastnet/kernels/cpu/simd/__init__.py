@@ -10,9 +10,9 @@ arrays; ``simd.store(x, i, v)`` writes it back:
 
 Memory is always named as (array, index of the first element), and arrays are one-dimensional and C-contiguous. So the
 same kernel runs compiled, and, with ``NUMBA_DISABLE_JIT=1``, step by step as plain Python. What a primitive means is
-written down once, in NumPy, in `simd.python`; the other files emit the same as LLVM instructions: `vectors` vectors,
-`tiles` register tiles, `transforms` Winograd's small matrices, `bends` activations, `exponential` and `bfloat16` what
-they say. None of them checks a bound, unlike `simd.python`.
+written down once, in NumPy, in `simd.python` and `simd.python_functions`; the other files emit the same as LLVM
+instructions: `vectors` vectors, `tiles` register tiles, `transforms` Winograd's small matrices, `bends` activations,
+`exponential` and `bfloat16` what they say. None of them checks a bound, unlike `simd.python`.
 
 *Register tiles* multiply matrices, which is nearly all the multiplying there is (Goto and van de Geijn, "Anatomy of
 High-Performance Matrix Multiplication", 2008). A tile is a small matrix of sums c that stays in registers while a loop
@@ -42,7 +42,8 @@ VECTOR_BYTES, ROWS = SHAPE.vector_bytes, SHAPE.rows
 
 if config.DISABLE_JIT:
     from fastnet.kernels.cpu.simd import python as _vectors
-    _bends = _exponential = _bfloat16 = _tiles = _transforms = _vectors
+    from fastnet.kernels.cpu.simd import python_functions as _exponential
+    _bends = _bfloat16 = _tiles = _transforms = _vectors
     _vectors.configure(VECTOR_BYTES)
 else:
     from fastnet.kernels.cpu.simd import bends as _bends
@@ -64,6 +65,7 @@ load_filled = _vectors.load_filled
 load_index = _vectors.load_index
 store = _vectors.store
 store_part = _vectors.store_part
+stream_part = _vectors.stream_part
 store_index = _vectors.store_index
 accumulate = _vectors.accumulate
 rounded = _vectors.rounded
@@ -79,6 +81,7 @@ relu = _vectors.relu
 positive = _vectors.positive
 clip = _vectors.clip
 pick = _vectors.pick
+above = _vectors.above
 matching = _vectors.matching
 exp = _exponential.exp
 expm1 = _exponential.expm1
@@ -86,6 +89,7 @@ log = _exponential.log
 # All lanes to one number
 total = _vectors.total
 largest = _vectors.largest
+has_nan = _vectors.has_nan
 # Epilogues
 bound = _bends.bound
 finish = _bends.finish

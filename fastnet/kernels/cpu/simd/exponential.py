@@ -7,6 +7,7 @@ from llvmlite import ir
 from numba import types
 
 from fastnet.kernels.cpu.simd.code import Vector, primitive
+from fastnet.kernels.cpu.simd.host import SCALES
 
 
 class _Format(NamedTuple):
@@ -38,6 +39,12 @@ def _emit_exp(code, v, x, less):
     def whole(number):
         return ir.Constant(ir.VectorType(integer, v.count), [number] * v.count)
 
+    def scaled(number):
+        """2^n times a vector, in one step, which is rounded once: n is the number `rounded`."""
+        one_each = ir.IntType(v.count)
+        return code.call(f"llvm.x86.avx512.mask.scalef.p{'s' if v.dtype == types.float32 else 'd'}.512", v.llvm,
+                         [number, rounded, number, ir.Constant(one_each, (1 << v.count) - 1), ir.IntType(32)(4)])
+
     def power(exponent):
         bits = builder.shl(builder.add(exponent, whole(numbers.bias)), whole(numbers.mantissa))
         return builder.bitcast(bits, v.llvm)
@@ -50,18 +57,23 @@ def _emit_exp(code, v, x, less):
     shifted = code.fma(v, x, v.constant(1 / math.log(2)), large)
     rounded = builder.fsub(shifted, large)
     r = code.fma(v, rounded, v.constant(-numbers.log_2_rest), code.fma(v, rounded, v.constant(-numbers.log_2), x))
-    # In two steps, since 2^n itself may lie outside of the range of normal numbers.
-    n = builder.sub(builder.bitcast(shifted, whole(0).type), builder.bitcast(large, whole(0).type))
-    half = builder.ashr(n, whole(1))
-    first, second = power(half), power(builder.sub(n, half))
+    one_step = SCALES and v.count * v.dtype.bitwidth == 512
+    if not one_step:    # in two steps, since 2^n itself may lie outside of the range of normal numbers
+        n = builder.sub(builder.bitcast(shifted, whole(0).type), builder.bitcast(large, whole(0).type))
+        half = builder.ashr(n, whole(1))
+        first, second = power(half), power(builder.sub(n, half))
     result = v.constant(1 / math.factorial(numbers.degree))
     for k in range(numbers.degree - 1, less, -1):
         result = code.fma(v, result, r, v.constant(1 / math.factorial(k)))
     if less:  # 2^n (exp(r) - 1) + (2^n - 1): near 0, where n is 0, nothing is lost
         result = code.fma(v, builder.fmul(result, r), r, r)
+        if one_step:
+            return builder.fadd(scaled(result), builder.fsub(scaled(v.constant(1)), v.constant(1)))
         rest = builder.fsub(builder.fmul(first, second), v.constant(1))
         return code.fma(v, builder.fmul(result, first), second, rest)
     result = code.fma(v, result, r, v.constant(1))
+    if one_step:
+        return scaled(result)
     return builder.fmul(builder.fmul(result, first), second)
 
 

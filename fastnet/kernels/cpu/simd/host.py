@@ -74,5 +74,12 @@ def instructions():
     return "avx2" if features.get("avx2") and features.get("fma") else "plain", False
 
 
+def scales():
+    """Whether there is an instruction that multiplies by a power of two, and Numba will compile for it."""
+    there = config.CPU_FEATURES is not None or llvmlite.binding.get_host_cpu_features().get("avx512f", False)
+    return instructions()[0] == "avx512" and there
+
+
 HOST, BFLOAT16 = instructions()
+SCALES = scales()
 SHAPE = _SHAPES[HOST]

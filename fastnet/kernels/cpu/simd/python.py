@@ -52,6 +52,9 @@ def store_part(x, i, v, n):
         _slice(x, i, n)[:] = v[:n]
 
 
+stream_part = store_part    # past the caches, where x[i] is aligned like a vector: for more than caches hold
+
+
 def accumulate(sums, i, v, n):
     """Add the first min(n, lanes) numbers of v to sums[i : i + n], which are float64; nothing where n <= 0."""
     n = min(max(n, 0), len(v))
@@ -144,6 +147,16 @@ def pick(v, w, a, b):
     return np.where((v > w) | (np.isnan(v) & ~np.isnan(w)), a, b)
 
 
+def above(v, w, a, b):
+    """a where v > w, else b."""
+    return np.where(v > w, a, b)
+
+
+def has_nan(v):
+    """Whether a lane is NaN."""
+    return bool(np.isnan(v).any())
+
+
 def matching(v, a, b):
     """v where a == b, else 0."""
     return np.where(a == b, v, v.dtype.type(0))
@@ -186,19 +199,6 @@ def total(v):
 def largest(v):
     """The largest lane; NaN where one of them is."""
     return np.max(v)
-
-
-def exp(v):
-    """e to the power of each lane, within 2 units in the last place."""
-    return np.exp(v)
-
-
-def expm1(v):
-    """exp(v) - 1 within 3 units in the last place, near 0 too."""
-    return np.expm1(v)
-
-
-log = np.log    # within 2 units in the last place; -inf of 0, NaN of what is below
 
 
 def pair(v, w):

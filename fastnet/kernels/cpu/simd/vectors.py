@@ -71,6 +71,24 @@ def store_part(x, i, v, n):
 
 
 @primitive
+def stream_part(x, i, v, n):
+    def emit(code):
+        # No fence follows: each thread takes its next block by a locked instruction, which waits for these stores.
+        builder, pointer, size = code.builder, code.at(code.x, code.i), v.count * v.dtype.bitwidth // 8
+        aligned = builder.icmp_signed("==", builder.and_(builder.ptrtoint(pointer, I64), I64(size - 1)), I64(0))
+        whole = builder.icmp_signed(">=", code.n, I64(v.count))
+        with builder.if_else(builder.and_(aligned, whole), likely=True) as (then, otherwise):
+            with then:
+                store = builder.store(code.v, builder.bitcast(pointer, v.llvm.as_pointer()), align=size)
+                store.set_metadata("nontemporal", builder.module.add_metadata([I32(1)]))
+            with otherwise:
+                code.store_part(v, code.v, pointer, code.n)
+
+    if vector_of(x) == v:
+        return types.void(x, types.int64, v, types.int64), emit
+
+
+@primitive
 def accumulate(sums, i, v, n):
     def emit(code):
         wide, value, pointer = Vector(types.float64, v.count), code.v, code.at(code.sums, code.i)
@@ -232,6 +250,13 @@ def pick(v, w, a, b):
 
 
 @primitive
+def above(v, w, a, b):
+    if isinstance(v, Vector) and v == w == a == b:
+        return v(v, v, v, v), lambda code: code.builder.select(code.builder.fcmp_ordered(">", code.v, code.w),
+                                                               code.a, code.b)
+
+
+@primitive
 def matching(v, a, b):
     def emit(code):
         return code.builder.select(code.builder.fcmp_ordered("==", code.a, code.b), code.v, v.constant(0))
@@ -282,6 +307,16 @@ def largest(v):
 
     if isinstance(v, Vector):
         return v.dtype(v), emit
+
+
+@primitive
+def has_nan(v):
+    def emit(code):
+        lanes_ = code.builder.bitcast(code.builder.fcmp_unordered("uno", code.v, code.v), ir.IntType(v.count))
+        return code.builder.icmp_unsigned("!=", lanes_, ir.Constant(lanes_.type, 0))
+
+    if isinstance(v, Vector):
+        return types.boolean(v), emit
 
 
 def _folded(builder, value, count, combine):
