@@ -53,7 +53,7 @@ def global_avgpool_forward(x):
     x = checks.floating(x, "x")
     shape = shapes.global_avgpool_forward(x).shape
     mean, y = _whole_images(x.dtype, x.shape), empty_images(*shape, x.dtype)
-    mean.forward(flat(x), flat(y), scratch(shape[1], np.float64, x.size, sums.PART), mean.c, mean.pixels)
+    mean.forward(flat(x), flat(y), scratch(mean.c, np.float64, x.size, sums.PART), mean.c, mean.pixels)
     return y
 
 
