@@ -109,9 +109,10 @@ def _activate(block, slot, x, y, epilogue):
     start, stop, far = block * _BLOCK, min((block + 1) * _BLOCK, x.size), spans.is_far(y)
     function, derivative = epilogue.function, epilogue.derivative
     if function.address != 0:
-        call(function.address, (start, stop, x, y, far, function.alpha, function.beta))
+        call(function.address, (start, stop, spans.Path(x, y, far), function.alpha, function.beta))
     elif derivative.address != 0:
-        call(derivative.address, (start, stop, x, y, far, epilogue.mask, start, derivative.alpha, derivative.beta))
+        call(derivative.address, (start, stop, spans.Path(x, y, far), epilogue.mask, start, derivative.alpha,
+                                  derivative.beta))
     else:
         _copy_chunk(x, y, start, stop, epilogue, far)
 

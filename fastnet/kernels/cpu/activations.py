@@ -51,15 +51,17 @@ def _smooth(cost, formula, gradient):
     of numbers of its dtype. gradient(g, v, like, alpha, beta) gives g times the derivative; there v is x or y,
     whichever `fastnet.kernels.activations` says that the activation reads."""
 
-    def forward(start, stop, x, y, far, alpha, beta):
+    def forward(start, stop, path, alpha, beta):
+        x, y = path.x, path.y
         for i in range(start, stop, simd.lanes(y)):
-            spans.put(y, i, formula(simd.load_part(x, i, stop - i), y, alpha, beta), stop - i, far)
+            spans.put(y, i, formula(simd.load_part(x, i, stop - i), y, alpha, beta), stop - i, path.far)
 
-    def backward(start, stop, dy, dx, far, kept, at, alpha, beta):
+    def backward(start, stop, path, kept, at, alpha, beta):
+        dy, dx = path.x, path.y
         for i in range(start, stop, simd.lanes(dx)):
             n = stop - i
             v = simd.load_part(kept, at + i - start, n)
-            spans.put(dx, i, gradient(simd.load_part(dy, i, n), v, dx, alpha, beta), n, far)
+            spans.put(dx, i, gradient(simd.load_part(dy, i, n), v, dx, alpha, beta), n, path.far)
 
     # A gradient may serve several rows, but names are one for each kernel.
     forward.__qualname__, backward.__qualname__ = formula.__name__, f"{formula.__name__}{gradient.__name__}"
@@ -70,11 +72,11 @@ def _piecewise(bend):
     """The row of an activation of which bend(alpha, beta) is the Bend."""
     compiled = literal(bend)
 
-    def backward(start, stop, dy, dx, far, y, at, alpha, beta):
-        pieces = compiled(alpha, beta)
+    def backward(start, stop, path, y, at, alpha, beta):
+        dy, dx, pieces = path.x, path.y, compiled(alpha, beta)
         for i in range(start, stop, simd.lanes(dx)):
             v = simd.unbend(simd.load_part(dy, i, stop - i), simd.load_part(y, at + i - start, stop - i), pieces)
-            spans.put(dx, i, v, stop - i, far)
+            spans.put(dx, i, v, stop - i, path.far)
 
     backward.__qualname__ = f"{bend.__name__}_gradient"
     return Activation(1, bend, None, literal(backward))

@@ -18,9 +18,9 @@ from fastnet.kernels.cpu.runtime import flat, function_address
 
 
 class Call(NamedTuple):
-    """A compiled function (start, stop, x, y, far, alpha, beta) that makes y[start : stop] of the same places of x, or
-    (start, stop, dy, dx, far, kept, at, alpha, beta) that makes dx[start : stop] so of dy, where the activation read or
-    gave kept[at : ...]; none where the address is 0. Both arrays may be one; for `far` see `spans.put`."""
+    """A compiled function (start, stop, path, alpha, beta) that goes the `spans.Path` from x[start : stop] to the same
+    places of y, or (start, stop, path, kept, at, alpha, beta) that goes so from dy to dx, where the activation read or
+    gave kept[at : ...]; none where the address is 0."""
 
     address: int
     alpha: float
@@ -101,9 +101,8 @@ def forward(dtype, name, alpha=0.0, beta=0.0):
     row, alpha, beta = COMPILED[name], float(alpha), float(beta)
     if row.bend is not None:
         return row.bend(alpha, beta), NO_CALL
-    example = np.empty(0, dtype)
-    return NO_BEND, Call(function_address(row.forward, (example, example, False, alpha, beta)),
-                         alpha, beta)
+    path = spans.Path(np.empty(0, dtype), np.empty(0, dtype), False)
+    return NO_BEND, Call(function_address(row.forward, (path, alpha, beta)), alpha, beta)
 
 
 @functools.lru_cache(maxsize=256)
@@ -114,9 +113,8 @@ def backward(dtype, late, name, alpha=0.0, beta=0.0):
     row, alpha, beta = COMPILED[name], float(alpha), float(beta)
     if row.bend is not None and not late:
         return row.bend(alpha, beta), NO_CALL
-    example = np.empty(0, dtype)
-    return NO_MASKING, Call(function_address(row.backward, (example, example, False, example, 0, alpha, beta)),
-                            alpha, beta)
+    path = spans.Path(np.empty(0, dtype), np.empty(0, dtype), False)
+    return NO_MASKING, Call(function_address(row.backward, (path, path.y, 0, alpha, beta)), alpha, beta)
 
 
 def through_activation(dy, activation):

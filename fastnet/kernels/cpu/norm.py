@@ -281,8 +281,9 @@ def _through_function(arrays, channel, memory, at, top, bottom, following):
             simd.store_part(memory, at + here - start, v, n)
     function, derivative = following.function, following.derivative
     if function.address != 0:
-        call(function.address, (at, at + stop - start, memory, memory, False, function.alpha, function.beta))
-    call(derivative.address, (start, stop, dy, dx, False, memory, at, derivative.alpha, derivative.beta))
+        here = spans.Path(memory, memory, False)
+        call(function.address, (at, at + stop - start, here, function.alpha, function.beta))
+    call(derivative.address, (start, stop, spans.Path(dy, dx, False), memory, at, derivative.alpha, derivative.beta))
 
 
 @inlined

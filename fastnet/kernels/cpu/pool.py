@@ -53,7 +53,7 @@ def global_avgpool_forward(x):
     x = checks.floating(x, "x")
     shape = shapes.global_avgpool_forward(x).shape
     mean, y = _whole_images(x.dtype, x.shape), empty_images(*shape, x.dtype)
-    mean.forward(flat(x), flat(y), scratch(shape[1], np.float64, x.size, sums.PART), mean.c, mean.pixels)
+    mean.forward(flat(x), flat(y), scratch(mean.c, np.float64, x.size, sums.PART), mean.c, mean.pixels)
     return y
 
 
@@ -117,22 +117,16 @@ def _average_forward(block, slot, x, y, memory, windows, divisor):
                 total = simd.rounded(memory, slot * c + i, c - i, y)
                 simd.store_part(y, to + i, total / simd.full(y, counted), c - i)
         elif ending and rows == 2 and columns == 2:
-            _average(x, first, y, to, 2, 2, step, c, counted)
+            for i in range(0, c, lanes):
+                simd.store(y, to + i, _total(x, first + i, lanes, 2, 2, step, c) / simd.full(y, counted))
         elif ending and rows == 3 and columns == 3:
-            _average(x, first, y, to, 3, 3, step, c, counted)
+            for i in range(0, c, lanes):
+                simd.store(y, to + i, _total(x, first + i, lanes, 3, 3, step, c) / simd.full(y, counted))
         else:
             last = first + (rows - 1) * step + (columns - 1) * c
             for i in range(0, c, lanes):
                 total = _total(x, first + i, x.size - last - i, rows, columns, step, c)
                 simd.store_part(y, to + i, total / simd.full(y, counted), (block + 1) * across.windows * c - to - i)
-
-
-@inlined
-def _average(x, first, y, to, rows, columns, step, c, counted):
-    """The means of a window of c channels that fill vectors."""
-    size = simd.full(y, counted)
-    for i in range(0, c, simd.lanes(x)):
-        simd.store(y, to + i, _total(x, first + i, simd.lanes(x), rows, columns, step, c) / size)
 
 
 @inlined
@@ -163,7 +157,7 @@ def _average_backward(block, slot, dy, dx, windows, divisor):
                 for place in range(places.first, places.stop):
                     shared = divisor if divisor else counted * entry(Window, across.table, place).counted
                     source = ((image * down.windows + line) * across.windows + place) * c
-                    _take(dy, dx, source, to, end, 1 / shared, c, windows_over == 1, far)
+                    _take(dy, dx, source, to, end, 1 / shared, c, (1 + far) * (windows_over == 1))
             continue
         for i in range(0, c, simd.lanes(dx)):
             total = simd.full(dx, 0)
@@ -178,13 +172,14 @@ def _average_backward(block, slot, dy, dx, windows, divisor):
 
 
 @inlined
-def _take(dy, dx, source, to, end, part, c, alone, far):
-    """Add its part of what arrives at a window to the c numbers of a pixel; a window `alone` finds none there."""
+def _take(dy, dx, source, to, end, part, c, alone):
+    """Add its part of what arrives at a window to the c numbers of a pixel; a window `alone` finds none there, and
+    where that is 2 writes past the caches."""
     for i in range(0, c, simd.lanes(dx)):
         v = simd.full(dx, part) * simd.load_part(dy, source + i, dy.size - source - i)
         if not alone:
             v = v + simd.load_part(dx, to + i, end - to - i)
-        spans.put(dx, to + i, v, end - to - i, alone and far)
+        spans.put(dx, to + i, v, end - to - i, alone == 2)
 
 
 @jit

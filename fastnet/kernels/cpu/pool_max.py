@@ -222,13 +222,13 @@ def _max_backward(block, slot, dy, index, dx, windows):
             below, right = (tap(down, row, lines.first + some - 1) - r) * across.kernel, \
                 tap(across, column, places.first + few - 1) - s
             if near and few == 1:
-                _take(dy, index, dx, first, to, _Over(at, below, right, size), c, far, 1, 1)
+                _take(dy, index, dx, first, to, _Over(at, below, right, size, c, far), 1, 1)
             elif near:
-                _take(dy, index, dx, first, to, _Over(at, below, right, size), c, far, 1, 2)
+                _take(dy, index, dx, first, to, _Over(at, below, right, size, c, far), 1, 2)
             elif few == 1:
-                _take(dy, index, dx, first, to, _Over(at, below, right, size), c, far, 2, 1)
+                _take(dy, index, dx, first, to, _Over(at, below, right, size, c, far), 2, 1)
             else:
-                _take(dy, index, dx, first, to, _Over(at, below, right, size), c, far, 2, 2)
+                _take(dy, index, dx, first, to, _Over(at, below, right, size, c, far), 2, 2)
             continue
         if some * few <= sums.CHAIN:
             spans.clear_within(dx, to, c, end)
@@ -266,18 +266,20 @@ def _add(dy, index, dx, source, to, end, here, c):
 
 class _Over(NamedTuple):
     """The windows over a pixel: which tap of the first one meets it, how many taps further the one `below` and the one
-    to the `right` do, and how far apart lines of windows are."""
+    to the `right` do, how far apart lines of windows are, and the channels; for `far` see `spans.put`."""
 
     at: int
     below: int
     right: int
     size: int
+    c: int
+    far: bool
 
 
 @inlined
-def _take(dy, index, dx, first, to, over, c, far, lines, places):
+def _take(dy, index, dx, first, to, over, lines, places):
     """What a pixel gets of so many lines and places of windows, for c channels that fill vectors."""
-    lanes = simd.lanes(dx)
+    lanes, c = simd.lanes(dx), over.c
     for i in range(0, c, lanes):
         total = simd.full(dx, 0)
         for line in range(lines):
@@ -286,7 +288,7 @@ def _take(dy, index, dx, first, to, over, c, far, lines, places):
                 here = simd.full(dx, over.at + line * over.below + place * over.right)
                 won = simd.load_index(index, source, lanes, dx)
                 total = total + simd.matching(simd.load(dy, source), won, here)
-        spans.put(dx, to + i, total, lanes, far)
+        spans.put(dx, to + i, total, lanes, over.far)
 
 
 @jit

@@ -1,4 +1,8 @@
 """Short loops over spans of numbers, for use inside kernels."""
+from typing import NamedTuple
+
+import numpy as np
+
 from fastnet.kernels.cpu import simd
 from fastnet.kernels.cpu.runtime import call as call_address
 from fastnet.kernels.cpu.runtime import inlined, jit
@@ -9,6 +13,14 @@ BOUND, OPERANDS, SLOPED = range(3)
 # An array of so many bytes is written past the caches by kernels that do nothing but read and write: the largest caches
 # could not keep it until somebody reads it. Reading what is about to be overwritten would be a third of the traffic.
 FAR = 16 << 20
+
+
+class Path(NamedTuple):
+    """Where a function reads and where it writes, which may be one array, and whether `far`, see `put`."""
+
+    x: np.ndarray
+    y: np.ndarray
+    far: bool
 
 
 @inlined
@@ -73,9 +85,9 @@ def call_functions(y, start, stop, epilogue):
     """Have the epilogue's functions do their work on y[start : stop], which was just written."""
     function, derivative = epilogue.function, epilogue.derivative
     if function.address != 0:
-        call_address(function.address, (start, stop, y, y, False, function.alpha, function.beta))
+        call_address(function.address, (start, stop, Path(y, y, False), function.alpha, function.beta))
     if derivative.address != 0:
-        call_address(derivative.address, (start, stop, y, y, False, epilogue.mask, start, derivative.alpha,
+        call_address(derivative.address, (start, stop, Path(y, y, False), epilogue.mask, start, derivative.alpha,
                                           derivative.beta))
 
 

@@ -60,8 +60,12 @@ def lane_by_lane(s):
         s.store(out, 7 * n, s.matching(a, b, c))
         s.store(out, 8 * n, s.full(x, 2.5))
         s.store(out, 9 * n, s.sqrt(a))
-        out[10 * n] = s.total(c)
-        out[10 * n + 1] = n
+        s.store(out, 10 * n, s.above(a, b, c, d))
+        s.stream_part(out, 11 * n, a, n)
+        s.stream_part(out, 12 * n, b, 1)
+        out[13 * n] = s.total(c)
+        out[13 * n + 1] = n
+        out[13 * n + 2] = s.has_nan(a)
     return program
 
 
@@ -75,7 +79,7 @@ def test_arithmetic(dtype):
     for start in range(0, left.size, n):
         third, fourth = numbers(n, dtype, start), numbers(n, dtype, start + 1)
         x = np.concatenate([[CANARY], left[start: start + n], right[start: start + n], third, fourth]).astype(dtype)
-        ours, theirs = np.full((2, 10 * n + 2), CANARY, dtype)
+        ours, theirs = np.full((2, 13 * n + 3), CANARY, dtype)
         run(x, ours)
         with np.errstate(invalid="ignore"):
             lane_by_lane(in_python)(x, theirs)
@@ -86,8 +90,8 @@ def test_arithmetic(dtype):
 def test_total_adds_halves(dtype):
     x = np.random.default_rng(0).standard_normal(1 + 4 * simd.width(dtype)).astype(dtype)
     with np.errstate(invalid="ignore"):
-        ours, theirs = both(lane_by_lane, x, np.zeros(10 * simd.width(dtype) + 2, dtype))
-    assert ours[1][10 * simd.width(dtype)] == theirs[1][10 * simd.width(dtype)]
+        ours, theirs = both(lane_by_lane, x, np.zeros(13 * simd.width(dtype) + 3, dtype))
+    assert ours[1][13 * simd.width(dtype)] == theirs[1][13 * simd.width(dtype)]
 
 
 def across(s):
