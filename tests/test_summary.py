@@ -71,7 +71,7 @@ def test_wrong_shape():
 STEPS = """\
 input shape (8, 3, 8, 8), float32, backend 'cpu'
 step                                              output shape   computed by
-Conv2d "0" + BatchNorm2d "1" + ReLU "2"           (8, 16, 8, 8)  direct: fewer than 16 channels
+Conv2d "0" + BatchNorm2d "1" + ReLU "2"           (8, 16, 8, 8)  direct: fewer than 8 channels
 Conv2d "3.body" + Add in Residual "3" + ReLU "4"  (8, 16, 8, 8)  Winograd F(4x4, 3x3): 4.0 times fewer multiplications
 Conv2d "5" + ReLU "6" + MaxPool2d "7"             (8, 16, 3, 3)  Winograd F(4x4, 3x3): 3.1 times fewer multiplications
 {input} Winograd F(4x4, 3x3): 4.0 times fewer multiplications

@@ -87,6 +87,18 @@ def test_packed_weights_serve_every_precision():
     np.testing.assert_array_equal(cpu.conv2d_inference(x, packed, *GEOMETRY), plainly)
 
 
+def test_packed_weights_of_a_transposed_convolution_serve_every_precision():
+    rng = np.random.default_rng(0)
+    x, w = rng.standard_normal((2, 32, 9, 8), np.float32), rng.standard_normal((32, 40, 2, 2), np.float32)
+    where = (2, 2), (0, 0, 0, 0), (0, 0), 1, (1, 1)
+    packed = cpu.conv_transpose2d_pack(w, None)
+    plainly = cpu.conv_transpose2d_inference(x, packed, *where)
+    with bfloat16_products():
+        rounded_products = cpu.conv_transpose2d_inference(x, packed, *where)
+    assert 1e-4 < np.linalg.norm(rounded_products - plainly) / np.linalg.norm(plainly) < 1e-2
+    np.testing.assert_array_equal(cpu.conv_transpose2d_inference(x, packed, *where), plainly)
+
+
 def test_infinities_and_nan_reach_only_the_tiles_that_see_them():
     for special in (np.nan, np.inf, 3.4e38):  # the last is infinite as bfloat16
         x, w, b, _ = operands((1, 16, 16, 16), (16, 3), ONE_AROUND)

@@ -22,8 +22,7 @@ import numpy as np
 
 from fastnet.kernels import checks, shapes
 from fastnet.kernels.cpu import epilogue, simd, spans, sums
-from fastnet.kernels.cpu.conv.direct_weight import DirectWeightGradient
-from fastnet.kernels.cpu.conv.geometry import Geometry
+from fastnet.kernels.cpu.conv.direct_weight import MatrixGradient
 from fastnet.kernels.cpu.conv.packing import pack_bias
 from fastnet.kernels.cpu.runtime import Launch, empty, flat, inlined, jit, kept, scratch
 
@@ -162,12 +161,7 @@ def _few_product(n, c, k, dtype):
     return Launch(_few, -(-k // _ROWS), n * k * c)
 
 
-@kept
-def _many_products(n, c, k, dtype):
-    """The weights' gradient over many samples, taken for the pixels of one image of one line."""
-    where = (1, 1), (0, 0, 0, 0), (1, 1), 1
-    geometry = Geometry.of((1, c, 1, n), (k, c, 1, 1), (1, k, 1, n), dtype, where)
-    return DirectWeightGradient(geometry, geometry.source, geometry.taps, None, np.arange(c))
+_many_products = kept(MatrixGradient)
 
 
 @jit

@@ -15,7 +15,7 @@ from .test_bends import BENDS
 pytestmark = pytest.mark.skipif(config.DISABLE_JIT, reason="without the compiler, simd.python is what runs")
 in_python.configure(simd.VECTOR_BYTES)
 DTYPES = ["float32", "float64"]
-TILES = [pytest.param(getattr(simd, name), id=name) for name in ("HALF", "NARROW", "WIDE")]
+TILES = [pytest.param(getattr(simd, name), id=name) for name in ("HALF", "NARROW", "THREE_HALVES", "WIDE")]
 PAIRS = [pytest.param(getattr(simd, name), id=name) for name in ("HALF_PAIRS", "NARROW_PAIRS", "WIDE_PAIRS")]
 CANARY = 77.0
 

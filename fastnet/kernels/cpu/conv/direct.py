@@ -1,8 +1,8 @@
 """Direct convolution: a register tile reads the pixels under each tap through a table of their places.
 
 One kernel serves the forward pass and the gradient for the input, with any stride, padding, dilation and groups. In
-the words of a matrix product, the rows of a tile are ROWS pixels of the result, its columns a panel of output channels,
-and its sum runs over taps and input channels:
+the words of a matrix product, the rows of a tile are ROWS pixels of the result, or a few less, its columns a panel of
+output channels, and its sum runs over taps and input channels:
 
     y[writes[i] + j] = bias[j] + sum over taps t and channels c of x[reads[t, i] + c] filters[t, c, j]
 
@@ -26,6 +26,7 @@ from fastnet.kernels.cpu.conv.direct_tables import (
     StripPlan,
     images_together,
     pixels_of,
+    rows_for,
     strips_of,
     tables_of,
 )
@@ -71,11 +72,13 @@ class DirectConvolution:
     def __init__(self, batch, source, target, grids, length, groups, dtype, paired=False):
         self.strips = strips_of(grids)
         images = min(batch, images_together(prod(grids[0].size))) if len(self.strips) == 1 else 1
-        self.tables = tables_of(images, source, target, grids, self.strips, np.zeros(length, dtype))
+        rows = rows_for(images * pixels_of(grids[0], self.strips[0]))
+        self.tables = tables_of(images, source, target, grids, self.strips, rows, np.zeros(length, dtype))
         out_channels = target.channels // groups
-        panels = groups * -(-out_channels // simd.panel_width(out_channels, dtype))
+        shape = simd.close_tiles_for(out_channels, dtype)
+        panels = groups * -(-out_channels // (shape.halves * simd.width(dtype) // 2))
         shares = -(-batch // images) * len(self.strips)
-        tiles = [-(-images * pixels_of(grid, self.strips[0]) // simd.ROWS) for grid in grids]
+        tiles = [-(-images * pixels_of(grid, self.strips[0]) // rows) for grid in grids]
         parts = min(panels, -(-_BLOCKS // (shares * -(-max(tiles) // _TILES_PER_BLOCK))))
         pieces = -(-max(tiles) // max(1, min(_TILES_PER_BLOCK, max(tiles) * shares * parts // _BLOCKS)))
         self.numbers = in_words(_Plan(
@@ -85,7 +88,7 @@ class DirectConvolution:
             tiles=max(1, panels // parts * -(-sum(tiles) // pieces)),
             large=batch * (source.numbers + target.numbers) * dtype.itemsize > _LARGE))
         work = batch * target.channels * sum(prod(grid.size) * (len(grid.origins) * length + 1) for grid in grids)
-        self.launch = Launch(_kernel(simd.tiles_for(out_channels, dtype, paired)), shares * pieces * parts, work)
+        self.launch = Launch(_kernel(rows, shape.halves, paired), shares * pieces * parts, work)
 
     def __call__(self, x, filters, bias, y, epilogue):
         """Fill y; x and y are flat and channels-last, filters and bias packed by `packing`."""
@@ -93,8 +96,8 @@ class DirectConvolution:
 
 
 @functools.cache
-def _kernel(tiles):
-    tile, halves = tiles.tile, tiles.halves
+def _kernel(rows, halves, paired):
+    tile = simd.make_tile(rows, halves, paired)
 
     def convolve(block, slot, operands, tables, numbers, epilogue):
         """Compute one block: a piece of each grid, for some images or a strip of one, and some panels of output
@@ -113,26 +116,26 @@ def _kernel(tiles):
         x_ahead, y_ahead = _next_block(x, place, plan.x_size, plan), _next_block(y, place, plan.y_size, plan)
         for g in range(plan.grids):
             grid = entry(GridPlan, tables.grids, strip.kind * plan.grids + g)
-            all_tiles = (grid.pixels * plan.images + simd.ROWS - 1) // simd.ROWS
+            all_tiles = (grid.pixels * plan.images + rows - 1) // rows
             pixels = grid.pixels * min(plan.images, plan.batch - first_image)
             start = piece * all_tiles // plan.pieces
-            stop = min((piece + 1) * all_tiles // plan.pieces, (pixels + simd.ROWS - 1) // simd.ROWS)
+            stop = min((piece + 1) * all_tiles // plan.pieces, (pixels + rows - 1) // rows)
             for p in range(part * panels // plan.parts, (part + 1) * panels // plan.parts):
                 group, left = p // plan.panels, p % plan.panels * panel
                 columns, filters = plan.out_channels - left, (p * plan.taps + grid.taps_before) * plan.length * panel
                 read, write = x_start + group * plan.in_channels, y_start + group * plan.out_channels + left
                 for t in range(start, stop):
                     x_ahead, y_ahead = fetch_portion(x, x_ahead), fetch_portion(y, y_ahead)
-                    tile(x, read, tables.reads, grid.reads + t * grid.taps * simd.ROWS, tables.zeros,
+                    tile(x, read, tables.reads, grid.reads + t * grid.taps * rows, tables.zeros,
                          grid.taps, plan.length, 1, operands.filters, filters, operands.bias, p * panel,
-                         y, write, tables.writes, grid.writes + t * simd.ROWS,
-                         min(pixels - t * simd.ROWS, simd.ROWS), columns, epilogue.bend, not later)
+                         y, write, tables.writes, grid.writes + t * rows,
+                         min(pixels - t * rows, rows), columns, epilogue.bend, not later)
                 if later or spans.has_calls(epilogue):
-                    for pixel in range(start * simd.ROWS, min(stop * simd.ROWS, pixels)):
+                    for pixel in range(start * rows, min(stop * rows, pixels)):
                         to = write + tables.writes[grid.writes + pixel]
                         spans.apply_rest(y, to, min(columns, panel), epilogue)
 
-    convolve.__qualname__ = f"convolve_{halves}_{tiles.word}"
+    convolve.__qualname__ = f"convolve_{rows}x{halves}" + "_words" * paired
     return jit(convolve)
 
 

@@ -1,9 +1,9 @@
 """Where the pixels are that the register tiles of `direct` read and write.
 
-The pixels of a result are numbered, row by row, and every ROWS of them make a tile. For each tile the table `reads`
-holds, tap by tap, where in x the channels of the pixel begin that each of its rows meets, or -1 for one outside of the
-image; the table `writes` holds where in y each of its rows goes. For 3x3 taps, padding 1, images of 32 x 32 pixels of
-64 channels, and 12 rows to a tile:
+The pixels of a result are numbered, row by row, and every ROWS of them, or a few less, make a tile. For each tile the
+table `reads` holds, tap by tap, where in x the channels of the pixel begin that each of its rows meets, or -1 for one
+outside of the image; the table `writes` holds where in y each of its rows goes. For 3x3 taps, padding 1, images of
+32 x 32 pixels of 64 channels, and 12 rows to a tile:
 
     reads [tile 0, tap 0] =   -1   -1   -1   -1  ...   the row above the image: zeros
           [tile 0, tap 4] =    0   64  128  192  ...   the pixels themselves
@@ -69,9 +69,9 @@ class GridPlan(NamedTuple):
 class Tables(NamedTuple):
     """What the kernel of a direct convolution looks up. `reads` and `writes` hold places in the flat arrays x and y."""
 
-    reads: np.ndarray   # for each kind of strip and each grid (tiles, taps, ROWS); -1 for a pixel outside of the image,
+    reads: np.ndarray   # for each kind of strip and each grid (tiles, taps, rows); -1 for a pixel outside of the image,
                         # and for the rows of the last tile that lie beyond the last pixel
-    writes: np.ndarray  # the same (tiles, ROWS)
+    writes: np.ndarray  # the same (tiles, rows)
     strips: np.ndarray  # a StripPlan for each strip of an image
     grids: np.ndarray   # for each kind of strip a GridPlan for each grid
     zeros: np.ndarray   # what is read outside of the image
@@ -95,8 +95,15 @@ def pixels_of(grid, strip):
     return max(0, min(strip.stop, grid.size.down) - strip.first) * grid.size.across
 
 
-def tables_of(images, source, target, grids, strips, zeros):
-    """The Tables for `images` images at a time, `source` and `target` being the Images of x and y."""
+def rows_for(pixels):
+    """How many rows the tiles for so many pixels should have: fewer than ROWS where that leaves fewer without use."""
+    few = simd.ROWS - simd.ROWS // 6
+    return few if -(-pixels // few) * few < 0.99 * (-(-pixels // simd.ROWS) * simd.ROWS) else simd.ROWS
+
+
+def tables_of(images, source, target, grids, strips, rows, zeros):
+    """The Tables for `images` images at a time, `source` and `target` being the Images of x and y, and tiles of so many
+    rows."""
     step, place = grids[0].step.down, grids[0].place.down
     above = min((origin.down for grid in grids for origin in grid.origins), default=0)
     kinds, strip_plans, grid_plans, reads, writes = {}, [], [], [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
@@ -110,7 +117,7 @@ def tables_of(images, source, target, grids, strips, zeros):
                 grid_plans.append(GridPlan(len(grid.origins), taps, pixels_of(grid, strip), sum(map(len, reads)),
                                            sum(map(len, writes))))
                 taps += len(grid.origins)
-                read, write = _table(images, source, target, grid, strip, top)
+                read, write = _table(images, source, target, grid, strip, top, rows)
                 reads.append(read)
                 writes.append(write)
         strip_plans.append(StripPlan(top * source.width * source.channels,
@@ -126,20 +133,20 @@ def _kind(strip, source, grids):
     return *(pixels_of(grid, strip) for grid in grids), *(which.tobytes() for which in inside)
 
 
-def _table(images, source, target, grid, strip, top):
+def _table(images, source, target, grid, strip, top, rows):
     """(reads, writes) of a grid in a strip, flat, counted from row `top` of x and from the strip's first pixel."""
     pixels = pixels_of(grid, strip)
-    tiles = -(-pixels * images // simd.ROWS)
-    number = np.arange(tiles * simd.ROWS)
+    tiles = -(-pixels * images // rows)
+    number = np.arange(tiles * rows)
     real = number < pixels * images     # the last tile may have rows to spare
     pixels = max(1, pixels)
     image, u, v = number // pixels, number % pixels // grid.size.across, number % grid.size.across
-    reads = np.empty((tiles, len(grid.origins), simd.ROWS), np.int64)
+    reads = np.empty((tiles, len(grid.origins), rows), np.int64)
     for tap, origin in enumerate(grid.origins):
         row, column = (strip.first + u) * grid.step.down + origin.down, v * grid.step.across + origin.across
         inside = real & (0 <= row) & (row < source.height) & (0 <= column) & (column < source.width)
         pixel = (image * source.height + row - top) * source.width + column
-        reads[:, tap] = np.where(inside, pixel * source.channels, -1).reshape(tiles, simd.ROWS)
+        reads[:, tap] = np.where(inside, pixel * source.channels, -1).reshape(tiles, rows)
     row, column = u * grid.place.down + grid.offset.down, v * grid.place.across + grid.offset.across
     pixel = (image * target.height + row) * target.width + column
     return reads.reshape(-1), np.where(real, pixel * target.channels, 0)

@@ -14,6 +14,9 @@ one, so that what it reads lies in the first caches:
 
 Where a part has many chunks, the partial gradient goes to float64 sums every so often, see `sums`. What all parts have
 is then added in a fixed order. Nothing of this depends on the number of threads.
+
+For a 1x1 kernel the pixels are one line, and x and dy change places: then the sums come out in the order of the
+weights.
 """
 import functools
 from typing import NamedTuple
@@ -21,17 +24,20 @@ from typing import NamedTuple
 import numpy as np
 
 from fastnet.kernels.cpu import simd, spans, sums
-from fastnet.kernels.cpu.conv.geometry import Pair
+from fastnet.kernels.cpu.conv.geometry import Geometry, Pair
 from fastnet.kernels.cpu.conv.operands import Inputs, Sums
-from fastnet.kernels.cpu.conv.prefetch import ahead, fetch_portion
+from fastnet.kernels.cpu.conv.prefetch import ahead, fetch_pixels, fetch_portion, pixels_ahead
 from fastnet.kernels.cpu.runtime import Launch, empty, entry, in_words, jit, named, scratch
 
 # Pixels of a chunk at most; chunks that a partial gradient in float32 adds up at most.
 _PIXELS, _CHUNKS_OF_SUM = 128, 64
-# The most memory that partial gradients may take, in numbers; how many there are at most, and of how many chunks each
-# is at least, unless there are more images.
-_PARTIAL = 1 << 20
-_MOST_PARTS, _CHUNKS_OF_PART = 16, 16
+# The most memory that partial gradients may take, in numbers, and where x and dy are turned, whose panels leave less
+# room in the second cache; how many there are at most, and of how many chunks each is at least, unless there are more
+# images.
+_PARTIAL, _PARTIAL_TURNED = 1 << 20, 1 << 18
+_MOST_PARTS, _CHUNKS_OF_PART = 16, 2
+# Blocks to share among threads.
+_BLOCKS = 8
 
 
 class _Tables(NamedTuple):
@@ -51,10 +57,11 @@ class _Plan(NamedTuple):
     in_channels: int        # of a group
     out_channels: int       # of a group
     parts: int              # of the chunks, each with a partial gradient of its own
-    slices: int             # of the rows
-    slice_rows: int
+    slices: int             # blocks that share the panels of a part
+    row_slices: int         # blocks that share its rows
     chunk_height: int       # at most
     chunk_width: int
+    turned: int             # whether x and dy have changed places: the bias is for channels of x
 
 
 class _Chunk(NamedTuple):
@@ -65,6 +72,27 @@ class _Chunk(NamedTuple):
     left: int
     height: int
     width: int
+
+
+class _Own(NamedTuple):
+    """The part of a partial gradient that a block computes."""
+
+    start: int              # of the partial gradient
+    taps: int
+    rows: int               # of a tap
+    wide: int
+    first_row: int
+    last_row: int
+    left: int               # column, and `right` the one behind the last
+    right: int
+
+
+class _Bias(NamedTuple):
+    """What a block adds up for the bias: `columns` numbers of each pixel."""
+
+    start: int              # in the first pixel
+    to: int
+    columns: int
 
 
 class _Run(NamedTuple):
@@ -90,51 +118,82 @@ class DirectWeightGradient:
 
     `source` is the size of x, which may be padded already, and `taps` are the pixels that are met. A row is one input
     channel of the group, or, with `offsets`, one number at that offset from the tap's pixel. `places` holds, for each
-    group, tap and row, the place in the gradient (K, C / groups, R, S) of the group's first output channel.
+    group, tap and row, the place in the gradient (K, C / groups, R, S) of the group's first output channel. Where x and
+    dy are `turned`, so are the channels in all of this.
     """
 
-    def __init__(self, geometry, source, taps, offsets, places):
+    def __init__(self, geometry, source, taps, offsets, places, turned=False):
         groups, dtype, target = geometry.groups, geometry.dtype, geometry.target
         in_channels, out_channels = source.channels // groups, target.channels // groups
-        tiles, panel = simd.tiles_for(out_channels, dtype), simd.panel_width(out_channels, dtype)
+        tiles = simd.close_tiles_for(out_channels, dtype)
+        panel = tiles.halves * simd.width(dtype) // 2
         rows, depth = _whole_tiles(in_channels, offsets, tiles.depth_rows), tiles.depth_rows
         wide = -(-out_channels // panel) * panel
         size = groups * len(taps) * rows.size * wide
         height = min(target.height, max(1, _PIXELS // target.width))
         width = -(-target.width // -(-target.width // _PIXELS))
         chunks = geometry.batch * -(-target.height // height) * -(-target.width // width)
-        parts = int(max(1, min(max(geometry.batch, chunks // _CHUNKS_OF_PART), _MOST_PARTS, _PARTIAL // size)))
-        slices = 1 if parts >= 8 else min(8, rows.size // depth)
+        parts = int(max(1, min(max(geometry.batch, chunks // _CHUNKS_OF_PART), _MOST_PARTS,
+                            (_PARTIAL_TURNED if turned else _PARTIAL) // size)))
+        # A block copies the panels that it has, so those are shared first; in place there is but one.
+        slices = min(-(-_BLOCKS // parts), wide // panel)
+        row_slices = min(-(-_BLOCKS // (parts * slices)), rows.size // depth)
         self.numbers = in_words(_Plan(
             batch=geometry.batch, height=source.height, width=source.width, out_height=target.height,
             out_width=target.width, stride_down=geometry.stride.down, stride_across=geometry.stride.across,
             groups=groups, in_channels=in_channels, out_channels=out_channels, parts=parts, slices=slices,
-            slice_rows=-(-(rows.size // depth) // slices) * depth, chunk_height=height, chunk_width=width))
+            row_slices=row_slices, chunk_height=height, chunk_width=width,
+            turned=turned))
         self.tables, self.places = _Tables(rows, in_words(*taps)), places
         self.spilling = chunks > parts * _CHUNKS_OF_SUM
-        self.partial, self.bias = parts * size, parts * target.channels
+        biases = source.channels if turned else target.channels
+        self.partial, self.bias = parts * size, parts * biases
         self.memory, self.runs = height * width * wide, height * len(_Run._fields)
         work = geometry.batch * target.height * target.width * len(taps) * rows.size * wide
         adjacent = bool((np.diff(rows) == 1).all())
-        self.add_products = Launch(_kernel(tiles, adjacent), parts * groups * slices, work)
+        self.add_products = Launch(_kernel(tiles, adjacent), parts * groups * slices * row_slices, work)
         real, self.size = len(offsets) if offsets else in_channels, int(np.prod(geometry.w_shape))
         self.collect_numbers = in_words(_CollectPlan(
             parts=parts, part_size=size, taps_rows=rows.size, rows=real, columns=out_channels, wide=wide,
-            apart=self.size // target.channels))
+            apart=1 if turned else self.size // target.channels))
+        self.in_place = turned and parts == 1 and not self.spilling and size == self.size
         self.collect, self.lanes = Launch(_collect, groups * len(taps) * real, parts * size), simd.width(dtype)
-        self.add_up_bias = sums.ColumnSums(parts, target.channels, target.channels, dtype, np.float64)
+        self.add_up_bias = sums.ColumnSums(parts, biases, biases, dtype, np.float64)
 
     def __call__(self, x, dy, bias):
         """(dw, db) from flat channels-last x and dy: both flat, db None without `bias`."""
         dtype, work = dy.dtype, self.add_products.work
         partial, total = empty(self.partial, dtype), sums.room(self.partial if self.spilling else 0)
-        db = empty(self.bias, np.float64)
+        db = sums.room(self.bias if bias else 0)
         self.add_products(Inputs(x, dy), Sums(partial, total, db), self.tables, scratch(self.memory, dtype, work),
                           scratch(self.runs, np.int64, work), self.numbers)
-        dw, source = empty(self.size, dtype), total if self.spilling else partial
-        memory = scratch(self.lanes, source.dtype, self.collect.work)
-        self.collect(source, dw, self.places, memory, self.collect_numbers)
+        dw, source = partial, total if self.spilling else partial
+        if not self.in_place:
+            dw, memory = empty(self.size, dtype), scratch(self.lanes, source.dtype, self.collect.work)
+            self.collect(source, dw, self.places, memory, self.collect_numbers)
         return dw, self.add_up_bias(db) if bias else None
+
+
+class MatrixGradient:
+    """The gradient for weights (K, C) between so many pixels of C numbers and of K, all worked out but the numbers."""
+
+    def __init__(self, pixels, c, k, dtype):
+        self.turned = 1.1 * _room(c, k, dtype) >= _room(k, c, dtype)
+        (rows, columns), places = ((k, c), np.arange(k) * c) if self.turned else ((c, k), np.arange(c))
+        where = (1, 1), (0, 0, 0, 0), (1, 1), 1
+        line = Geometry.of((1, rows, 1, pixels), (columns, rows, 1, 1), (1, columns, 1, pixels), dtype, where)
+        self.gradient = DirectWeightGradient(line, line.source, line.taps, None, places, self.turned)
+
+    def __call__(self, x, dy, bias):
+        """As that of a DirectWeightGradient."""
+        return self.gradient(dy, x, bias) if self.turned else self.gradient(x, dy, bias)
+
+
+def _room(rows, columns, dtype):
+    """What whole tiles of sums take."""
+    tiles = simd.close_tiles_for(columns, dtype)
+    panel = tiles.halves * simd.width(dtype) // 2
+    return -(-rows // tiles.depth_rows) * tiles.depth_rows * -(-columns // panel) * panel
 
 
 def _whole_tiles(length, offsets, depth):
@@ -148,27 +207,25 @@ def _kernel(tiles, adjacent):
     tile, halves, depth = tiles.tile_adjacent if adjacent else tiles.tile_runs, tiles.halves, tiles.depth_rows
 
     def add_products(block, slot, inputs, to, tables, memory, runs, numbers):
-        """Add up one block's share of dw: some chunks, one group, some rows; and of db where the first row is among
-        them."""
+        """Add up one block's share of dw: some chunks, one group, some rows and panels; and its share of db."""
         plan, x, dy, rows = named(_Plan, numbers), inputs.x, inputs.dy, tables.offsets
-        part, group = block // (plan.groups * plan.slices), block // plan.slices % plan.groups
-        piece = block % plan.slices
         panel, taps = halves * simd.lanes(dy) // 2, tables.taps.size // 2
-        wide = (plan.out_channels + panel - 1) // panel * panel
-        channels, all_out = plan.groups * plan.in_channels, plan.groups * plan.out_channels
-        first_row, last_row = piece * plan.slice_rows, min((piece + 1) * plan.slice_rows, rows.size)
-        start, size = (part * plan.groups + group) * taps * rows.size * wide, (last_row - first_row) * wide
-        db = part * all_out + group * plan.out_channels
-        for t in range(taps):
-            own = start + (t * rows.size + first_row) * wide
-            spans.clear(to.partial, own, own + size)
-            if to.total.size:
-                spans.clear(to.total, own, own + size)
-        if piece == 0:
-            spans.clear(to.bias, db, db + plan.out_channels)
+        wide, all_out = (plan.out_channels + panel - 1) // panel * panel, plan.groups * plan.out_channels
+        share, piece = block // (plan.slices * plan.row_slices), block % (plan.slices * plan.row_slices)
+        part, group = share // plan.groups, share % plan.groups
+        row_piece, piece, tiles, panels = piece // plan.slices, piece % plan.slices, rows.size // depth, wide // panel
+        first_row = row_piece * tiles // plan.row_slices * depth
+        last_row = (row_piece + 1) * tiles // plan.row_slices * depth
+        left, right = piece * panels // plan.slices * panel, (piece + 1) * panels // plan.slices * panel
+        start, channels = share * taps * rows.size * wide, plan.groups * plan.in_channels
+        own = _Own(start, taps, rows.size, wide, first_row, last_row, left, right)
+        _clear(to, own)
+        bias = _bias_of(to, share, group, own, plan)
+        spans.clear(to.bias, bias.to, bias.to + bias.columns)
         in_place = plan.groups == 1 and wide == panel == all_out  # dy lies in panels as it is
-        panels = dy if in_place else memory
-        run, times = slot * plan.chunk_height * 3, max(1, taps * (wide // panel) * ((last_row - first_row) // depth))
+        packed, columns = dy if in_place else memory, min(right, plan.out_channels) - left
+        run = slot * plan.chunk_height * 3
+        times = max(1, taps * (right - left) // panel * (last_row - first_row) // depth)
         chunks = plan.batch * _chunks(plan)
         last = (part + 1) * chunks // plan.parts
         for number in range(part * chunks // plan.parts, last):
@@ -177,27 +234,60 @@ def _kernel(tiles, adjacent):
             here, pixels = pixel * all_out, chunk.height * chunk.width
             at = here if in_place else slot * plan.chunk_height * plan.chunk_width * wide
             if not in_place:
-                _copy_to_panels(dy, here + group * plan.out_channels, all_out, plan.out_channels, pixels, memory, at,
+                _copy_to_panels(dy, here + group * plan.out_channels + left, all_out, columns, pixels, memory, at,
                                 panel)
-            if piece == 0:
-                sums.add_rows(to.bias, db, dy, here + group * plan.out_channels, pixels, all_out, plan.out_channels)
+            if bias.columns:
+                if plan.turned:
+                    sums.add_rows(to.bias, bias.to, x, bias.start + pixel * channels, pixels, channels, bias.columns)
+                else:
+                    sums.add_rows(to.bias, bias.to, dy, bias.start + here, pixels, all_out, bias.columns)
             # The next chunk is fetched while this one is multiplied, a portion of it with each tile.
-            dy_ahead = ahead(dy, here + pixels * all_out, here + 2 * pixels * all_out, times)
+            following = here + pixels * all_out + group * plan.out_channels + left
+            dy_ahead = pixels_ahead(following, pixels, all_out, columns, times)
             x_ahead = _next_pixels(x, chunk, channels, times, plan)
             for t in range(taps):
                 count = _list_runs(runs, run, chunk, entry(Pair, tables.taps, t), group, panel, plan)
-                for j in range(0, wide, panel):
+                for j in range(left, right, panel):
                     for row in range(first_row, last_row, depth):
-                        tile(x, rows, row, plan.stride_across * channels, panels, at + j * pixels, runs, run, count,
-                             to.partial, start + (t * rows.size + row) * wide + j, wide)
-                        dy_ahead, x_ahead = fetch_portion(dy, dy_ahead), fetch_portion(x, x_ahead)
+                        tile(x, rows, row, plan.stride_across * channels, packed, at + (j - left) * pixels, runs, run,
+                             count, to.partial, start + (t * rows.size + row) * wide + j, wide)
+                        dy_ahead, x_ahead = fetch_pixels(dy, dy_ahead), fetch_portion(x, x_ahead)
             if to.total.size and (last - number) % _CHUNKS_OF_SUM == 1:
-                for t in range(taps):
-                    own = start + (t * rows.size + first_row) * wide
-                    sums.spill(to.partial, to.total, own, own + size)
+                _spill(to, own)
 
     add_products.__qualname__ = f"add_products_{halves}{'_adjacent' * adjacent}"
     return jit(add_products)
+
+
+@jit
+def _clear(to, own):
+    """Begin with zeros."""
+    for t in range(own.taps):
+        for row in range(own.first_row, own.last_row):
+            at = own.start + (t * own.rows + row) * own.wide
+            spans.clear(to.partial, at + own.left, at + own.right)
+            if to.total.size:
+                spans.clear(to.total, at + own.left, at + own.right)
+
+
+@jit
+def _spill(to, own):
+    """Move the sums to those in float64."""
+    for t in range(own.taps):
+        for row in range(own.first_row, own.last_row):
+            at = own.start + (t * own.rows + row) * own.wide
+            sums.spill(to.partial, to.total, at + own.left, at + own.right)
+
+
+@jit
+def _bias_of(to, share, group, own, plan):
+    """The _Bias of a block. Of the blocks that share the rows or, if turned, the columns that it has nothing to do
+    with, the first one adds it up."""
+    channels, beside, first, stop = plan.out_channels, own.first_row, own.left, min(own.right, plan.out_channels)
+    if plan.turned:
+        channels, beside, first, stop = plan.in_channels, own.left, own.first_row, min(own.last_row, plan.in_channels)
+    count = stop - first if to.bias.size and beside == 0 else 0
+    return _Bias(group * channels + first, share * channels + first, max(0, count))
 
 
 @jit
@@ -234,16 +324,11 @@ def _next_pixels(x, chunk, channels, times, plan):
 def _copy_to_panels(dy, start, pixel, columns, pixels, memory, to, panel):
     """Copy `columns` numbers of so many pixels, `pixel` numbers from one to the next, into panels, with zeros in the
     last one's spare columns."""
-    lanes = simd.lanes(dy)
-    for j in range(0, columns, lanes):
-        n, source, target = columns - j, start + j, to + j // panel * pixels * panel + j % panel
-        for i in range(pixels):
-            v = simd.load_part(dy, source + i * pixel, n)
-            simd.store_part(memory, target + i * panel, v, panel - j % panel)
-    # From the last vector that was filled to the end of its panel: whole vectors, since narrow panels end with it.
-    for j in range((columns + lanes - 1) // lanes * lanes, (columns + panel - 1) // panel * panel, lanes):
-        for i in range(pixels):
-            simd.store(memory, to + j // panel * pixels * panel + j % panel + i * panel, simd.full(memory, 0))
+    for left in range(0, columns, panel):
+        for j in range(0, panel, simd.lanes(dy)):
+            n, source, target = columns - left - j, start + left + j, to + left * pixels + j
+            for i in range(pixels):
+                simd.store_part(memory, target + i * panel, simd.load_part(dy, source + i * pixel, n), panel - j)
 
 
 @jit

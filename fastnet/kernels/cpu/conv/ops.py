@@ -5,22 +5,14 @@ import numpy as np
 
 from fastnet import arguments
 from fastnet.kernels import checks, windows
-from fastnet.kernels.cpu import epilogue, simd
+from fastnet.kernels.cpu import epilogue
 from fastnet.kernels.cpu.conv import passes
+from fastnet.kernels.cpu.conv.choice import choose
 from fastnet.kernels.cpu.conv.geometry import Geometry
 from fastnet.kernels.cpu.pool_max import maxpool2d_forward
 from fastnet.kernels.cpu.runtime import empty_images, flat, kept
 from fastnet.kernels.precision import precision
 from fastnet.kernels.shapes import Kind
-
-# Fewer channels than this leave Winograd's transforms dearer than what its products save.
-WINOGRAD_CHANNELS = 16
-# For each kernel size, the numbers of outputs on a side that Winograd is accurate and quick for.
-WINOGRAD_SIZES = {3: (4, 2), 5: (2,)}
-# Reading a weight takes as long as this many products with it, and serves about so many outputs or tiles.
-_READING, _ROWS_AT_A_TIME = 4, 48
-# Products that each number of an image must take part in for rounding it to bfloat16 to pay.
-_PAYING_PRODUCTS = 24
 
 # kernel_size, stride and padding of the pooling that may be part of a convolution.
 _HALF = (2, 2), (2, 2), (0, 0, 0, 0)
@@ -172,7 +164,7 @@ def _way(direction, x_shape, w_shape, y_shape, dtype, where, precise):
     ways = _WAYS[direction]
     if _is_depthwise(geometry):
         return geometry, ways.depthwise(geometry)
-    choice = _winograd_choice(direction, geometry, precise)
+    choice = choose(direction, geometry, precise)
     if choice.m:
         return geometry, ways.winograd(geometry, choice.m, choice.paired)
     return geometry, ways.direct(geometry, paired=True) if choice.paired else ways.direct(geometry)
@@ -185,76 +177,10 @@ def conv2d_algorithm(direction, dtype, x_shape, w_shape, stride, padding, dilati
     geometry = Geometry.of(x_shape, w_shape, checks.conv2d_shape(x_shape, w_shape, *where), dtype, where)
     if _is_depthwise(geometry):
         return "depthwise", "each channel has a filter of its own"
-    m, paired, reason = _winograd_choice(direction, geometry, precision.get())
+    m, paired, reason = choose(direction, geometry, precision.get())
     name = f"Winograd F({m}x{m}, {geometry.kernel.down}x{geometry.kernel.across})" if m else "direct"
     return name + " of bfloat16" * paired, reason
 
 
 def _is_depthwise(geometry):
     return geometry.groups > 1 and geometry.w_shape[:2] == (geometry.groups, 1)
-
-
-class _Choice(NamedTuple):
-    m: int | None   # outputs on a side of a patch; None for the direct way, as Winograd's is not possible or dearer
-    paired: bool    # whether products are of bfloat16
-    reason: str
-
-
-def _winograd_choice(direction, geometry, precise):
-    """Whether, and how, Winograd's way is taken instead of the direct one.
-
-    It wants float32 and enough channels to fill vectors. It costs m + r - 1 squared products for each patch, where the
-    direct way has r r for each pixel of the result.
-    """
-    r, s = geometry.kernel
-    channels = min(geometry.source.channels, geometry.target.channels)
-    obstacles = {
-        "exact() is on": precise == "exact",
-        f"{geometry.dtype} numbers": geometry.dtype != np.float32,
-        f"{geometry.groups} groups": geometry.groups != 1,
-        f"{r}x{s} kernel": r != s or r not in WINOGRAD_SIZES,
-        f"stride {tuple(geometry.stride)}": geometry.stride != (1, 1),
-        f"dilation {tuple(geometry.dilation)}": geometry.dilation != (1, 1),
-        f"fewer than {WINOGRAD_CHANNELS} channels": channels < WINOGRAD_CHANNELS,
-    }
-    pairs = precise == "bfloat16" and _pairs_directly(direction, geometry)
-    for obstacle, is_there in obstacles.items():
-        if is_there:
-            return _Choice(None, pairs, obstacle)
-    convolution = geometry.reversed() if direction == "backward_input" else geometry
-    result, batch = convolution.target, None if direction == "backward_weight" else geometry.batch
-    pixels = result.height * result.width
-    patches = {m: -(-result.height // m) * -(-result.width // m) for m in WINOGRAD_SIZES[r]}
-    short_rows = simd.tiles_for(result.channels, geometry.dtype).short_rows
-    costs = {m: _cost(batch, (m + r - 1) ** 2, patches[m], short_rows) for m in patches}
-    best = min(costs, key=costs.get)
-    if 1.3 * costs[best] >= _cost(batch, r * s, pixels, simd.ROWS):
-        return _Choice(None, pairs, f"Winograd on {result.height}x{result.width} outputs would save too few "
-                                    "multiplications")
-    paired = precise == "bfloat16" and (batch is None or convolution.source.channels % 2 == 0)
-    saved = pixels * r * s / (patches[best] * (best + r - 1) ** 2)
-    return _Choice(best, paired, f"{saved:.1f} times fewer multiplications")
-
-
-def _pairs_directly(direction, geometry):
-    """Whether the direct way multiplies bfloat16 numbers where it may: each number of the images is then rounded before
-    it is read, which only so many products with it pay for."""
-    if direction == "backward_weight" or geometry.dtype != np.float32:
-        return False
-    (k, channels, r, s), groups = geometry.w_shape, geometry.groups
-    read, made = (k // groups, channels) if direction == "backward_input" else (channels, k // groups)
-    pixels, outputs = (image.height * image.width for image in (geometry.source, geometry.target))
-    products = made * r * s * (outputs / pixels if direction == "forward" else 1)
-    return read > passes.FEW_CHANNELS and read % 2 == 0 and products >= _PAYING_PRODUCTS
-
-
-def _cost(batch, products, rows, tile_rows):
-    """What products cost for one pair of channels, where each row of an image, a patch or a pixel, takes so many.
-
-    They are made in whole register tiles, and reading a weight costs as much as some products: both matter where a
-    small batch has few rows. In the gradient for the weights (batch None) the sums run over all rows: neither does.
-    """
-    if batch is None:
-        return products * rows
-    in_tiles = -(-batch * rows // tile_rows) * tile_rows
-    return products * (in_tiles + _READING * -(-batch * rows // _ROWS_AT_A_TIME))

@@ -50,23 +50,23 @@ class WeightMatrices(NamedTuple):
         return self.groups * self.panels * self.panel * self.rows
 
 
-def weight_matrices(w_shape, dtype, groups, backward):
-    """The WeightMatrices of weights of that shape."""
+def weight_matrices(w_shape, dtype, groups, backward, choose=simd.tiles_for):
+    """The WeightMatrices of weights of that shape, for the tiles that are chosen for their columns."""
     k, c, r, s = w_shape
     inputs, outputs = (c, r * s), (k // groups, c * r * s)  # how many, and how far apart
     (rows, row_stride), (columns, column_stride) = (outputs, inputs) if backward else (inputs, outputs)
-    panel = simd.panel_width(columns, dtype)
+    panel = choose(columns, dtype).halves * simd.width(dtype) // 2
     return WeightMatrices(groups=groups, group_stride=k // groups * c * r * s, rows=rows, row_stride=row_stride,
                           columns=columns, column_stride=column_stride, taps=r * s, panel=panel,
                           panels=-(-columns // panel), parts=-(-rows // ROWS))
 
 
 class PackWeights:
-    """From weights to (groups, panels, taps, rows, panel), for a choice of taps. In a last partial panel the numbers
-    that are left over mean nothing."""
+    """From weights to (groups, panels, taps, rows, panel) for `simd.close_tiles_for`, and a choice of taps. In a last
+    partial panel the numbers that are left over mean nothing."""
 
     def __init__(self, w_shape, dtype, groups, taps, backward=False):
-        w = weight_matrices(w_shape, dtype, groups, backward)
+        w = weight_matrices(w_shape, dtype, groups, backward, simd.close_tiles_for)
         self.size, self.spare = w.numbers * len(taps), (w.taps + simd.width(dtype)) * simd.width(dtype)
         self.panel, self.taps, self.numbers = w.panel, np.array(taps, np.int64), in_words(w)
         self.launch = Launch(_pack, w.blocks if len(taps) else 0, w.numbers * w.taps)
@@ -118,10 +118,10 @@ def transpose_taps(w, start, count, memory, spare, plan):
                        simd.lanes(w))
 
 
-def pack_bias(b, k, dtype, groups=1):
+def pack_bias(b, k, dtype, groups=1, choose=simd.tiles_for):
     """The bias of k channels in panels like the weights, zeros behind each group's; all zeros for None."""
     columns = k // groups
-    panel = simd.panel_width(columns, dtype)
+    panel = choose(columns, dtype).halves * simd.width(dtype) // 2
     wide = -(-columns // panel) * panel
     if b is None:
         return np.zeros(groups * wide, dtype)

@@ -7,12 +7,13 @@ groups; depthwise ones for one filter a channel.
 """
 import numpy as np
 
+from fastnet.kernels.cpu import simd
 from fastnet.kernels.cpu.conv.bfloat16 import PairFilters, PairPixels
 from fastnet.kernels.cpu.conv.depthwise import DepthwiseConvolution, DepthwiseInputGradient, pack_filters
 from fastnet.kernels.cpu.conv.depthwise_weight import DepthwiseWeightGradient
 from fastnet.kernels.cpu.conv.direct import DirectConvolution
 from fastnet.kernels.cpu.conv.direct_tables import Grid
-from fastnet.kernels.cpu.conv.direct_weight import DirectWeightGradient
+from fastnet.kernels.cpu.conv.direct_weight import DirectWeightGradient, MatrixGradient
 from fastnet.kernels.cpu.conv.geometry import Pair
 from fastnet.kernels.cpu.conv.operands import Operands
 from fastnet.kernels.cpu.conv.packing import PackWeights, pack_bias
@@ -78,7 +79,7 @@ class DirectForward:
                                           paired)
 
     def pack(self, w, b):
-        return self.pack_weights(w), pack_bias(b, w.shape[0], w.dtype, self.groups)
+        return self.pack_weights(w), pack_bias(b, w.shape[0], w.dtype, self.groups, simd.close_tiles_for)
 
     def run(self, x, w, b, y, epilogue):
         self.convolve(x if self.prepare is None else self.prepare(x), w, b, y, epilogue)
@@ -122,7 +123,7 @@ class DirectBackwardInput:
                 reaching, readers = geometry.taps_that_reach(offset)
                 grids.append(Grid(size, _ONE, readers, stride, offset))
                 taps += reaching
-        self.form, self.channels, self.groups = (dtype, "direct", *taps), source.channels, groups
+        self.form, self.channels, self.groups = (dtype, "direct", paired, *taps), source.channels, groups
         self.pack_weights, self.prepare = PackWeights(geometry.w_shape, dtype, groups, taps, backward=True), None
         if paired:
             self.pack_weights = PairFilters(self.pack_weights, length)
@@ -131,7 +132,7 @@ class DirectBackwardInput:
         self.convolve = DirectConvolution(geometry.batch, target, source, grids, length, groups, dtype, paired)
 
     def pack(self, w, b):
-        return self.pack_weights(w), pack_bias(b, self.channels, w.dtype, self.groups)
+        return self.pack_weights(w), pack_bias(b, self.channels, w.dtype, self.groups, simd.close_tiles_for)
 
     def run(self, dy, w, b, dx, epilogue):
         self.convolve(dy if self.prepare is None else self.prepare(dy), w, b, dx, epilogue)
@@ -165,11 +166,17 @@ class WinogradBackwardWeight:
 
 
 class DirectBackwardWeight:
-    """See `direct_weight`; where the channels are few, all numbers under the kernel are the rows of a single tap."""
+    """See `direct_weight`; where the channels are few, all numbers under the kernel are the rows of a single tap. A 1x1
+    kernel that meets every pixel once makes a product of two matrices."""
 
     def __init__(self, geometry):
         (k, in_channels, r, s), groups, dilation = geometry.w_shape, geometry.groups, geometry.dilation
         source, taps, offsets, self.pad = geometry.source, geometry.taps, None, None
+        self.w_shape = geometry.w_shape
+        if _is_product(geometry):
+            pixels = geometry.batch * source.height * source.width
+            self.gradient = MatrixGradient(pixels, in_channels, k, geometry.dtype)
+            return
         # Where in (K, C / groups, R, S) the tap and row of a group's first filter are.
         places = np.arange(in_channels * r * s).reshape(in_channels, r * s).T
         if groups == 1 and in_channels <= FEW_CHANNELS and r * s > 1:
@@ -178,11 +185,17 @@ class DirectBackwardWeight:
             offsets = tuple((row * dilation.down * source.width + column * dilation.across) * in_channels + channel
                             for row in range(r) for column in range(s) for channel in range(in_channels))
         places = (np.arange(0, k, k // groups)[:, None] * places.size + places.reshape(-1)).reshape(-1)
-        self.gradient, self.w_shape = DirectWeightGradient(geometry, source, taps, offsets, places), geometry.w_shape
+        self.gradient = DirectWeightGradient(geometry, source, taps, offsets, places)
 
     def run(self, x, dy, bias):
         dw, db = self.gradient(x if self.pad is None else self.pad(x), dy, bias)
         return dw.reshape(self.w_shape), db
+
+
+def _is_product(geometry):
+    """Whether every pixel of x is met once, by the only tap."""
+    plain = geometry.kernel == geometry.stride == _ONE and geometry.groups == 1 and not any(geometry.padding)
+    return plain and geometry.target[:2] == geometry.source[:2]
 
 
 class DepthwiseBackwardWeight:

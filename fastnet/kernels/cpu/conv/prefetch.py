@@ -17,6 +17,17 @@ class Ahead(NamedTuple):
     portion: int
 
 
+class PixelsAhead(NamedTuple):
+    """The same where of each pixel, `apart` numbers from the next, only some numbers are wanted: the pixels that begin
+    from `start` up to `stop`, `portion` numbers' worth of them at a time."""
+
+    start: int
+    stop: int
+    apart: int
+    numbers: int
+    portion: int
+
+
 @jit
 def ahead(x, start, stop, times):
     """To be asked for in so many portions of whole vectors."""
@@ -30,3 +41,22 @@ def fetch_portion(x, wanted):
     stop = min(wanted.start + wanted.portion, wanted.stop)
     spans.fetch(x, wanted.start, stop)
     return Ahead(stop, wanted.stop, wanted.portion)
+
+
+@jit
+def pixels_ahead(start, pixels, apart, numbers, times):
+    """`numbers` of each of so many pixels, to be asked for in so many portions. All numbers of several pixels lie side
+    by side, and are taken for those of one."""
+    if numbers == apart:
+        pixels, apart = times, (pixels + times - 1) // times * apart
+        return PixelsAhead(start, start + pixels * apart, apart, apart, apart)
+    return PixelsAhead(start, start + pixels * apart, apart, numbers, (pixels + times - 1) // times * apart)
+
+
+@inlined
+def fetch_pixels(x, wanted):
+    """Ask for the next portion; what is left to be asked for."""
+    stop = min(wanted.start + wanted.portion, wanted.stop)
+    for start in range(wanted.start, stop, wanted.apart):
+        spans.fetch(x, start, start + wanted.numbers)
+    return PixelsAhead(stop, wanted.stop, wanted.apart, wanted.numbers, wanted.portion)

@@ -42,8 +42,11 @@ from fastnet.kernels.cpu.runtime import Launch, in_words, inlined, jit, named, s
 # Bytes of transformed input that a block may fill; the products take its place. And how many patches it should hold at
 # most: with more, the threads' shares differ, and nothing is gained.
 _BLOCK_BYTES, _MOST_PATCHES = 450_000, 48
-# Blocks to share among threads; where patches make fewer, each is cut into parts of the output channels.
+# Blocks to share among threads; where patches make fewer, or weights are large, each is cut into parts of the output
+# channels.
 _BLOCKS = 4
+# Bytes of weights beyond which fewer blocks of more patches read them, each one its part.
+_LARGE = 1 << 20
 
 _NO_INDEX = np.zeros(1, np.uint8)
 
@@ -81,13 +84,14 @@ class WinogradConvolution:
         n, lanes, tiles = m + r - 1, simd.width(dtype), simd.tiles_for(target.channels, dtype, paired)
         panel = simd.panel_width(target.channels, dtype)
         channels, outputs = -(-source.channels // lanes) * lanes, -(-target.channels // panel) * panel
-        patch_size = max(-(-source.channels // (lanes * tiles.word)) * lanes, outputs)
+        patch_size = _patch_size(source.channels, target.channels, dtype, paired)
         down, across = -(-target.height // m), -(-target.width // m)
         total = geometry.batch * down * across
-        most = min(_BLOCK_BYTES // (n * n * patch_size * dtype.itemsize), _MOST_PATCHES)
-        count = max(1, most // tiles.rows) * tiles.rows
-        # A multiple of _BLOCKS blocks, as nearly as short tiles allow, so that threads get equal shares.
-        blocks = -(-total // (_BLOCKS * count)) * _BLOCKS
+        count = most_patches(n * n, source.channels, target.channels, dtype, paired)
+        blocks = -(-total // count)
+        if n * n * source.channels * outputs * dtype.itemsize <= _LARGE or blocks >= _BLOCKS:
+            # A multiple of _BLOCKS blocks, as nearly as short tiles allow, so that threads get equal shares.
+            blocks = -(-total // (_BLOCKS * count)) * _BLOCKS
         count = -(-total // (blocks * tiles.short_rows)) * tiles.short_rows
         blocks = -(-total // count)
         parts = min(outputs // panel, -(-_BLOCKS // blocks))
@@ -115,6 +119,19 @@ class WinogradConvolution:
     def _launch(self, operands, index, numbers, epilogue):
         memory = scratch(self.memory, operands.x.dtype, self.launch.work)
         self.launch(operands, index, self.tables, memory, numbers, epilogue)
+
+
+def most_patches(points, in_channels, out_channels, dtype, paired=False):
+    """How many patches a block takes at most."""
+    rows = simd.tiles_for(out_channels, dtype, paired).rows
+    most = _BLOCK_BYTES // (points * _patch_size(in_channels, out_channels, dtype, paired) * dtype.itemsize)
+    return max(1, min(most, _MOST_PATCHES) // rows) * rows
+
+
+def _patch_size(in_channels, out_channels, dtype, paired):
+    """Numbers of a patch at one point: input or output channels, whichever are more."""
+    lanes, panel = simd.width(dtype), simd.panel_width(out_channels, dtype)
+    return max(-(-in_channels // (lanes * (1 + paired))) * lanes, -(-out_channels // panel) * panel)
 
 
 class _Share(NamedTuple):

@@ -150,6 +150,8 @@ def _tiles_of(halves, rows, depth_rows):
 _HALVES = HALF, HALF_PAIRS = _tiles_of(1, SHAPE.narrow_rows, 2 * SHAPE.depth_rows)
 _NARROWS = NARROW, NARROW_PAIRS = _tiles_of(2, SHAPE.narrow_rows, 2 * SHAPE.depth_rows)
 _WIDES = WIDE, WIDE_PAIRS = _tiles_of(2 * SHAPE.vectors, ROWS, SHAPE.depth_rows)
+# And of a vector and a half, which processors that do a whole one in two steps multiply in three.
+THREE_HALVES, _ = _tiles_of(3, ROWS, SHAPE.depth_rows)
 
 
 def tiles_for(columns, dtype, paired=False):
@@ -157,6 +159,15 @@ def tiles_for(columns, dtype, paired=False):
     count = width(dtype)
     plain, pairs = _HALVES if 2 * columns <= count else _NARROWS if columns <= count else _WIDES
     return pairs if paired else plain
+
+
+def close_tiles_for(columns, dtype):
+    """The tiles of `tiles_for`, or those of a vector and a half where that leaves fewer columns without use: for
+    kernels whose panels need not be whole vectors."""
+    plain, count = tiles_for(columns, dtype), width(dtype)
+    if HOST != "avx512" or plain is not WIDE:
+        return plain
+    return THREE_HALVES if -(-2 * columns // (3 * count)) * 3 < -(-columns // (2 * count)) * 4 else plain
 
 
 def panel_width(columns, dtype):

@@ -16,8 +16,11 @@ from fastnet.kernels.cpu.simd.code import I64, Code, Vector, primitive, vector_o
 class _Tile:
     """Emits what all tiles are made of: loops that carry accumulators, and products into them."""
 
-    def __init__(self, code, vector, rows, vectors, multiply=Code.fma):
-        self.code, self.vector, self.rows, self.vectors, self.multiply = code, vector, rows, vectors, multiply
+    def __init__(self, code, row, rows, multiply=Code.fma):
+        """`row` lists the types of the vectors of a row."""
+        self.code, self.row, self.rows, self.multiply = code, row, rows, multiply
+        self.places = [sum(vector.count for vector in row[:j]) for j in range(len(row))]
+        self.panel = sum(vector.count for vector in row)
 
     def loop(self, count, carried, body):
         """Emit ``for k in range(count): carried = body(k, carried)`` for values ``carried``, return their last
@@ -44,52 +47,61 @@ class _Tile:
 
     def row_at(self, pointer):
         """The vectors of one row of a panel, or of the result."""
-        return [self.code.load(self.vector, self.code.at(pointer, j * self.vector.count)) for j in range(self.vectors)]
+        return [self.code.load(vector, self.code.at(pointer, place)) for place, vector in self.columns()]
+
+    def columns(self):
+        """(where it begins, its type) for each vector of a row."""
+        return zip(self.places, self.row, strict=True)
+
+    def zeros(self):
+        """Accumulators to begin with."""
+        return [vector.constant(0) for vector in self.row] * self.rows
+
+    def row_of(self, acc, i):
+        """Row i of the accumulators."""
+        return acc[i * len(self.row): (i + 1) * len(self.row)]
 
     def store_row(self, acc, i, pointer):
         """Store row i of the accumulators."""
-        for j in range(self.vectors):
-            value = acc[i * self.vectors + j]
-            self.code.store(self.vector, value, self.code.at(pointer, j * self.vector.count))
+        for value, (place, vector) in zip(self.row_of(acc, i), self.columns(), strict=True):
+            self.code.store(vector, value, self.code.at(pointer, place))
 
     def add_row(self, acc, i, pointer):
         """Add row i to what is in memory."""
-        for j in range(self.vectors):
-            place = self.code.at(pointer, j * self.vector.count)
-            total = self.code.builder.fadd(self.code.load(self.vector, place), acc[i * self.vectors + j])
-            self.code.store(self.vector, total, place)
+        for value, (place, vector) in zip(self.row_of(acc, i), self.columns(), strict=True):
+            there = self.code.at(pointer, place)
+            self.code.store(vector, self.code.builder.fadd(self.code.load(vector, there), value), there)
 
     def store_part_of_row(self, acc, i, pointer, n):
         """Store the first n numbers of row i."""
-        for j in range(self.vectors):
-            left_over = self.code.builder.sub(n, I64(j * self.vector.count))
-            value = acc[i * self.vectors + j]
-            self.code.store_part(self.vector, value, self.code.at(pointer, j * self.vector.count), left_over)
+        for value, (place, vector) in zip(self.row_of(acc, i), self.columns(), strict=True):
+            self.code.store_part(vector, value, self.code.at(pointer, place), self.code.builder.sub(n, I64(place)))
 
     def product(self, acc, left, step, right, length):
         """acc[i][j] += sum over l of left[i][l * step] * right[l][j], where right holds one row of the panel a step:
         the innermost loop of all."""
-        b, panel = self.code.builder, self.vectors * self.vector.count
+        b = self.code.builder
 
         def body(k, state):
             index, pointer, *acc = state
             row, new = self.row_at(pointer), []
             for i in range(self.rows):
-                factor = self.code.splat(b.load(self.code.at(left[i], index)), self.vector.count)
-                new += [self.multiply(self.code, self.vector, factor, row[j], acc[i * self.vectors + j])
-                        for j in range(self.vectors)]
-            return [b.add(index, step), self.code.at(pointer, panel), *new]
+                number, factors = b.load(self.code.at(left[i], index)), {}
+                for vector, column, total in zip(self.row, row, self.row_of(acc, i), strict=True):
+                    if vector not in factors:
+                        factors[vector] = self.code.splat(number, vector.count)
+                    new.append(self.multiply(self.code, vector, factors[vector], column, total))
+            return [b.add(index, step), self.code.at(pointer, self.panel), *new]
 
         _, _, *acc = self.loop(length, [I64(0), right, *acc], body)
         return acc
 
 
 def _row(x, halves):
-    """(vector type, how many): what a row of `halves` half vectors of x's dtype is made of; None for no such array."""
+    """The types of the vectors that a row of `halves` half vectors of x's dtype is made of; None for no such array."""
     vector = vector_of(x)
-    if vector is not None and halves == 1:
-        return Vector(vector.dtype, vector.count // 2), 1
-    return vector, halves // 2
+    if vector is not None:
+        return [vector] * (halves // 2) + [Vector(vector.dtype, vector.count // 2)] * (halves % 2)
 
 
 def make_tile(rows, halves, paired=False):
@@ -98,15 +110,15 @@ def make_tile(rows, halves, paired=False):
     @primitive
     def tile(a, a0, table, t, zeros, runs, length, step, b, b0, bias, bias0, c, c0, places, p, m, n, bend,
              now):
-        (vector, vectors), i8 = _row(a, halves), types.int64
+        row, i8 = _row(a, halves), types.int64
 
         def emit(code):
             builder = code.builder
-            part = _Tile(code, vector, rows, vectors, multiply_words if paired else Code.fma)
+            part = _Tile(code, row, rows, multiply_words if paired else Code.fma)
             acc = part.row_at(code.at(code.bias, code.bias0)) * rows
             missing = [builder.icmp_signed("<=", code.m, I64(i)) for i in range(rows)]
             first_number, entries = code.at(code.a, code.a0), code.at(code.table, code.t)
-            run_size = builder.mul(code.length, I64(vectors * vector.count))
+            run_size = builder.mul(code.length, I64(part.panel))
 
             def run(r, acc):
                 entry = code.at(entries, builder.mul(r, I64(rows)))
@@ -120,13 +132,16 @@ def make_tile(rows, halves, paired=False):
                 return part.product(acc, left, code.step, right, code.length)
 
             acc = part.loop(code.runs, acc, run)
-            acc = BendCode(code, vector, bend, code.bend).only_if(code.now).all(acc)
+            for vector in dict.fromkeys(row):
+                mine = [k for k in range(len(acc)) if row[k % len(row)] == vector]
+                bent = BendCode(code, vector, bend, code.bend).only_if(code.now).all([acc[k] for k in mine])
+                acc = [bent[mine.index(k)] if k in mine else one for k, one in enumerate(acc)]
 
             def target(i):
                 return code.at(code.c, code.c0, builder.load(code.at(code.places, code.p, i)))
 
             whole = builder.and_(builder.icmp_signed(">=", code.m, I64(rows)),
-                                 builder.icmp_signed(">=", code.n, I64(vectors * vector.count)))
+                                 builder.icmp_signed(">=", code.n, I64(part.panel)))
             with builder.if_else(whole) as (then, otherwise):
                 with then:
                     for i in range(rows):
@@ -136,7 +151,7 @@ def make_tile(rows, halves, paired=False):
                         with builder.if_then(builder.icmp_signed("<", I64(i), code.m)):
                             part.store_part_of_row(acc, i, target(i), code.n)
 
-        if vector:
+        if row:
             return types.void(a, i8, table, i8, zeros, i8, i8, i8, b, i8, bias, i8, c, i8, places, i8, i8, i8, bend,
                               i8), emit
 
@@ -149,11 +164,11 @@ def make_tile_plain(rows, halves, paired=False):
 
     @primitive
     def tile_plain(a, a0, a_next, length, b, b0, c, c0):
-        (vector, vectors), i8 = _row(a, halves), types.int64
+        row, i8 = _row(a, halves), types.int64
 
         def emit(code):
-            builder, part = code.builder, _Tile(code, vector, rows, vectors, multiply_words if paired else Code.fma)
-            lanes, panel = I64(vector_of(a).count), vectors * vector.count
+            builder, part = code.builder, _Tile(code, row, rows, multiply_words if paired else Code.fma)
+            lanes, panel = I64(vector_of(a).count), part.panel
 
             def column(k, state):
                 left, right, remaining, *acc = state
@@ -164,13 +179,12 @@ def make_tile_plain(rows, halves, paired=False):
                 return [*following, builder.sub(remaining, lanes), *acc]
 
             columns = builder.sdiv(builder.add(code.length, I64(lanes.constant - 1)), lanes)
-            sums = [vector.constant(0)] * (rows * vectors)
             begin = [code.at(code.a, code.a0), code.at(code.b, code.b0), code.length]
-            _, _, _, *acc = part.loop(columns, [*begin, *sums], column)
+            _, _, _, *acc = part.loop(columns, [*begin, *part.zeros()], column)
             for i in range(rows):
                 part.store_row(acc, i, code.at(code.c, code.c0, i * panel))
 
-        if vector:
+        if row:
             return types.void(a, i8, i8, i8, b, i8, c, i8), emit
 
     return tile_plain
@@ -182,17 +196,16 @@ def make_tile_runs(rows, halves, adjacent, paired=False):
 
     @primitive
     def tile_runs(a, offsets, o, step, b, b0, table, t, runs, c, c0, c_row):
-        (vector, vectors), i8 = _row(a, halves), types.int64
+        row, i8 = _row(a, halves), types.int64
 
         def emit(code):
-            builder, part = code.builder, _Tile(code, vector, rows, vectors, multiply_words if paired else Code.fma)
+            builder, part = code.builder, _Tile(code, row, rows, multiply_words if paired else Code.fma)
             first = code.at(code.a, builder.load(code.at(code.offsets, code.o)))
             starts = [first] + [
                 code.at(first, i) if adjacent else code.at(code.a, builder.load(code.at(code.offsets, code.o, i)))
                 for i in range(1, rows)]
             panel = code.at(code.b, code.b0)
             target = [code.at(code.c, builder.add(code.c0, builder.mul(code.c_row, I64(i)))) for i in range(rows)]
-            acc = [vector.constant(0)] * (rows * vectors)
 
             def run(r, acc):
                 entry = code.at(code.table, code.t, builder.mul(r, I64(3)))
@@ -200,11 +213,11 @@ def make_tile_runs(rows, halves, adjacent, paired=False):
                 left = [code.at(start, a_r) for start in starts]
                 return part.product(acc, left, code.step, code.at(panel, b_r), n)
 
-            acc = part.loop(code.runs, acc, run)
+            acc = part.loop(code.runs, part.zeros(), run)
             for i in range(rows):
                 part.add_row(acc, i, target[i])
 
-        if vector:
+        if row:
             return types.void(a, offsets, i8, i8, b, i8, table, i8, i8, c, i8, i8), emit
 
     return tile_runs
