@@ -90,7 +90,7 @@ def test_packed_weights_serve_every_precision():
 def test_packed_weights_of_a_transposed_convolution_serve_every_precision():
     rng = np.random.default_rng(0)
     x, w = rng.standard_normal((2, 32, 9, 8), np.float32), rng.standard_normal((32, 40, 2, 2), np.float32)
-    where = (2, 2), (0, 0, 0, 0), (0, 0), 1, (1, 1)
+    where = (2, 2), (0, 0, 0, 0), (0, 0), (1, 1), 1
     packed = cpu.conv_transpose2d_pack(w, None)
     plainly = cpu.conv_transpose2d_inference(x, packed, *where)
     with bfloat16_products():
