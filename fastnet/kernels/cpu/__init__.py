@@ -73,6 +73,7 @@ globals().update(collect(
     softmax, statistics, transposed, unpool, update,
     extras=("conv2d_algorithm", "conv2d_pack", "conv2d_pack_folded", "conv2d_inference", "conv2d_maxpool_forward",
             "conv2d_maxpool_inference", "conv_transpose2d_pack", "conv_transpose2d_pack_folded",
-            "conv_transpose2d_inference", "recorder", "Arena", "address", "release", "empty_cache", "watcher")))
+            "conv_transpose2d_inference", "recorder", "Arena", "address", "release", "empty_cache", "watcher",
+            "places")))
 
 __all__ = ["rules"]

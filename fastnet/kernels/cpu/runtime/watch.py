@@ -31,7 +31,7 @@ if config.DISABLE_JIT:
         lane = ((lane ^ word) * _MULTIPLIER) & (2**64 - 1)
         return lane ^ (lane >> 32)
 
-    def _word_at(address):
+    def word_at(address):
         """The 64 bits there."""
         return ctypes.c_uint64.from_address(int(address)).value
 
@@ -39,7 +39,7 @@ if config.DISABLE_JIT:
         """All lanes, mixed into one, after `count` strides of memory."""
         lanes = list(range(_WIDTH * _VECTORS))
         for i in range(count * len(lanes)):
-            lanes[i % len(lanes)] = _mix(lanes[i % len(lanes)], _word_at(address + i * _WORD))
+            lanes[i % len(lanes)] = _mix(lanes[i % len(lanes)], word_at(address + i * _WORD))
         return functools.reduce(_mix, lanes)
 else:
     def _emit_mix(builder, lane, word):
@@ -57,7 +57,7 @@ else:
         return types.int64(types.int64, types.int64), emit
 
     @intrinsic
-    def _word_at(typingctx, address):
+    def word_at(typingctx, address):
         def emit(context, builder, signature, args):
             return builder.load(builder.inttoptr(args[0], ir.IntType(64).as_pointer()), align=1)
 
@@ -147,8 +147,8 @@ def _hash_block(block, slot, starts, stops, hashes):
     lane = _lanes(at, strides)
     at += strides * _STRIDE
     while at + _WORD <= stop:
-        lane = _mix(lane, _word_at(at))
+        lane = _mix(lane, word_at(at))
         at += _WORD
     if at < stop:  # the last word reaches back over numbers that were seen
-        lane = _mix(lane, _word_at(stop - _WORD))
+        lane = _mix(lane, word_at(stop - _WORD))
     hashes[block] = lane
