@@ -34,7 +34,7 @@ The words of this folder. Two have two meanings, which the context tells apart, 
     bend        an activation that is piecewise linear: three numbers say which
     mask        what an activation gave in the forward pass, from which its derivative is worked out; `masking` is which
                 activation that was
-    frame       the arguments of a launch as they lie in memory, see `runtime.launches` and `runtime.record`
+    frame       the arguments of a launch as they lie in memory, see `runtime.frames`
     entrance    a compiled function that takes a kernel's arguments out of a frame and calls it
 """
 from fastnet.kernels import collect, counter
