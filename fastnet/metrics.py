@@ -79,6 +79,9 @@ def hits(outputs, targets, task="classes", ignore_index=None):
         return int(np.count_nonzero((outputs > 0) == (truth == 1))), truth.size
     if targets.shape != outputs.shape[:1] + outputs.shape[2:] or targets.dtype.kind not in "iu":
         return None
+    if (ignore_index is None or ignore_index < 0) and targets.dtype == np.int64 \
+            and int(targets.view(np.uint64).max(initial=0)) < outputs.shape[1]:     # none below 0, none ignored
+        return int(np.count_nonzero(outputs.argmax(axis=1) == targets)), targets.size
     kept = targets == targets if ignore_index is None else targets != ignore_index
     inside = (targets >= 0) & (targets < outputs.shape[1])
     if not (inside | ~kept).all():

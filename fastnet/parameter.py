@@ -1,4 +1,6 @@
 """A parameter: an array that training changes, and its gradient."""
+from operator import attrgetter
+
 import numpy as np
 
 from fastnet import arguments, changes, habits
@@ -26,10 +28,9 @@ class Parameter:
         self._value = arguments.converted(value, wanted, "Parameter: value")
         self.requires_grad = requires_grad
 
-    @property
-    def value(self):
-        """The numbers."""
-        return self._value
+    # Written in C: optimisers and nets ask for them again and again.
+    value = property(attrgetter("_value"), doc="The numbers.")
+    grad = property(attrgetter("_grad"), doc="The gradient of the last backward pass.")
 
     @value.setter
     def value(self, value):
@@ -57,11 +58,6 @@ class Parameter:
         self._requires_grad = arguments.flag(value, "Parameter: requires_grad")
         self._grad = None
         changes.note()
-
-    @property
-    def grad(self):
-        """The gradient of the last backward pass."""
-        return self._grad
 
     @grad.setter
     def grad(self, value):

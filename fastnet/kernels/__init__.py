@@ -40,13 +40,18 @@ from fastnet.kernels.precision import bfloat16_products, exact
 from fastnet.kernels.shapes import OPS
 
 BACKENDS = ("naive", "cpu")
+_loaded = {}
 
 __all__ = ["BACKENDS", "OPS", "bfloat16_products", "collect", "empty_cache", "exact", "load"]
 
 
 def load(backend):
     """The module that implements the operations: ``"cpu"`` (compiled by Numba) or ``"naive"`` (plain NumPy)."""
-    return importlib.import_module(f"{__name__}.{arguments.choice(backend, BACKENDS, 'backend')}")
+    module = _loaded.get(backend) if type(backend) is str else None
+    if module is None:
+        backend = arguments.choice(backend, BACKENDS, "backend")
+        module = _loaded[backend] = importlib.import_module(f"{__name__}.{backend}")
+    return module
 
 
 def empty_cache():

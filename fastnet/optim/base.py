@@ -1,11 +1,15 @@
 """What all optimisers share: groups, checks, clipping, state."""
 from math import inf, sqrt
+from operator import is_
 
 import numpy as np
 
 from fastnet import arguments, habits, kernels
 from fastnet.kernels import updates
 from fastnet.parameter import Parameter
+
+# Kinds of options that nobody can change without assigning another one.
+_FIXED = {bool, float, int, str, tuple, type(None)}
 
 
 class Optimizer:
@@ -42,6 +46,7 @@ class Optimizer:
         self.param_groups = self._groups(params, {**options, "lr_scale": 1.0})
         entries = self._entries()
         self._state = [{} for _ in entries]
+        self._seen = {}     # number of a group -> its names, its values, and the group as it is kept
         if not entries:
             raise ValueError(f"{self.said('params')} must hold parameters, got none; give the parameters() of a net "
                              "that has some")
@@ -89,10 +94,12 @@ class Optimizer:
     @staticmethod
     def kept(name, values, states, start=0.0):
         """The arrays that the states have under a name, one a value; new ones are full of `start`."""
-        for value, state in zip(values, states, strict=True):
-            if name not in state:
-                state[name] = np.full_like(value, start)
-        return [state[name] for state in states]
+        try:
+            return [state[name] for state in states]
+        except KeyError:
+            for value, state in zip(values, states, strict=True):
+                state.setdefault(name, np.full_like(value, start))
+            return [state[name] for state in states]
 
     def step(self):
         """Update in place every parameter that has a gradient; one whose grad is None (frozen, unused) stays.
@@ -100,26 +107,64 @@ class Optimizer:
         TypeError or ValueError where a gradient does not fit its parameter, or an option that was assigned is none;
         then nothing is updated.
         """
-        groups = [self._checked(group) for group in self.param_groups]
-        entries = [(parameter, group) for group in groups for parameter in group["params"]]
-        if len(entries) != len(self._state):
+        groups = list(map(self._as_checked, range(len(self.param_groups)), self.param_groups))
+        if sum([len(group["params"]) for group in groups]) != len(self._state):
             raise ValueError(f"{self.said('param_groups')} must keep its parameters; make a new optimiser for others")
-        todo = []
-        for i, ((parameter, group), state) in enumerate(zip(entries, self._state, strict=True)):
-            if parameter.grad is not None:
-                grad, fresh = self._ready(i, parameter, state)
-                todo.append((parameter.value, grad, group, state, fresh))
-        scale = self._clip([grad for _, grad, _, _, _ in todo])
-        alike = {}  # what one call may update
-        for value, grad, group, state, fresh in todo:
-            state.update(fresh)
-            scalars = [float(state[name]) for name in self.state_scalars if name in state]
-            rows = alike.setdefault((id(group), value.dtype, *state, *scalars), (group, []))[1]
-            rows.append((value, grad, state))
-        for group, rows in alike.values():
-            values, grads, states = map(list, zip(*rows, strict=True))
+        calls, fresh, start = [], [], 0
+        for group in groups:
+            params, stop = group["params"], start + len(group["params"])
+            rows = [(parameter.value, grad, state)
+                    for parameter, state in zip(params, self._state[start:stop], strict=True)
+                    if (grad := parameter.grad) is not None]
+            if rows:
+                columns = tuple(map(list, zip(*rows, strict=True)))
+                parts = [columns] if self._alike(*columns) else self._parts(start, params, fresh)
+                calls += [(group, *part) for part in parts]
+            start = stop
+        scale = self._clip([grad for _, _, grads, _ in calls for grad in grads])
+        for state, changed in fresh:
+            state.update(changed)
+        for group, values, grads, states in calls:
             self.update(values, grads, group, states, self._lr * group["lr_scale"],
                         -scale if group.get("maximize") else scale)
+
+    def _as_checked(self, i, group):
+        """A group as `update` gets it, looked at only where something was assigned since the last time."""
+        names, values, checked = self._seen.get(i, ((), (), None))
+        if tuple(group) == names and all(map(is_, group.values(), values)):
+            return checked
+        checked = self._checked(group)
+        if all(type(value) in _FIXED for value in group.values()):
+            self._seen[i] = tuple(group), tuple(group.values()), checked
+        return checked
+
+    def _alike(self, values, grads, states):
+        """Whether one call may update all of these arrays, none of which needs a closer look."""
+        columns, names = [values, grads], states[0].keys()
+        if set(map(len, states)) != {len(names)}:
+            return False
+        for name in names:
+            column = [state.get(name) for state in states]
+            if name not in self.state_scalars:
+                columns.append(column)
+            elif column.count(column[0]) != len(column):
+                return False
+        return self.backend == "cpu" and self.ops.places(columns) is not None
+
+    def _parts(self, start, params, fresh):
+        """What one call each may update of a group whose parameters, from number `start` on, are not alike: (values,
+        gradients, states). `fresh` gets what changes in the states before."""
+        alike = {}
+        for i, parameter in enumerate(params, start):
+            if parameter.grad is not None:
+                value, state = parameter.value, self._state[i]
+                grad, changed = self._ready(i, parameter, state)
+                fresh.append((state, changed))
+                scalars = [float(state[name]) for name in self.state_scalars if name in state]
+                for column, one in zip(alike.setdefault((value.dtype, *state, *scalars), ([], [], [])),
+                                       (value, grad, state), strict=True):
+                    column.append(one)
+        return alike.values()
 
     def _ready(self, i, parameter, state):
         """(gradient, changes of the state): those that the parameter's present dtype asks for."""

@@ -4,6 +4,8 @@ A trainer looks at two things in every step: the loss, and the sum of each param
 that the optimiser reads anyway, well under a hundredth of a step). Only when one of them is not finite does the search
 below run, and may then be slow.
 """
+from math import isfinite
+
 import numpy as np
 
 
@@ -27,8 +29,10 @@ def finite(array):
 
 def bad_gradients(named_parameters):
     """The names of the parameters whose gradient is not finite, in the net's order."""
-    return [name for name, parameter in named_parameters
-            if parameter.grad is not None and not finite(parameter.grad)]
+    found = [(name, grad) for name, parameter in named_parameters if (grad := parameter.grad) is not None]
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = sum([float(np.add.reduce(grad, axis=None)) for _, grad in found])
+    return [] if isfinite(total) else [name for name, grad in found if not finite(grad)]
 
 
 def find_cause(net, loss_function, x, labels):

@@ -496,3 +496,68 @@ def test_a_norm_of_very_many_equal_numbers_is_right(make):
     optimizer = make([parameter], lr=0.1, max_norm=1.0)
     optimizer.step()
     assert optimizer.grad_norm == pytest.approx(np.float64(np.float32(0.1)) * 2**10, rel=1e-12)
+
+
+def changes():
+    """What may happen to one of some parameters between two steps."""
+    def another_array(parameter, optimizer):
+        parameter.value = parameter.value + 1
+
+    def options(parameter, optimizer):
+        optimizer.param_groups[0]["weight_decay"] = 0.5
+
+    def transposed(parameter, optimizer):
+        parameter.grad = np.asfortranarray(parameter.grad)
+
+    def shut(parameter, optimizer):
+        parameter.grad = parameter.grad.copy()
+        parameter.grad.flags.writeable = False
+
+    def wider(parameter, optimizer):
+        parameter.grad = parameter.grad.astype(np.float64)
+
+    def without(parameter, optimizer):
+        parameter.grad = None
+
+    return [another_array, options, transposed, shut, wider, without]
+
+
+@pytest.mark.parametrize("change", changes(), ids=lambda one: one.__name__)
+@pytest.mark.parametrize("kind", [optim.SGD, optim.Adam, optim.Adagrad, optim.RMSprop])
+def test_a_change_between_two_steps_is_noticed(kind, change):
+    """Equal to the last bit with an optimiser that looks at one parameter after the other."""
+    rng = np.random.default_rng(3)
+    shapes = (4, 3), (5,), (3, 2, 2)
+    starts = [rng.standard_normal(shape).astype(np.float32) for shape in shapes]
+    together = [Parameter(start) for start in starts]
+    alone = [Parameter(start) for start in starts]
+    optimizers = [kind(together, lr=0.1), *(kind([one], lr=0.1) for one in alone)]
+    for step in range(3):
+        for one, other in zip(together, alone, strict=True):
+            one.grad = other.grad = rng.standard_normal(one.shape).astype(np.float32)
+        if step == 1:
+            change(together[1], optimizers[0])
+            for i, optimizer in enumerate(optimizers[1:]):
+                if i == 1 or change.__name__ == "options":
+                    change(alone[i], optimizer)
+        for optimizer in optimizers:
+            optimizer.step()
+        for one, other in zip(together, alone, strict=True):
+            np.testing.assert_array_equal(one.value, other.value)
+
+
+@pytest.mark.parametrize("wrong", [np.zeros((3, 4), np.float32), np.zeros((4, 3), complex), [1.0]])
+def test_a_refused_step_changes_nothing_of_any_group(wrong):
+    rng = np.random.default_rng(4)
+    parameters = [Parameter(rng.standard_normal((4, 3)).astype(np.float32)) for _ in range(4)]
+    optimizer = optim.Adam([{"params": parameters[:2]}, {"params": parameters[2:]}])
+    for parameter in parameters:
+        parameter.grad = np.ones((4, 3), np.float32)
+    optimizer.step()
+    before, state = [parameter.value.copy() for parameter in parameters], optimizer.state_dict()
+    parameters[3].grad = wrong
+    with pytest.raises((TypeError, ValueError)):
+        optimizer.step()
+    assert all((parameter.value == one).all() for parameter, one in zip(parameters, before, strict=True))
+    for name, value in optimizer.state_dict().items():
+        np.testing.assert_array_equal(value, state[name])

@@ -34,7 +34,7 @@ The words of this folder. Two have two meanings, which the context tells apart, 
     bend        an activation that is piecewise linear: three numbers say which
     mask        what an activation gave in the forward pass, from which its derivative is worked out; `masking` is which
                 activation that was
-    frame       the arguments of a launch as they lie in memory, see `runtime.launches` and `runtime.record`
+    frame       the arguments of a launch as they lie in memory, see `runtime.frames`
     entrance    a compiled function that takes a kernel's arguments out of a frame and calls it
 """
 from fastnet.kernels import collect, counter
@@ -73,6 +73,7 @@ globals().update(collect(
     softmax, statistics, transposed, unpool, update,
     extras=("conv2d_algorithm", "conv2d_pack", "conv2d_pack_folded", "conv2d_inference", "conv2d_maxpool_forward",
             "conv2d_maxpool_inference", "conv_transpose2d_pack", "conv_transpose2d_pack_folded",
-            "conv_transpose2d_inference", "recorder", "Arena", "address", "release", "empty_cache", "watcher")))
+            "conv_transpose2d_inference", "recorder", "Arena", "address", "release", "empty_cache", "watcher",
+            "places")))
 
 __all__ = ["rules"]

@@ -1,17 +1,19 @@
 """Optimiser steps: one pass over parameters, their gradients and the optimiser's state, in place.
 
-They alone write into their arguments. However many arrays there are, they take one launch: `_update` makes a table of
-blocks, each of which says where its share of an array lies in memory. A kernel gets its numbers in one array, because
-each argument costs time at the call. It sees its share as an array of its own, which it indexes from 0 on: a negative
-index would count from the end, and Numba has each one checked for it, unless LLVM can prove that none is negative.
+They alone write into their arguments. However many arrays there are, they take one look, see `places`, and one launch:
+`_launch` makes a table of blocks, each of which says where its share of an array lies in memory. A kernel gets its
+numbers in one array, because each argument costs time at the call. It sees its share as an array of its own, which it
+indexes from 0 on: a negative index would count from the end, and Numba has each one checked for it, unless LLVM can
+prove that none is negative.
 """
 from typing import NamedTuple
 
 import numpy as np
 
+from fastnet import arguments
 from fastnet.kernels import checks, shapes, updates
 from fastnet.kernels.cpu import simd
-from fastnet.kernels.cpu.runtime import address, entry, jit, kept, launch, lying_at, named
+from fastnet.kernels.cpu.runtime import address, entry, jit, kept, launch, lying_at, named, places
 
 _BLOCK = 16_384
 # Numbers that are updated, and squared and added, in the time of what `launch` counts as one operation.
@@ -74,12 +76,15 @@ def sgd_update(value, grad, velocity, lr, momentum=0.0, dampening=0.0, weight_de
                scale=1.0):
     """g = scale grad + weight_decay value; velocity = momentum velocity + (1 - dampening) g (g itself where first);
     value -= lr velocity, or lr (g + momentum velocity) with nesterov; value -= lr g without momentum."""
-    shapes.sgd_update(value, grad, velocity, lr, momentum)
+    found = None if momentum and velocity is None else _found(value, grad, velocity if momentum else None)
+    if found is None:
+        shapes.sgd_update(value, grad, velocity, lr, momentum)
+        found = updates.updatable(value, grad, velocity=velocity if momentum else None)
     numbers = _Sgd(scale, weight_decay, lr, momentum, 1 if first else 1 - dampening)
     if momentum:
-        _update(_momentum, updates.updatable(value, grad, velocity=velocity), numbers, bool(nesterov), bool(first))
+        _update(_momentum, found, numbers, bool(nesterov), bool(first))
     else:
-        _update(_sgd, updates.updatable(value, grad), numbers)
+        _update(_sgd, found, numbers)
 
 
 def adam_update(value, grad, m, v, step, lr, beta1, beta2, eps, weight_decay=0.0, decoupled=False, scale=1.0,
@@ -88,8 +93,12 @@ def adam_update(value, grad, m, v, step, lr, beta1, beta2, eps, weight_decay=0.0
     value -= lr (m / (1 - beta1^step)) / (sqrt(v / (1 - beta2^step)) + eps), with g = scale grad + weight_decay value
     or, where decoupled, g = scale grad and value shrunk by 1 - lr weight_decay first; with largest = max(largest, v)
     in place of v where it is given."""
-    shapes.adam_update(value, grad, m, v, step, lr, beta1, beta2, eps, largest=largest)
-    _update(_adam, updates.updatable(value, grad, m=m, v=v, largest=largest),
+    arguments.integer(step, "step", 1)
+    found = _found(value, grad, m, v, largest)
+    if found is None:
+        shapes.adam_update(value, grad, m, v, step, lr, beta1, beta2, eps, largest=largest)
+        found = updates.updatable(value, grad, m=m, v=v, largest=largest)
+    _update(_adam, found,
             _Adam(scale, *_decays(lr, weight_decay, decoupled), beta1, 1 - beta1, beta2, 1 - beta2, eps,
                   lr / (1 - beta1**step), 0, 1 / (1 - beta2**step)), largest is not None)
 
@@ -99,8 +108,12 @@ def nadam_update(value, grad, m, v, step, lr, beta1, beta2, eps, now, following,
     """m = beta1 m + (1 - beta1) g; v = beta2 v + (1 - beta2) g^2;
     value -= lr ((1 - now) g / (1 - product) + following m / (1 - product following)) / (sqrt(v / (1 - beta2^step))
     + eps)."""
-    shapes.nadam_update(value, grad, m, v, step, lr, beta1, beta2, eps, now, following, product)
-    _update(_adam, updates.updatable(value, grad, m=m, v=v),
+    arguments.integer(step, "step", 1)
+    found = _found(value, grad, m, v)
+    if found is None:
+        shapes.nadam_update(value, grad, m, v, step, lr, beta1, beta2, eps, now, following, product)
+        found = updates.updatable(value, grad, m=m, v=v)
+    _update(_adam, found,
             _Adam(scale, *_decays(lr, weight_decay, decoupled), beta1, 1 - beta1, beta2, 1 - beta2, eps,
                   lr * following / (1 - product * following), lr * (1 - now) / (1 - product), 1 / (1 - beta2**step)),
             False)
@@ -110,16 +123,21 @@ def rmsprop_update(value, grad, square, mean, velocity, lr, alpha, eps, weight_d
     """square = alpha square + (1 - alpha) g^2; d = g / (sqrt(square) + eps), or, with mean = alpha mean +
     (1 - alpha) g where it is given, d = g / (sqrt(square - mean^2) + eps); value -= lr d, with momentum
     velocity = momentum velocity + d and value -= lr velocity."""
-    shapes.rmsprop_update(value, grad, square, mean, velocity, lr, alpha, eps, momentum=momentum)
-    rows = updates.updatable(value, grad, square=square, mean=mean, velocity=velocity if momentum else None)
-    _update(_rmsprop, rows, _Rmsprop(scale, weight_decay, lr, alpha, 1 - alpha, momentum, eps), mean is not None,
+    found = None if momentum and velocity is None else _found(value, grad, square, mean, velocity if momentum else None)
+    if found is None:
+        shapes.rmsprop_update(value, grad, square, mean, velocity, lr, alpha, eps, momentum=momentum)
+        found = updates.updatable(value, grad, square=square, mean=mean, velocity=velocity if momentum else None)
+    _update(_rmsprop, found, _Rmsprop(scale, weight_decay, lr, alpha, 1 - alpha, momentum, eps), mean is not None,
             bool(momentum))
 
 
 def adagrad_update(value, grad, total, lr, eps, weight_decay=0.0, scale=1.0):
     """total += g^2; value -= lr g / (sqrt(total) + eps)."""
-    shapes.adagrad_update(value, grad, total, lr, eps)
-    _update(_adagrad, updates.updatable(value, grad, total=total), _Adagrad(scale, weight_decay, lr, eps))
+    found = _found(value, grad, total)
+    if found is None:
+        shapes.adagrad_update(value, grad, total, lr, eps)
+        found = updates.updatable(value, grad, total=total)
+    _update(_adagrad, found, _Adagrad(scale, weight_decay, lr, eps))
 
 
 def sum_of_squares(arrays):
@@ -144,21 +162,50 @@ def _decays(lr, weight_decay, decoupled):
     return (0, 1 - lr * weight_decay) if decoupled else (weight_decay, 1)
 
 
-def _update(kernel, rows, numbers, *flags):
-    """Launch over all arrays of the rows (value, grad, *state). What is not C-contiguous goes there as a copy, and
-    copies of what is updated are copied back."""
-    if not rows:
-        return
-    given = [[array if array is None or array.flags.carray or _lies_in_order(array) else array.copy() for array in row]
-             for row in rows]
-    value = given[0][0]
-    table = _table(given, value.itemsize)
-    launch(kernel, len(table), table.ravel(), np.array(numbers, value.dtype), *flags,
-           work=sum([row[0].size for row in given]) // _UPDATED)
-    for row, arrays in zip(rows, given, strict=True):
-        for place, (target, array) in enumerate(zip(row, arrays, strict=True)):
-            if array is not target and place != 1:     # the gradient stays
-                target[...] = array
+class _Found(NamedTuple):
+    """Lists of arrays that need no closer look."""
+
+    values: list
+    places: np.ndarray  # where they, the gradients and each part of the state lie: (lists, arrays in each)
+
+
+def _found(value, grad, *state):
+    """The `_Found` of operands, lists of arrays, where the state may be None; None where they are no lists, or where
+    somebody must look closer."""
+    columns = [value, grad, *(column for column in state if column is not None)]
+    if not all([type(column) is list and len(column) == len(value) > 0 for column in columns]):
+        return None
+    where = places(columns)
+    if where is None or len(columns) == 2 + len(state):
+        return None if where is None else _Found(value, where)
+    whole = np.zeros((2 + len(state), len(value)), np.int64)
+    whole[[0, 1, *(i for i, column in enumerate(state, 2) if column is not None)]] = where
+    return _Found(value, whole)
+
+
+def _update(kernel, found, numbers, *flags):
+    """Launch over all arrays of a `_Found`, or of rows (value, grad, *state). Of rows, what is not C-contiguous goes
+    there as a copy, and copies of what is updated are copied back."""
+    if isinstance(found, _Found):
+        _launch(kernel, *found, numbers, flags)
+    elif found:
+        given = [[array if array is None or array.flags.carray or _lies_in_order(array) else array.copy()
+                  for array in row] for row in found]
+        where = np.array([[0 if array is None else address(array) for array in row] for row in given]).T
+        _launch(kernel, [row[0] for row in given], where, numbers, flags)
+        for row, arrays in zip(found, given, strict=True):
+            for place, (target, array) in enumerate(zip(row, arrays, strict=True)):
+                if array is not target and place != 1:     # the gradient stays
+                    target[...] = array
+
+
+def _launch(kernel, values, where, numbers, flags):
+    """One launch over all values, whose operands lie there: `_Part`s have no part of a state that there is not."""
+    value = values[0]
+    owner, table, size = _blocks(tuple([one.size for one in values]), value.itemsize)
+    table = table.copy()
+    table[:, 1:1 + len(where)] += where.T[owner]
+    launch(kernel, len(table), table.ravel(), np.array(numbers, value.dtype), *flags, work=size // _UPDATED)
 
 
 def _lies_in_order(array):
@@ -166,25 +213,17 @@ def _lies_in_order(array):
     return array.flags.c_contiguous and array.flags.aligned
 
 
-def _table(rows, itemsize):
-    """A `_Part` for each block: a row of it has no part of what is None, nor of the state that there is not."""
-    owner, table = _blocks(tuple([row[0].size for row in rows]), itemsize)
-    places = np.array([[0 if array is None else address(array) for array in row] for row in rows])
-    table = table.copy()
-    table[:, 1:1 + places.shape[1]] += places if len(owner) == len(rows) else places[owner]
-    return table
-
-
 @kept
 def _blocks(sizes, itemsize):
-    """For arrays of these sizes (which array each block belongs to, its `_Part` but for where the arrays begin)."""
+    """For arrays of these sizes (which array each block belongs to, its `_Part` but for where the arrays begin, all
+    numbers there are)."""
     sizes = np.array(sizes)
     blocks = -(-sizes // _BLOCK)
     owner = np.repeat(np.arange(len(sizes)), blocks)
     start = (np.arange(len(owner)) - (np.cumsum(blocks) - blocks)[owner]) * _BLOCK
     table = np.repeat((start * itemsize)[:, None], len(_Part._fields), axis=1)
     table[:, 0] = np.minimum(sizes[owner] - start, _BLOCK)
-    return owner, table
+    return owner, table, int(sizes.sum())
 
 
 @jit

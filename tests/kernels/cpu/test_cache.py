@@ -1,4 +1,5 @@
 """The cache of compiled kernels costs time at worst: never a wrong kernel, never an error."""
+import functools
 import json
 import os
 import shutil
@@ -18,7 +19,7 @@ from numba.core import event
 import fastnet
 from fastnet.kernels import load
 from fastnet.kernels.cpu import activation
-from fastnet.kernels.cpu.runtime import cache, compiler, launches
+from fastnet.kernels.cpu.runtime import cache, compiler, frames, launches
 
 pytestmark = pytest.mark.skipif(config.DISABLE_JIT, reason="nothing is compiled")
 PACKAGE = Path(fastnet.__file__).parent
@@ -47,13 +48,12 @@ def start(tmp_path, monkeypatch):
     def call(patience=0.0):
         for module, name, value in [
             (compiler, "_addresses", {}), (compiler, "_attached", set()),
-            (launches, "_serial", compiler.entrance(launches.run_blocks)),
-            (launches, "_enter_loop", cache.attach(compiler.entrance(launches.enter_loop))),
+            (launches, "_serial", cache.attach(compiler.entrance(launches.run_blocks))), (launches, "_entrances", {}),
+            (frames, "entrance", functools.cache(frames.entrance.__wrapped__)),
             (activation, "_copy", compiler.jit(activation._copy.py_func)), (cache, "_notice", cache._Notice()),
             (cache, "_warned", set()), (cache, "_PATIENCE", patience),
         ]:
             monkeypatch.setattr(module, name, value)
-        launches._loop.cache_clear()
         listener = Compilations()
         with event.install_listener("numba:compile", listener):
             np.testing.assert_array_equal(load("cpu").activation_forward(X, "relu"), Y)

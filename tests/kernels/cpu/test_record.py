@@ -162,7 +162,7 @@ def test_what_takes_long_is_cut(monkeypatch):
         np.testing.assert_array_equal(again(x=x), y)
         counts.append(len(again.recording._parts[again.part]))
     assert counts[:3] == [2, 4, 8] and counts[-1] == launches
-    assert [stop for _, stop in again.recording._parts[again.part]][-1] == launches
+    assert again.recording._parts[again.part][-1].stop == launches
 
 
 def test_memory_serves_again_within_a_recording():

@@ -1,10 +1,10 @@
 """What every kernel needs to run; whoever is outside of this folder imports it from here.
 
-To be read in this order. `compiler` makes machine code, which `cache` keeps on disk. `launches` runs the blocks of a
-kernel on threads, which count by `atomic`; `plan` has the numbers that a kernel reads by name. `pool` has the memory of
-large arrays, `array` makes them and knows how they lie in it. `record` notes launches, `arena` has the memory between
-them, `replay` runs them again by one call. `watch` tells whether arrays have changed, `results` remembers what was
-worked out for some shapes.
+To be read in this order. `compiler` makes machine code, which `cache` keeps on disk. `places` tells where arrays lie,
+and `frames` has the arguments of a kernel in memory. `launches` runs the blocks of a kernel on threads, which count by
+`atomic`; `plan` has the numbers that a kernel reads by name. `pool` has the memory of large arrays, `array` makes them
+and knows how they lie in it. `record` notes launches, `arena` has the memory between them, `replay` runs them again by
+one call. `watch` tells whether arrays have changed, `results` remembers what was worked out for some shapes.
 
 What is kept from call to call
 ------------------------------
@@ -32,9 +32,10 @@ its files         one folder for each version, see         whoever deletes them 
 """
 from fastnet.kernels.cpu.runtime import arena, array, cache, pool, results
 from fastnet.kernels.cpu.runtime.arena import Arena
-from fastnet.kernels.cpu.runtime.array import address, empty, empty_images, flat, like, lying_at, readable, scratch
+from fastnet.kernels.cpu.runtime.array import empty, empty_images, flat, like, lying_at, readable, scratch
 from fastnet.kernels.cpu.runtime.compiler import call, function_address, inlined, jit, literal, regrouped
 from fastnet.kernels.cpu.runtime.launches import SERIAL_WORK, Launch, launch
+from fastnet.kernels.cpu.runtime.places import address, places
 from fastnet.kernels.cpu.runtime.plan import entry, in_words, named
 from fastnet.kernels.cpu.runtime.pool import release
 from fastnet.kernels.cpu.runtime.record import recorder
@@ -43,7 +44,7 @@ from fastnet.kernels.cpu.runtime.watch import watcher
 
 __all__ = ["Arena", "Launch", "SERIAL_WORK", "address", "cache", "call", "empty", "empty_cache", "empty_images",
            "entry", "flat", "function_address", "in_words", "inlined", "jit", "kept", "launch", "like", "literal",
-           "lying_at", "named", "readable", "recorder", "regrouped", "release", "scratch", "watcher"]
+           "lying_at", "named", "places", "readable", "recorder", "regrouped", "release", "scratch", "watcher"]
 
 
 def empty_cache():

@@ -50,11 +50,6 @@ def empty(shape, dtype=np.float32):
     return np.empty(shape, dtype) if lease is None else np.asarray(lease)
 
 
-def address(x):
-    """Where the first element of an array is."""
-    return x.__array_interface__["data"][0]
-
-
 @intrinsic
 def _lying_at(typingctx, address, size, like):
     kind = types.Array(like.dtype, 1, "C")

@@ -4,18 +4,17 @@ A kernel is a function ``body(block, slot, *args)`` that computes block number `
 the block decides what is written, so blocks may run in any order, on any thread, with the same bits. `slot` numbers the
 running thread and chooses its part of scratch memory. `launch` runs all blocks, in parallel where it pays:
 
-    launch(body, 6, x, y, work=...)                 Python: which machine code the types of x and y want, see `compiler`
-      enter_loop(loop, kernel, 6, threads, ..)      machine code: puts x and y into memory, the *frame*
-        run_blocks(entrance, kernel, frame, ..)     the loop, serial or over threads; each takes blocks 0 1 2 | 3 4 5
-          entrance(block, slot, kernel, frame)      takes x and y out of the frame
-            body(block, slot, x, y)
+    launch(body, 6, x, y, work=...)             Python: which machine code the types of x and y want, see `compiler`;
+                                                puts x and y into memory, the *frame*, see `frames`
+      run_blocks(entrance, kernel, frame, ..)   the loop, serial or over threads; each takes blocks 0 1 2 | 3 4 5
+        entrance(block, slot, kernel, frame)    takes x and y out of the frame
+          body(block, slot, x, y)
 
 The loops know kernels and entrances by their addresses, and so are compiled once for all of them. Numba would otherwise
 compile a kernel's code anew into each loop that names it, and the loops anew for each number and kind of arguments.
 
 A recorder, see `record`, is told of each launch of its thread.
 """
-import functools
 import os
 import threading
 
@@ -24,20 +23,22 @@ import numpy as np
 from llvmlite import ir
 from numba import config, get_num_threads, prange, types
 from numba.core import cgutils
-from numba.core.errors import TypingError
 from numba.extending import intrinsic
 
-from fastnet.kernels.cpu.runtime import cache
+from fastnet.kernels.cpu.runtime import cache, frames
 from fastnet.kernels.cpu.runtime.atomic import APART, count
-from fastnet.kernels.cpu.runtime.compiler import address, call, call_function, entrance, loops
+from fastnet.kernels.cpu.runtime.compiler import address, call, entrance, loops
 
-# Under this many elementary operations, waking other threads costs more than they give.
-SERIAL_WORK = 20_000
+# Under this many elementary operations, waking other threads costs more than they give. For many launches that one call
+# runs again it is another number: threads then wait for one another after each, and wait long where another program has
+# a core. 200 rows through two layers of 100 and 10 take 25 us of work, and 10 us longer on two threads than on one.
+SERIAL_WORK, SERIAL_SCRIPT = 20_000, 150_000
 
 _workqueue_lock = threading.Lock()
 _layer = None
 _ask_count = None
 _forked_from = None
+_entrances = {}     # address of a kernel -> that of its entrance
 
 
 def launch(body, blocks, *args, work):
@@ -71,12 +72,16 @@ def _run(kernel, blocks, args, work):
     """Run all blocks of the kernel at an address."""
     wanted = min(threads(), blocks) if work > SERIAL_WORK else 1
     args = _flat(args)
+    enter = _entrances.get(kernel)
+    if enter is None:
+        enter = _entrances[kernel] = frames.entrance(tuple([frames.kind(arg) for arg in args]))
+    frame = np.array(frames.words(args), np.int64)
     if _here.recorder is not None:
-        _here.recorder.note(kernel, blocks, wanted, args)
+        _here.recorder.note(kernel, enter, blocks, work if wanted > 1 else 0, args)
     if wanted > 1:
-        in_parallel(_enter_loop, _loop(True), kernel, blocks, wanted, _here.taken, *args)
+        in_parallel(_parallel, enter, kernel, frames.address(frame), blocks, wanted, _here.taken)
     elif blocks:
-        _enter_loop(_loop(False), kernel, blocks, 1, _here.taken, *args)
+        _serial(enter, kernel, frames.address(frame), blocks, 1, _here.taken)
 
 
 def _flat(args):
@@ -146,45 +151,6 @@ def _ask():
     return _get_num_threads()
 
 
-@intrinsic
-def _call_loop(typingctx, loop, kernel, blocks, threads, taken, args):
-    """Put the arguments of a kernel into a frame, and call `run_blocks`, which is at the address `loop`."""
-    for kind in args:
-        # An address stands for a dtype and a number of axes; of the strides it knows nothing.
-        if isinstance(kind, types.Array) and kind.layout != "C":
-            raise TypingError(f"kernels take C-contiguous arrays only, got {kind}: see `flat`")
-    words = 5 * (types.int64,)
-
-    def emit(context, builder, signature, values):
-        loop, kernel, blocks, threads, taken, packed = values
-        frame = builder.ptrtoint(cgutils.alloca_once_value(builder, packed), ir.IntType(64))
-        entrance = builder.ptrtoint(_emit_entrance(context, builder.module, args, packed.type), ir.IntType(64))
-        call_function(context, builder, loop, (*words, signature.args[4]),
-                      [entrance, kernel, frame, blocks, threads, taken])
-        return context.get_dummy_value()
-
-    return types.void(types.int64, types.int64, types.int64, types.int64, taken, args), emit
-
-
-def _emit_entrance(context, module, kinds, packed):
-    """A function (block, slot, kernel, frame) that calls a kernel with the arguments that lie in a frame."""
-    kind = context.call_conv.get_function_type(types.none, 4 * (types.int64,))
-    function = ir.Function(module, kind, module.get_unique_name("enter"))
-    function.linkage = "internal"
-    builder = ir.IRBuilder(function.append_basic_block("entry"))
-    block, slot, kernel, frame = context.call_conv.get_arguments(function)
-    args = builder.load(builder.inttoptr(frame, packed.as_pointer()))
-    call_function(context, builder, kernel, (types.int64, types.int64, *kinds),
-                  [block, slot, *cgutils.unpack_tuple(builder, args)])
-    context.call_conv.return_value(builder, context.get_dummy_value())
-    return function
-
-
-def enter_loop(loop, kernel, blocks, threads, taken, *args):
-    """Have the loop at an address run all blocks of a kernel with these arguments."""
-    _call_loop(loop, kernel, blocks, threads, taken, args)
-
-
 def run_blocks(entrance, kernel, frame, blocks, threads, taken):
     """All blocks: each thread takes those of its share one by one, then what the others have left of theirs. A block is
     taken by adding one to `taken` of its share, which no two threads can do at once."""
@@ -201,14 +167,7 @@ def run_blocks(entrance, kernel, frame, blocks, threads, taken):
                 block = first + count(taken, share * APART)
 
 
-_enter_loop = cache.attach(entrance(enter_loop))
-_serial, _parallel = loops(run_blocks)
-
-
-@functools.cache
-def _loop(parallel):
-    """The address of one of the loops."""
-    return address(_parallel if parallel else _serial, (0, 0, 0, _here.taken))
+_serial, _parallel = map(cache.attach, loops(run_blocks))
 
 
 def in_parallel(function, *args):

@@ -145,7 +145,12 @@ def take(size):
 def lease(shape, dtype):
     """A `Lease` for an array of its own; None where the array is so small that NumPy may make it."""
     size = prod(shape) * dtype.itemsize
-    return Lease(shared_pool.take(size), shape, dtype) if size >= _SMALL else None
+    return Lease(shared_pool.take(size), shape, dtype) if is_large(size) else None
+
+
+def is_large(size):
+    """Whether an array of so many bytes has its memory from the pool."""
+    return size >= _SMALL
 
 
 def release():

@@ -1,13 +1,12 @@
 """Launches that are noted while they run, to be run again by one call into machine code, see `replay`.
 
 Within ``with recorder:`` a `Recorder` is told of each launch of its thread, and writes down what will be needed to do
-it again: five words, see `replay.Entry`, and its arguments as words of 64 bits in one array, the *frames*:
+it again: five words, see `replay.Entry`, and its arguments, see `frames`, all in one array:
 
     frames    | address of x | 128 | address of w | 288 | 0.01 | address of y | 128 | address of y | 128 | ...
                 ^ launch 0: kernel(x, w, 0.01, y)                               ^ launch 1: kernel(y, ...)
 
-An array is its address and its extents, a number itself. Of each array it asks whose memory that is, for the address
-will be another one when the launches run again:
+Of each array it asks whose memory that is, for the address will be another one when the launches run again:
 
 * *lent*: it came from `empty` in the meantime. It gets an offset in the arena. Two such arrays may share an offset if
   the last launch that uses one comes before the first that uses the other, see `arena.arrange`;
@@ -24,13 +23,13 @@ from collections import defaultdict
 from math import prod
 from typing import NamedTuple
 
-import numba
 import numpy as np
 from numba import config
 
-from fastnet.kernels.cpu.runtime import atomic, launches, pool, replay
+from fastnet.kernels.cpu.runtime import atomic, frames, launches, pool, replay
 from fastnet.kernels.cpu.runtime.arena import arrange
-from fastnet.kernels.cpu.runtime.array import address, empty
+from fastnet.kernels.cpu.runtime.array import empty
+from fastnet.kernels.cpu.runtime.places import address
 
 # Seconds that one call into machine code should last at most.
 _LONG = 0.2
@@ -51,6 +50,7 @@ class Layout(NamedTuple):
     shape: tuple
     dtype: np.dtype
     channels_last: bool
+    small: bool     # whether NumPy makes its memory, not the pool
 
 
 class Recorder:
@@ -61,7 +61,7 @@ class Recorder:
         self.complete = True        # whether doing these launches again does all of the work again
         self.outdated = False       # whether the number of threads has changed in between
         self.threads = launches.threads()
-        self._entries, self._parallel, self._cuts = [], [], [0]
+        self._entries, self._work, self._cuts = [], [], [0]
         self._words = []            # of the frames
         self._lent = []             # all `_Piece`s
         self._bound = defaultdict(list)     # key -> Words
@@ -97,7 +97,8 @@ class Recorder:
         else:
             whole = False
         self.complete &= whole      # a part of something larger, or what was given to us, cannot be made anew
-        self._layouts[key] = Layout(x.shape, x.dtype, x.ndim == 4 and not x.flags.c_contiguous)
+        self._layouts[key] = Layout(x.shape, x.dtype, x.ndim == 4 and not x.flags.c_contiguous,
+                                    not pool.is_large(x.nbytes))
 
     def cut(self):
         """End a section of the launches, which `Recording.run` runs by itself: returns its number."""
@@ -113,24 +114,20 @@ class Recorder:
         self._lent.append(piece)
         return np.asarray(_Lent(piece, pool.take(size), shape, dtype))
 
-    def note(self, kernel, blocks, threads, args):
-        """Write down a launch that is about to happen; `launches` calls this."""
+    def note(self, kernel, entrance, blocks, work, args):
+        """Write down a launch that is about to happen; `launches` calls this. `work` is 0 for one that is not shared by
+        threads."""
         frame = len(self._words)
         for arg in args:
             if isinstance(arg, np.ndarray):
                 self._note_array(arg)
-            elif isinstance(arg, (float, np.floating)):
-                self._words.append(int(np.float64(arg).view(np.int64)))
-            else:
-                self._words.append(int(np.array(arg).astype(np.int64)))
-        entrance = replay.entrance(tuple(map(numba.typeof, args)))
-        units = blocks if threads > 1 else min(blocks, 1)
+            self._words += frames.words([arg])
+        units = blocks if work else min(blocks, 1)
         self._entries.append(replay.Entry(entrance, kernel, frame, blocks, units))
-        self._parallel.append(threads > 1)
+        self._work.append(work)
 
     def _note_array(self, x):
         owner, start, index = _owner(x), address(x), len(self._words)
-        self._words += start, *x.shape
         if isinstance(owner, _Lent):
             owner.piece.words.append(Word(index, start - owner.buffer.address))
         elif isinstance(owner, _Tag):
@@ -161,7 +158,7 @@ class Recorder:
                 self._bound[fixed.key] += fixed.words
         arena_size = arrange(in_arena)
         moving = [Word(word.index, piece.offset + word.offset) for piece in in_arena for word in piece.words]
-        launched = Launched(self._words, self._entries, self._parallel, self._cuts)
+        launched = Launched(self._words, self._entries, self._work, self._cuts)
         return Recording(launched, self.threads, arena_size, moving, dict(self._bound), self._layouts, kept)
 
 
@@ -170,8 +167,17 @@ class Launched(NamedTuple):
 
     words: list     # of the frames
     entries: list   # of `replay.Entry`, whose frame is the index of its first word
-    parallel: list  # of each entry, whether it ran on several threads
+    work: list      # of each entry, 0 where it ran on one thread
     cuts: list      # where parts start and end: part i is entries[cuts[i] : cuts[i + 1]]
+
+
+class Piece(NamedTuple):
+    """Some launches in a row, which one call runs."""
+
+    first: int      # of the entries
+    stop: int
+    parallel: bool  # whether on several threads
+    args: tuple     # of that call
 
 
 class Recording:
@@ -189,10 +195,9 @@ class Recording:
         frames = address(self._frames)
         entries = [entry._replace(frame=frames + 8 * entry.frame) for entry in launched.entries]
         self._entries = np.array(entries, np.int64).reshape(-1, len(replay.Entry._fields))
-        self._parallel = launched.parallel
-        # Each part in pieces, (first, last + 1) of its launches.
-        self._parts = [[(first, stop)] for first, stop in zip(launched.cuts, launched.cuts[1:], strict=False)]
+        self._work = launched.work
         self._counters = np.zeros((threads + 1) * atomic.APART * len(self._entries), np.int64)
+        self._parts = [[self._piece(*ends)] for ends in zip(launched.cuts, launched.cuts[1:], strict=False)]
         self.nbytes = self._frames.nbytes + self._counters.nbytes + sum(
             owner.nbytes for owner in kept if isinstance(owner, np.ndarray))
 
@@ -233,20 +238,32 @@ class Recording:
             n, c, h, w = layout.shape
             x = empty((n, h, w, c), layout.dtype)
             return x.transpose(0, 3, 1, 2), address(x)
-        x = empty(layout.shape, layout.dtype)
+        if layout.small and launches.recorder() is None:
+            x = np.empty(layout.shape, layout.dtype)    # what `empty` gives, without its questions
+        else:
+            x = empty(layout.shape, layout.dtype)
         return x, address(x)
+
+    def _piece(self, first, stop):
+        """The launches from `first` up to `stop` as one call runs them."""
+        return Piece(first, stop, *replay.prepared(self._entries[first:stop].reshape(-1), self._counters, self._threads,
+                                                   sum(self._work[first:stop]) > launches.SERIAL_SCRIPT))
 
     def run(self, part):
         """Run part number `part` of the launches. What took long is run in two pieces the next time: Ctrl-C waits for
         a call into machine code to end."""
-        pieces, cut = self._parts[part], []
-        for first, stop in pieces:
-            began, parallel = time.perf_counter(), any(self._parallel[first:stop])
-            replay.run(self._entries[first:stop].reshape(-1), self._counters, self._threads, parallel)
-            long = time.perf_counter() - began > _LONG and stop - first > 1
-            middle = (first + stop) // 2
-            cut += [(first, middle), (middle, stop)] if long else [(first, stop)]
-        if len(cut) > len(pieces):
+        pieces, long = self._parts[part], set()
+        for piece in pieces:
+            began = time.perf_counter()
+            replay.run(piece.parallel, piece.args)
+            if time.perf_counter() - began > _LONG and piece.stop - piece.first > 1:
+                long.add(piece.first)
+        if long:
+            cut = []
+            for piece in pieces:
+                middle = (piece.first + piece.stop) // 2
+                cut += [self._piece(piece.first, middle), self._piece(middle, piece.stop)] if piece.first in long \
+                    else [piece]
             self._parts[part] = cut
 
 

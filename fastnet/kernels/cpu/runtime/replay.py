@@ -12,15 +12,10 @@ done:
 A thread waits only for blocks that another one is computing, so it does not matter how many of the threads are running,
 or when they begin.
 """
-import functools
-import hashlib
 from typing import NamedTuple
 
 import numba
-from llvmlite import ir
-from numba import prange, types
-from numba.core import cgutils
-from numba.extending import intrinsic
+from numba import prange
 
 from fastnet.kernels.cpu.runtime import atomic, cache, compiler, launches
 from fastnet.kernels.cpu.runtime.plan import entry
@@ -32,7 +27,7 @@ _PATIENCE = 1000
 class Entry(NamedTuple):
     """A launch in a script."""
 
-    entrance: int   # address of a function that takes the arguments out of a frame, see `entrance`
+    entrance: int   # address of a function that takes the arguments out of a frame, see `frames`
     kernel: int     # address of the kernel
     frame: int      # address of its arguments
     blocks: int
@@ -42,13 +37,18 @@ class Entry(NamedTuple):
 _SIZE = len(Entry._fields)
 
 
-def run(script, counters, threads, parallel):
+def prepared(script, counters, threads, parallel):
+    """(parallel, arguments) for `run` of all launches of a script, with its part of these counters."""
+    threads = threads if parallel else 1
+    return parallel, (script, counters[:(threads + 1) * atomic.APART * (script.size // _SIZE)], threads)
+
+
+def run(parallel, args):
     """Run all launches of a script, `parallel` on several threads."""
-    counters = counters[:(threads + 1) * atomic.APART * (script.size // _SIZE)]
     if parallel:
-        launches.in_parallel(_replay_parallel, script, counters, threads)
+        launches.in_parallel(_replay_parallel, *args)
     else:
-        _replay_serial(script, counters, 1)
+        _replay_serial(*args)
 
 
 def replay(script, counters, threads):
@@ -79,59 +79,3 @@ def replay(script, counters, threads):
 
 
 _replay_serial, _replay_parallel = map(cache.attach, compiler.loops(replay))
-
-
-@functools.cache
-def entrance(kinds):
-    """The address of a function (block, slot, kernel, frame) that calls a kernel with arguments of these types."""
-    call = _make_call(kinds)
-
-    def enter(block, slot, kernel, frame):
-        call(block, slot, kernel, frame)
-
-    enter.__qualname__ = f"enter_{hashlib.sha256(repr(kinds).encode()).hexdigest()[:16]}"
-    return compiler.address(compiler.jit(enter), (0, 0))
-
-
-def _make_call(kinds):
-
-    @intrinsic
-    def call(typingctx, block, slot, kernel, frame):
-        """Call a kernel with the arguments in a frame."""
-
-        def emit(context, builder, signature, values):
-            block, slot, kernel, frame = values
-            words = builder.inttoptr(frame, ir.IntType(64).as_pointer())
-            arguments, at = [], 0
-            for kind in kinds:
-                count = 1 + kind.ndim if isinstance(kind, types.Array) else 1
-                here = [builder.load(builder.gep(words, [ir.IntType(64)(at + i)])) for i in range(count)]
-                arguments.append(_argument(context, builder, kind, here))
-                at += count
-            compiler.call_function(context, builder, kernel, (types.int64, types.int64, *kinds),
-                                   [block, slot, *arguments])
-            return context.get_dummy_value()
-
-        return types.void(types.int64, types.int64, types.int64, types.int64), emit
-
-    return call
-
-
-def _argument(context, builder, kind, words):
-    """A value of that type, as machine code has it, from its words in a frame."""
-    if isinstance(kind, types.Array):
-        array = context.make_array(kind)(context, builder)
-        size = context.get_constant(types.intp, context.get_abi_sizeof(context.get_data_type(kind.dtype)))
-        strides, count = [size], words[-1]
-        for extent in words[:1:-1]:
-            strides.insert(0, builder.mul(strides[0], extent))
-        for extent in words[1:-1]:
-            count = builder.mul(count, extent)
-        array.data, array.itemsize, array.nitems = builder.inttoptr(words[0], array.data.type), size, count
-        array.shape, array.strides = cgutils.pack_array(builder, words[1:]), cgutils.pack_array(builder, strides)
-        array.meminfo, array.parent = (cgutils.get_null_value(part.type) for part in (array.meminfo, array.parent))
-        return array._getvalue()
-    if isinstance(kind, types.Float):
-        number = builder.bitcast(words[0], ir.DoubleType())
-        return context.cast(builder, number, types.float64, kind)
-    return context.cast(builder, words[0], types.int64, kind)

@@ -5,7 +5,6 @@ with an odd K, as FNV-1a does for bytes (Fowler, Noll, Vo: The FNV non-cryptogra
 ^= lane >> 32``, by which the top bits, where signs are, reach all others. Neither loses anything of lane or word, so a
 change of one word is always seen; several changes pass unseen with a chance of about 1 in 2^64.
 """
-import ctypes
 import functools
 import threading
 
@@ -17,6 +16,7 @@ from numba.extending import intrinsic
 
 from fastnet.kernels.cpu.runtime.compiler import jit
 from fastnet.kernels.cpu.runtime.launches import Launch
+from fastnet.kernels.cpu.runtime.places import word_at
 
 _MULTIPLIER = 0x9E3779B97F4A7C15
 _WORD = 8
@@ -31,15 +31,11 @@ if config.DISABLE_JIT:
         lane = ((lane ^ word) * _MULTIPLIER) & (2**64 - 1)
         return lane ^ (lane >> 32)
 
-    def _word_at(address):
-        """The 64 bits there."""
-        return ctypes.c_uint64.from_address(int(address)).value
-
     def _lanes(address, count):
         """All lanes, mixed into one, after `count` strides of memory."""
         lanes = list(range(_WIDTH * _VECTORS))
         for i in range(count * len(lanes)):
-            lanes[i % len(lanes)] = _mix(lanes[i % len(lanes)], _word_at(address + i * _WORD))
+            lanes[i % len(lanes)] = _mix(lanes[i % len(lanes)], word_at(address + i * _WORD))
         return functools.reduce(_mix, lanes)
 else:
     def _emit_mix(builder, lane, word):
@@ -55,13 +51,6 @@ else:
             return _emit_mix(builder, *args)
 
         return types.int64(types.int64, types.int64), emit
-
-    @intrinsic
-    def _word_at(typingctx, address):
-        def emit(context, builder, signature, args):
-            return builder.load(builder.inttoptr(args[0], ir.IntType(64).as_pointer()), align=1)
-
-        return types.int64(types.int64), emit
 
     @intrinsic
     def _lanes(typingctx, address, count):
@@ -147,8 +136,8 @@ def _hash_block(block, slot, starts, stops, hashes):
     lane = _lanes(at, strides)
     at += strides * _STRIDE
     while at + _WORD <= stop:
-        lane = _mix(lane, _word_at(at))
+        lane = _mix(lane, word_at(at))
         at += _WORD
     if at < stop:  # the last word reaches back over numbers that were seen
-        lane = _mix(lane, _word_at(stop - _WORD))
+        lane = _mix(lane, word_at(stop - _WORD))
     hashes[block] = lane
