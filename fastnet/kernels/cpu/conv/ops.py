@@ -7,7 +7,9 @@ from fastnet import arguments
 from fastnet.kernels import checks, windows
 from fastnet.kernels.cpu import epilogue, simd
 from fastnet.kernels.cpu.conv import passes
+from fastnet.kernels.cpu.conv.depthwise import group_size
 from fastnet.kernels.cpu.conv.geometry import Geometry
+from fastnet.kernels.cpu.conv.split import SPLIT_CHANNELS, part_of
 from fastnet.kernels.cpu.pool_max import maxpool2d_forward
 from fastnet.kernels.cpu.runtime import empty_images, flat, kept
 from fastnet.kernels.precision import precision
@@ -29,14 +31,17 @@ class _Ways(NamedTuple):
 
     depthwise: type
     winograd: type
+    split: type     # Winograd's, group by group
     direct: type
 
 
 _WAYS = {
-    "forward": _Ways(passes.DepthwiseForward, passes.WinogradForward, passes.DirectForward),
-    "backward_input": _Ways(passes.DepthwiseBackwardInput, passes.WinogradBackwardInput, passes.DirectBackwardInput),
+    "forward": _Ways(passes.DepthwiseForward, passes.WinogradForward, passes.SplitForward,
+                     passes.DirectForward),
+    "backward_input": _Ways(passes.DepthwiseBackwardInput, passes.WinogradBackwardInput,
+                            passes.SplitBackwardInput, passes.DirectBackwardInput),
     "backward_weight": _Ways(passes.DepthwiseBackwardWeight, passes.WinogradBackwardWeight,
-                             passes.DirectBackwardWeight),
+                             passes.SplitBackwardWeight, passes.DirectBackwardWeight),
 }
 
 
@@ -168,10 +173,13 @@ def _way(direction, x_shape, w_shape, y_shape, dtype, where, precise):
         y_shape = checks.conv2d_shape(x_shape, w_shape, *where)
     geometry = Geometry.of(x_shape, w_shape, y_shape, dtype, where)
     ways = _WAYS[direction]
-    if _is_depthwise(geometry):
+    if group_size(geometry):
         return geometry, ways.depthwise(geometry)
     choice = _winograd_choice(direction, geometry, precise)
-    return geometry, ways.winograd(geometry, choice.m, choice.paired) if choice.m else ways.direct(geometry)
+    if choice.m is None:
+        return geometry, ways.direct(geometry)
+    way = ways.winograd if geometry.groups == 1 else ways.split
+    return geometry, way(geometry, choice.m, choice.paired)
 
 
 def conv2d_algorithm(direction, dtype, x_shape, w_shape, stride, padding, dilation, groups):
@@ -179,15 +187,13 @@ def conv2d_algorithm(direction, dtype, x_shape, w_shape, stride, padding, dilati
     checks.conv2d_direction(direction)
     where = stride, padding, dilation, groups
     geometry = Geometry.of(x_shape, w_shape, checks.conv2d_shape(x_shape, w_shape, *where), dtype, where)
-    if _is_depthwise(geometry):
-        return "depthwise", "each channel has a filter of its own"
+    size = group_size(geometry)
+    if size:
+        return "depthwise", f"groups of {size} channels share a vector" if size > 1 else \
+            "each channel has a filter of its own"
     m, paired, reason = _winograd_choice(direction, geometry, precision.get())
     numbers = " of bfloat16" if paired else ""
     return f"Winograd F({m}x{m}, {geometry.kernel.down}x{geometry.kernel.across}){numbers}" if m else "direct", reason
-
-
-def _is_depthwise(geometry):
-    return geometry.groups > 1 and geometry.w_shape[:2] == (geometry.groups, 1)
 
 
 class _Choice(NamedTuple):
@@ -202,12 +208,13 @@ def _winograd_choice(direction, geometry, precise):
     It wants float32 and enough channels to fill vectors. It costs m + r - 1 squared products for each patch, where the
     direct way has r r for each pixel of the result.
     """
+    groups, geometry = geometry.groups, part_of(geometry)
     r, s = geometry.kernel
     channels = min(geometry.source.channels, geometry.target.channels)
     obstacles = {
         "exact() is on": precise == "exact",
         f"{geometry.dtype} numbers": geometry.dtype != np.float32,
-        f"{geometry.groups} groups": geometry.groups != 1,
+        f"{groups} groups": groups > 1 and channels < SPLIT_CHANNELS,
         f"{r}x{s} kernel": r != s or r not in WINOGRAD_SIZES,
         f"stride {tuple(geometry.stride)}": geometry.stride != (1, 1),
         f"dilation {tuple(geometry.dilation)}": geometry.dilation != (1, 1),
@@ -228,7 +235,8 @@ def _winograd_choice(direction, geometry, precise):
                                     "multiplications")
     paired = precise == "bfloat16" and (batch is None or convolution.source.channels % 2 == 0)
     saved = pixels * r * s / (patches[best] * (best + r - 1) ** 2)
-    return _Choice(best, paired, f"{saved:.1f} times fewer multiplications")
+    by_group = ", group by group" if groups > 1 else ""
+    return _Choice(best, paired, f"{saved:.1f} times fewer multiplications{by_group}")
 
 
 def _cost(batch, products, rows, tile_rows):

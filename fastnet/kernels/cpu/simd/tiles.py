@@ -13,11 +13,11 @@ from fastnet.kernels.cpu.simd.bfloat16 import multiply_words
 from fastnet.kernels.cpu.simd.code import I64, Code, Vector, primitive, vector_of
 
 
-class _Tile:
-    """Emits what all tiles are made of: loops that carry accumulators, and products into them."""
+class Loops:
+    """Emits loops that carry accumulators."""
 
-    def __init__(self, code, vector, rows, vectors, multiply=Code.fma):
-        self.code, self.vector, self.rows, self.vectors, self.multiply = code, vector, rows, vectors, multiply
+    def __init__(self, code):
+        self.code = code
 
     def loop(self, count, carried, body):
         """Emit ``for k in range(count): carried = body(k, carried)`` for values ``carried``, return their last
@@ -41,6 +41,14 @@ class _Tile:
         b.branch(head)
         b.position_at_end(after)
         return state
+
+
+class _Tile(Loops):
+    """Emits what all tiles are made of: loops that carry accumulators, and products into them."""
+
+    def __init__(self, code, vector, rows, vectors, multiply=Code.fma):
+        super().__init__(code)
+        self.vector, self.rows, self.vectors, self.multiply = vector, rows, vectors, multiply
 
     def row_at(self, pointer):
         """The vectors of one row of a panel, or of the result."""
