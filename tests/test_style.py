@@ -32,7 +32,7 @@ FREE = {
 def is_primitive(path, node):
     """Whether a function is a SIMD primitive, which names memory as (array, index) and so has two arguments for one."""
     marked = any(isinstance(mark, ast.Name) and mark.id == "primitive" for mark in node.decorator_list)
-    return path.parent.name == "simd" and (marked or path.name == "python.py")
+    return path.parent.name == "simd" and (marked or path.name in ("python.py", "python_windows.py"))
 
 
 def functions(tree, within=""):

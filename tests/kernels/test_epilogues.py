@@ -26,7 +26,7 @@ PAIRS = [(None, None), *((activation, None) for activation in ACTIVATIONS), *((N
          *((activation, masking) for activation in SOME for masking in SOME)]
 CONVOLUTIONS = [case for case in cases.CONVOLUTIONS if case.name in (
     "3x3", "3x3-odd-channels", "3x3-wide", "first-layer", "1x1", "1x1-stride-2", "stride-2", "stride-3-1-skips-pixels",
-    "groups-2", "depthwise-stride-2", "5x5-same", "padding-beyond-kernel")] + [
+    "groups-2", "groups-of-4", "groups-of-many", "depthwise-stride-2", "5x5-same", "padding-beyond-kernel")] + [
     # Winograd's tiles whole and cut, a depthwise block of several, channels that are no vectors
     cases.conv("tiles", (2, 20, 10, 13), (37, 20, 3, 3), padding=(1, 1, 1, 1)),
     cases.conv("whole-tiles", (1, 48, 8, 8), (64, 48, 3, 3), padding=(1, 1, 1, 1)),

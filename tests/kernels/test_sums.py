@@ -237,6 +237,7 @@ ROWS = [
     weights("3x3, few channels", (1, 3, 128, 150), (16, 3, 3, 3), WEIGHT, padding=1),
     weights("3x3, stride 2", (2, 16, 160, 150), (17, 16, 3, 3), WEIGHT, padding=1, stride=2),
     weights("3x3, groups", (1, 8, 130, 140), (8, 4, 3, 3), WEIGHT, padding=1, groups=2),
+    weights("3x3, groups of 3 channels", (1, 6, 130, 140), (6, 3, 3, 3), WEIGHT, padding=1, groups=2),
     weights("3x3, exact", (1, 16, 120, 150), (16, 16, 3, 3), WEIGHT, padding=1, precision=exact),
     weights("depthwise", (1, 20, 130, 150), (20, 1, 3, 3), WEIGHT, padding=1, groups=20),
     weights("depthwise, a wide image", (1, 5, 2, 9000), (5, 1, 1, 3), WEIGHT, groups=5),

@@ -31,6 +31,13 @@ CONVOLUTIONS = [
     conv("groups-2", (2, 16, 6, 7), (32, 8, 3, 3), padding=(1, 1, 1, 1), groups=2),
     conv("groups-3-stride-2", (2, 15, 7, 6), (9, 5, 3, 3), stride=(2, 2), padding=(1, 0, 1, 0), groups=3, bias=False),
     conv("groups-1x1", (2, 12, 4, 5), (8, 3, 1, 1), groups=4),
+    conv("groups-of-many", (2, 96, 6, 7), (104, 48, 3, 3), padding=(1, 1, 1, 1), groups=2),
+    # several groups to a vector
+    conv("groups-of-4", (2, 20, 7, 6), (20, 4, 3, 3), padding=(1, 1, 1, 1), groups=5),
+    conv("groups-of-8-dilated", (1, 24, 9, 8), (24, 8, 3, 2), stride=(2, 1), padding=(1, 2, 0, 1), dilation=(1, 2),
+         groups=3),
+    conv("groups-of-2-stride-2", (2, 34, 5, 9), (34, 2, 2, 3), stride=(2, 2), padding=(0, 1, 1, 1), groups=17,
+         bias=False),
     conv("depthwise", (2, 33, 7, 6), (33, 1, 3, 3), padding=(1, 1, 1, 1), groups=33),
     conv("depthwise-stride-2", (1, 16, 9, 9), (16, 1, 5, 5), stride=(2, 2), padding=(2, 2, 2, 2), groups=16),
     conv("depthwise-wide", (2, 20, 4, 15), (20, 1, 2, 4), stride=(1, 2), padding=(0, 1, 3, 1), groups=20),

@@ -7,7 +7,9 @@
     direct_weight       dw and db the same way
     winograd            y, or dx, in Winograd's form, to which winograd_filters and winograd_patches bring w and x
     winograd_weight     dw and db the same way, with kernels in a file of their own
-    depthwise           y, or dx, where each channel has a filter of its own; depthwise_weight: dw and db
+    depthwise           y, or dx, where groups are of few channels, or each has a filter of its own; depthwise_weight:
+                        dw and db
+    stem                y where images have few channels; split: Winograd's form group by group
     packing, padding    weights and images in the order in which tiles read them
     prefetch            memory that is needed next, fetched meanwhile
 """

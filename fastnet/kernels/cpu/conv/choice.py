@@ -17,6 +17,7 @@ import numpy as np
 from fastnet.kernels.cpu import simd
 from fastnet.kernels.cpu.conv.direct_tables import images_together, rows_for
 from fastnet.kernels.cpu.conv.passes import FEW_CHANNELS
+from fastnet.kernels.cpu.conv.split import SPLIT_CHANNELS, part_of
 from fastnet.kernels.cpu.conv.winograd import most_patches
 
 # For each kernel size, the numbers of outputs on a side that Winograd is accurate and quick for.
@@ -47,18 +48,19 @@ class Choice(NamedTuple):
 
 def choose(direction, geometry, precise):
     """The Choice for a pass of a `Geometry`; `precise` is what `precision` holds."""
+    pairs = precise == "bfloat16" and _pairs_directly(direction, geometry)
+    groups, geometry = geometry.groups, part_of(geometry)
     r, s = geometry.kernel
     channels = min(geometry.source.channels, geometry.target.channels)
     obstacles = {
         "exact() is on": precise == "exact",
         f"{geometry.dtype} numbers": geometry.dtype != np.float32,
-        f"{geometry.groups} groups": geometry.groups != 1,
+        f"{groups} groups": groups > 1 and channels < SPLIT_CHANNELS,
         f"{r}x{s} kernel": r != s or r not in WINOGRAD_SIZES,
         f"stride {tuple(geometry.stride)}": geometry.stride != (1, 1),
         f"dilation {tuple(geometry.dilation)}": geometry.dilation != (1, 1),
         f"fewer than {FEWEST_CHANNELS} channels": channels < FEWEST_CHANNELS,
     }
-    pairs = precise == "bfloat16" and _pairs_directly(direction, geometry)
     for obstacle, is_there in obstacles.items():
         if is_there:
             return Choice(None, pairs, obstacle)
@@ -69,8 +71,9 @@ def choose(direction, geometry, precise):
     if _GAIN * costs[best] >= direct_cost(direction, convolution):
         return Choice(None, pairs, f"Winograd on {result.height}x{result.width} outputs would save too little")
     paired = precise == "bfloat16" and (direction == "backward_weight" or source.channels % 2 == 0)
-    pixels, patches = result.height * result.width, patches_of(convolution, best)
-    return Choice(best, paired, f"{pixels * r * s / (patches * (best + r - 1) ** 2):.1f} times fewer multiplications")
+    saved = result.height * result.width * r * s / (patches_of(convolution, best) * (best + r - 1) ** 2)
+    by_group = ", group by group" if groups > 1 else ""
+    return Choice(best, paired, f"{saved:.1f} times fewer multiplications{by_group}")
 
 
 def _pairs_directly(direction, geometry):

@@ -8,6 +8,7 @@ from fastnet.kernels import checks, windows
 from fastnet.kernels.cpu import epilogue
 from fastnet.kernels.cpu.conv import passes
 from fastnet.kernels.cpu.conv.choice import choose
+from fastnet.kernels.cpu.conv.depthwise import group_size
 from fastnet.kernels.cpu.conv.geometry import Geometry
 from fastnet.kernels.cpu.pool_max import maxpool2d_forward
 from fastnet.kernels.cpu.runtime import empty_images, flat, kept
@@ -23,14 +24,17 @@ class _Ways(NamedTuple):
 
     depthwise: type
     winograd: type
+    split: type     # Winograd's, group by group
     direct: type
 
 
 _WAYS = {
-    "forward": _Ways(passes.DepthwiseForward, passes.WinogradForward, passes.DirectForward),
-    "backward_input": _Ways(passes.DepthwiseBackwardInput, passes.WinogradBackwardInput, passes.DirectBackwardInput),
+    "forward": _Ways(passes.DepthwiseForward, passes.WinogradForward, passes.SplitForward,
+                     passes.DirectForward),
+    "backward_input": _Ways(passes.DepthwiseBackwardInput, passes.WinogradBackwardInput,
+                            passes.SplitBackwardInput, passes.DirectBackwardInput),
     "backward_weight": _Ways(passes.DepthwiseBackwardWeight, passes.WinogradBackwardWeight,
-                             passes.DirectBackwardWeight),
+                             passes.SplitBackwardWeight, passes.DirectBackwardWeight),
 }
 
 
@@ -162,12 +166,13 @@ def _way(direction, x_shape, w_shape, y_shape, dtype, where, precise):
         y_shape = checks.conv2d_shape(x_shape, w_shape, *where)
     geometry = Geometry.of(x_shape, w_shape, y_shape, dtype, where)
     ways = _WAYS[direction]
-    if _is_depthwise(geometry):
+    if group_size(geometry):
         return geometry, ways.depthwise(geometry)
     choice = choose(direction, geometry, precise)
-    if choice.m:
-        return geometry, ways.winograd(geometry, choice.m, choice.paired)
-    return geometry, ways.direct(geometry, paired=True) if choice.paired else ways.direct(geometry)
+    if choice.m is None:
+        return geometry, ways.direct(geometry, paired=True) if choice.paired else ways.direct(geometry)
+    way = ways.winograd if geometry.groups == 1 else ways.split
+    return geometry, way(geometry, choice.m, choice.paired)
 
 
 def conv2d_algorithm(direction, dtype, x_shape, w_shape, stride, padding, dilation, groups):
@@ -175,12 +180,10 @@ def conv2d_algorithm(direction, dtype, x_shape, w_shape, stride, padding, dilati
     checks.conv2d_direction(direction)
     where = stride, padding, dilation, groups
     geometry = Geometry.of(x_shape, w_shape, checks.conv2d_shape(x_shape, w_shape, *where), dtype, where)
-    if _is_depthwise(geometry):
-        return "depthwise", "each channel has a filter of its own"
+    size = group_size(geometry)
+    if size:
+        return "depthwise", f"groups of {size} channels share a vector" if size > 1 else \
+            "each channel has a filter of its own"
     m, paired, reason = choose(direction, geometry, precision.get())
     name = f"Winograd F({m}x{m}, {geometry.kernel.down}x{geometry.kernel.across})" if m else "direct"
     return name + " of bfloat16" * paired, reason
-
-
-def _is_depthwise(geometry):
-    return geometry.groups > 1 and geometry.w_shape[:2] == (geometry.groups, 1)

@@ -3,13 +3,13 @@
 A *pass* is the forward one, or the gradient for the input or for the weights; a *way* is direct, Winograd's or
 depthwise. Here each pass of each way is put together from the kernels' files, for a `Geometry`. Images are flat and
 channels-last here, weights (K, C / groups, R, S) and contiguous. Winograd's ways are for stride 1, without dilation and
-groups; depthwise ones for one filter a channel.
+groups; depthwise ones for groups of few channels, as one filter a channel.
 """
 import numpy as np
 
 from fastnet.kernels.cpu import simd
 from fastnet.kernels.cpu.conv.bfloat16 import PairFilters, PairPixels
-from fastnet.kernels.cpu.conv.depthwise import DepthwiseConvolution, DepthwiseInputGradient, pack_filters
+from fastnet.kernels.cpu.conv.depthwise import DepthwiseConvolution, PackFilters
 from fastnet.kernels.cpu.conv.depthwise_weight import DepthwiseWeightGradient
 from fastnet.kernels.cpu.conv.direct import DirectConvolution
 from fastnet.kernels.cpu.conv.direct_tables import Grid
@@ -18,6 +18,8 @@ from fastnet.kernels.cpu.conv.geometry import Pair
 from fastnet.kernels.cpu.conv.operands import Operands
 from fastnet.kernels.cpu.conv.packing import PackWeights, pack_bias
 from fastnet.kernels.cpu.conv.padding import WritePadding
+from fastnet.kernels.cpu.conv.split import SplitConvolution, SplitWeightGradient, part_of
+from fastnet.kernels.cpu.conv.stem import StemConvolution
 from fastnet.kernels.cpu.conv.winograd import WinogradConvolution
 from fastnet.kernels.cpu.conv.winograd_filters import TransformFilters
 from fastnet.kernels.cpu.conv.winograd_weight import WinogradWeightGradient
@@ -51,11 +53,19 @@ class WinogradForward:
         self.convolve.pooled(Operands(x, w, b, y), index, relu, epilogue)
 
 
+class SplitForward(SplitConvolution):
+    """Winograd's way group by group; see `split`."""
+
+    def __init__(self, geometry, m, paired):
+        way = WinogradForward(part_of(geometry), m, paired)
+        super().__init__(geometry, way, geometry.x_shape, geometry.y_shape)
+
+
 class DirectForward:
     """Register tiles that read their rows through a table; see `direct`.
 
-    Where the channels are few, the rows of the kernel are the taps: in a padded image the pixels under such a row lie
-    side by side, so that one run of products covers them. `paired` is for more of them, an even number a group.
+    Where the channels are few, the rows of the kernel are the taps; see `stem`. `paired` is for more of them, an even
+    number a group.
     """
 
     pools = False
@@ -64,11 +74,10 @@ class DirectForward:
         kernel, dtype = geometry.kernel, geometry.dtype
         self.form, self.groups, self.prepare = (dtype, "direct", paired), geometry.groups, None
         source, taps, length = geometry.source, geometry.taps, geometry.w_shape[1]
-        if self.groups == 1 and length <= FEW_CHANNELS and kernel.across > 1 and geometry.dilation.across == 1:
-            self.prepare = WritePadding(geometry)
-            source, length = self.prepare.size, kernel.across * length
-            taps = tuple(Pair(row * geometry.dilation.down, 0) for row in range(kernel.down))
         self.pack_weights = PackWeights(geometry.w_shape, dtype, self.groups, range(kernel.down * kernel.across))
+        if self.groups == 1 and length <= FEW_CHANNELS and kernel.across > 1 and geometry.dilation.across == 1:
+            self.convolve = StemConvolution(geometry)
+            return
         if paired:
             self.pack_weights = PairFilters(self.pack_weights, length)
             self.prepare = PairPixels(geometry.batch, source, self.groups)
@@ -88,13 +97,15 @@ class DirectForward:
 class DepthwiseForward:
     """See `depthwise`."""
 
-    pools = False
+    pools, backward = False, False
 
     def __init__(self, geometry):
-        self.form, self.convolve = (geometry.dtype, "depthwise"), DepthwiseConvolution(geometry)
+        self.form, self.convolve = (geometry.dtype, "depthwise", self.backward), \
+            DepthwiseConvolution(geometry, self.backward)
+        self.pack_filters = PackFilters(geometry.w_shape, self.backward)
 
     def pack(self, w, b):
-        return pack_filters(w), pack_bias(b, w.shape[0], w.dtype)
+        return self.pack_filters(w), pack_bias(b, w.shape[0], w.dtype)
 
     def run(self, x, w, b, y, epilogue):
         self.convolve(x, w, b, y, epilogue)
@@ -106,6 +117,14 @@ class WinogradBackwardInput(WinogradForward):
     """The forward pass from K channels to C, with the kernels rotated by half a circle."""
 
     pools, backward = False, True
+
+
+class SplitBackwardInput(SplitConvolution):
+    """Winograd's way group by group."""
+
+    def __init__(self, geometry, m, paired):
+        way = WinogradBackwardInput(part_of(geometry), m, paired)
+        super().__init__(geometry, way, geometry.y_shape, geometry.x_shape)
 
 
 class DirectBackwardInput:
@@ -138,19 +157,10 @@ class DirectBackwardInput:
         self.convolve(dy if self.prepare is None else self.prepare(dy), w, b, dx, epilogue)
 
 
-class DepthwiseBackwardInput:
-    """With stride 1 the forward pass, with the kernels rotated by half a circle; see `depthwise`."""
+class DepthwiseBackwardInput(DepthwiseForward):
+    """The same for the classes of pixels that a stride makes; see `depthwise`."""
 
-    def __init__(self, geometry):
-        self.rotated = geometry.stride == _ONE
-        self.form = geometry.dtype, "depthwise", self.rotated
-        self.convolve = DepthwiseConvolution(geometry.reversed()) if self.rotated else DepthwiseInputGradient(geometry)
-
-    def pack(self, w, b):
-        return pack_filters(w, self.rotated), pack_bias(b, w.shape[0], w.dtype)
-
-    def run(self, dy, w, b, dx, epilogue):
-        self.convolve(dy, w, b, dx, epilogue)
+    pools, backward = False, True
 
 
 # dw and db from x and dy
@@ -163,6 +173,13 @@ class WinogradBackwardWeight:
 
     def run(self, x, dy, bias):
         return self.gradient(x, dy, bias)
+
+
+class SplitBackwardWeight(SplitWeightGradient):
+    """Winograd's way group by group."""
+
+    def __init__(self, geometry, m, paired):
+        super().__init__(geometry, WinogradBackwardWeight(part_of(geometry), m, paired))
 
 
 class DirectBackwardWeight:

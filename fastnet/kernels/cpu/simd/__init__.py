@@ -10,9 +10,10 @@ arrays; ``simd.store(x, i, v)`` writes it back:
 
 Memory is always named as (array, index of the first element), and arrays are one-dimensional and C-contiguous. So the
 same kernel runs compiled, and, with ``NUMBA_DISABLE_JIT=1``, step by step as plain Python. What a primitive means is
-written down once, in NumPy, in `simd.python` and `simd.python_functions`; the other files emit the same as LLVM
-instructions: `vectors` vectors, `tiles` register tiles, `transforms` Winograd's small matrices, `bends` activations,
-`exponential` and `bfloat16` what they say. None of them checks a bound, unlike `simd.python`.
+written down once, in NumPy, in `simd.python`, `simd.python_functions` and `simd.python_windows`; the other files emit
+the same as LLVM instructions: `vectors` vectors, `tiles` register tiles, `windows` sums over windows of few channels,
+`transforms` Winograd's small matrices, `bends` activations, `exponential` and `bfloat16` what they say. None of them
+checks a bound, unlike `simd.python`.
 
 *Register tiles* multiply matrices, which is nearly all the multiplying there is (Goto and van de Geijn, "Anatomy of
 High-Performance Matrix Multiplication", 2008). A tile is a small matrix of sums c that stays in registers while a loop
@@ -43,6 +44,7 @@ VECTOR_BYTES, ROWS = SHAPE.vector_bytes, SHAPE.rows
 if config.DISABLE_JIT:
     from fastnet.kernels.cpu.simd import python as _vectors
     from fastnet.kernels.cpu.simd import python_functions as _exponential
+    from fastnet.kernels.cpu.simd import python_windows as _windows
     _bends = _bfloat16 = _tiles = _transforms = _vectors
     _vectors.configure(VECTOR_BYTES)
 else:
@@ -53,6 +55,7 @@ else:
     from fastnet.kernels.cpu.simd import tiles as _tiles
     from fastnet.kernels.cpu.simd import transforms as _transforms
     from fastnet.kernels.cpu.simd import vectors as _vectors
+    from fastnet.kernels.cpu.simd import windows as _windows
 
     _bfloat16.configure(BFLOAT16)
     _code.configure(VECTOR_BYTES)
@@ -106,6 +109,9 @@ make_transform_halved = _transforms.make_transform_halved
 make_transform_paired = _transforms.make_transform_paired
 make_transform_biased = _transforms.make_transform_biased
 make_transform_finished = _transforms.make_transform_finished
+# Windows of convolutions with few channels to a group
+make_windows = _windows.make_windows
+make_window_products = _windows.make_window_products
 
 
 class Tiles(NamedTuple):

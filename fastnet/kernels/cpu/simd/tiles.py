@@ -13,14 +13,11 @@ from fastnet.kernels.cpu.simd.bfloat16 import multiply_words
 from fastnet.kernels.cpu.simd.code import I64, Code, Vector, primitive, vector_of
 
 
-class _Tile:
-    """Emits what all tiles are made of: loops that carry accumulators, and products into them."""
+class Loops:
+    """Emits loops that carry accumulators."""
 
-    def __init__(self, code, row, rows, multiply=Code.fma):
-        """`row` lists the types of the vectors of a row."""
-        self.code, self.row, self.rows, self.multiply = code, row, rows, multiply
-        self.places = [sum(vector.count for vector in row[:j]) for j in range(len(row))]
-        self.panel = sum(vector.count for vector in row)
+    def __init__(self, code):
+        self.code = code
 
     def loop(self, count, carried, body):
         """Emit ``for k in range(count): carried = body(k, carried)`` for values ``carried``, return their last
@@ -44,6 +41,17 @@ class _Tile:
         b.branch(head)
         b.position_at_end(after)
         return state
+
+
+class _Tile(Loops):
+    """Emits what all tiles are made of: loops that carry accumulators, and products into them."""
+
+    def __init__(self, code, row, rows, multiply=Code.fma):
+        """`row` lists the types of the vectors of a row."""
+        super().__init__(code)
+        self.row, self.rows, self.multiply = row, rows, multiply
+        self.places = [sum(vector.count for vector in row[:j]) for j in range(len(row))]
+        self.panel = sum(vector.count for vector in row)
 
     def row_at(self, pointer):
         """The vectors of one row of a panel, or of the result."""
