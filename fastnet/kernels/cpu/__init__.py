@@ -14,12 +14,13 @@ The words of this folder. Two have two meanings, which the context tells apart, 
     block       the piece of a result that one call of a kernel owns: nobody else writes there
     slot        which of the running threads it is, and so which piece of scratch memory it may use
     plan        numbers that are worked out once and that a kernel reads by name, see `runtime.plan`
-    part        one of several equal pieces of the work, or of a sum, that blocks share
+    part        one of the pieces that the work of a panel, a sum or a recording is cut into
     chain       the numbers that are added one by one in float32, no more than 64 in most places, see `sums`
     vector      one register full of numbers; each number is in a lane
     tile        the sums that a register tile keeps in registers while it multiplies: some rows of a panel's width
     panel       some columns of a matrix, as many as a tile is wide, stored row by row
-    word        an element of an array: a number, or two of bfloat16
+    word        what is moved as one, whatever it means: an element of an array, a number or two of bfloat16; in frames
+                and plans 64 bits
     pixel       a place of an image with all its channels, which lie side by side
     tap         one element (r, s) of a convolution's kernel, and the pixel that it meets
     patch       what Winograd computes at a time: m x m pixels of a result, and the n x n that they are computed from

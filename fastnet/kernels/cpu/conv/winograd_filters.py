@@ -1,9 +1,10 @@
 """Winograd's matrices, and the filters of a convolution in Winograd's form.
 
-The matrices follow from points: 0, plus and minus 3/4 and 3/2, and infinity. The geometric mean of the four is near 1,
-so that no power of one is far from another's, and they are exact in binary; since two and two differ in signs alone
-the transforms share sums. With 1 and 2 in their place, the literature's, the error is twice as large in the mean, and
-at its largest 3.5 times; without such pairs (1, -1, 1/2, -2) it is 1.4 times as large, and the transforms take longer.
+The matrices follow from the *nodes* at which polynomials are evaluated: 0, plus and minus 3/4 and 3/2, and infinity.
+The geometric mean of the four is near 1, so that no power of one is far from another's, and they are exact in binary;
+since two and two differ in signs alone the transforms share sums. With 1 and 2 in their place, the literature's, the
+error is twice as large in the mean, and at its largest 3.5 times; without such pairs (1, -1, 1/2, -2) it is 1.4 times
+as large, and the transforms take longer.
 
 Source: Barabasz et al., "Error analysis and improving the accuracy of Winograd convolution for deep neural networks",
 2020.
@@ -17,8 +18,8 @@ from fastnet.kernels.cpu import simd
 from fastnet.kernels.cpu.conv import packing
 from fastnet.kernels.cpu.runtime import Launch, empty, in_words, jit, named, scratch
 
-# The points but for infinity, by their number with it: m + r - 1.
-_POINTS = {4: (0, 1, -1), 6: (0, 3 / 4, -3 / 4, 3 / 2, -3 / 2)}
+# The nodes but for infinity, by their number with it: m + r - 1.
+_NODES = {4: (0, 1, -1), 6: (0, 3 / 4, -3 / 4, 3 / 2, -3 / 2)}
 
 
 class Matrices(NamedTuple):
@@ -32,23 +33,23 @@ class Matrices(NamedTuple):
 
 @functools.cache
 def matrices(m, r):
-    """The Matrices of F(m, r). A^T and F evaluate polynomials at the points and at infinity, B^T interpolates (Toom and
+    """The Matrices of F(m, r). A^T and F evaluate polynomials at the nodes, B^T interpolates (Toom and
     Cook). The rows of B^T are polynomials whose first coefficient is 1, which few numbers have to be multiplied by; F
     takes the inverse factor."""
     n = m + r - 1
-    points = np.array(_POINTS[n], np.float64)
-    others = [np.delete(points, i) for i in range(n - 1)]
+    nodes = np.array(_NODES[n], np.float64)
+    others = [np.delete(nodes, i) for i in range(n - 1)]
     at = np.zeros((m, n))
-    at[:, :-1] = points ** np.arange(m)[:, None]
+    at[:, :-1] = nodes ** np.arange(m)[:, None]
     at[-1, -1] = 1
     f = np.zeros((n, r))
-    f[:-1] = points[:, None] ** np.arange(r)
+    f[:-1] = nodes[:, None] ** np.arange(r)
     f[-1, -1] = 1
     bt = np.zeros((n, n))
     for i, rest in enumerate(others):
         bt[i, :-1] = np.poly(rest)[::-1]
-        f[i] /= np.prod(points[i] - rest)
-    bt[-1] = np.poly(points)[::-1]
+        f[i] /= np.prod(nodes[i] - rest)
+    bt[-1] = np.poly(nodes)[::-1]
     return Matrices(at, f, bt)
 
 

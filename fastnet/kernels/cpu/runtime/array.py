@@ -21,7 +21,7 @@ _LINE = 64
 
 
 class _Scratch(dict):
-    """The scratch memory of a thread: (dtype, part) -> array."""
+    """The scratch memory of a thread: (dtype, section) -> array."""
 
     __slots__ = ("__weakref__",)
 

@@ -2,7 +2,7 @@
 
 A kernel is a function ``body(block, slot, *args)`` that computes block number ``block`` of the result, and only that:
 the block decides what is written, so blocks may run in any order, on any thread, with the same bits. `slot` numbers the
-running thread and chooses its part of scratch memory. `launch` runs all blocks, in parallel where it pays:
+running thread and chooses its piece of scratch memory. `launch` runs all blocks, in parallel where it pays:
 
     launch(body, 6, x, y, work=...)             Python: which machine code the types of x and y want, see `compiler`;
                                                 puts x and y into memory, the *frame*, see `frames`

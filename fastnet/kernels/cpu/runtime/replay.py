@@ -38,7 +38,7 @@ _SIZE = len(Entry._fields)
 
 
 def prepared(script, counters, threads, parallel):
-    """(parallel, arguments) for `run` of all launches of a script, with its part of these counters."""
+    """(parallel, arguments) for `run` of all launches of a script, with the counters that it needs."""
     threads = threads if parallel else 1
     return parallel, (script, counters[:(threads + 1) * atomic.APART * (script.size // _SIZE)], threads)
 

@@ -239,7 +239,7 @@ def make_tile(rows, halves, paired=False):
 
         row_ri starts at a[a0 + table[t + r * rows + i]], or at zeros[0] where that entry is negative. Of a only rows
         i < m are read, of c only m x n numbers written; m is at least 1. In a convolution a run is a tap, `length` the
-        channels of a pixel, and the table says where the pixel is that row i meets under the tap. Paired: a, b of words.
+        channels of a pixel, and the table says where the pixel is that row i meets under the tap. Paired: of words.
         """
         panel = halves * lanes(b) // 2
         acc = np.tile(_slice(bias, bias0, panel), (rows, 1))
