@@ -10,7 +10,7 @@ import fastnet
 from fastnet import data, models, plot
 from fastnet.models.googlenet import inception
 
-IMAGES, EPOCHS = 2400, 4
+IMAGES, EPOCHS = 3000, 4
 
 train, test = data.synthetic(IMAGES, max(IMAGES // 4, 10))
 normalize = data.Normalize.per_channel(train.images)
