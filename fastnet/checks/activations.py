@@ -128,7 +128,7 @@ class ActivationMonitor(Callback):
     being that of the start. Put it before callbacks that write the rows.
 
     >>> net, x = fastnet.Linear(2, 1), np.float32([[0, 1], [1, 0], [1, 1]])
-    >>> trainer = fastnet.Trainer(net, fastnet.MSELoss(), fastnet.SGD(net.parameters(), 0.1), [Monitor(x)])
+    >>> trainer = fastnet.Trainer(net, fastnet.MSELoss(), fastnet.SGD(net.parameters(), 0.1), [ActivationMonitor(x)])
     >>> history = trainer.fit((x, x[:, :1]), 1)
     >>> history[0]["dead"]
     0.0

@@ -94,8 +94,8 @@ def test_exact_turns_it_off():
 
 @pytest.mark.parametrize("change", [
     {"dtype": "float64"}, {"w_shape": (16, 16, 3, 5)}, {"x_shape": (4, 3, 8, 8), "w_shape": (16, 3, 3, 3)},
-    {"w_shape": (3, 16, 3, 3)}, {"stride": (2, 2)}, {"dilation": (2, 2)}, {"w_shape": (16, 8, 3, 3), "groups": 2},
-    {"w_shape": (16, 16, 1, 1)}, {"x_shape": (4, 16, 1, 1)}])
+    {"w_shape": (3, 16, 3, 3)}, {"stride": (2, 2)}, {"dilation": (2, 2)}, {"w_shape": (16, 16, 1, 1)},
+    {"x_shape": (4, 64, 8, 8), "w_shape": (16, 32, 3, 3), "groups": 2}, {"x_shape": (4, 16, 1, 1)}])
 @pytest.mark.parametrize("direction", ["forward", "backward_input", "backward_weight"])
 def test_where_direct_convolution_is_used(change, direction):
     given = {"x_shape": (4, 16, 8, 8), "w_shape": (16, 16, 3, 3), "direction": direction}

@@ -50,7 +50,7 @@ def start(tmp_path, monkeypatch):
             (compiler, "_addresses", {}), (compiler, "_attached", set()),
             (launches, "_serial", cache.attach(compiler.entrance(launches.run_blocks))), (launches, "_entrances", {}),
             (frames, "entrance", functools.cache(frames.entrance.__wrapped__)),
-            (activation, "_copy", compiler.jit(activation._copy.py_func)), (cache, "_notice", cache._Notice()),
+            (activation, "_activate", compiler.jit(activation._activate.py_func)), (cache, "_notice", cache._Notice()),
             (cache, "_warned", set()), (cache, "_PATIENCE", patience),
         ]:
             monkeypatch.setattr(module, name, value)
@@ -63,7 +63,7 @@ def start(tmp_path, monkeypatch):
 
 def entries():
     """What is kept of the kernel; the loop that runs it has an entry of its own."""
-    return sorted(path for path in cache.folder().rglob("*activation._copy-*") if path.is_file())
+    return sorted(path for path in cache.folder().rglob("*activation._activate-*") if path.is_file())
 
 
 def test_the_second_start_compiles_nothing(start, capfd):

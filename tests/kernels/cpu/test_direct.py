@@ -8,6 +8,7 @@ from fastnet import kernels
 from fastnet.kernels.cpu import runtime
 from fastnet.kernels.cpu.conv import direct_tables, passes
 from fastnet.kernels.cpu.conv.geometry import Geometry
+from fastnet.kernels.cpu.conv.stem import StemConvolution
 
 cpu = kernels.load("cpu")
 PADDINGS = [(0, 0, 0, 0), (2, 1, 0, 3)]
@@ -29,7 +30,7 @@ def test_strips_give_the_same_bits(monkeypatch, channels, kernel, stride, paddin
         geometry = Geometry.of(x.shape, w.shape, y_shape, x.dtype, where)
         forward, backward = passes.DirectForward(geometry), passes.DirectBackwardInput(geometry)
         for convolve in (forward.convolve, backward.convolve):
-            assert (most > 0) == (len(convolve.strips) == 1)
+            assert isinstance(convolve, StemConvolution) or (most > 0) == (len(convolve.strips) == 1)
         runtime.empty_cache()
         y = cpu.conv2d_forward(x, w, None, *where)
         found.append((y, cpu.conv2d_backward_input(y, w, x.shape, *where)))
