@@ -20,6 +20,8 @@ _generator = None
 _skips = ContextVar("fastnet.init.skip", default=None)     # a list of how many numbers may still be made
 _own = ContextVar("the generator of a block of `seeded`", default=None)
 _MOST_AXES, _MOST_NUMBERS = 32, 2**40
+# Beyond any weight: what is made with numbers up to here stays finite in single precision.
+LARGEST = 1e30
 
 
 def manual_seed(seed):
@@ -100,7 +102,7 @@ def ones(shape):
 
 def constant(shape, val):
     """All `val`."""
-    return np.full(_counted(shape, "constant"), arguments.number(val, "constant: val"), np.float32)
+    return np.full(_counted(shape, "constant"), arguments.number(val, "constant: val", -LARGEST, LARGEST), np.float32)
 
 
 def eye(shape):
@@ -132,7 +134,7 @@ def dirac(shape, groups=1):
 @_drawing
 def uniform(shape, a=0.0, b=1.0):
     """Uniform in [a, b)."""
-    a, b = arguments.number(a, "uniform: a"), arguments.number(b, "uniform: b")
+    a, b = arguments.number(a, "uniform: a", -LARGEST, LARGEST), arguments.number(b, "uniform: b", -LARGEST, LARGEST)
     if a > b:
         raise ValueError(f"uniform: b must be at least a = {a:g}, got {b:g}")
     return generator().uniform(a, b, _shape(shape, "uniform")).astype(np.float32)
@@ -141,7 +143,8 @@ def uniform(shape, a=0.0, b=1.0):
 @_drawing
 def normal(shape, mean=0.0, std=1.0):
     """Normal with the given mean and standard deviation."""
-    mean, std = arguments.number(mean, "normal: mean"), arguments.number(std, "normal: std", 0)
+    mean = arguments.number(mean, "normal: mean", -LARGEST, LARGEST)
+    std = arguments.number(std, "normal: std", 0, LARGEST)
     return generator().normal(mean, std, _shape(shape, "normal")).astype(np.float32)
 
 
@@ -152,8 +155,9 @@ def trunc_normal(shape, mean=0.0, std=1.0, a=-2.0, b=2.0):
     ValueError where the mean lies more than two deviations outside of [a, b], where hardly anything would be drawn.
     """
     who = "trunc_normal"
-    mean, std = arguments.number(mean, f"{who}: mean"), arguments.number(std, f"{who}: std", above=0)
-    a, b = arguments.number(a, f"{who}: a"), arguments.number(b, f"{who}: b")
+    mean = arguments.number(mean, f"{who}: mean", -LARGEST, LARGEST)
+    std = arguments.number(std, f"{who}: std", most=LARGEST, above=0)
+    a, b = arguments.number(a, f"{who}: a", -LARGEST, LARGEST), arguments.number(b, f"{who}: b", -LARGEST, LARGEST)
     if a >= b:
         raise ValueError(f"{who}: b must be above a = {a:g}, got {b:g}")
     if not a - 2 * std <= mean <= b + 2 * std:
@@ -184,7 +188,7 @@ def orthogonal(shape, gain=1.0):
     Saxe et al., Exact Solutions to the Nonlinear Dynamics of Learning in Deep Linear Neural Networks (2014), section 3;
     evenly: Mezzadri, How to Generate Random Matrices from the Classical Compact Groups (2007), section 5.
     """
-    gain = arguments.number(gain, "orthogonal: gain")
+    gain = arguments.number(gain, "orthogonal: gain", -LARGEST, LARGEST)
     shape = _weight(shape, "orthogonal")
     rows, columns = shape[0], prod(shape[1:])
     q, r = np.linalg.qr(generator().normal(size=(max(rows, columns), min(rows, columns))))
@@ -198,7 +202,7 @@ def sparse(shape, sparsity, std=0.01):
     is zero. Martens, Deep Learning via Hessian-free Optimization (2010), section 5, in PyTorch's form."""
     shape = rows, _ = _matrix(shape, "sparse")
     sparsity = arguments.number(sparsity, "sparse: sparsity", 0, 1)
-    std = arguments.number(std, "sparse: std", 0)
+    std = arguments.number(std, "sparse: std", 0, LARGEST)
     value = normal(shape, 0.0, std)
     order = generator().permuted(np.broadcast_to(np.arange(rows)[:, None], shape), axis=0)
     value[order < ceil(sparsity * rows)] = 0
@@ -255,7 +259,7 @@ def kaiming_normal(shape, a=0.0, mode="fan_in", nonlinearity="leaky_relu"):
 def xavier_uniform(shape, gain=1.0):
     """Uniform in +-gain sqrt(6 / (fan_in + fan_out)). Glorot and Bengio, Understanding the Difficulty of Training Deep
     Feedforward Neural Networks (2010), equation 16."""
-    gain = arguments.number(gain, "xavier_uniform: gain", 0)
+    gain = arguments.number(gain, "xavier_uniform: gain", 0, LARGEST)
     bound = gain * sqrt(6 / sum(_fans(shape, "xavier_uniform")))
     return uniform(shape, -bound, bound)
 
@@ -263,7 +267,7 @@ def xavier_uniform(shape, gain=1.0):
 @_drawing
 def xavier_normal(shape, gain=1.0):
     """Normal with standard deviation gain sqrt(2 / (fan_in + fan_out)); see `xavier_uniform`."""
-    gain = arguments.number(gain, "xavier_normal: gain", 0)
+    gain = arguments.number(gain, "xavier_normal: gain", 0, LARGEST)
     return normal(shape, 0.0, gain * sqrt(2 / sum(_fans(shape, "xavier_normal"))))
 
 
@@ -361,7 +365,7 @@ def _fan(shape, mode, who):
 
 
 def _gain(nonlinearity, a, who):
-    a = arguments.number(a, f"{who}: a")
+    a = arguments.number(a, f"{who}: a", -LARGEST, LARGEST)
     gains = {"linear": 1.0, "sigmoid": 1.0, "tanh": 5 / 3, "relu": sqrt(2),
              "leaky_relu": sqrt(2 / (1 + a * a)), "selu": 3 / 4}
     return gains[arguments.choice(nonlinearity, tuple(gains), f"{who}: nonlinearity")]

@@ -6,7 +6,7 @@ from statistics import NormalDist
 import numpy as np
 import pytest
 
-from fastnet import BatchNorm2d, Conv2d, Embedding, Linear, Sequential, init, manual_seed
+from fastnet import BatchNorm2d, Conv2d, Embedding, LayerScale, Linear, PReLU, Sequential, init, manual_seed
 from fastnet.parameter import Parameter
 
 SHAPE = (60, 40, 3, 3)   # fan_in 360, fan_out 540
@@ -244,3 +244,12 @@ def test_seeded_blocks_have_generators_of_their_own():
     assert all(np.array_equal(one, (first, second)[i % 2]) for i, one in enumerate(drawn))
     with pytest.raises(ValueError, match="seeded: seed must be an integer of at least 0, got -1"):
         draw(-1)
+
+
+@pytest.mark.parametrize("make", [
+    lambda: init.constant((2,), 1e300), lambda: init.normal((2, 2), std=1e300), lambda: init.uniform((2,), b=1e300),
+    lambda: init.orthogonal((2, 2), gain=1e300), lambda: init.xavier_normal((2, 2), gain=1e300),
+    lambda: init.trunc_normal((2, 2), std=1e300), lambda: PReLU(init=1e300), lambda: LayerScale(2, 1e300)])
+def test_numbers_beyond_single_precision_are_refused(make):
+    with pytest.raises(ValueError, match=r"must be a finite number of at (least|most) .*1e\+30, got 1e\+300"):
+        make()

@@ -25,7 +25,7 @@ class PReLU(Layer):
     def check(self, num_parameters, init):
         num_parameters = arguments.size(num_parameters, "num_parameters")
         self.check_size(num_parameters)
-        return {"num_parameters": num_parameters, "init": arguments.number(init, "init")}
+        return {"num_parameters": num_parameters, "init": arguments.number(init, "init", -init_.LARGEST, init_.LARGEST)}
 
     @formula
     def forward(self, x, training=False):

@@ -1,6 +1,6 @@
 """A number for each channel."""
 from fastnet import arguments
-from fastnet.init import constant
+from fastnet.init import LARGEST, constant
 from fastnet.layers.base import Layer, keywords
 from fastnet.layers.formula import formula, named_errors
 from fastnet.parameter import Parameter
@@ -24,7 +24,7 @@ class LayerScale(Layer):
     def check(self, dim, init):
         dim = arguments.size(dim, "dim")
         self.check_size(dim)
-        return {"dim": dim, "init": arguments.number(init, "init")}
+        return {"dim": dim, "init": arguments.number(init, "init", -LARGEST, LARGEST)}
 
     def _factors(self, rank):
         """The weight, with an axis for each of x's."""
