@@ -251,5 +251,5 @@ def test_seeded_blocks_have_generators_of_their_own():
     lambda: init.orthogonal((2, 2), gain=1e300), lambda: init.xavier_normal((2, 2), gain=1e300),
     lambda: init.trunc_normal((2, 2), std=1e300), lambda: PReLU(init=1e300), lambda: LayerScale(2, 1e300)])
 def test_numbers_beyond_single_precision_are_refused(make):
-    with pytest.raises(ValueError, match=r"must be a finite number of at (least|most) .*1e\+30, got 1e\+300"):
+    with pytest.raises(ValueError, match=r"must be a finite number .*1e\+30, got 1e\+300"):
         make()
