@@ -20,8 +20,8 @@ def output_size(input_size, kernel_size, padding=0, stride=1, dilation=1, exact=
     covered = dilation * (kernel_size - 1) + 1
     room = input_size - covered + 2 * padding
     if room < 0:
-        raise ValueError(f"{who}: kernel_size must fit, got a window over {covered} pixels for {input_size}, padding "
-                         f"{padding}")
+        raise ValueError(f"{who}: kernel_size must fit into input_size, got a window over {covered} pixels for "
+                         f"{input_size}, padding {padding}")
     if arguments.flag(exact, f"{who}: exact") and room % stride:
         low = room % stride
         raise ValueError(f"{who}: stride must divide W - F + 2 P = {input_size} - {covered} + 2 * {padding} = {room}, "

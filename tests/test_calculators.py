@@ -29,7 +29,8 @@ def test_output_size():
                                          r"2: 1 pixels would never be seen; an input_size of 9 or 11 fits$"):
         output_size(10, 3, 0, 2, exact=True)
     assert output_size(9, 3, 0, 2, exact=True) == 4 and output_size(11, 3, 0, 2, exact=True) == 5
-    with pytest.raises(ValueError, match="^output_size: kernel_size must fit, got a window over 11 pixels for 8"):
+    with pytest.raises(
+            ValueError, match="^output_size: kernel_size must fit into input_size, got a window over 11 pixels for 8"):
         output_size(8, 6, 1, dilation=2)
 
 

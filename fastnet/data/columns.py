@@ -8,22 +8,21 @@ from fastnet.data.normalize import Normalize, check_finite, check_images, identi
 _DEEPEST = 30   # tuples within tuples
 
 
-def mapped(function, tree, path="", depth=0):
+def mapped(function, tree, path="", depth=0, who="DataLoader"):
     """function(array, path) of every array in a tuple or dictionary of them, nested or not, in the same form; the path
     tells where it stands, as text: [0]['mask']. ValueError where they are nested too deep, in themselves perhaps."""
-    check_depth(depth)
+    check_depth(depth, who)
     if isinstance(tree, dict):
-        return {key: mapped(function, one, f"{path}[{key!r}]", depth + 1) for key, one in tree.items()}
+        return {key: mapped(function, one, f"{path}[{key!r}]", depth + 1, who) for key, one in tree.items()}
     if isinstance(tree, (tuple, list)):
-        return tuple(mapped(function, one, f"{path}[{i}]", depth + 1) for i, one in enumerate(tree))
+        return tuple(mapped(function, one, f"{path}[{i}]", depth + 1, who) for i, one in enumerate(tree))
     return function(tree, path)
 
 
-def check_depth(depth):
+def check_depth(depth, who="DataLoader"):
     """ValueError for what lies deeper than anybody nests arrays: in itself perhaps."""
     if depth > _DEEPEST:
-        raise ValueError(f"DataLoader: x and y must hold arrays at most {_DEEPEST} tuples or dictionaries deep, got "
-                         "more")
+        raise ValueError(f"{who}: x and y must hold arrays at most {_DEEPEST} tuples or dictionaries deep, got more")
 
 
 def flat(tree):

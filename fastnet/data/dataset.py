@@ -143,7 +143,7 @@ def _arrays(tree, name):
     """A tuple or dictionary of arrays, or an array or list of numbers as such."""
     if isinstance(tree, list):
         return arguments.values(tree, name)
-    return mapped(lambda array, path: arguments.values(array, name + path), tree)
+    return mapped(lambda array, path: arguments.values(array, name + path), tree, who=name.partition(":")[0])
 
 
 def _strata(stratify, labels, n):

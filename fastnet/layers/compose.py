@@ -100,7 +100,8 @@ class Sequential(Container):
         try:
             place = arguments.integer(i, "the index")
             if not -len(self) <= place < len(self):
-                raise IndexError(f"{self.label}: there are {len(self)} layers, got the index {i}")
+                raise IndexError(f"{self.label}: there are {len(self)} layers, got the index "
+                                 f"{arguments.shown(i)}")
             return place % len(self)
         except TypeError as error:
             name_layer(error, self)

@@ -55,7 +55,8 @@ SAID = {
     "lr_range_test": {"never": {"loss": CALLABLE}, "words": {"batches": "batch|loss", "optimizer": "optimizer",
                                                              "net": "net", "lr_min": "lr_m"}},
     **dict.fromkeys(("saliency", "grad_cam", "activation_report"), {"words": {"net": "net", "x": "x"}}),
-    "tta": {"never": {"net": CALLABLE, "times": LARGE}, "called": "tta|predict|Normalize|DataLoader|Augment"},
+    "tta": {"never": {"net": CALLABLE, "views": CALLABLE, "times": LARGE},
+            "called": "tta|predict|Normalize|DataLoader|Augment"},
     **dict.fromkeys(("Ensemble.probabilities", "Ensemble.__call__"), {"called": "Ensemble|Linear"}),
     "paths": {"never": {"function": CALLABLE}}, "decision_regions": {"never": {"net": CALLABLE}},
     **dict.fromkeys(("misclassified", "neighbours", "templates", "receptive_field", "overlay"), {

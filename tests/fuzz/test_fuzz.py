@@ -72,6 +72,8 @@ def fuzz(seed, calls):
             one_call(target, function, right, watched, drawn)
         except Exception as error:
             raise AssertionError(f"call {i} of seed {seed}: {target.name}({drawn})") from error
+        if of_rest.DRAWN:
+            importlib.import_module("matplotlib.pyplot").close("all")
 
 
 def one_call(target, function, right, watched, drawn):

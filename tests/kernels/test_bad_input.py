@@ -471,7 +471,7 @@ TABLE = {
         "empty batch": ((EMPTY, 0.5, 0), {}, BATCH.format("x")),
         "key not whole": ((X, 0.5, 0.5), {}, KEY.format("float")),
         "axes": ((X, 0.5, 1, 3), {}, "axes must be an integer of at least 0 and at most 2, got 3"),
-        "axes of a vector": ((C, 0.5, 1, 4), {}, "axes must be an integer of at least 0 and at most 1, got 4"),
+        "axes of a vector": ((C, 0.5, 1, 2), {}, "expected x with 2 axes at least, got x of shape (4,)"),
         "three words": ((X, 0.5, np.zeros(3, np.uint64)), {}, KEY.format("an array of dtype uint64")),
         "words of another dtype": ((X, 0.5, np.zeros(2)), {}, KEY.format("an array of dtype float64")),
     },

@@ -35,7 +35,8 @@ def dropout(x, p, key, axes=None):
     arguments.number(p, "p", 0, 1)
     checks.dropout_key(key)
     if axes is not None:
-        arguments.integer(axes, "axes", 0, min(2, len(x.shape)))
+        if arguments.integer(axes, "axes", 0, 2) > len(x.shape):
+            raise ValueError(f"expected x with {axes} axes at least, got x of shape {tuple(x.shape)}")
     return alike(x, "x")
 
 
