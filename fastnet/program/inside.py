@@ -79,7 +79,7 @@ def gradients(net, x, dy, names=None):
     >>> import numpy as np, fastnet
     >>> net = fastnet.Sequential(fastnet.ReLU(), fastnet.Flatten()).to("naive")
     >>> fastnet.gradients(net, np.ones((1, 2, 1, 1)), np.full((1, 2), 3.0), "1")["1"].dy
-    array([[3., 3.]], dtype=float32)
+    array([[3., 3.]])
 
     TypeError or ValueError as from `activations` and the net itself; a layer that no gradient reaches has None as dy.
     """
