@@ -41,6 +41,8 @@ _PAYING_PRODUCTS = 24
 
 
 class Choice(NamedTuple):
+    """How a pass is computed."""
+
     m: int | None   # outputs on a side of a patch; None for the direct way
     paired: bool    # whether products are of bfloat16
     reason: str

@@ -37,18 +37,25 @@ class WritePadding:
 
 
 @jit
+def copy_rows(x, memory, at, image, first, stop, plan):
+    """Write the padded rows `first` up to `stop` of an image, zeros around it, from memory[at] on."""
+    length, before = plan.width * plan.channels, plan.left * plan.channels
+    for row in range(first - plan.top, stop - plan.top):
+        end = at + plan.padded_width * plan.channels
+        if 0 <= row < plan.height:
+            spans.clear(memory, at, at + before)
+            source, to = (image * plan.height + row) * length, at + before
+            for i in range(0, length, simd.lanes(x)):
+                simd.store_part(memory, to + i, simd.load_part(x, source + i, length - i), length - i)
+            spans.clear(memory, to + length, end)
+        else:
+            spans.clear(memory, at, end)
+        at = end
+
+
+@jit
 def _pad(block, slot, x, padded, numbers):
     """Copy image `block` into the middle of a larger one of zeros."""
     plan = named(_Plan, numbers)
-    length, padded_length = plan.width * plan.channels, plan.padded_width * plan.channels  # of a row
-    start = block * plan.padded_height * padded_length
-    before = plan.left * plan.channels
-    spans.clear(padded, start, start + plan.top * padded_length)
-    for row in range(plan.height):
-        source, target = (block * plan.height + row) * length, start + (plan.top + row) * padded_length
-        spans.clear(padded, target, target + before)
-        for i in range(0, length, simd.lanes(x)):
-            v = simd.load_part(x, source + i, length - i)
-            simd.store_part(padded, target + before + i, v, length - i)
-        spans.clear(padded, target + before + length, target + padded_length)
-    spans.clear(padded, start + (plan.top + plan.height) * padded_length, start + plan.padded_height * padded_length)
+    start = block * plan.padded_height * plan.padded_width * plan.channels
+    copy_rows(x, padded, start, block, 0, plan.padded_height, plan)

@@ -19,6 +19,7 @@ from fastnet.kernels.cpu import simd, spans
 from fastnet.kernels.cpu.conv.direct_tables import Grid, Rows, tables_of
 from fastnet.kernels.cpu.conv.geometry import Images, Pair
 from fastnet.kernels.cpu.conv.operands import Operands
+from fastnet.kernels.cpu.conv.padding import copy_rows
 from fastnet.kernels.cpu.conv.prefetch import ahead, fetch_portion
 from fastnet.kernels.cpu.runtime import Launch, in_words, jit, named, scratch
 
@@ -81,23 +82,6 @@ def _rows(y, batch):
     return min(range(most, most // 2, -1), key=lambda rows: -(-rows * y.width // simd.ROWS) / rows)
 
 
-@jit
-def _copy_rows(x, memory, at, image, first, stop, plan):
-    """Copy the padded rows `first` up to `stop` of an image."""
-    length, before = plan.width * plan.channels, plan.left * plan.channels
-    for row in range(first - plan.top, stop - plan.top):
-        end = at + plan.padded_width * plan.channels
-        if 0 <= row < plan.height:
-            spans.clear(memory, at, at + before)
-            source, to = (image * plan.height + row) * length, at + before
-            for i in range(0, length, simd.lanes(x)):
-                simd.store_part(memory, to + i, simd.load_part(x, source + i, length - i), length - i)
-            spans.clear(memory, to + length, end)
-        else:
-            spans.clear(memory, at, end)
-        at = end
-
-
 @functools.cache
 def _kernel(tiles):
     tile, halves = tiles.tile, tiles.halves
@@ -111,7 +95,7 @@ def _kernel(tiles):
         pixels = min(plan.rows, plan.out_height - row) * plan.out_width
         tiles, top, read = (pixels + simd.ROWS - 1) // simd.ROWS, row * plan.stride, slot * plan.memory
         bottom = top + (pixels // plan.out_width - 1) * plan.stride + plan.reach
-        _copy_rows(x, memory, read, image, top, bottom, plan)
+        copy_rows(x, memory, read, image, top, bottom, plan)
         times, x_row = tiles * plan.panels, plan.width * plan.channels
         x_end = (image * plan.height + bottom - plan.top) * x_row
         x_ahead = ahead(x, max(0, x_end), x_end + (bottom - top) * x_row, times)
