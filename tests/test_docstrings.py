@@ -52,6 +52,7 @@ def test_examples_run(name, tmp_path, monkeypatch):
     if name.startswith("fastnet.plot"):
         importlib.import_module("matplotlib").use("Agg")
     monkeypatch.chdir(tmp_path)
+    fastnet.manual_seed(0)      # an example is the same each time, whatever ran before
     found = doctest.testmod(importlib.import_module(name), extraglobs={"np": np, "fastnet": fastnet})
     assert not found.failed and (found.attempted or "# doctest: +SKIP" in TEXTS[name])
     if name.startswith("fastnet.plot"):
