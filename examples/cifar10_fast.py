@@ -50,6 +50,7 @@ LEARNING_RATE = 0.07    # Muon's at the start, for that batch size
 HEAD_RATE = 0.0046      # SGD's for the last layer
 SHIFT_RATE = 47         # SGD's for the shifts of the batch norms
 DECAY = 1e-3            # how much of these two is lost in a step
+LABEL_SMOOTHING = 0.1
 # The images are made so many pixels wide in the first epochs, and these are so much of all epochs.
 SMALL, SMALL_SHARE = 24, 0.45
 # The first block is not trained in so much of all epochs, at the end.
@@ -185,44 +186,56 @@ def parse(argv):
     parser.add_argument("--data", help='folder or archive with CIFAR-10, or "generated"')
     parser.add_argument("--out", type=Path, default=Path("runs/cifar10_fast"), help="folder for what is written")
     parser.add_argument("--limit", type=int, help="use only so many training and test images")
+    parser.add_argument("--holdout", type=float, default=0,
+                        help="judge on this share of the training images, which is not trained on, and leave the test "
+                             "images alone: for trying other constants")
     return parser.parse_args(argv)
 
 
 def load(args):
-    """Training and test set; says where the images come from."""
+    """The images to train on and those to judge on, and what these are called; says where the images come from."""
     if args.data == "generated":
         train, test = data.synthetic(args.limit or 20_000, args.limit or 4_000)
     else:
         train, test = (part[:args.limit] for part in data.cifar10_or_synthetic(args.data))
-    print(f"{len(train):,} images to train on, {len(test):,} to test: {train.source}", flush=True)
-    return train, test
+    source, name = train.source, "test"
+    if args.holdout:
+        train, test = (train[part] for part in data.train_val_split(train.labels, args.holdout))
+        name = "held-out"
+    print(f"{len(train):,} images to train on, {len(test):,} {name} images: {source}", flush=True)
+    return train, test, name
+
+
+def loader(images, labels, normalize, seed):
+    """Batches of `images`, moved, mirrored and with a blank square, which goes by their width."""
+    side = images.shape[2]
+    augment = data.Augment(crop=side // 8, cutout=side // 4, padding_mode="reflect", flip="alternating")
+    return data.DataLoader(images, labels, min(BATCH_SIZE, len(images)), seed=seed, drop_last=True, augment=augment,
+                           normalize=normalize)
 
 
 def main(argv=None):
     args = parse(argv)
     args.out.mkdir(parents=True, exist_ok=True)
     fastnet.manual_seed(args.seed)
-    train, test = load(args)
+    train, test, name = load(args)
     normalize = data.Normalize.per_channel(train.images)
-    small, large = (
-        data.DataLoader(images, train.labels, min(BATCH_SIZE, len(train)), seed=args.seed, drop_last=True,
-                        augment=data.Augment(crop=images.shape[2] // 8, cutout=images.shape[2] // 4,
-                                             padding_mode="reflect", flip="alternating"), normalize=normalize)
-        for images in (shrunk(train.images, SMALL), train.images))
+    small, large = (loader(images, train.labels, normalize, args.seed)
+                    for images in (shrunk(train.images, SMALL), train.images))
     batches = Growing(small, large, round(SMALL_SHARE * args.epochs))
 
     net = make_net(normalize(train.images[:5000]), args.widths, len(train.classes))
     print(fastnet.summary(net, (large.batch_size, *train.images.shape[1:])), flush=True)
     schedule = schedules.one_cycle(LEARNING_RATE, args.epochs * len(batches), pct_start=0, div_factor=1,
                                    anneal_strategy="linear")
-    trainer = fastnet.Trainer(net, fastnet.CrossEntropyLoss(label_smoothing=0.1), make_optimizer(net), [
+    trainer = fastnet.Trainer(net, fastnet.CrossEntropyLoss(label_smoothing=LABEL_SMOOTHING), make_optimizer(net), [
         fastnet.LearningRateSchedule(schedule),
         Freeze(net.layers[:8], round((1 - FROZEN_SHARE) * args.epochs)),  # the whitening and the first block
         fastnet.Progress(),
         fastnet.JsonLines(args.out / "history.jsonl"),
     ])
     with fastnet.bfloat16_products():
-        trainer.fit(batches, args.epochs)  # watching the test images meanwhile would take the time of an epoch
+        trainer.fit(batches, args.epochs)  # watching other images meanwhile would take the time of an epoch
         fastnet.save_weights(net, args.out / "weights.npz")
         looks = look(net, test.images, test.labels, normalize)
     print(f"written to {args.out}: {', '.join(sorted(file.name for file in args.out.iterdir()))}")
@@ -230,7 +243,7 @@ def main(argv=None):
                         (f"{len(looks)} looks", len(looks))):
         accuracy = (sum(looks[:count]).argmax(axis=1) == test.labels).mean()
         print(f"{text}: {accuracy:.4f}")
-    print(f"test accuracy: {accuracy:.4f}")
+    print(f"{name} accuracy: {accuracy:.4f}")
 
 
 if __name__ == "__main__":
