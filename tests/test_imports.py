@@ -22,7 +22,7 @@ INSIDE = {
     "parameter": {"arguments", "changes", "habits"},
     "habits": set(),
     "memory": {"arguments", "kernels"},
-    "init": {"arguments"},
+    "init": {"arguments", "init"},
     "changes": set(),
     "program": {"arguments", "kernels", "changes", "program", "columns"},
     "layers": {"arguments", "changes", "habits", "kernels", "parameter", "init", "program", "layers"},
