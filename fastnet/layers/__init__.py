@@ -9,7 +9,6 @@ from fastnet.layers.activation import (
     Hardsigmoid,
     Hardswish,
     Hardtanh,
-    Identity,
     LeakyReLU,
     LogSigmoid,
     Mish,
@@ -46,7 +45,7 @@ from fastnet.layers.recurrent import GRU, LSTM, RNN
 from fastnet.layers.roi import RoIAlign, RoIPool
 from fastnet.layers.scale import LayerScale
 from fastnet.layers.scores import LogSoftmax, Softmax
-from fastnet.layers.shape import ChannelShuffle, Chunk, Flatten, Mean, Permute, Unflatten
+from fastnet.layers.shape import ChannelShuffle, Chunk, Flatten, Identity, Mean, Permute, Unflatten
 from fastnet.layers.upsample import (
     BedOfNails,
     PixelShuffle,

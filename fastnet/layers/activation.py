@@ -4,27 +4,15 @@ from fastnet.layers.base import Layer, keywords
 from fastnet.layers.formula import formula, named_errors
 
 
-class Identity(Layer):
-    """y = x: the very same array, where it has the dtype and the memory layout of the kernels. It serves where a layer
-    is wanted and nothing is to be done; x may be a tuple or dictionary of arrays."""
-
-    traceable = takes_several = True
-
-    @formula
-    def forward(self, x, training=False):
-        if training:
-            self.saved = ()
-        return x
-
-    @formula
-    def backward(self, dy, need_dx=True):
-        self.take_saved()
-        return dy if need_dx else None
-
-
 class Activation(Layer):
     """y = f(x) for any shape. A subclass names the `function` as the operation `activation_forward` knows it, and what
-    its derivative `reads`, "x" or "y"; `numbers` are the function's alpha and beta."""
+    its derivative `reads`, "x" or "y"; `numbers` are the function's alpha and beta.
+
+    >>> class Halving(Activation):
+    ...     function, reads, numbers = "leaky_relu", "y", (0.5,)
+    >>> Halving()(np.float32([-2, 3]))
+    array([-1.,  3.], dtype=float32)
+    """
 
     traceable = True
     function = reads = None
@@ -44,7 +32,11 @@ class Activation(Layer):
 
 
 class ReLU(Activation):
-    """y = max(x, 0). The gradient at 0 is 0, as in PyTorch."""
+    """y = max(x, 0). The gradient at 0 is 0, as in PyTorch.
+
+    >>> ReLU()(np.float32([-1, 0, 2]))
+    array([0., 0., 2.], dtype=float32)
+    """
 
     function, reads = "relu", "y"
 
@@ -54,6 +46,9 @@ class LeakyReLU(Activation):
 
     ValueError unless negative_slope is a finite number of at least 0.
     Maas et al., Rectifier nonlinearities improve neural network acoustic models (2013).
+
+    >>> LeakyReLU(0.1)(np.float32([-2, 0, 3]))
+    array([-0.2,  0. ,  3. ], dtype=float32)
     """
 
     function, reads, options = "leaky_relu", "y", ("negative_slope",)
@@ -77,6 +72,9 @@ class Hardtanh(Activation):
     """y = min(max(x, min_val), max_val). No gradient passes where x is not between the two.
 
     ValueError unless both are finite and min_val is the smaller one.
+
+    >>> Hardtanh(-1, 2)(np.float32([-3, 0.5, 3]))
+    array([-1. ,  0.5,  2. ], dtype=float32)
     """
 
     function, reads, options = "hardtanh", "y", ("min_val", "max_val")
@@ -100,19 +98,31 @@ class Hardtanh(Activation):
 
 
 class ReLU6(Activation):
-    """y = min(max(x, 0), 6). Krizhevsky, Convolutional deep belief networks on CIFAR-10 (2010)."""
+    """y = min(max(x, 0), 6). Krizhevsky, Convolutional deep belief networks on CIFAR-10 (2010).
+
+    >>> ReLU6()(np.float32([-1, 3, 9]))
+    array([0., 3., 6.], dtype=float32)
+    """
 
     function, reads, numbers = "hardtanh", "y", (0.0, 6.0)
 
 
 class Sigmoid(Activation):
-    """y = 1 / (1 + exp(-x))."""
+    """y = 1 / (1 + exp(-x)).
+
+    >>> Sigmoid()(np.log(np.float32([1, 3, 9]))).round(4)  # of odds of 1, 3 and 9 to 1
+    array([0.5 , 0.75, 0.9 ], dtype=float32)
+    """
 
     function, reads = "sigmoid", "y"
 
 
 class Tanh(Activation):
-    """y = tanh(x)."""
+    """y = tanh(x).
+
+    >>> Tanh()(np.float32([-1, 0, 1])).round(4)
+    array([-0.7616,  0.    ,  0.7616], dtype=float32)
+    """
 
     function, reads = "tanh", "y"
 
@@ -141,6 +151,9 @@ class ELU(_Alpha):
     """y = x where x > 0, else alpha (exp(x) - 1). ValueError unless alpha is a finite number above zero.
 
     Clevert et al., Fast and accurate deep network learning by exponential linear units (2016).
+
+    >>> ELU()(np.float32([-1, 0, 1])).round(4)
+    array([-0.6321,  0.    ,  1.    ], dtype=float32)
     """
 
     function = "elu"
@@ -151,6 +164,9 @@ class SELU(Activation):
     variance 1 / fan-in, what has mean 0 and variance 1 keeps them from layer to layer.
 
     Klambauer et al., Self-normalizing neural networks (2017), equation 2.
+
+    >>> SELU()(np.float32([-1, 0, 1])).round(4)
+    array([-1.1113,  0.    ,  1.0507], dtype=float32)
     """
 
     function, reads = "selu", "y"
@@ -161,6 +177,9 @@ class SiLU(Activation):
 
     Elfwing et al., Sigmoid-weighted linear units for neural network function approximation in reinforcement learning
     (2018).
+
+    >>> SiLU()(np.float32([-1, 0, 1])).round(4)
+    array([-0.2689,  0.    ,  0.7311], dtype=float32)
     """
 
     function, reads = "silu", "x"
@@ -171,6 +190,9 @@ class GELU(Activation):
     y = x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2, which is within 0.0005 of it and quicker.
 
     ValueError unless approximate is "none" or "tanh". Hendrycks and Gimpel, Gaussian error linear units (2016).
+
+    >>> GELU()(np.float32([-1, 0, 1])).round(4)
+    array([-0.1587,  0.    ,  0.8413], dtype=float32)
     """
 
     reads, options = "x", ("approximate",)
@@ -191,19 +213,31 @@ class GELU(Activation):
 
 
 class Hardsigmoid(Activation):
-    """y = min(max(x + 3, 0), 6) / 6. No gradient passes where y is 0 or 1. Courbariaux et al., BinaryConnect (2015)."""
+    """y = min(max(x + 3, 0), 6) / 6. No gradient passes where y is 0 or 1. Courbariaux et al., BinaryConnect (2015).
+
+    >>> Hardsigmoid()(np.float32([-3, 0, 1.5, 4]))
+    array([0.  , 0.5 , 0.75, 1.  ], dtype=float32)
+    """
 
     function, reads = "hardsigmoid", "y"
 
 
 class Hardswish(Activation):
-    """y = x min(max(x + 3, 0), 6) / 6. Howard et al., Searching for MobileNetV3 (2019), section 5.2."""
+    """y = x min(max(x + 3, 0), 6) / 6. Howard et al., Searching for MobileNetV3 (2019), section 5.2.
+
+    >>> Hardswish()(np.float32([-1.5, 0, 1.5, 4]))
+    array([-0.375,  0.   ,  1.125,  4.   ], dtype=float32)
+    """
 
     function, reads = "hardswish", "x"
 
 
 class Mish(Activation):
-    """y = x tanh(log(1 + exp(x))). Misra, Mish: a self regularized non-monotonic activation function (2019)."""
+    """y = x tanh(log(1 + exp(x))). Misra, Mish: a self regularized non-monotonic activation function (2019).
+
+    >>> Mish()(np.float32([-1, 0, 1])).round(4)
+    array([-0.3034,  0.    ,  0.8651], dtype=float32)
+    """
 
     function, reads = "mish", "x"
 
@@ -213,6 +247,9 @@ class Softplus(Activation):
 
     ValueError unless beta is above zero and both are finite. Dugas et al., Incorporating second-order functional
     knowledge for better option pricing (2001).
+
+    >>> Softplus()(np.float32([-1, 0, 1])).round(4)
+    array([0.3133, 0.6931, 1.3133], dtype=float32)
     """
 
     function, reads, options = "softplus", "x", ("beta", "threshold")
@@ -234,13 +271,21 @@ class Softplus(Activation):
 
 
 class Softsign(Activation):
-    """y = x / (1 + |x|). Bergstra et al., Quadratic polynomials learn better image features (2009)."""
+    """y = x / (1 + |x|). Bergstra et al., Quadratic polynomials learn better image features (2009).
+
+    >>> Softsign()(np.float32([-3, 0, 1]))
+    array([-0.75,  0.  ,  0.5 ], dtype=float32)
+    """
 
     function, reads = "softsign", "x"
 
 
 class LogSigmoid(Activation):
-    """y = log(1 / (1 + exp(-x))), without loss where x is far below zero."""
+    """y = log(1 / (1 + exp(-x))), without loss where x is far below zero.
+
+    >>> LogSigmoid()(np.float32([-100, 0])).round(4)
+    array([-100.    ,   -0.6931], dtype=float32)
+    """
 
     function, reads = "log_sigmoid", "x"
 
@@ -250,6 +295,9 @@ class CELU(_Alpha):
 
     ValueError unless alpha is a finite number above zero. Barron, Continuously differentiable exponential linear units
     (2017).
+
+    >>> CELU(0.5)(np.float32([-1, 0, 1])).round(4)
+    array([-0.4323,  0.    ,  1.    ], dtype=float32)
     """
 
     function = "celu"
@@ -275,25 +323,41 @@ class _Shrink(Activation):
 
 class Softshrink(_Shrink):
     """y = x - lambd where x > lambd, x + lambd where x < -lambd, else 0. ValueError unless lambd is a finite number of
-    at least 0."""
+    at least 0.
+
+    >>> Softshrink()(np.float32([-2, 0.3, 2]))
+    array([-1.5,  0. ,  1.5], dtype=float32)
+    """
 
     function, reads, options = "softshrink", "y", ("lambd",)
 
 
 class Hardshrink(_Shrink):
-    """y = x where |x| > lambd, else 0. ValueError unless lambd is a finite number of at least 0."""
+    """y = x where |x| > lambd, else 0. ValueError unless lambd is a finite number of at least 0.
+
+    >>> Hardshrink()(np.float32([-2, 0.3, 2]))
+    array([-2.,  0.,  2.], dtype=float32)
+    """
 
     function, reads, options = "hardshrink", "y", ("lambd",)
 
 
 class Tanhshrink(Activation):
-    """y = x - tanh(x)."""
+    """y = x - tanh(x).
+
+    >>> Tanhshrink()(np.float32([-1, 0, 1])).round(4)
+    array([-0.2384,  0.    ,  0.2384], dtype=float32)
+    """
 
     function, reads = "tanhshrink", "x"
 
 
 class Threshold(Activation):
-    """y = x where x > threshold, else value. ValueError unless both are finite numbers."""
+    """y = x where x > threshold, else value. ValueError unless both are finite numbers.
+
+    >>> Threshold(0.5, value=-1)(np.float32([0.25, 0.5, 0.75]))
+    array([-1.  , -1.  ,  0.75], dtype=float32)
+    """
 
     function, reads, options = "threshold", "x", ("threshold", "value")
 

@@ -46,6 +46,18 @@ class Layer(Tree):
     let the class that defines them say ``traceable = True``: nets that hold the layer see what it does, and fuse and
     record it (see `fastnet.program`); its arrays that are no parameters are then named in `buffer_names`. Any other
     layer is opaque: it is called with arrays in the midst of a net, in every pass.
+
+    >>> class Square(Layer):
+    ...     def forward(self, x, training=False):
+    ...         if training:
+    ...             self.saved = (x,)
+    ...         return x * x
+    ...     def backward(self, dy, need_dx=True):
+    ...         x, = self.take_saved()
+    ...         return 2 * x * dy
+    >>> layer, x = Square(), np.float32([1, 3])
+    >>> layer.forward(x, training=True), layer.backward(np.ones_like(x))
+    (array([1., 9.], dtype=float32), array([2., 6.], dtype=float32))
     """
 
     backend = "cpu"     # the name of the module in ops

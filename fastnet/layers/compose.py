@@ -16,6 +16,12 @@ class Sequential(Container):
     `insert`, `extend`, `pop` and ``del net[3]`` change the row; layers that are named by numbers are counted anew then.
     `layers` is a tuple, which stays what it was. ValueError where one object is given twice, TypeError for what is no
     layer, IndexError and KeyError for a place that there is not.
+
+    >>> net = Sequential(fastnet.Flatten(), fastnet.ReLU())
+    >>> net(np.float32([[[1, -2], [-3, 4]]]))
+    array([[1., 0., 0., 4.]], dtype=float32)
+    >>> net[1]
+    ReLU()
     """
 
     @named_errors
@@ -133,6 +139,9 @@ class Residual(Container):
     """y = body(x) + shortcut(x), or body(x) + x without a shortcut. ValueError where the two differ in shape.
 
     He et al., Deep Residual Learning for Image Recognition (2016), equations 1 and 2.
+
+    >>> Residual(fastnet.ReLU())(np.float32([[-1, 2]]))
+    array([[-1.,  4.]], dtype=float32)
     """
 
     def __init__(self, body, shortcut=None):
@@ -158,6 +167,10 @@ class Parallel(Container):
     one's own.
 
     The branches are named "0", "1", ..., the merge "merge".
+
+    >>> net = Parallel(fastnet.Concat(), fastnet.Identity(), fastnet.ReLU())
+    >>> net(np.float32([[-1, 2]]))
+    array([[-1.,  2.,  0.,  2.]], dtype=float32)
     """
 
     def __init__(self, merge, *branches):

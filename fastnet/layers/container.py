@@ -13,16 +13,17 @@ from fastnet.program.trace import here
 class Container(Layer):
     """A net, or a part of one, that does nothing but call layers: define ``compose(x, training)``.
 
-        class Block(Container):
-            def __init__(self, channels):
-                self.first, self.second = Conv2d(channels, channels, 3, padding=1), ReLU()
-
-            def compose(self, x, training):
-                return self.second(self.first(x))
-
     Layers are called as ``layer(x)``, with a tuple where they take several arrays; sums and concatenations are layers
     too, `Add` and `Concat`. The backward pass is derived from the calls. It does not matter for speed how a net is
     divided into containers.
+
+    >>> class Block(Container):
+    ...     def __init__(self):
+    ...         self.relu, self.add = fastnet.ReLU(), fastnet.Add()
+    ...     def compose(self, x, training):
+    ...         return self.add((x, self.relu(x)))
+    >>> Block()(np.float32([[-1, 2]]))
+    array([[-1.,  4.]], dtype=float32)
     """
 
     traceable = composed = True

@@ -93,6 +93,11 @@ class Conv2d(_Convolution):
 
     stride, padding, dilation and padding_mode may be assigned later. ValueError for arguments and inputs that do not
     fit.
+
+    >>> conv = Conv2d(1, 1, kernel_size=(1, 2), bias=False)
+    >>> conv.weight.value = np.array([[[[-1, 1]]]])  # the difference of neighbours finds edges
+    >>> conv(np.float32([[[[0, 0, 5, 5, 0]]]]))
+    array([[[[ 0.,  5.,  0., -5.]]]], dtype=float32)
     """
 
     @named_errors
@@ -139,6 +144,11 @@ class Conv1d(_Convolution):
     A sequence is computed as an image of one row, and turned into one, channels last in memory, before and back after.
     stride, padding, dilation and padding_mode may be assigned later. ValueError for arguments and inputs that do not
     fit.
+
+    >>> conv = Conv1d(1, 1, kernel_size=2, bias=False)
+    >>> conv.weight.value = np.array([[[0.5, 0.5]]])  # the mean of neighbours
+    >>> conv(np.float32([[[1, 3, 5, 5]]]))
+    array([[[2., 4., 5.]]], dtype=float32)
     """
 
     @named_errors
@@ -203,6 +213,11 @@ class ConvTranspose2d(Weighted):
 
     stride, padding, output_padding and dilation may be assigned later. ValueError for arguments and inputs that do not
     fit. Source: Dumoulin and Visin, A guide to convolution arithmetic for deep learning, 2016, section 4.
+
+    >>> conv = ConvTranspose2d(1, 1, kernel_size=(1, 2), stride=(1, 2), bias=False)
+    >>> conv.weight.value = np.array([[[[1, 0.5]]]])
+    >>> conv(np.float32([[[[2, 8]]]]))
+    array([[[[2., 1., 8., 4.]]]], dtype=float32)
     """
 
     traceable = True

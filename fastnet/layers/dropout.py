@@ -13,6 +13,12 @@ class Dropout(Freezable):
     Any shape. The numbers depend on a seed drawn from `fastnet.init.generator` when the layer is made, and on how many
     training passes it has seen. ValueError unless 0 <= p < 1.
     Srivastava et al., Dropout (2014), in the inverted form.
+
+    >>> y = Dropout(0.5).forward(np.ones(1000, np.float32), training=True)
+    >>> np.unique(y)
+    array([0., 2.], dtype=float32)
+    >>> Dropout(0.5)(np.ones(3, np.float32))
+    array([1., 1., 1.], dtype=float32)
     """
 
     traceable, options = True, ("p",)
@@ -57,6 +63,10 @@ class Dropout2d(Dropout):
 
     Frozen, and at inference, y = x. ValueError unless 0 <= p < 1, and for inputs that do not fit.
     Tompson et al., Efficient Object Localization Using Convolutional Networks (2015).
+
+    >>> y = Dropout2d(0.5).forward(np.ones((10, 100, 2, 2), np.float32), training=True)
+    >>> np.unique(y.sum(axis=(2, 3)))
+    array([0., 8.], dtype=float32)
     """
 
     axes, rank, expected = 2, 4, "(N, C, H, W)"
@@ -67,7 +77,12 @@ class Dropout2d(Dropout):
 
 
 class Dropout1d(Dropout2d):
-    """Dropout of whole channels of sequences: Dropout2d for x and y (N, C, L)."""
+    """Dropout of whole channels of sequences: Dropout2d for x and y (N, C, L).
+
+    >>> y = Dropout1d(0.5).forward(np.ones((10, 100, 3), np.float32), training=True)
+    >>> np.unique(y.sum(axis=2))
+    array([0., 6.], dtype=float32)
+    """
 
     rank, expected = 3, "(N, C, L)"
 
@@ -79,6 +94,10 @@ class StochasticDepth(Dropout):
     At the end of a Residual's body it leaves out the body for some samples in training. Frozen, and at inference,
     y = x.
     ValueError unless 0 <= p <= 1. Huang et al., Deep Networks with Stochastic Depth (2016).
+
+    >>> y = StochasticDepth(0.5, "row").forward(np.ones((1000, 3), np.float32), training=True)
+    >>> np.unique(y.sum(axis=1))
+    array([0., 6.], dtype=float32)
     """
 
     options = ("p", "mode")

@@ -18,6 +18,12 @@ class Embedding(Layer):
     there is no gradient for them: dx is None. The gradient is a dense array; max_norm, with its norm_type, and sparse
     are refused. TypeError for an x of anything but integers, ValueError for a number out of range, before anything is
     computed.
+
+    >>> layer = Embedding(3, 2)
+    >>> layer.weight.value = np.array([[0, 1], [10, 11], [20, 21]])
+    >>> layer(np.array([2, 0]))
+    array([[20., 21.],
+           [ 0.,  1.]], dtype=float32)
     """
 
     traceable = takes_integers = True

@@ -94,7 +94,16 @@ def composing():
 @contextlib.contextmanager
 def plainly():
     """Within ``with plainly():`` this thread runs nets layer by layer, as they are written: for looking at each
-    array that a layer gets and gives. Under a debugger that is always so."""
+    array that a layer gets and gives. Under a debugger that is always so.
+
+    >>> class Look(fastnet.Container):
+    ...     def compose(self, x, training):
+    ...         print(x)  # or breakpoint()
+    ...         return x
+    >>> with plainly():
+    ...     y = Look()(np.float32([1, 2]))
+    [1. 2.]
+    """
     here.plain += 1
     try:
         yield

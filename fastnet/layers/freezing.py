@@ -26,12 +26,21 @@ def freeze(net, pattern="*"):
     norms use their running statistics and no longer move them, dropouts pass everything on. Returns the net.
 
     `unfreeze` is the way back. ValueError where no layer fits.
+
+    >>> net = freeze(fastnet.Sequential(fastnet.Linear(2, 3), fastnet.Linear(3, 1)), "0")
+    >>> [name for name, parameter in net.named_parameters() if parameter.requires_grad]
+    ['1.weight', '1.bias']
     """
     return _set_frozen(net, pattern, True)
 
 
 def unfreeze(net, pattern="*"):
-    """Let those layers of a net learn again that `freeze` stopped. Returns the net."""
+    """Let those layers of a net learn again that `freeze` stopped. Returns the net.
+
+    >>> net = freeze(fastnet.Sequential(fastnet.Linear(2, 3), fastnet.Linear(3, 1)))
+    >>> [name for name, parameter in unfreeze(net, "1").named_parameters() if parameter.requires_grad]
+    ['1.weight', '1.bias']
+    """
     return _set_frozen(net, pattern, False)
 
 
@@ -50,5 +59,10 @@ def _set_frozen(net, pattern, frozen):
 
 def input_gradient(net, x, dy):
     """dx of ``y = net(x)`` for the gradient dy, as at inference: norms use their running statistics, dropouts pass
-    everything on, and the net is left as it was, gradients of its parameters included."""
+    everything on, and the net is left as it was, gradients of its parameters included.
+
+    >>> x = np.float32([[-1, 2]])
+    >>> input_gradient(fastnet.ReLU(), x, np.ones_like(x))
+    array([[0., 1.]], dtype=float32)
+    """
     return arguments.instance(net, Layer, "net", "a layer").runner.input_gradient(net, x, dy)

@@ -13,14 +13,16 @@ class Graph(Container):
     An input is the name of another entry, or one of `inputs`, the names of what the net is given: one array, or a
     dictionary of arrays where there are several names. y is what the last entry gives, or with `outputs`, a name or
     several, what those give: several as a dictionary. The order is free otherwise; entries are computed in the order in
-    which they are written where that is possible. `Add`, `Concat` and any other `Merge` take several inputs:
-
-        Graph({"left": (Conv2d(3, 8, 1), ["input"]), "right": (Conv2d(3, 8, 3, padding=1), ["input"]),
-               "sum": (Add(), ["left", "right"])})
+    which they are written where that is possible. `Add`, `Concat` and any other `Merge` take several inputs.
 
     ``net["sum"] = Multiply()`` puts another layer in the place of an entry's.
 
     ValueError for a name that is missing, an entry that leads nowhere, or a circle.
+
+    >>> net = Graph({"left": (fastnet.ReLU(), ["input"]), "right": (fastnet.Identity(), ["input"]),
+    ...              "sum": (fastnet.Add(), ["left", "right"])})
+    >>> net(np.float32([[-1, 2]]))
+    array([[-1.,  4.]], dtype=float32)
     """
 
     traceable = True    # with a forward of its own, which only checks

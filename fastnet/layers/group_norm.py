@@ -18,6 +18,9 @@ class GroupNorm(Layer):
     weight (C,) starts at one, bias (C,) at zero; there are neither with affine=False, and no bias with bias=False.
     ValueError where num_groups does not divide num_channels, and for inputs that do not fit.
     Wu and He, Group Normalization (2018).
+
+    >>> GroupNorm(2, 4)(np.float32([[1, 3, 10, 30]])).round(3)
+    array([[-1.,  1., -1.,  1.]], dtype=float32)
     """
 
     traceable, options = True, ("num_groups", "num_channels", "eps")
@@ -131,6 +134,10 @@ class LayerNorm(_LastAxes):
     weight, of normalized_shape, starts at one, bias, alike, at zero; there are neither with elementwise_affine=False,
     and no bias with bias=False. ValueError for inputs that do not fit.
     Ba et al., Layer Normalization (2016).
+
+    >>> LayerNorm(2)(np.float32([[1, 3], [10, 30]])).round(3)
+    array([[-1.,  1.],
+           [-1.,  1.]], dtype=float32)
     """
 
     traceable = True
@@ -154,6 +161,9 @@ class RMSNorm(_LastAxes):
     eps=None is the machine epsilon of the dtype that is computed in. weight, of normalized_shape, starts at one; with
     elementwise_affine=False there is none. ValueError for inputs that do not fit.
     Zhang and Sennrich, Root Mean Square Layer Normalization (2019).
+
+    >>> RMSNorm(2)(np.float32([[1, 7]])).round(3)  # the root of the mean square is 5
+    array([[0.2, 1.4]], dtype=float32)
     """
 
     traceable, centred = True, False
@@ -180,6 +190,9 @@ class LocalResponseNorm(Layer):
 
     ValueError for inputs that do not fit. Krizhevsky et al., ImageNet Classification with Deep Convolutional Neural
     Networks (2012), section 3.3, whose alpha is alpha / size here, as in PyTorch.
+
+    >>> LocalResponseNorm(3, alpha=3, beta=1)(np.float32([[[1], [0], [2]]])).ravel().round(4)
+    array([0.5, 0. , 0.4], dtype=float32)
     """
 
     traceable, options = True, ("size", "alpha", "beta", "k")

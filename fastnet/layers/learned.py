@@ -13,6 +13,9 @@ class PReLU(Layer):
 
     ValueError for numbers and inputs that do not fit. Weight decay draws the slope to 0: leave it out of that. He et
     al., Delving deep into rectifiers (2015), equation 1.
+
+    >>> PReLU(init=0.5)(np.float32([-2, 2]))
+    array([-1.,  2.], dtype=float32)
     """
 
     traceable, options = True, ("num_parameters", "init")
@@ -55,6 +58,11 @@ class Maxout(Layer):
 
     It is for rows; for images a `Conv2d` to K pieces channels is what computes z. Weight and bias start as those of
     `Linear`. ValueError for sizes and inputs that do not fit. Goodfellow et al., Maxout networks (2013), section 2.
+
+    >>> layer = Maxout(1, 1, pieces=2, bias=False)
+    >>> layer.weight.value = np.array([[1], [-1]])  # the larger of x and -x
+    >>> layer(np.float32([[-3], [2]])).ravel()
+    array([3., 2.], dtype=float32)
     """
 
     traceable, options = True, ("in_features", "out_features", "pieces")

@@ -14,6 +14,11 @@ class Linear(Weighted):
     K) with any axes between: the same for each of their places.
 
     Weight and bias start uniform in +-1 / sqrt(C). ValueError for arguments and inputs that do not fit.
+
+    >>> layer = Linear(2, 1)
+    >>> layer.weight.value, layer.bias.value = np.array([[1, 10]]), np.array([0.5])
+    >>> layer(np.float32([[3, 2]]))
+    array([[23.5]], dtype=float32)
     """
 
     traceable, options = True, ("in_features", "out_features")

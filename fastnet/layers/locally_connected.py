@@ -17,6 +17,11 @@ class LocallyConnected2d(Weighted):
 
     stride and padding may be assigned later, as long as P and Q stay. ValueError for arguments and inputs that do not
     fit. Source: LeCun, Generalization and network design strategies, 1989, section 5.3.
+
+    >>> layer = LocallyConnected2d(1, 1, input_size=(1, 3), kernel_size=1, bias=False)
+    >>> layer.weight.value = np.array([1, 10, 100]).reshape(layer.weight.shape)
+    >>> layer(np.float32([[[[2, 2, 2]]]]))
+    array([[[[  2.,  20., 200.]]]], dtype=float32)
     """
 
     traceable = True

@@ -7,7 +7,19 @@ from fastnet.program import trees
 
 class Merge(Layer):
     """A layer that joins several arrays, which it takes as a tuple; backward returns the tuple of their gradients.
-    `Parallel` joins branches with one, `Graph` any entries."""
+    `Parallel` joins branches with one, `Graph` any entries.
+
+    >>> class Subtract(Merge):
+    ...     def forward(self, x, training=False):
+    ...         if training:
+    ...             self.saved = ()
+    ...         return x[0] - x[1]
+    ...     def backward(self, dy, need_dx=True):
+    ...         self.take_saved()
+    ...         return dy, -dy
+    >>> Subtract()((np.float32([5, 7]), np.float32([1, 2])))
+    array([4., 5.], dtype=float32)
+    """
 
     takes_several = True
 
@@ -22,7 +34,11 @@ class Merge(Layer):
 
 
 class Add(Merge):
-    """y = the sum of the inputs, a tuple of arrays of one shape, from the first to the last."""
+    """y = the sum of the inputs, a tuple of arrays of one shape, from the first to the last.
+
+    >>> Add()((np.float32([1, 2]), np.float32([10, 20]), np.float32([100, 200])))
+    array([111., 222.], dtype=float32)
+    """
 
     traceable = True
 
@@ -51,6 +67,10 @@ class Multiply(Merge):
 
     ValueError where each of two has length 1 in an axis of the other: multiply the whole one first.
     Hu et al., Squeeze-and-excitation networks (2018), equation 4.
+
+    >>> Multiply()((np.float32([[1, 2], [3, 4]]), np.float32([[10], [100]])))
+    array([[ 10.,  20.],
+           [300., 400.]], dtype=float32)
     """
 
     traceable = True
@@ -95,7 +115,11 @@ def _meets(shape, whole):
 
 class Concat(Merge):
     """y = the inputs, a tuple of arrays, joined along axis `dim`, the channels unless another one is given, as in
-    torch.cat; all other axes must agree."""
+    torch.cat; all other axes must agree.
+
+    >>> Concat()((np.float32([[1, 2]]), np.float32([[3]])))
+    array([[1., 2., 3.]], dtype=float32)
+    """
 
     traceable, options = True, ("dim",)
 

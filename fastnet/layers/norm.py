@@ -134,6 +134,12 @@ class BatchNorm2d(_BatchNorm):
 
     ValueError for inputs that do not fit, and for a single value a channel, which has no variance, where statistics are
     the batch's. Ioffe and Szegedy, Batch Normalization (2015), algorithms 1 and 2.
+
+    >>> norm = BatchNorm2d(1)
+    >>> norm.forward(np.float32([1, 3]).reshape(2, 1, 1, 1), training=True).ravel().round(3)
+    array([-1.,  1.], dtype=float32)
+    >>> norm.running_mean  # a tenth of the way from 0 to 2
+    array([0.2], dtype=float32)
     """
 
     ranks, expected = (4,), "(N, C, H, W)"
@@ -141,7 +147,12 @@ class BatchNorm2d(_BatchNorm):
 
 class BatchNorm1d(_BatchNorm):
     """BatchNorm2d for rows of features, x and y (N, C), the statistics being those over N, and for sequences, x and y
-    (N, C, L), the statistics being those over N and L."""
+    (N, C, L), the statistics being those over N and L.
+
+    >>> BatchNorm1d(2).forward(np.float32([[1, 10], [3, 30]]), training=True).round(3)
+    array([[-1., -1.],
+           [ 1.,  1.]], dtype=float32)
+    """
 
     ranks, expected = (2, 3), "(N, C) or (N, C, L)"
 
@@ -157,6 +168,10 @@ class InstanceNorm2d(_Tracking):
 
     ValueError for inputs that do not fit, and for images of one pixel where statistics are the sample's own.
     Ulyanov et al., Instance Normalization (2016).
+
+    >>> InstanceNorm2d(1)(np.float32([[[[1, 3]]], [[[10, 30]]]])).reshape(2, 2).round(3)
+    array([[-1.,  1.],
+           [-1.,  1.]], dtype=float32)
     """
 
     traceable, ranks, expected, defaults = True, (4,), "(N, C, H, W)", (False, False)

@@ -51,11 +51,18 @@ class ZeroPad2d(_Pad2d):
 
     padding is an integer or, in PyTorch's order, (left, right, top, bottom); a negative one takes pixels away.
     ValueError where nothing would be left.
+
+    >>> ZeroPad2d((2, 1, 0, 0))(np.float32([[[[5, 6, 7]]]]))
+    array([[[[0., 0., 5., 6., 7., 0.]]]], dtype=float32)
     """
 
 
 class ConstantPad2d(_Pad2d):
-    """A margin of pixels that are `value`, a finite number; else as ZeroPad2d."""
+    """A margin of pixels that are `value`, a finite number; else as ZeroPad2d.
+
+    >>> ConstantPad2d((2, 1, 0, 0), 9)(np.float32([[[[5, 6, 7]]]]))
+    array([[[[9., 9., 5., 6., 7., 9.]]]], dtype=float32)
+    """
 
     options = ("padding", "value")
 
@@ -75,6 +82,9 @@ class ReflectionPad2d(_Pad2d):
 
     padding is an integer or, in PyTorch's order, (left, right, top, bottom), smaller than the image on each side and
     not negative. Shapes as for ZeroPad2d. ValueError for images that are too small.
+
+    >>> ReflectionPad2d((2, 1, 0, 0))(np.float32([[[[5, 6, 7]]]]))
+    array([[[[7., 6., 5., 6., 7., 6.]]]], dtype=float32)
     """
 
     mode = "reflect"
@@ -84,6 +94,9 @@ class ReplicationPad2d(_Pad2d):
     """A margin of the pixels at the border, repeated: 0 0 | 0 1 2 | 2 2.
 
     padding is an integer or, in PyTorch's order, (left, right, top, bottom), not negative. Shapes as for ZeroPad2d.
+
+    >>> ReplicationPad2d((2, 1, 0, 0))(np.float32([[[[5, 6, 7]]]]))
+    array([[[[5., 5., 5., 6., 7., 7.]]]], dtype=float32)
     """
 
     mode = "replicate"
@@ -94,6 +107,9 @@ class CircularPad2d(_Pad2d):
 
     padding is an integer or, in PyTorch's order, (left, right, top, bottom), at most as large as the image and not
     negative. Shapes as for ZeroPad2d. ValueError for images that are too small.
+
+    >>> CircularPad2d((2, 1, 0, 0))(np.float32([[[[5, 6, 7]]]]))
+    array([[[[6., 7., 5., 6., 7., 5.]]]], dtype=float32)
     """
 
     mode = "circular"

@@ -75,6 +75,9 @@ class MaxPool2d(_Largest, _Pool2d):
     kernel covers. Of equal values the first in the window gets the gradient. With return_indices forward gives (y,
     indices): int64, the place h W + w in x[n, c] of each number of y, for `MaxUnpool2d`; no gradient flows through
     them. ValueError for arguments and inputs that do not fit.
+
+    >>> MaxPool2d(2)(np.float32([[[[1, 2, 5, 6], [3, 4, 7, 8]]]]))
+    array([[[[4., 8.]]]], dtype=float32)
     """
 
     options = ("kernel_size", "stride", "padding", "dilation", "return_indices", "ceil_mode")
@@ -102,6 +105,9 @@ class AvgPool2d(_Pool2d):
     Shapes, stride, padding and ceil_mode as for MaxPool2d. Zeros of the padding count as pixels of the window, unless
     count_include_pad is false; what is beyond the padding never counts. With divisor_override the sum is divided by
     that number instead.
+
+    >>> AvgPool2d(2)(np.float32([[[[1, 2, 5, 6], [3, 4, 7, 8]]]]))
+    array([[[[2.5, 6.5]]]], dtype=float32)
     """
 
     traceable, options = True, (*_Pool2d.options, "count_include_pad", "divisor_override")
@@ -146,6 +152,9 @@ class AdaptiveAvgPool2d(Layer):
 
     output_size is an integer or a pair (P, Q), where None stands for as many as x has. x (N, C, H, W), y (N, C, P, Q).
     ValueError for what does not fit.
+
+    >>> AdaptiveAvgPool2d((1, 2))(np.float32([[[[1, 3, 7]]]]))  # both parts have the middle pixel
+    array([[[[2., 5.]]]], dtype=float32)
     """
 
     traceable, options = True, ("output_size",)
@@ -190,6 +199,9 @@ class AdaptiveMaxPool2d(_Largest):
     x (N, C, H, W), y (N, C, P, Q). output_size is P where both are the same, or (P, Q), where None stands for the
     image's own size. A window holds at most 65534 pixels. Of equal values the first one gets the gradient.
     return_indices as for MaxPool2d. ValueError for arguments and inputs that do not fit.
+
+    >>> AdaptiveMaxPool2d((1, 2))(np.float32([[[[1, 3, 7, 5]]]]))
+    array([[[[3., 7.]]]], dtype=float32)
     """
 
     operation, options = "adaptive_maxpool2d", ("output_size", "return_indices")
@@ -222,6 +234,10 @@ class MaxUnpool2d(Merge):
 
     ValueError for an index outside of y, before anything is changed; where a net has seen this shape twice and its
     passes are replayed, the number of such an index goes nowhere.
+
+    >>> pool = fastnet.MaxPool2d((1, 2), return_indices=True)
+    >>> MaxUnpool2d((1, 2))(pool(np.float32([[[[1, 3, 7, 5]]]])))
+    array([[[[0., 3., 7., 0.]]]], dtype=float32)
     """
 
     traceable, options = True, ("kernel_size", "stride", "padding", "output_size")

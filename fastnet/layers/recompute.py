@@ -15,6 +15,10 @@ class Recompute(Layer):
     first one, so that a dropout repeats its mask, and leaves running statistics as they are. A layer of one's own may
     change nothing else in a training forward.
     Chen et al., Training deep nets with sublinear memory cost (2016), section 3.
+
+    >>> layer, x = Recompute(fastnet.Sequential(fastnet.ReLU(), fastnet.Flatten())), np.float32([[-1, 2]])
+    >>> layer.forward(x, training=True), layer.backward(np.ones_like(x))
+    (array([[0., 2.]], dtype=float32), array([[0., 1.]], dtype=float32))
     """
 
     traceable = composed = takes_several = True

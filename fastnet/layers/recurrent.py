@@ -243,6 +243,11 @@ class RNN(_Recurrent):
 
     Weights start uniform in +-1 / sqrt(hidden_size). ValueError for arguments and inputs that do not fit.
     Source: Elman, Finding structure in time, 1990.
+
+    >>> rnn = RNN(1, 1, nonlinearity="relu", bias=False, returns="output")
+    >>> rnn.weight_ih_l0.value = rnn.weight_hh_l0.value = np.array([[1]])  # h' = x + h, a running sum
+    >>> rnn(np.float32([1, 2, 3]).reshape(3, 1, 1)).ravel()
+    array([1., 3., 6.], dtype=float32)
     """
 
     options = (*_Recurrent.options, "nonlinearity")
@@ -275,6 +280,12 @@ class GRU(_Recurrent):
 
     Shapes, states and arguments are those of `RNN`.
     Source: Cho et al., Learning phrase representations using RNN encoder-decoder, 2014, in the form of cuDNN.
+
+    >>> gru = GRU(1, 1, returns="output")
+    >>> for parameter in gru.parameters():
+    ...     parameter.value = np.zeros(parameter.shape)  # u = 1/2: half of the state stays in each step
+    >>> gru((np.zeros((3, 1, 1)), np.ones((1, 1, 1)))).ravel()
+    array([0.5  , 0.25 , 0.125], dtype=float32)
     """
 
     cell = "gru"
@@ -295,6 +306,13 @@ class LSTM(_Recurrent):
     There are two states, h and c: forward takes x or (x, (h, c)), and gives (y, (h, c)). Apart from that shapes, states
     and arguments are those of `RNN`. proj_size is refused: a Linear after the layer projects.
     Source: Hochreiter and Schmidhuber, Long short-term memory, 1997; Gers et al., Learning to forget, 2000.
+
+    >>> lstm = LSTM(1, 1, bias=False)
+    >>> lstm.weight_ih_l0.value = np.array([[0], [0], [0], [0]])
+    >>> lstm.weight_hh_l0.value = lstm.weight_ih_l0.value  # f = 1/2: half of c stays in each step
+    >>> y, (h, c) = lstm((np.zeros((3, 1, 1)), (np.zeros((1, 1, 1)), np.full((1, 1, 1), 8.0))))
+    >>> c.ravel()
+    array([1.], dtype=float32)
     """
 
     cell, options = "lstm", (*_Recurrent.options, "proj_size")

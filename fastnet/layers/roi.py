@@ -36,6 +36,10 @@ class RoIPool(_Regions):
 
     ValueError for boxes of images that are not there, before anything is computed; where a net has seen this shape
     twice and its passes are replayed, such boxes are empty. Girshick, Fast R-CNN (2015), section 2.1.
+
+    >>> x, boxes = np.float32(range(9)).reshape(1, 1, 3, 3), np.float32([[0, 0, 0, 1, 1]])
+    >>> RoIPool(1)((x, boxes)).ravel()  # of 0, 1, 3 and 4
+    array([4.], dtype=float32)
     """
 
     traceable = True
@@ -67,6 +71,10 @@ class RoIAlign(_Regions):
     pixels around it, weighted linearly by their nearness. `aligned` moves boxes by half a pixel to the top and the
     left, so that a pixel's centre is where it is; without it a box is at least 1 pixel high and wide.
     He, Gkioxari, Dollar, Girshick, Mask R-CNN (2017), section 3.
+
+    >>> x, boxes = np.float32(range(9)).reshape(1, 1, 3, 3), np.float32([[0, 0, 0, 2, 2]])
+    >>> RoIAlign(1, aligned=True)((x, boxes)).ravel()  # of 0, 1, 3 and 4
+    array([2.], dtype=float32)
     """
 
     traceable, options = True, (*_Regions.options, "sampling_ratio", "aligned")

@@ -12,6 +12,9 @@ class LayerScale(Layer):
 
     At the end of a Residual's body it lets the body begin small. ValueError for numbers and inputs that do not fit.
     Touvron et al., Going Deeper with Image Transformers (2021), section 2; PyTorch has no such layer.
+
+    >>> LayerScale(2, init=0.5)(np.float32([[1, 20]]))
+    array([[ 0.5, 10. ]], dtype=float32)
     """
 
     traceable, options = True, ("dim", "init")

@@ -35,7 +35,11 @@ class _Scores(Layer):
 class Softmax(_Scores):
     """y[n, c] = exp(x[n, c]) / sum over j of exp(x[n, j]) along axis `dim` of an x of any shape: of rows (N, C) and
     images (N, C, H, W) over the classes or channels, unless another one is given; what PyTorch calls Softmax2d is that,
-    too. For training on labels give the scores themselves to CrossEntropyLoss, which is faster and more exact."""
+    too. For training on labels give the scores themselves to CrossEntropyLoss, which is faster and more exact.
+
+    >>> Softmax()(np.log(np.float32([[1, 3]]))).round(4)
+    array([[0.25, 0.75]], dtype=float32)
+    """
 
     def compute(self, x):
         return self.ops.softmax_forward(x, self.dim)
@@ -45,7 +49,11 @@ class Softmax(_Scores):
 
 
 class LogSoftmax(_Scores):
-    """y[n, c] = x[n, c] - log sum over j of exp(x[n, j]), likewise."""
+    """y[n, c] = x[n, c] - log sum over j of exp(x[n, j]), likewise.
+
+    >>> LogSoftmax()(np.float32([[0, 100]]))
+    array([[-100.,    0.]], dtype=float32)
+    """
 
     def compute(self, x):
         return self.ops.log_softmax_forward(x, self.dim)

@@ -37,6 +37,28 @@ def _turns(shape):
     return len(shape) == 4 and shape[1] != 1 and shape[2:] != (1, 1)
 
 
+class Identity(Layer):
+    """y = x: the very same array, where it has the dtype and the memory layout of the kernels. It serves where a layer
+    is wanted and nothing is to be done; x may be a tuple or dictionary of arrays.
+
+    >>> Identity()(np.float32([-1, 2]))
+    array([-1.,  2.], dtype=float32)
+    """
+
+    traceable = takes_several = True
+
+    @formula
+    def forward(self, x, training=False):
+        if training:
+            self.saved = ()
+        return x
+
+    @formula
+    def backward(self, dy, need_dx=True):
+        self.take_saved()
+        return dy if need_dx else None
+
+
 class _Reshaping(Layer):
     """A layer that is another shape; a subclass tells which, as `shape_of` x's."""
 
@@ -59,6 +81,9 @@ class Flatten(_Reshaping):
     axes from start_dim to end_dim become one.
 
     Since images are channels-last in memory this copies them, except where they are single pixels.
+
+    >>> Flatten()(np.float32([[[1, 2], [3, 4]]]))
+    array([[1., 2., 3., 4.]], dtype=float32)
     """
 
     traceable, options = True, ("start_dim", "end_dim")
@@ -86,7 +111,12 @@ class Flatten(_Reshaping):
 
 class Unflatten(_Reshaping):
     """Axis `dim` becomes several of the lengths `unflattened_size`, a tuple; one of them may be -1, and is then what is
-    left. ValueError where they do not make up the length of the axis."""
+    left. ValueError where they do not make up the length of the axis.
+
+    >>> Unflatten(1, (2, -1))(np.float32([[1, 2, 3, 4]]))
+    array([[[1., 2.],
+            [3., 4.]]], dtype=float32)
+    """
 
     traceable, options = True, ("dim", "unflattened_size")
 
@@ -118,6 +148,10 @@ class Permute(Layer):
 
     The numbers are moved in memory, so that what comes next finds them as it expects; of PyTorch's view nothing is
     moved, until something else does it. ValueError where dims does not name each axis of x once.
+
+    >>> Permute((1, 0))(np.float32([[1, 2], [3, 4]]))
+    array([[1., 3.],
+           [2., 4.]], dtype=float32)
     """
 
     traceable, options = True, ("dims",)
@@ -148,7 +182,11 @@ class Permute(Layer):
 
 class ChannelShuffle(Layer):
     """The C channels, axis 1, as a matrix of `groups` rows of C / groups, transposed: of each group in turn one
-    channel. ValueError where groups does not divide C. Zhang et al., ShuffleNet (2018), figure 1."""
+    channel. ValueError where groups does not divide C. Zhang et al., ShuffleNet (2018), figure 1.
+
+    >>> ChannelShuffle(2)(np.float32([[1, 2, 10, 20]]))
+    array([[ 1., 10.,  2., 20.]], dtype=float32)
+    """
 
     traceable, options = True, ("groups",)
 
@@ -178,7 +216,11 @@ class ChannelShuffle(Layer):
 class Chunk(Layer):
     """A tuple: x cut along axis `dim` into `chunks` parts of one length, the last one shorter where it does not come
     out even, and fewer parts where the axis is too short for so many, as in torch.chunk. None in dy stands for a part
-    that nobody used."""
+    that nobody used.
+
+    >>> Chunk(2)(np.float32([[1, 2, 3]]))
+    (array([[1., 2.]], dtype=float32), array([[3.]], dtype=float32))
+    """
 
     traceable = gives_several = True
     options = ("chunks", "dim")
@@ -216,7 +258,11 @@ class Chunk(Layer):
 
 class Mean(Layer):
     """The mean over one axis or several, as torch.mean(x, dim, keepdim): their places are left out, or have length 1
-    with keepdim."""
+    with keepdim.
+
+    >>> Mean(1)(np.float32([[1, 3], [10, 30]]))
+    array([ 2., 20.], dtype=float32)
+    """
 
     traceable, options = True, ("dim", "keepdim")
 

@@ -74,6 +74,9 @@ class Upsample(_Upsampling):
     two is given. With a scale_factor H / P is 1 / scale_factor, unless recompute_scale_factor is true. align_corners
     belongs to "bilinear" and is False where it is None. ValueError for arguments that do not fit, and where a side
     would be shorter than one pixel.
+
+    >>> Upsample(scale_factor=(1, 2), mode="bilinear")(np.float32([[[[0, 4]]]]))
+    array([[[[0., 1., 3., 4.]]]], dtype=float32)
     """
 
     options = (*_Upsampling.options, "mode", "align_corners", "recompute_scale_factor")
@@ -105,11 +108,19 @@ class Upsample(_Upsampling):
 
 
 class UpsamplingNearest2d(_Upsampling):
-    """Upsample with mode "nearest"."""
+    """Upsample with mode "nearest".
+
+    >>> UpsamplingNearest2d(scale_factor=(1, 2))(np.float32([[[[0, 4]]]]))
+    array([[[[0., 0., 4., 4.]]]], dtype=float32)
+    """
 
 
 class UpsamplingBilinear2d(_Upsampling):
-    """Upsample with mode "bilinear" and align_corners."""
+    """Upsample with mode "bilinear" and align_corners.
+
+    >>> UpsamplingBilinear2d((1, 3))(np.float32([[[[0, 4]]]]))
+    array([[[[0., 2., 4.]]]], dtype=float32)
+    """
 
     mode, align_corners = "bilinear", True
 
@@ -118,6 +129,10 @@ class BedOfNails(Layer):
     """y[n, c, p r, q s] = x[n, c, p, q], and zeros between: each pixel becomes the upper left one of a block of r x s.
 
     scale_factor is an integer or a pair (r, s). x (N, C, H, W), y (N, C, H r, W s). ValueError for what does not fit.
+
+    >>> BedOfNails(2)(np.float32([[[[1, 2]]]]))
+    array([[[[1., 0., 2., 0.],
+             [0., 0., 0., 0.]]]], dtype=float32)
     """
 
     traceable, options = True, ("scale_factor",)
@@ -179,6 +194,10 @@ class PixelShuffle(_Shuffle):
 
     x (N, C r^2, H, W), y (N, C, H r, W r). ValueError where r^2 does not divide the channels.
     Shi et al., Real-Time Single Image and Video Super-Resolution (2016), equation 4.
+
+    >>> PixelShuffle(2)(np.float32([1, 2, 3, 4]).reshape(1, 4, 1, 1))
+    array([[[[1., 2.],
+             [3., 4.]]]], dtype=float32)
     """
 
     options, there, back = ("upscale_factor",), "pixel_shuffle", "pixel_unshuffle"
@@ -193,6 +212,9 @@ class PixelUnshuffle(_Shuffle):
 
     x (N, C, H r, W r), y (N, C r^2, H, W): the way back from PixelShuffle. ValueError where r does not divide both
     sides.
+
+    >>> PixelUnshuffle(2)(np.float32([[[[1, 2], [3, 4]]]])).ravel()
+    array([1., 2., 3., 4.], dtype=float32)
     """
 
     options, there, back = ("downscale_factor",), "pixel_unshuffle", "pixel_shuffle"
