@@ -18,6 +18,13 @@ class Parameter:
     With `requires_grad` False the parameter is frozen: `grad` is None and stays it whatever is assigned, layers leave
     out the work for it, and optimisers pass it by.
     TypeError for values that are not real numbers, ValueError for numbers beyond the dtype; then nothing is changed.
+
+    >>> layer = fastnet.Linear(2, 1)
+    >>> layer.weight = Parameter([[1, 10]])
+    >>> y = layer.forward(np.float32([[3, 2]]), training=True)
+    >>> dx = layer.backward(np.float32([[1]]))
+    >>> layer.weight.grad  # of y = weight x + bias
+    array([[3., 2.]], dtype=float32)
     """
 
     __slots__ = ("_value", "_grad", "_requires_grad")

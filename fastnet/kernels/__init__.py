@@ -46,7 +46,11 @@ __all__ = ["BACKENDS", "OPS", "bfloat16_products", "collect", "empty_cache", "ex
 
 
 def load(backend):
-    """The module that implements the operations: ``"cpu"`` (compiled by Numba) or ``"naive"`` (plain NumPy)."""
+    """The module that implements the operations: ``"cpu"`` (compiled by Numba) or ``"naive"`` (plain NumPy).
+
+    >>> load("naive").activation_forward(np.float32([-1, 2]), "relu")
+    array([0., 2.], dtype=float32)
+    """
     module = _loaded.get(backend) if type(backend) is str else None
     if module is None:
         backend = arguments.choice(backend, BACKENDS, "backend")
@@ -57,7 +61,13 @@ def load(backend):
 def empty_cache():
     """Give back to the system all memory that backends keep for later and do not use now: buffers of results that are
     gone, what lies between the layers of nets that are not at work, scratch memory, tables. It will be taken anew when
-    it is needed. What living arrays and nets hold stays."""
+    it is needed. What living arrays and nets hold stays.
+
+    >>> y = fastnet.ReLU()(np.float32([-1, 2]))
+    >>> empty_cache()
+    >>> y
+    array([0., 2.], dtype=float32)
+    """
     for backend in BACKENDS:
         module = sys.modules.get(f"{__name__}.{backend}")   # one that was never loaded keeps nothing
         if module is not None:
@@ -68,6 +78,9 @@ def collect(*modules, extras=()):
     """{name: function} for every operation of the contract, and for the names in `extras`, out of a backend's modules.
 
     A backend's ``__init__`` is ``globals().update(collect(module, ...))``. ImportError names what no module has.
+
+    >>> list(collect(load("naive"))) == list(OPS)
+    True
     """
     found = {name: getattr(module, name) for module in modules for name in (*OPS, *extras) if hasattr(module, name)}
     missing = [name for name in (*OPS, *extras) if name not in found]

@@ -25,6 +25,13 @@ def exact():
 
     It holds for the thread (or asynchronous task) that says so, and for inference and training alike; of several such
     blocks around a call the innermost counts.
+
+    >>> conv = fastnet.Conv2d(32, 32, 3, padding=1)
+    >>> fastnet.explain(conv, (8, 32, 32, 32)).rows[0][2]
+    ['Winograd F(4x4, 3x3): 4.0 times fewer multiplications']
+    >>> with exact():
+    ...     fastnet.explain(conv, (8, 32, 32, 32)).rows[0][2]
+    ['direct: exact() is on']
     """
     return _Within("exact")
 
@@ -45,6 +52,10 @@ def bfloat16_products():
     whom it holds.
 
     PyTorch's likeness: ``torch.set_float32_matmul_precision("medium")``.
+
+    >>> with bfloat16_products():
+    ...     fastnet.explain(fastnet.Conv2d(32, 32, 3, padding=1), (8, 32, 32, 32)).rows[0][2]
+    ['Winograd F(4x4, 3x3) of bfloat16: 4.0 times fewer multiplications']
     """
     return _Within("bfloat16")
 

@@ -9,6 +9,14 @@ class Adagrad(Optimizer):
     value -= lr / (1 + (t - 1) * lr_decay) * g / (sqrt(s) + eps).
     Duchi et al., Adaptive Subgradient Methods for Online Learning and Stochastic Optimization (2011), section 1.1, with
     the diagonal of G; lr_decay and eps are PyTorch's. ValueError names the argument that is out of range.
+
+    >>> weight = fastnet.Parameter([1, 1])
+    >>> weight.grad, optimizer = np.float32([1, -200]), Adagrad([weight], lr=0.1)
+    >>> for step in range(2):  # the first of length lr, the second of lr / sqrt(2)
+    ...     optimizer.step()
+    ...     print(weight.value.round(4))
+    [0.9 1.1]
+    [0.8293 1.1707]
     """
 
     state_names = ("step", "sum")

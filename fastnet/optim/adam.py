@@ -13,6 +13,12 @@ class Adam(Optimizer):
     Kingma and Ba, Adam (2015), algorithm 1; Reddi et al., On the Convergence of Adam and Beyond (2018), algorithm 2;
     Loshchilov and Hutter, Decoupled Weight Decay Regularization (2019), algorithm 2, with PyTorch's lr in front of the
     decay. ValueError names the argument that is out of range.
+
+    >>> weight = fastnet.Parameter([1, 1])
+    >>> weight.grad = np.float32([1, -200])
+    >>> Adam([weight], lr=0.1).step()
+    >>> weight.value.round(4)  # the first steps are lr long, whatever the gradients
+    array([0.9, 1.1], dtype=float32)
     """
 
     state_names = ("step", "exp_avg", "exp_avg_sq")
@@ -37,7 +43,14 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    """Adam with decoupled weight decay: value shrinks by lr * weight_decay * value in each step, beside Adam's step."""
+    """Adam with decoupled weight decay: value shrinks by lr * weight_decay * value in each step, beside Adam's step.
+
+    >>> weight = fastnet.Parameter([1, 1])
+    >>> weight.grad = np.float32([0, -200])
+    >>> AdamW([weight], lr=0.1, weight_decay=0.5).step()
+    >>> weight.value.round(4)
+    array([0.95, 1.05], dtype=float32)
+    """
 
     def __init__(self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=1e-2, amsgrad=False, *,
                  maximize=False, max_norm=None, backend="cpu"):
@@ -52,6 +65,12 @@ class NAdam(Optimizer):
     to mu_t, value -= lr * ((1 - mu_t) g / (1 - P_t) + mu_t+1 m / (1 - P_t+1)) / (sqrt(v / (1 - beta2^t)) + eps).
     Dozat, Incorporating Nesterov Momentum into Adam (2016), in PyTorch's form. ValueError names the argument that is
     out of range.
+
+    >>> weight = fastnet.Parameter([1, 1])
+    >>> weight.grad = np.float32([1, -200])
+    >>> NAdam([weight], lr=0.1).step()
+    >>> weight.value.round(4)  # a little further than Adam
+    array([0.8944, 1.1056], dtype=float32)
     """
 
     state_names = ("step", "mu_product", "exp_avg", "exp_avg_sq")

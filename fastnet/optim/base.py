@@ -325,6 +325,10 @@ def decay_groups(params):
     The rest are biases and the scales and shifts of normalisation, where decay does no good: He et al., Bag of Tricks
     for Image Classification with Convolutional Neural Networks (2019), section 3.1. TypeError for anything but
     Parameters.
+
+    >>> groups = decay_groups(fastnet.Linear(2, 3).parameters())
+    >>> [(parameter.shape, group.get("weight_decay")) for group in groups for parameter in group["params"]]
+    [((3, 2), None), ((3,), 0.0)]
     """
     params = arguments.listed(params, "decay_groups: params", "Parameters, such as net.parameters()")
     for parameter in params:

@@ -17,6 +17,11 @@ def clip_grad_norm(parameters, max_norm, norm_type=2.0, error_if_nonfinite=False
     makes all gradients NaN, an infinity makes them 0 and itself NaN. ValueError or TypeError for what does not fit;
     nothing is changed then. PyTorch's clip_grad_norm_; Pascanu et al., On the difficulty of training recurrent neural
     networks (2013), algorithm 1.
+
+    >>> weight = fastnet.Parameter([0, 0])
+    >>> weight.grad = np.float32([3, 4])
+    >>> clip_grad_norm([weight], 1), weight.grad.round(4)
+    (5.0, array([0.6, 0.8], dtype=float32))
     """
     who = "clip_grad_norm"
     max_norm = _or_infinite(max_norm, f"{who}: max_norm", least=0)
@@ -40,6 +45,12 @@ def clip_grad_value(parameters, clip_value):
 
     Parameters without a gradient are passed by. The gradients become new arrays, those that were there stay as they
     are. ValueError or TypeError for what does not fit; nothing is changed then. PyTorch's clip_grad_value_.
+
+    >>> weight = fastnet.Parameter([0, 0, 0])
+    >>> weight.grad = np.float32([3, -4, 1])
+    >>> clip_grad_value([weight], 2)
+    >>> weight.grad
+    array([ 2., -2.,  1.], dtype=float32)
     """
     clip_value = arguments.number(clip_value, "clip_grad_value: clip_value", 0)
     for parameter, grad in _with_gradients(parameters, "clip_grad_value"):

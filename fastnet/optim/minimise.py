@@ -13,7 +13,13 @@ from fastnet.optim.line_search import Point, strong_wolfe
 @dataclass(frozen=True, repr=False)
 class Minimum:
     """What `minimise` found: the lowest `value`, which the net has now; how many `iterations` and `evaluations` of the
-    loss it took; the `reason` why it ended, in words; the `history` of values, the first being that of the start."""
+    loss it took; the `reason` why it ended, in words; the `history` of values, the first being that of the start.
+
+    >>> x = np.float32([[0], [1], [2]])
+    >>> found = minimise(fastnet.Linear(1, 1), fastnet.MSELoss(), x, 2 * x + 1)
+    >>> round(found.value, 4), found.history[0] > found.history[-1]
+    (0.0, True)
+    """
 
     value: float
     iterations: int
@@ -49,6 +55,11 @@ def minimise(net, loss, x, y, method="lbfgs", regularizer=None, max_iter=100, se
     `fastnet.update_bn(net, [x])` brings them after. The two searches look at the net as it is at inference. Results
     depend on `seed` alone, which only the searches use. TypeError or ValueError for what does not fit, and for a loss
     that is not finite at the start; nothing is changed then.
+
+    >>> net, x = fastnet.Linear(1, 1), np.float32([[0], [1], [2]])
+    >>> found = minimise(net, fastnet.MSELoss(), x, 2 * x + 1)
+    >>> net.weight.value.round(2), net.bias.value.round(2)
+    (array([[2.]], dtype=float32), array([1.], dtype=float32))
     """
     search, known = _METHODS[arguments.choice(method, tuple(_METHODS), "minimise: method")]
     unknown = options.keys() - known.keys()

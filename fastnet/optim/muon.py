@@ -23,6 +23,13 @@ class Muon(SGD):
     ``Muon([{"params": filters}, {"params": others, "orthogonal": False, "lr_scale": 0.5}], lr=0.1)``.
     Jordan, Muon: An optimizer for hidden layers in neural networks (2024); defaults and form as torch.optim.Muon.
     ValueError names the argument that is out of range.
+
+    >>> weight = fastnet.Parameter([[0, 0], [0, 0]])
+    >>> weight.grad = np.float32([[100, 0], [0, -1]])
+    >>> Muon([weight], lr=0.1).step()
+    >>> weight.value.round(1)  # both directions move about as far
+    array([[-0.1,  0. ],
+           [ 0. ,  0.1]], dtype=float32)
     """
 
     def __init__(self, params, lr=1e-3, momentum=0.95, weight_decay=0.1, nesterov=True, ns_steps=5, normalize=False,
@@ -78,6 +85,10 @@ def orthogonalize(matrix, steps=5, ops=None):
     steps only A goes through them, as P A P, which is the smaller matrix; then X takes the product of all P at once.
     More steps without a new A would make rounding grow.
     Jordan, Muon (2024), with its coefficients; Bernstein and Newhouse, Old Optimizer, New Norm (2024), appendix A.
+
+    >>> orthogonalize(np.float32([[100, 0], [0, -1]])).round(1)  # the nearest one has 1 and -1 there
+    array([[ 0.7,  0. ],
+           [ 0. , -0.7]], dtype=float32)
     """
     ops = kernels.load("cpu") if ops is None else arguments.having(
         ops, ("linear_forward", "linear_backward_input", "sum_of_squares"), "orthogonalize: ops", "a backend's module")

@@ -14,6 +14,12 @@ class RMSprop(Optimizer):
     Tieleman and Hinton, Lecture 6.5 (2012); Graves, Generating Sequences With Recurrent Neural Networks (2013),
     equations 38 to 41; eps stands outside of the root, as in PyTorch. ValueError names the argument that is out of
     range.
+
+    >>> weight = fastnet.Parameter([1, 1])
+    >>> weight.grad = np.float32([1, -200])
+    >>> RMSprop([weight], lr=0.1, alpha=0.75).step()  # v = g^2 / 4
+    >>> weight.value.round(4)
+    array([0.8, 1.2], dtype=float32)
     """
 
     state_names = ("square_avg",)

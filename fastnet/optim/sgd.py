@@ -10,6 +10,14 @@ class SGD(Optimizer):
     value -= lr * v, with nesterov=True value -= lr * (g + momentum * v).
     Momentum: Sutskever et al., On the importance of initialization and momentum in deep learning (2013), in PyTorch's
     form, where lr stands outside of v. ValueError names the argument that is out of range.
+
+    >>> weight = fastnet.Parameter([1, 1])
+    >>> weight.grad, optimizer = np.float32([1, -2]), SGD([weight], lr=0.1, momentum=0.5)
+    >>> for step in range(2):
+    ...     optimizer.step()
+    ...     print(weight.value)
+    [0.9 1.2]
+    [0.75 1.5 ]
     """
 
     state_names = ("momentum_buffer",)

@@ -10,7 +10,13 @@ from fastnet.program.watch import Watch, chosen
 
 
 class LayerGradient(NamedTuple):
-    """What a layer gave, and the gradient for that; each an array, or a tuple or dictionary of them."""
+    """What a layer gave, and the gradient for that; each an array, or a tuple or dictionary of them.
+
+    >>> net, x = fastnet.Sequential(fastnet.ReLU(), fastnet.Flatten()).to("naive"), np.float32([[-1, 2]])
+    >>> found = fastnet.gradients(net, x, np.float32([[3, 5]]))["0"]
+    >>> found.y, found.dy
+    (array([[0., 2.]], dtype=float32), array([[3., 5.]], dtype=float32))
+    """
 
     y: np.ndarray
     dy: np.ndarray

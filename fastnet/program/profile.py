@@ -21,7 +21,12 @@ _HEAD = ("name", "layer", "forward ms", "backward ms", "share", "MB kept", "mult
 
 
 class ProfileRow(NamedTuple):
-    """What one layer takes: seconds forward and backward, bytes of memory, and multiply-adds, both passes together."""
+    """What one layer takes: seconds forward and backward, bytes of memory, and multiply-adds, both passes together.
+
+    >>> row = ProfileRow("0", "Linear(100, 10)", forward=0.25, backward=0.75, memory=40, multiply_adds=3000, within="")
+    >>> row.seconds, row.flops
+    (1.0, 6000.0)
+    """
 
     name: str
     layer: str
@@ -49,6 +54,11 @@ class Profile:
     pass takes, in one call where it is recorded; `memory` are bytes: the sum of the rows; `arena` the bytes that a
     recorded pass works in, None where there is no recording; `multiply_adds` the total; `peak` the floating-point
     operations a second that a product of large matrices reaches, None where kernels are not compiled.
+
+    >>> net = fastnet.Sequential(fastnet.Linear(3, 2), fastnet.ReLU())
+    >>> found = profile(net, np.ones((4, 3), np.float32), training=True)
+    >>> found.multiply_adds, found.memory, [row.name for row in found.rows]
+    (48, 32, ['0', '1'])
     """
 
     def __init__(self, rows, whole, arena, peak, training, said):
@@ -100,6 +110,10 @@ def profile(net, x, training=False):
     it was.
 
     TypeError or ValueError as from the net.
+
+    >>> net = fastnet.Sequential(fastnet.Linear(3, 2), fastnet.ReLU())
+    >>> [(row.layer, row.multiply_adds, row.within) for row in profile(net, np.ones((4, 3), np.float32)).rows]
+    [('Linear(3, 2)', 24, ''), ('ReLU()', 0, '0')]
     """
     arguments.having(net, ("program", "named_layers"), "profile: net", "a layer")
     training = arguments.flag(training, "profile: training")

@@ -23,7 +23,19 @@ _DIRECTIONS = {"forward": "", "backward_input": "input gradient: ", "backward_we
 
 class Listing:
     """What a net does with an x of one shape: `before` and `after` are its `Trace` as the layers are written and as the
-    rules of the backend have left it. It prints as both lists."""
+    rules of the backend have left it. It prints as both lists.
+
+    >>> net = fastnet.Sequential(fastnet.Linear(3, 2), fastnet.ReLU())
+    >>> net.program((4, 3))
+    as the layers are written: 2 operations
+    v0 = linear_forward(x=x, w=0.weight, b=0.bias)  -> (4, 2)  # Linear "0"
+    v1 = activation_forward(x=v0, function=relu)  -> (4, 2)  # ReLU "1"
+    y: v1
+    <BLANKLINE>
+    as it is computed: 1 operation
+    v0 = linear_forward(x=x, w=0.weight, b=0.bias, activation=relu)  -> (4, 2)  # Linear "0" + ReLU "1"
+    y: v0
+    """
 
     def __init__(self, net, kinds, training):
         self.before = trace(net, kinds, training)
@@ -31,8 +43,9 @@ class Listing:
 
     def __str__(self):
         parts = [("as the layers are written", self.before), ("as it is computed", self.after)]
-        return "\n\n".join(f"{title}: {len(traced.constants) + len(traced.nodes)} operations\n{text(traced)}"
-                           for title, traced in parts)
+        counts = [len(traced.constants) + len(traced.nodes) for _, traced in parts]
+        return "\n\n".join(f"{title}: {count} operation{'s' * (count != 1)}\n{text(traced)}"
+                           for (title, traced), count in zip(parts, counts, strict=True))
 
     __repr__ = __str__
 
@@ -145,6 +158,16 @@ def summary(net, input_shape):
     """The `Summary` of `net` for an x of `input_shape`, batch included, as in ``print(summary(net, (1, 3, 32, 32)))``.
 
     ValueError, as from the layer itself, where the shape does not fit.
+
+    >>> print(summary(fastnet.Sequential(fastnet.Linear(3, 2), fastnet.ReLU()), (4, 3)))
+    input shape (4, 3)
+    name   layer         output shape  parameters  multiply-adds  memory  sees
+    -----  ------------  ------------  ----------  -------------  ------  ----
+    0      Linear(3, 2)  (4, 2)                 8             24    32 B
+    1      ReLU()        (4, 2)                 0              0    32 B
+    -----  ------------  ------------  ----------  -------------  ------  ----
+    total                (4, 2)                 8             24    64 B
+    activations: inference needs 80 B at a time, training keeps 80 B for backward
     """
     listing = _checked(net).program(input_shape)
     traced, rows = listing.before, []
@@ -173,6 +196,10 @@ class Summary:
     `inference_memory` is the most bytes that activations take at a time at inference, `training_memory` those that
     forward keeps for backward, both as the operations are joined; a text instead where such a batch cannot train.
     Weights, at 4 bytes each in float32, come on top. It prints as a table of at most 100 columns.
+
+    >>> found = summary(fastnet.Sequential(fastnet.Linear(3, 2), fastnet.ReLU()), (4, 3))
+    >>> found.parameters, found.multiply_adds, found.output_shape
+    (8, 24, (4, 2))
     """
 
     def __init__(self, rows, input_shape, output_shape, inference_memory, training_memory):
@@ -242,6 +269,15 @@ def explain(net, input_shape, dtype="float32"):
     pass and why it was chosen. A batch norm in one operation with a convolution is folded into its weights.
 
     ValueError, as from the layer itself, where the shape does not fit.
+
+    >>> net = fastnet.Sequential(fastnet.Conv2d(3, 8, 1), fastnet.BatchNorm2d(8), fastnet.ReLU())
+    >>> print(explain(net, (1, 3, 8, 8)))
+    input shape (1, 3, 8, 8), float32, backend 'cpu'
+    step                                     output shape  computed by
+    ---------------------------------------  ------------  ------------------
+    Conv2d "0" + BatchNorm2d "1" + ReLU "2"  (1, 8, 8, 8)  direct: 1x1 kernel
+    <BLANKLINE>
+    Layers with a + between them are one operation. What does nothing at inference is left out.
     """
     rows, dtype = [], arguments.dtype(dtype).name
     for node in _checked(net).program(input_shape, dtype=dtype).after.nodes:
@@ -283,7 +319,11 @@ _ABOUT_WINOGRAD = (
 
 class Explanation:
     """`rows`, one for each operation: (the layers it computes, output shape, lines that tell how). It prints as a
-    table."""
+    table.
+
+    >>> explain(fastnet.Sequential(fastnet.Conv2d(3, 8, 1), fastnet.ReLU()), (1, 3, 8, 8)).rows
+    [('Conv2d "0" + ReLU "1"', (1, 8, 8, 8), ['direct: 1x1 kernel'])]
+    """
 
     def __init__(self, rows, input_shape, dtype, backend):
         self.rows, self.input_shape, self.dtype, self.backend = rows, input_shape, dtype, backend

@@ -81,7 +81,11 @@ def _aligned(count, dtype):
 
 
 def empty_images(n, c, h, w, dtype=np.float32):
-    """An uninitialised batch of images: an NCHW view of a channels-last buffer."""
+    """An uninitialised batch of images: an NCHW view of a channels-last buffer.
+
+    >>> empty_images(8, 3, 5, 6, dtype=np.float32).transpose(0, 2, 3, 1).flags.c_contiguous
+    True
+    """
     return empty((n, h, w, c), dtype).transpose(0, 3, 1, 2)
 
 
@@ -108,7 +112,11 @@ def release_scratch():
 
 def flat(x):
     """x as one flat C-contiguous array in memory order, an image batch channels-last. It is copied if it lies
-    otherwise, and if it is read-only, not aligned or of foreign byte order, for which no kernel is compiled."""
+    otherwise, and if it is read-only, not aligned or of foreign byte order, for which no kernel is compiled.
+
+    >>> flat(np.float32([[[[1, 2]], [[10, 20]]]]))  # an image of two channels and two pixels
+    array([ 1., 10.,  2., 20.], dtype=float32)
+    """
     if x.ndim == 4:
         x = x.transpose(0, 2, 3, 1)
     flags = x.flags
@@ -152,7 +160,11 @@ def readable(x, dtype):
 
 
 def like(x):
-    """An uninitialised array of x's shape and dtype, in the layout that `flat` expects."""
+    """An uninitialised array of x's shape and dtype, in the layout that `flat` expects.
+
+    >>> like(np.zeros((8, 3, 5, 5), np.float32)).transpose(0, 2, 3, 1).flags.c_contiguous
+    True
+    """
     if x.ndim == 4:
         return empty_images(*x.shape, dtype=x.dtype)
     return empty(x.shape, x.dtype)
