@@ -59,8 +59,20 @@ def packed(arrays, metadata=None):
             raise TypeError(f"{name!r} holds numbers of the dtype {array.dtype}, which safetensors files cannot hold")
         entries[name] = array
     data = save(entries, metadata or None)
+    if metadata:
+        data = _in_order(data, metadata)
     _metadata(data)
     return data
+
+
+def _in_order(data, metadata):
+    """The same file with its texts in the order in which they were given, which the library draws anew for each file.
+    """
+    start = 8 + int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:start]) | {"__metadata__": metadata}
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    return b"".join([len(text).to_bytes(8, "little"), text, memoryview(data)[start:]])
 
 
 def _metadata(data):
