@@ -62,7 +62,11 @@ class Linear(Weighted):
             raise ValueError(f"expected x of shape (N, {c}) or (N, ..., {c}), got x of shape {x.shape}{remedy}")
         checks.not_empty(x.shape)
         if x.shape[-1] != c:
-            remedy = "; Flatten() before it makes rows of that" if prod(x.shape[1:]) == c else ""
+            count, remedy = prod(x.shape[1:]), ""
+            if count == c:
+                remedy = "; Flatten() before it makes rows of that"
+            elif x.ndim == 4:   # images, which hardly anybody gives to a linear layer as they are
+                remedy = f"; Flatten() before it makes rows of {count} features"
             raise ValueError(f"expected {c} input features, got x of shape {x.shape}{remedy}")
         return reshaped(self.ops, x, (prod(x.shape[:-1]), c))
 

@@ -13,6 +13,8 @@ class Steps:
 
     A row is a dictionary: step, epoch (both count from 1), lr, loss and accuracy, the loss and accuracy being those
     before that update, or None. It has a length and can be iterated, as `fastnet.plot.curves` takes it.
+
+    A step takes 40 bytes, in memory and in each checkpoint, which holds all steps so far: 40 MB for a million.
     """
 
     KINDS = {"step": "q", "epoch": "q", "lr": "d", "loss": "d", "accuracy": "d"}

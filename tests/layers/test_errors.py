@@ -204,6 +204,8 @@ INPUTS = [
     (Linear(5, 2), zeros(3, 5, 1), "expected 5 input features, got x of shape (3, 5, 1)"),
     (Linear(12, 2), zeros(4, 3, 2, 2),
      "expected 12 input features, got x of shape (4, 3, 2, 2); Flatten() before it makes rows of that"),
+    (Linear(3, 2), zeros(4, 3, 2, 2),
+     "expected 3 input features, got x of shape (4, 3, 2, 2); Flatten() before it makes rows of 12 features"),
     (Linear(5, 2), zeros(5), "expected x of shape (N, 5) or (N, ..., 5), got x of shape (5,): give x[None] for a "),
     (Linear(5, 2), zeros(2, 0, 5), "empty axis: got x of shape (2, 0, 5); every axis needs at least one element"),
     (PReLU(4), zeros(3, 5, 4), "expected x with 4 channels along axis 1, got x of shape (3, 5, 4)"),
