@@ -23,8 +23,8 @@ from fastnet.init.drawn import (
 from fastnet.init.fixed import constant, dirac, eye, ones, zeros
 from fastnet.init.nets import apply
 from fastnet.init.seeds import generator, manual_seed, seeded, skip
-from fastnet.init.shapes import LARGEST, calculate_gain, fans
+from fastnet.init.shapes import calculate_gain, fans
 
-__all__ = ["LARGEST", "apply", "calculate_gain", "constant", "dirac", "eye", "fans", "generator", "kaiming_normal",
+__all__ = ["apply", "calculate_gain", "constant", "dirac", "eye", "fans", "generator", "kaiming_normal",
            "kaiming_uniform", "manual_seed", "normal", "ones", "orthogonal", "partial_dirac", "seeded", "skip",
            "sparse", "trunc_normal", "uniform", "uniform_fan_in", "xavier_normal", "xavier_uniform", "zeros"]

@@ -1,6 +1,7 @@
 """Activations that learn: slopes, and the largest of several linear functions."""
 from fastnet import arguments
 from fastnet import init as init_
+from fastnet.init.shapes import LARGEST
 from fastnet.layers.base import Layer, keywords, value_of
 from fastnet.layers.formula import formula, named_errors
 from fastnet.layers.shape import reshaped
@@ -28,7 +29,7 @@ class PReLU(Layer):
     def check(self, num_parameters, init):
         num_parameters = arguments.size(num_parameters, "num_parameters")
         self.check_size(num_parameters)
-        return {"num_parameters": num_parameters, "init": arguments.number(init, "init", -init_.LARGEST, init_.LARGEST)}
+        return {"num_parameters": num_parameters, "init": arguments.number(init, "init", -LARGEST, LARGEST)}
 
     @formula
     def forward(self, x, training=False):

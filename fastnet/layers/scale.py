@@ -1,6 +1,7 @@
 """A number for each channel."""
 from fastnet import arguments
-from fastnet.init import LARGEST, constant
+from fastnet.init import constant
+from fastnet.init.shapes import LARGEST
 from fastnet.layers.base import Layer, keywords
 from fastnet.layers.formula import formula, named_errors
 from fastnet.parameter import Parameter
