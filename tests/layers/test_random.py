@@ -64,8 +64,7 @@ def test_many(name):
         try:
             judge(config)
         except Exception as error:
-            error.add_note(f"{config}")
-            raise
+            raise AssertionError(f"{config}") from error
 
 
 def test_every_layer_is_drawn():
