@@ -17,6 +17,9 @@ from .test_torch import compare
 
 torch = pytest.importorskip("torch")
 
+# PyTorch says that it copies there, which is its own affair.
+pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths")
+
 KEPT = []
 
 # Layers that are no layer by themselves, have no arguments to draw, or draw numbers of their own.
