@@ -102,6 +102,19 @@ def _hardshrink(x, alpha, beta):
     return np.where((x >= -alpha) & (x <= alpha), 0, x)
 
 
+# Of x^2, the highest power first: (x cosh(x) - sinh(x)) / x^3, and cosh(x).
+_ABOVE_COSH = [2 * k / math.factorial(2 * k + 1) for k in range(10, 0, -1)]
+_COSH = [1 / math.factorial(2 * k) for k in range(10, -1, -1)]
+
+
+def _tanhshrink(x):
+    """x - tanh(x), near 0 by two series: the difference would leave no digit of what is small."""
+    near = np.clip(x, -1, 1)
+    square = near * near
+    small = near * square * (np.polyval(_ABOVE_COSH, square) / np.polyval(_COSH, square))
+    return np.where(np.abs(x) > 1, x - np.tanh(x), small)
+
+
 def _hardswish_backward(dy, x):
     return np.where(x <= -3, 0, np.where(x >= 3, dy, dy * (x / 3 + 0.5)))
 
@@ -170,7 +183,7 @@ ACTIVATIONS = {
                        _refuses_radius),
     "softshrink": Activation("y", _softshrink, lambda dy, y, alpha, beta: np.where(y == 0, 0, dy), _refuses_slope),
     "hardshrink": Activation("y", _hardshrink, lambda dy, y, alpha, beta: np.where(y == 0, 0, dy), _refuses_slope),
-    "tanhshrink": Activation("x", lambda x, alpha, beta: x - np.tanh(x),
+    "tanhshrink": Activation("x", lambda x, alpha, beta: _tanhshrink(x),
                              lambda dy, x, alpha, beta: dy * np.square(np.tanh(x))),
     "threshold": Activation("x", lambda x, alpha, beta: np.where(x <= alpha, beta, x),
                             lambda dy, x, alpha, beta: np.where(x <= alpha, 0, dy), _refuses_threshold),

@@ -1,4 +1,6 @@
 """Numbers that can be worked out by hand, and what becomes of NaN, infinity and ties."""
+import decimal
+
 import numpy as np
 import pytest
 
@@ -373,6 +375,24 @@ def test_activations(ops, function, alpha, beta, dtype):
     kept = x if ACTIVATIONS[function].reads == "x" else found
     np.testing.assert_allclose(ops.activation_backward(0 * slope + 1, kept, function, alpha, beta)[np.isfinite(slope)],
                                slope[np.isfinite(slope)], rtol=2e-4, atol=1e-15)
+
+
+def _tanhshrink(x):
+    """x - tanh(x) to fifty digits, as a float."""
+    with decimal.localcontext() as context:
+        context.prec = 50
+        x = decimal.Decimal(float(x))
+        low, high = (-x).exp(), x.exp()
+        return float(x - (high - low) / (high + low))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_what_tanh_leaves_keeps_its_digits(ops, dtype):
+    """Where x and tanh(x) are nearly the same, and at the border of the two ways."""
+    x = np.array([1e-9, 1e-3, 0.03, 0.1, 0.5, 0.9, 0.9999, 1, 1.0001, 1.5, 3], dtype)
+    x = np.concatenate([x, -x])
+    wanted = np.array([_tanhshrink(one) for one in x])
+    np.testing.assert_allclose(ops.activation_forward(x, "tanhshrink"), wanted, rtol=16 * np.finfo(dtype).eps)
 
 
 @pytest.mark.parametrize("function", ACTIVATIONS)

@@ -17,6 +17,9 @@ from .test_torch import compare
 
 torch = pytest.importorskip("torch")
 
+# PyTorch says that it copies there, which is its own affair.
+pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths")
+
 KEPT = []
 
 # Layers that are no layer by themselves, have no arguments to draw, or draw numbers of their own.
@@ -64,8 +67,7 @@ def test_many(name):
         try:
             judge(config)
         except Exception as error:
-            error.add_note(f"{config}")
-            raise
+            raise AssertionError(f"{config}") from error
 
 
 def test_every_layer_is_drawn():

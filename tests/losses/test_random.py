@@ -85,8 +85,7 @@ def test_many(name):
         try:
             judge(configuration(name, number))
         except Exception as error:
-            error.add_note(f"number {number}: {configuration(name, number)}")
-            raise
+            raise AssertionError(f"number {number}: {configuration(name, number)}") from error
 
 
 def test_every_loss_is_drawn():

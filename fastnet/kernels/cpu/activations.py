@@ -9,7 +9,7 @@ from typing import NamedTuple
 from fastnet.kernels.activations import SELU_ALPHA, SELU_SCALE
 from fastnet.kernels.cpu import simd, spans
 from fastnet.kernels.cpu.runtime import literal
-from fastnet.kernels.cpu.special import exp_of_minus, log1p, normal, size
+from fastnet.kernels.cpu.special import exp_of_minus, less_tanh, log1p, normal, size
 
 _NONE = math.nan    # as a bound
 _FAR = 1000.0       # inputs are cut off here: beyond, results do not change any more, but squares would overflow
@@ -338,8 +338,9 @@ def _shrink_gradient(g, y, like, alpha, beta):
 
 @literal
 def _tanhshrink(v, like, alpha, beta):
-    """x - tanh(x)."""
-    return v - tanh(v, like, alpha, beta)
+    """x - tanh(x), near 0 without taking one from the other."""
+    far = v - tanh(v, like, alpha, beta)
+    return simd.pick(size(v, like), simd.full(like, 1), far, less_tanh(v, like))
 
 
 @literal
@@ -381,6 +382,6 @@ COMPILED = {
     "celu": _smooth(4, _celu, _celu_gradient),
     "softshrink": _smooth(1, _softshrink, _shrink_gradient),
     "hardshrink": _smooth(1, _hardshrink, _shrink_gradient),
-    "tanhshrink": _smooth(5, _tanhshrink, _tanhshrink_gradient),
+    "tanhshrink": _smooth(7, _tanhshrink, _tanhshrink_gradient),
     "threshold": _smooth(1, _threshold, _threshold_gradient),
 }
