@@ -310,7 +310,23 @@ def labels(value, name, count=None, classes=None, ignore=None):
     """`value`, class numbers from 0, as an int64 array (N,); a list of integers becomes one. With `count` there are so
     many of them, or, where that is a shape, an array of that shape; with `classes` they lie below it, or are `ignore`.
     """
-    shape = count if isinstance(count, tuple) else None if count is None else (count,)
+    value = label_array(value, name, count if isinstance(count, tuple) or count is None else (count,))
+    result = value.astype(np.int64, copy=False)
+    # A negative number seen as unsigned is huge, as is one beyond int64: one comparison finds every error.
+    most = 2**63 if classes is None else classes
+    if result.size and int(result.view(np.uint64).max()) >= most:
+        wrong = ((value < 0) | (value >= most)) & (ignore is None or value != ignore)
+        if wrong.any():
+            place = tuple(map(int, np.unravel_index(np.argmax(wrong), value.shape)))
+            above = "" if classes is None else f" to {classes - 1}" + (
+                "" if ignore is None else f", or {ignore} to be ignored")
+            raise ValueError(f"{name} must be class numbers from 0{above}, got {value[place]} at position "
+                             f"{place if value.ndim > 1 else place[0]}")
+    return result
+
+
+def label_array(value, name, shape=None):
+    """`value`, an array of integers of that shape, or of one axis, whatever the numbers are; a list becomes one."""
     axes = 1 if shape is None else len(shape)
     if isinstance(value, (list, tuple)):
         value = _of_list(value, name, "class numbers")
@@ -318,26 +334,13 @@ def labels(value, name, count=None, classes=None, ignore=None):
         value = _as_array(value, name)
     if value.dtype.kind not in "iu" or value.ndim != axes:
         remedy = _labels_remedy(value, name, axes).replace(name, name.rpartition(": ")[2])
-        kind = ValueError if value.dtype.kind in "iu" else TypeError
         where = "sample" if axes == 1 else f"sample and pixel, an array of shape {shape}"
-        raise kind(f"{name} must be integers, one class number for each {where}, got {shown(value)}{remedy}")
+        raise (ValueError if value.dtype.kind in "iu" else TypeError)(
+            f"{name} must be integers, one class number for each {where}, got {shown(value)}{remedy}")
     if shape is not None and value.shape != shape:
         what = f"{shape[0]} class numbers, one for each sample" if axes == 1 else f"class numbers of shape {shape}"
         raise ValueError(f"{name} must be {what}, got {shown(value)}")
-    result = value.astype(np.int64, copy=False)
-    # A negative number seen as unsigned is huge, as is one beyond int64: one comparison finds every error.
-    most = 2**63 if classes is None else classes
-    if result.size and int(result.view(np.uint64).max()) >= most:
-        wrong = (value < 0) | (value >= most)
-        if ignore is not None:
-            wrong &= value != ignore
-        if wrong.any():
-            place = np.unravel_index(int(np.argmax(wrong)), value.shape)
-            above = "" if classes is None else f" to {classes - 1}"
-            above += "" if ignore is None or classes is None else f", or {ignore} to be ignored"
-            position = int(place[0]) if axes == 1 else tuple(map(int, place))
-            raise ValueError(f"{name} must be class numbers from 0{above}, got {value[place]} at position {position}")
-    return result
+    return value
 
 
 def _labels_remedy(value, name, axes):

@@ -80,7 +80,8 @@ def hits(outputs, targets, task="classes", ignore_index=None):
     if targets.shape != outputs.shape[:1] + outputs.shape[2:] or targets.dtype.kind not in "iu":
         return None
     if (ignore_index is None or ignore_index < 0) and targets.dtype == np.int64 \
-            and int(targets.view(np.uint64).max(initial=0)) < outputs.shape[1]:     # none below 0, none ignored
+            and np.maximum.reduce(targets.view(np.uint64), axis=None, initial=0) < outputs.shape[1]:
+        # None is below 0, so none is ignored.
         return int(np.count_nonzero(outputs.argmax(axis=1) == targets)), targets.size
     kept = targets == targets if ignore_index is None else targets != ignore_index
     inside = (targets >= 0) & (targets < outputs.shape[1])
@@ -91,10 +92,13 @@ def hits(outputs, targets, task="classes", ignore_index=None):
 
 def _plain(value):
     """An array of numbers with one row a sample at least; None for anything else."""
-    try:
-        array = np.asarray(value)
-    except Exception:   # rows of different lengths, or a class of the user's own
-        return None
+    if type(value) is np.ndarray:
+        array = value
+    else:
+        try:
+            array = np.asarray(value)
+        except Exception:   # rows of different lengths, or a class of the user's own
+            return None
     return array if array.dtype.kind in "fiub" and array.ndim and len(array) else None
 
 

@@ -58,5 +58,7 @@ class Penalty(L2):
         factor = np.float32(2 * self.strength)
         for parameter in self._weights:
             if parameter.grad is not None:
-                parameter.grad = parameter.grad + factor * parameter.value
+                more = factor * parameter.value
+                more += parameter.grad
+                parameter.grad = more
         return self.strength * sum([float(np.vdot(weight.value, weight.value)) for weight in self._weights])

@@ -82,11 +82,12 @@ def operand(array, shape, name, like):
 def labels(labels, shape, classes, ignore_index=None):
     """The class numbers as an int64 array of that shape in order, each checked to lie in 0 .. classes - 1, or to be
     `ignore_index`."""
-    labels = arguments.array(labels, "labels")
+    if type(labels) is not np.ndarray:
+        labels = arguments.array(labels, "labels")
     labels_shape(labels, shape)
     # A negative number seen as unsigned is huge, so that one comparison finds both kinds of error.
-    result = np.ascontiguousarray(labels, np.int64)
-    if result.view(np.uint64).max(initial=0) >= classes:
+    result = labels if labels.dtype is INT64 and labels.flags.c_contiguous else np.ascontiguousarray(labels, INT64)
+    if int(np.maximum.reduce(result.view(UINT64), axis=None, initial=0)) >= classes:
         wrong = (labels < 0) | (labels >= classes)
         if ignore_index is not None:
             wrong &= labels != ignore_index

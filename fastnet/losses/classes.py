@@ -14,11 +14,14 @@ class ClassLoss(Loss):
 
     def __call__(self, outputs, targets, sample_weight=None):
         scores = self.scores(outputs)
-        labels = arguments.labels(targets, self.said("targets"), scores.shape[:1] + scores.shape[2:], scores.shape[1],
-                                  self.ignore_index)
-        rows = _as_images(scores)
-        value, gradient = self.rows(rows, labels.reshape(rows.shape[:1] + rows.shape[2:]),
-                                    self.sample_weights(sample_weight, scores))
+        shape, rows = scores.shape[:1] + scores.shape[2:], _as_images(scores)
+        labels = arguments.label_array(targets, self.said("targets"), shape)
+        sample_weight = self.sample_weights(sample_weight, scores)
+        try:
+            value, gradient = self.rows(rows, labels.reshape(rows.shape[:1] + rows.shape[2:]), sample_weight)
+        except (ValueError, IndexError):    # the operation looks at each label: one that it refuses is named here
+            arguments.labels(labels, self.said("targets"), shape, scores.shape[1], self.ignore_index)
+            raise
         return LossValue(value, gradient.reshape(scores.shape))
 
     def rows(self, scores, labels, sample_weight):
@@ -44,10 +47,13 @@ class ClassLoss(Loss):
     def mean_over(self, labels, sample_weight, weight=None):
         """The scale where the mean divides by the sum, over all labels that are not ignored, of the weights of their
         sample, and of their class where such are given."""
-        ignored = labels == self.ignore_index
-        kept = ~ignored if np.count_nonzero(ignored) else None
+        kept, count = None, labels.size
+        if self.ignore_index is not None:
+            kept = labels != self.ignore_index
+            count = np.count_nonzero(kept)
+            kept = None if count == labels.size else kept
         if weight is None and sample_weight is None:
-            return self.scale(labels.size if kept is None else np.count_nonzero(kept))
+            return self.scale(count)
         share = np.ones(labels.shape)
         if sample_weight is not None:
             share *= sample_weight.reshape(-1, *[1] * (labels.ndim - 1))

@@ -42,7 +42,7 @@ class Pass:
         self.told = None    # function (path, "y" or "dy", tree of arrays), called for what is watched in one
         self.idle = ()      # steps that a plain pass leaves out
         self.hashes = None  # of the arrays that the constants were computed from, by the first launch
-        self.given = dict(zip(trees.flat(program.trace.x), trees.flat(x), strict=True))
+        self.given = dict(zip(program.x, trees.flat(x), strict=True))
         self.keys = None
 
     # Forward
@@ -65,8 +65,8 @@ class Pass:
         else:
             self._begin_plainly()
             self._run(0)
-        y = trees.map(self._result, program.trace.y)
-        for layer, name, value in program.trace.assigned:
+        y = trees.map(self._result, program.y)
+        for layer, name, value in program.assigned:
             setattr(layer, name, self._array(value))
         if not program.trace.training:
             self._end_recording()
@@ -149,9 +149,9 @@ class Pass:
                     self._run(1)
         finally:
             precision.set(before)
-        dx = trees.map(lambda value: None if value is None else self._result(value), program.trace.dx) \
+        dx = trees.map(lambda value: None if value is None else self._result(value), program.dx) \
             if need_dx else None
-        found.update((parameter, self._array(value)) for parameter, value in program.trace.gradients.items())
+        found.update([(parameter, self._array(value)) for parameter, value in program.gradients])
         for parameter, gradient in found.items():
             parameter.grad = gradient
         self._end_recording()
@@ -163,13 +163,13 @@ class Pass:
     def _forget_gradients(self):
         """Let go of the last pass's gradients, so that this one's take their memory: both at once would be the most
         that a step of a net of many weights holds. Not where a layer of somebody else's could fail and leave none."""
-        if not any(part.opaque for side in self.program.parts for part in side):
-            for parameter in self.program.trace.gradients:
+        if not self.program.opaque:
+            for parameter, _ in self.program.gradients:
                 parameter.grad = None
 
     def _enter(self, dy):
         """Take dy; zeros for a result that nobody used."""
-        for value, array in zip(trees.flat(self.program.trace.dy), trees.flat(dy), strict=True):
+        for value, array in zip(self.program.dy, trees.flat(dy), strict=True):
             if array is None and not value.uses:
                 continue
             if array is None:

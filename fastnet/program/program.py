@@ -17,6 +17,9 @@ class Program:
 
     def __init__(self, traced, ops):
         self.trace, self.ops = traced, ops
+        # Worked out here, once, of a trace that changes no more.
+        self.x, self.y, self.dy, self.dx = trees.flat(traced.x), traced.y, trees.flat(traced.dy), traced.dx
+        self.gradients, self.assigned = list(traced.gradients.items()), traced.assigned
         self.wanted = {value for name, given in traced.end.inputs.items() if name != "inside" for value in given}
         self.draws = list(traced.draws.items())
         constant = {node.results[0] for node in traced.constants}
@@ -29,6 +32,7 @@ class Program:
         self.told = {}      # step, or False and True for the start of forward and backward -> what is told then
         self._note_last_uses(ready)
         self.parts = _parts(self.steps, False), _parts(self.steps, True)
+        self.opaque = any(part.opaque for side in self.parts for part in side)
         self.kept = self._kept(ready - constant)
         self._note_borders()
         self.recordable = ops.recorder is not None      # and see `passes`:

@@ -13,6 +13,7 @@ import numpy as np
 
 from fastnet import arguments, changes
 from fastnet.kernels.precision import precision
+from fastnet.kernels.shapes import Kind
 from fastnet.program import trees, watch
 from fastnet.program.calls import generator_states, name_layer, opaque, rewound
 from fastnet.program.passes import Pass
@@ -120,9 +121,12 @@ class Runner:
     def program(self, net, x, training, need_dx=False, watched=False):
         """The program for an x of these shapes, made on first use; x is a tree of arrays or Kinds. One that is watched
         does what the layers do, as they are written."""
-        kinds = trees.kinds(x)
-        leaves = trees.flat(kinds)
-        form = None if trees.is_leaf(kinds) else repr(trees.form(kinds))
+        if type(x) is np.ndarray:
+            kinds, form = Kind(x.shape, x.dtype), None
+            leaves = kinds,
+        else:
+            kinds = trees.kinds(x)
+            leaves, form = trees.flat(kinds), None if trees.is_leaf(kinds) else repr(trees.form(kinds))
         key = (*leaves, form, training, need_dx, here.frozen, precision.get(), watched)
         latest, found = changes.latest(), self._programs.get(key)
         if found is not None and found.seen is not latest:
@@ -241,6 +245,8 @@ def entering(layer, ops, x, name, dtype=None, integers=False):
 def entered(layer, ops, x, name, dtype=None, integers=False):
     """The arrays that a layer was given, one or a tree of them, each as `entering` has it; None stays in a gradient. A
     list of arrays counts as a tuple."""
+    if type(x) is np.ndarray:
+        return entering(layer, ops, x, name, dtype, integers)
     if isinstance(x, list) and x and all(map(_is_several, x)):
         x = tuple(x)
     if trees.is_leaf(x):
@@ -264,6 +270,8 @@ def _is_several(value):
 def arriving(layer, ops, dy, kinds):
     """The gradient for what a layer gave, which was an array, or a tree of arrays, of these `kinds`: of the same form
     and shapes, each array as `entering` has it. None stays where there are several."""
+    if type(dy) is np.ndarray and trees.is_leaf(kinds) and dy.shape == kinds.shape:
+        return entering(layer, ops, dy, "dy", kinds.dtype)
     flat, dy = trees.flat(kinds), entered(layer, None, dy, "dy")
     if trees.form(dy) != trees.form(kinds):
         forms = ["one array" if trees.is_leaf(one) else

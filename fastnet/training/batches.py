@@ -127,6 +127,8 @@ def answer(loss, weight, outputs, targets):
 
 def size(x, name):
     """How many samples the x of a batch holds: an array, or a tuple or dictionary of arrays."""
+    if type(x) is np.ndarray and x.ndim and len(x):
+        return len(x)
     first = x
     for _ in range(_DEEPEST):
         if not isinstance(first, (tuple, list, dict)) or not first:
@@ -149,7 +151,7 @@ def judged(loss, logits, labels, name, weight=None):
     value, dlogits = found
     if isinstance(value, np.ndarray) and value.shape == () and value.dtype.kind in "fiu":
         value = value.item()
-    if not isinstance(value, Real):
+    if type(value) is not float and not isinstance(value, Real):
         raise TypeError(f"{name}: loss must give (value, gradient of the logits) with a number as value, got "
                         f"{arguments.shown(value)}")
     found = None

@@ -8,6 +8,9 @@ from math import isfinite
 
 import numpy as np
 
+# Numbers whose squares BLAS adds up sooner than NumPy the numbers: so few that it does so in this thread.
+_FEW = 8192
+
 
 class NonFiniteError(FloatingPointError):
     """The loss or a gradient became NaN or infinite.
@@ -30,8 +33,15 @@ def finite(array):
 def bad_gradients(named_parameters):
     """The names of the parameters whose gradient is not finite, in the net's order."""
     found = [(name, grad) for name, parameter in named_parameters if (grad := parameter.grad) is not None]
-    with np.errstate(over="ignore", invalid="ignore"):
-        total = sum([float(np.add.reduce(grad, axis=None)) for _, grad in found])
+    total, large = 0.0, []
+    for _, grad in found:
+        if type(grad) is np.ndarray and grad.size <= _FEW:
+            total += float(np.vdot(grad, grad))
+        else:
+            large.append(grad)
+    if large:
+        with np.errstate(over="ignore", invalid="ignore"):
+            total += sum([float(np.add.reduce(grad, axis=None)) for grad in large])
     return [] if isfinite(total) else [name for name, grad in found if not finite(grad)]
 
 

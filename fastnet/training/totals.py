@@ -1,6 +1,4 @@
 """Counting while batches go by."""
-import numpy as np
-
 from fastnet import arguments
 from fastnet.training.plain import fitting
 
@@ -84,7 +82,7 @@ class Group:
         if found is None or self.found is None:
             self.found = None
         else:
-            self.found = tuple(np.add(self.found, found).tolist())
+            self.found = self.found[0] + found[0], self.found[1] + found[1]
 
     def gather(self, named_parameters, weight):
         """Take the gradients of that batch."""

@@ -2,6 +2,7 @@
 from contextlib import contextmanager
 from functools import partial
 from math import isfinite
+from operator import is_
 from time import perf_counter
 
 from fastnet import arguments
@@ -81,6 +82,7 @@ class Trainer:
         self.history, self.totals, self.stop = History(), Totals(self.metrics), False
         self._underway, self._seconds = False, 0.0  # whether the present epoch is to go on; how long it took so far
         self._end = self._loader_state = None
+        self._order = [], []    # the callbacks, and the order in which they are called
         self._stage = ""    # "between" steps, or within a "step", of a fit
 
     def fit(self, train_batches, epochs, validation=None, batch_size=128, resume=None):
@@ -337,7 +339,11 @@ class Trainer:
 
     def _ordered(self):
         """The callbacks in the order in which they are called, now: one may add or remove some."""
-        return sorted(self.callbacks, key=lambda callback: getattr(callback, "comes_last", False))
+        seen, ordered = self._order
+        if len(seen) != len(self.callbacks) or not all(map(is_, seen, self.callbacks)):
+            ordered = sorted(self.callbacks, key=lambda callback: getattr(callback, "comes_last", False))
+            self._order = [*self.callbacks], ordered
+        return ordered
 
     def _call(self, hook):
         for callback in self._ordered():
@@ -350,7 +356,7 @@ class Trainer:
             self._call("on_interrupt")
 
     def __getstate__(self):
-        return {**vars(self), "_stage": ""}     # a copy is in no fit
+        return {**vars(self), "_stage": "", "_order": ([], [])}     # a copy is in no fit
 
     def _check(self):
         """Refuse what cannot be trained with."""

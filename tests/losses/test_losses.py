@@ -291,6 +291,29 @@ def test_bad_input(call, error, message):
         call()
 
 
+def test_a_huge_label_is_not_the_one_to_ignore(backend):
+    """As int64 it would be -100."""
+    labels = np.array([0, 2**64 - 100], np.uint64)
+    with pytest.raises(ValueError, match=f"^CrossEntropyLoss: targets must be class numbers .* got {2**64 - 100} at"):
+        CrossEntropyLoss(backend=backend)(LOGITS[:2], labels)
+    with pytest.raises(ValueError, match="^CrossEntropyLoss: targets must be class numbers .* got 9 at position 1"):
+        CrossEntropyLoss(np.ones(4), backend=backend)(LOGITS[:2], np.array([0, 9]), np.ones(2))
+
+
+def test_what_was_right_once_is_looked_at_again(backend):
+    """1 and True are one key of a dictionary."""
+    ops = kernels.load(backend)
+    ops.softmax_cross_entropy(LOGITS, LABELS, 1), ops.softmax_cross_entropy(LOGITS, LABELS, 1)
+    for wrong in (True, [1]):
+        with pytest.raises(TypeError, match="^label_smoothing must be a finite number"):
+            ops.softmax_cross_entropy(LOGITS, LABELS, wrong)
+    ops.pointwise_loss(LOGITS, TARGET, "huber", 1)
+    with pytest.raises(TypeError, match="^alpha must be a finite number"):
+        ops.pointwise_loss(LOGITS, TARGET, "huber", True)
+    with pytest.raises(ValueError, match="^label 4 at position 0 is out of range"):
+        ops.softmax_cross_entropy(LOGITS, LABELS + 4, 1)
+
+
 def test_a_refused_option_leaves_the_old_one():
     loss = CrossEntropyLoss(label_smoothing=0.1)
     with pytest.raises(TypeError):

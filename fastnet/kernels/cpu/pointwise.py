@@ -4,14 +4,16 @@ The losses are the rows of `fastnet.kernels.pointwise` in vectors, a formula eac
 A block is some elements; it writes their gradient and the sum of their losses, added up in float64 from short chains.
 """
 import math
+from math import prod
 from typing import NamedTuple
 
 import numpy as np
 
+from fastnet import arguments
 from fastnet.kernels import checks, shapes
 from fastnet.kernels.cpu import simd, sums
 from fastnet.kernels.cpu.move import ordered
-from fastnet.kernels.cpu.runtime import empty, flat, jit, launch, like
+from fastnet.kernels.cpu.runtime import Repeated, empty, flat, jit, kept, launch, like, named, planned
 from fastnet.kernels.cpu.special import exp_of_minus, log1p, size
 
 _BLOCK = 16_384
@@ -38,13 +40,21 @@ def pointwise_loss(x, target, function, alpha=0.0, beta=0.0, weight=None, scale=
     """(scale times the sum of weight f(x, target), its gradient for x)."""
     x = checks.floating(x, "x")
     target, weight = checks.floating(target, "target", like=x), checks.optional(weight, "weight", like=x)
-    shapes.pointwise_loss(x, target, function, alpha, beta, weight, scale)
-    row, blocks = COMPILED[function], -(-x.size // _BLOCK)
-    dx, losses, kind = like(x), np.empty(blocks, np.float64), x.dtype.type
-    scale = 1 / x.size if scale is None else float(scale)
-    launch(row.kernel, blocks, ordered(x), ordered(target), np.zeros(0, x.dtype) if weight is None else ordered(weight),
-           flat(dx), losses, _Numbers(kind(alpha), kind(beta), kind(scale)), work=row.cost * x.size)
+    run, size, none = planned(_plan_pointwise, (x, target, weight), function, alpha, beta)
+    scale = 1 / size if scale is None else arguments.number(scale, "scale")
+    dx, losses = like(x), np.empty(run.blocks, np.float64)
+    run(ordered(x), ordered(target), none if weight is None else ordered(weight), flat(dx), losses,
+        np.array((alpha, beta, scale), x.dtype))
     return scale * float(losses.sum()), dx
+
+
+@kept
+def _plan_pointwise(kinds, options, types):
+    """(what launches the kernel, how many numbers there are, an array for a weight that is absent)."""
+    (x, target, weight), (function, alpha, beta) = [kind and shapes.Kind(*kind) for kind in kinds], options
+    shapes.pointwise_loss(x, target, function, alpha, beta, weight)
+    row, size = COMPILED[function], prod(x.shape)
+    return Repeated(row.kernel, -(-size // _BLOCK), row.cost * size), size, np.zeros(0, x.dtype)
 
 
 def weight_penalty(value, grad, l1=0.0, l2=0.0):
@@ -72,8 +82,9 @@ def _kernel(formula):
     """The kernel of a loss that is formula(v, t, like, numbers), (loss, derivative) of the vectors v and t, where
     `like` is an array of such numbers."""
 
-    def kernel(block, slot, x, target, weight, dx, losses, numbers):
+    def kernel(block, slot, x, target, weight, dx, losses, given):
         start, stop, lanes = block * _BLOCK, min((block + 1) * _BLOCK, x.size), simd.lanes(x)
+        numbers = named(_Numbers, given)
         total, few, scale = 0.0, sums.CHAIN * lanes, simd.full(x, numbers.scale)
         for first in range(start, stop, few):
             part = simd.full(x, 0)

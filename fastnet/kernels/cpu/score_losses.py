@@ -5,19 +5,25 @@ The losses of a block are added up in float64. Where a row counts for nothing, i
 one that is ignored or its weight being 0, its scores are not read.
 """
 import math
+from math import prod
 from typing import NamedTuple
 
 import numpy as np
 
+from fastnet import arguments
 from fastnet.kernels import checks, shapes
 from fastnet.kernels.cpu import simd, spans, sums
 from fastnet.kernels.cpu.move import ordered
-from fastnet.kernels.cpu.runtime import flat, jit, launch, like
+from fastnet.kernels.cpu.runtime import Repeated, flat, jit, kept, like, planned
 from fastnet.kernels.cpu.softmax import exponentials, row_sum
 
 # Rows of a block, at least, and the numbers that a block of short rows has.
 _ROWS, _NUMBERS = 16, 1024
 _NO_LABEL = -1
+# Losses of blocks that Python adds up sooner than NumPy.
+_FEW = 7
+# Operations of `launch` that a score takes where exponentials are taken, and where most scores are not read.
+_LONG, _SHORT = 10, 0.25
 _SQUARED = 2
 
 
@@ -29,20 +35,19 @@ class _Rows(NamedTuple):
     labels: np.ndarray
     weight: np.ndarray          # of each class
     sample_weight: np.ndarray   # of each sample, which has `each` rows
+    numbers: np.ndarray         # what all losses are multiplied by, and what the weights of all classes add up to
     c: int
     each: int
     lines: int      # rows of a block
     ignored: int    # the label of rows that count for nothing
-    scale: float
 
 
 class _Target(NamedTuple):
     """The probabilities that are aimed at: `elsewhere` for each class, times its weight, and `at_label` more for the
-    right one; `total` is what the weights of all classes add up to."""
+    right one."""
 
     at_label: float
     elsewhere: float
-    total: float
     gamma: float
 
 
@@ -50,70 +55,123 @@ def softmax_cross_entropy(logits, labels, label_smoothing=0.0, weight=None, samp
                           gamma=0.0, scale=None):
     """-sum over c of t[c] log p[c], where t is the label, smoothed and weighted; times (1 - p[label])^gamma."""
     logits, labels = checks.floating(logits, "logits"), np.asarray(labels)
-    shapes.softmax_cross_entropy(logits, labels, label_smoothing, weight, sample_weight, ignore_index, gamma, scale)
-    rows = _rows(logits, labels, weight, sample_weight, ignore_index, scale)
-    c, smoothing = logits.shape[1], float(label_smoothing)
-    total = float(rows.weight.sum(dtype=np.float64)) if rows.weight.size else float(c)
-    kind = logits.dtype.type
-    target = _Target(kind(1 - smoothing), kind(smoothing / c), total, float(gamma))
-    return _run(_cross_entropy, logits, rows, target)
+    plan = planned(_plan_cross_entropy, (logits, labels, weight, sample_weight), label_smoothing, ignore_index, gamma)
+    return plan(logits, labels, weight, sample_weight, scale)
 
 
 def soft_cross_entropy(logits, targets, label_smoothing=0.0, weight=None, sample_weight=None, scale=None):
     """-sum over c of t[c] log p[c], where t are the targets, smoothed and weighted."""
     logits = checks.floating(logits, "logits")
     targets = checks.floating(targets, "targets", like=logits)
-    shapes.soft_cross_entropy(logits, targets, label_smoothing, weight, sample_weight, scale)
-    c, smoothing, kind = logits.shape[1], float(label_smoothing), logits.dtype.type
-    weight = np.ones(c, logits.dtype) if weight is None else weight
-    rows = _rows(logits, None, weight, sample_weight, None, scale)
-    return _run(_soft_cross_entropy, logits, rows, ordered(targets), kind(1 - smoothing), kind(smoothing / c))
+    plan = planned(_plan_soft_cross_entropy, (logits, targets, weight, sample_weight), label_smoothing)
+    weight = np.ones(logits.shape[1], logits.dtype) if weight is None else weight
+    return plan(logits, None, weight, sample_weight, scale, ordered(targets))
 
 
 def nll_loss(x, labels, weight=None, sample_weight=None, ignore_index=None, scale=None):
     """-weight[label] x[label]."""
     x, labels = checks.floating(x, "x"), np.asarray(labels)
-    shapes.nll_loss(x, labels, weight, sample_weight, ignore_index, scale)
-    return _run(_nll, x, _rows(x, labels, weight, sample_weight, ignore_index, scale), work=x.size // 4)
+    plan = planned(_plan_nll, (x, labels, weight, sample_weight), ignore_index)
+    return plan(x, labels, weight, sample_weight, scale)
 
 
 def margin_loss(x, labels, p=1, margin=1.0, weight=None, sample_weight=None, scale=None):
     """weight[label] times the sum over c that is not the label of max(0, margin - x[label] + x[c])^p."""
     x, labels = checks.floating(x, "x"), np.asarray(labels)
-    shapes.margin_loss(x, labels, p, margin, weight, sample_weight, scale)
-    rows = _rows(x, labels, weight, sample_weight, None, scale)
-    return _run(_margins, x, rows, int(p), x.dtype.type(margin), work=x.size)
+    plan = planned(_plan_margins, (x, labels, weight, sample_weight), p, margin)
+    return plan(x, labels, weight, sample_weight, scale)
 
 
 def epsilon_softmax_loss(x, labels, cost, epsilon=1.0, sample_weight=None, scale=None):
     """epsilon log(sum over c of exp((x[c] + cost[label, c]) / epsilon)) - x[label]."""
     x, labels = checks.floating(x, "x"), np.asarray(labels)
     cost = checks.floating(cost, "cost", like=x)
-    shapes.epsilon_softmax_loss(x, labels, cost, epsilon, sample_weight, scale)
-    rows = _rows(x, labels, None, sample_weight, None, scale)
-    return _run(_epsilon_softmax, x, rows, flat(cost), x.dtype.type(epsilon))
+    plan = planned(_plan_epsilon_softmax, (x, labels, cost, sample_weight), epsilon)
+    return plan(x, labels, None, sample_weight, scale, flat(cost))
 
 
-def _rows(x, labels, weight, sample_weight, ignore_index, scale):
-    n, c = len(x), x.shape[1]
-    count = x.size // c
-    none = np.zeros(0, x.dtype)
-    if labels is None:
-        labels = np.zeros(0, np.int64)
-    else:
-        labels = flat(checks.labels(labels, x.shape[:1] + x.shape[2:], c, ignore_index))
-    weight, sample_weight = (none if array is None else flat(checks.floating(array, name, like=x))
-                             for array, name in ((weight, "weight"), (sample_weight, "sample_weight")))
-    lines = max(_ROWS, _NUMBERS // c)
-    return _Rows(np.empty(-(-count // lines), np.float64), labels, weight, sample_weight, c, count // n, lines,
-                 _NO_LABEL if ignore_index is None else int(ignore_index), 1 / count if scale is None else float(scale))
+def _arrays(kinds):
+    """Arrays without numbers, as `shapes` takes them."""
+    return [None if kind is None else shapes.Kind(*kind) for kind in kinds]
 
 
-def _run(kernel, x, rows, *args, work=None):
-    """(value, gradient) by a kernel (block, slot, x, dx, rows, *args)."""
-    dx = like(x)
-    launch(kernel, rows.losses.size, ordered(x), flat(dx), rows, *args, work=10 * x.size if work is None else work)
-    return float(rows.losses.sum()), dx
+@kept
+def _plan_cross_entropy(kinds, options, types):
+    (logits, labels, weight, sample_weight), (smoothing, ignore_index, gamma) = _arrays(kinds), options
+    shapes.softmax_cross_entropy(logits, labels, smoothing, weight, sample_weight, ignore_index, gamma)
+    kind, smoothing = logits.dtype.type, float(smoothing)
+    target = _Target(kind(1 - smoothing), kind(smoothing / logits.shape[1]), float(gamma))
+    return _Plan(_cross_entropy, logits, _LONG, (target,), ignore_index)
+
+
+@kept
+def _plan_soft_cross_entropy(kinds, options, types):
+    (logits, targets, weight, sample_weight), (smoothing,) = _arrays(kinds), options
+    shapes.soft_cross_entropy(logits, targets, smoothing, weight, sample_weight)
+    kind, smoothing = logits.dtype.type, float(smoothing)
+    return _Plan(_soft_cross_entropy, logits, _LONG, (kind(1 - smoothing), kind(smoothing / logits.shape[1])))
+
+
+@kept
+def _plan_nll(kinds, options, types):
+    (x, labels, weight, sample_weight), (ignore_index,) = _arrays(kinds), options
+    shapes.nll_loss(x, labels, weight, sample_weight, ignore_index)
+    return _Plan(_nll, x, _SHORT, (), ignore_index)
+
+
+@kept
+def _plan_margins(kinds, options, types):
+    (x, labels, weight, sample_weight), (p, margin) = _arrays(kinds), options
+    shapes.margin_loss(x, labels, p, margin, weight, sample_weight)
+    return _Plan(_margins, x, 1, (int(p), x.dtype.type(margin)))
+
+
+@kept
+def _plan_epsilon_softmax(kinds, options, types):
+    (x, labels, cost, sample_weight), (epsilon,) = _arrays(kinds), options
+    shapes.epsilon_softmax_loss(x, labels, cost, epsilon, sample_weight)
+    return _Plan(_epsilon_softmax, x, _LONG, (x.dtype.type(epsilon),))
+
+
+class _Plan:
+    """A loss of arrays of these kinds, which were looked at once: what is left is the numbers. Its kernel is (block,
+    slot, x, dx, rows, *more, *options), and takes so many operations of `launch` a score."""
+
+    def __init__(self, kernel, x, cost, options, ignore_index=None):
+        n, self.c = x.shape[:2]
+        count = prod(x.shape) // self.c
+        self.labels, self.none, self.no_labels = x.shape[:1] + x.shape[2:], np.zeros(0, x.dtype), np.zeros(0, np.int64)
+        self.ignore_index, self.options, self.mean = ignore_index, options, np.array((1 / count, self.c))
+        lines = max(_ROWS, _NUMBERS // self.c)
+        self.blocks = -(-count // lines)
+        self.sizes = self.c, count // n, lines, _NO_LABEL if ignore_index is None else int(ignore_index)
+        self.launch = Repeated(kernel, self.blocks, int(cost * prod(x.shape)))
+
+    def __call__(self, x, labels, weight, sample_weight, scale, *more):
+        """(value, gradient)."""
+        numbers = self.mean if scale is None else np.array((arguments.number(scale, "scale"), self.c))
+        labels = self.no_labels if labels is None else flat(checks.labels(labels, self.labels, self.c,
+                                                                          self.ignore_index))
+        weights = shares = self.none
+        if weight is not None:
+            weights = flat(checks.floating(weight, "weight", like=x))
+            numbers = np.array((numbers[0], weights.sum(dtype=np.float64)))
+        if sample_weight is not None:
+            shares = flat(checks.floating(sample_weight, "sample_weight", like=x))
+        losses, dx = np.empty(self.blocks, np.float64), like(x)
+        rows = _Rows(losses, labels, weights, shares, numbers, *self.sizes)
+        self.launch(ordered(x), flat(dx), rows, *more, *self.options)
+        return _total(losses), dx
+
+
+def _total(losses):
+    """What NumPy's sum gives, which of so few adds one by one too, but takes its time."""
+    if losses.size > _FEW:
+        return float(np.add.reduce(losses))
+    total = 0.0
+    for loss in losses.tolist():
+        total += loss
+    return total
 
 
 @jit
@@ -122,8 +180,8 @@ def _share(row, label, rows):
     if label == rows.ignored:
         return 0.0
     if rows.sample_weight.size:
-        return rows.scale * rows.sample_weight[row // rows.each]
-    return rows.scale
+        return rows.numbers[0] * rows.sample_weight[row // rows.each]
+    return rows.numbers[0]
 
 
 @jit
@@ -182,7 +240,7 @@ def _cross_entropy(block, slot, x, dx, rows, target):
         at_label, elsewhere, whole = target.at_label, target.elsewhere, 1.0
         if weighted:
             at_label = at_label * rows.weight[label]
-            whole = at_label + elsewhere * target.total
+            whole = at_label + elsewhere * rows.numbers[1]
             elsewhere = elsewhere * rows.weight[label]
         log_p = x[start + label] - largest - logarithm
         loss = -at_label * log_p
@@ -191,7 +249,7 @@ def _cross_entropy(block, slot, x, dx, rows, target):
                 others = _weighted_sum(x, start, c, largest, rows.weight)
             else:
                 others = row_sum(x, start, c, largest)
-            loss -= target.elsewhere * (others - target.total * logarithm)
+            loss -= target.elsewhere * (others - rows.numbers[1] * logarithm)
         focus = 1.0
         if target.gamma > 0:
             power, focus = _focus(log_p, target.gamma)

@@ -1,10 +1,10 @@
 """Optimiser steps: one pass over parameters, their gradients and the optimiser's state, in place.
 
 They alone write into their arguments. However many arrays there are, they take one look, see `places`, and one launch:
-`_launch` makes a table of blocks, each of which says where its share of an array lies in memory. A kernel gets its
-numbers in one array, because each argument costs time at the call. It sees its share as an array of its own, which it
-indexes from 0 on: a negative index would count from the end, and Numba has each one checked for it, unless LLVM can
-prove that none is negative.
+a table, made once for arrays of these sizes, tells each block which share of which array is its own, and another one,
+made at each step, where the arrays lie in memory. A kernel gets its numbers in one array, because each argument costs
+time at the call. It sees its share as an array of its own, which it indexes from 0 on: a negative index would count
+from the end, and Numba has each one checked for it, unless LLVM can prove that none is negative.
 """
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ import numpy as np
 from fastnet import arguments
 from fastnet.kernels import checks, shapes, updates
 from fastnet.kernels.cpu import simd
-from fastnet.kernels.cpu.runtime import address, entry, jit, kept, launch, lying_at, named, places
+from fastnet.kernels.cpu.runtime import Repeated, address, entry, inlined, jit, kept, launch, lying_at, named, places
 
 _BLOCK = 16_384
 # Numbers that are updated, and squared and added, in the time of what `launch` counts as one operation.
@@ -23,14 +23,11 @@ _ROW = 256
 
 
 class _Part(NamedTuple):
-    """What a block has to do: so many numbers, which lie at these addresses."""
+    """What a block has to do: so many numbers of array number `owner` of each list, from so many bytes on."""
 
     size: int
-    value: int
-    grad: int
-    first: int      # the state, in the order in which the operation takes it
-    second: int
-    third: int
+    owner: int
+    start: int
 
 
 class _Sgd(NamedTuple):
@@ -172,11 +169,13 @@ class _Found(NamedTuple):
 def _found(value, grad, *state):
     """The `_Found` of operands, lists of arrays, where the state may be None; None where they are no lists, or where
     somebody must look closer."""
+    while state and state[-1] is None:
+        state = state[:-1]
     columns = [value, grad, *(column for column in state if column is not None)]
     if not all([type(column) is list and len(column) == len(value) > 0 for column in columns]):
         return None
     where = places(columns)
-    if where is None or len(columns) == 2 + len(state):
+    if where is None or all([column is not None for column in state]):
         return None if where is None else _Found(value, where)
     whole = np.zeros((2 + len(state), len(value)), np.int64)
     whole[[0, 1, *(i for i, column in enumerate(state, 2) if column is not None)]] = where
@@ -191,7 +190,7 @@ def _update(kernel, found, numbers, *flags):
     elif found:
         given = [[array if array is None or array.flags.carray or _lies_in_order(array) else array.copy()
                   for array in row] for row in found]
-        where = np.array([[0 if array is None else address(array) for array in row] for row in given]).T
+        where = np.array([[0 if array is None else address(array) for array in row] for row in given]).T.copy()
         _launch(kernel, [row[0] for row in given], where, numbers, flags)
         for row, arrays in zip(found, given, strict=True):
             for place, (target, array) in enumerate(zip(row, arrays, strict=True)):
@@ -200,12 +199,10 @@ def _update(kernel, found, numbers, *flags):
 
 
 def _launch(kernel, values, where, numbers, flags):
-    """One launch over all values, whose operands lie there: `_Part`s have no part of a state that there is not."""
-    value = values[0]
-    owner, table, size = _blocks(tuple([one.size for one in values]), value.itemsize)
-    table = table.copy()
-    table[:, 1:1 + len(where)] += where.T[owner]
-    launch(kernel, len(table), table.ravel(), np.array(numbers, value.dtype), *flags, work=size // _UPDATED)
+    """One launch over all values; `where` they and their operands lie, a row for each list."""
+    dtype = values[0].dtype
+    table, run = _plan(kernel, tuple([one.size for one in values]), dtype, len(where), flags)
+    run(table, where, np.array(numbers, dtype), *flags)
 
 
 def _lies_in_order(array):
@@ -214,31 +211,37 @@ def _lies_in_order(array):
 
 
 @kept
-def _blocks(sizes, itemsize):
-    """For arrays of these sizes (which array each block belongs to, its `_Part` but for where the arrays begin, all
-    numbers there are)."""
+def _plan(kernel, sizes, dtype, lists, flags):
+    """(a `_Part` for each block, what launches the kernel) for so many lists of arrays of these sizes."""
     sizes = np.array(sizes)
     blocks = -(-sizes // _BLOCK)
     owner = np.repeat(np.arange(len(sizes)), blocks)
     start = (np.arange(len(owner)) - (np.cumsum(blocks) - blocks)[owner]) * _BLOCK
-    table = np.repeat((start * itemsize)[:, None], len(_Part._fields), axis=1)
-    table[:, 0] = np.minimum(sizes[owner] - start, _BLOCK)
-    return owner, table, int(sizes.sum())
+    table = np.stack([np.minimum(sizes[owner] - start, _BLOCK), owner, start * dtype.itemsize], axis=1)
+    return table.reshape(-1), Repeated(kernel, len(owner), int(sizes.sum()) // _UPDATED)
+
+
+@inlined
+def _at(which, part, where):
+    """Where a block's share of list number `which` begins."""
+    return where[which, part.owner] + part.start
 
 
 @jit
-def _sgd(block, slot, table, numbers):
+def _sgd(block, slot, table, where, numbers):
     part, now = entry(_Part, table, block), named(_Sgd, numbers)
-    value, grad = lying_at(part.value, part.size, numbers), lying_at(part.grad, part.size, numbers)
+    value = lying_at(_at(0, part, where), part.size, numbers)
+    grad = lying_at(_at(1, part, where), part.size, numbers)
     for i in range(value.size):
         value[i] -= now.lr * (now.scale * grad[i] + now.decay * value[i])
 
 
 @jit
-def _momentum(block, slot, table, numbers, nesterov, first):
+def _momentum(block, slot, table, where, numbers, nesterov, first):
     part, now = entry(_Part, table, block), named(_Sgd, numbers)
-    value, grad = lying_at(part.value, part.size, numbers), lying_at(part.grad, part.size, numbers)
-    velocity = lying_at(part.first, part.size, numbers)
+    value = lying_at(_at(0, part, where), part.size, numbers)
+    grad = lying_at(_at(1, part, where), part.size, numbers)
+    velocity = lying_at(_at(2, part, where), part.size, numbers)
     for i in range(value.size):
         step = now.scale * grad[i] + now.decay * value[i]
         speed = now.fresh * step if first else now.momentum * velocity[i] + now.fresh * step
@@ -247,10 +250,11 @@ def _momentum(block, slot, table, numbers, nesterov, first):
 
 
 @jit
-def _adagrad(block, slot, table, numbers):
+def _adagrad(block, slot, table, where, numbers):
     part, now = entry(_Part, table, block), named(_Adagrad, numbers)
-    value, grad = lying_at(part.value, part.size, numbers), lying_at(part.grad, part.size, numbers)
-    total = lying_at(part.first, part.size, numbers)
+    value = lying_at(_at(0, part, where), part.size, numbers)
+    grad = lying_at(_at(1, part, where), part.size, numbers)
+    total = lying_at(_at(2, part, where), part.size, numbers)
     for i in range(value.size):
         g = now.scale * grad[i] + now.decay * value[i]
         total[i] += g * g
@@ -258,12 +262,14 @@ def _adagrad(block, slot, table, numbers):
 
 
 @jit
-def _adam(block, slot, table, numbers, amsgrad):
+def _adam(block, slot, table, where, numbers, amsgrad):
     """In vectors written out: LLVM does not compare the addresses of so many arrays, to make vectors of loops."""
     part, now = entry(_Part, table, block), named(_Adam, numbers)
-    value, grad = lying_at(part.value, part.size, numbers), lying_at(part.grad, part.size, numbers)
-    m, v = lying_at(part.first, part.size, numbers), lying_at(part.second, part.size, numbers)
-    largest = lying_at(part.third, part.size, numbers)
+    value = lying_at(_at(0, part, where), part.size, numbers)
+    grad = lying_at(_at(1, part, where), part.size, numbers)
+    m = lying_at(_at(2, part, where), part.size, numbers)
+    v = lying_at(_at(3, part, where), part.size, numbers)
+    largest = lying_at(_at(4 if amsgrad else 3, part, where), part.size, numbers)
     scale, decay, shrink = simd.full(value, now.scale), simd.full(value, now.decay), simd.full(value, now.shrink)
     beta1, fresh1, rate = simd.full(value, now.beta1), simd.full(value, now.fresh1), simd.full(value, now.rate)
     beta2, fresh2, ahead = simd.full(value, now.beta2), simd.full(value, now.fresh2), simd.full(value, now.ahead)
@@ -285,11 +291,13 @@ def _adam(block, slot, table, numbers, amsgrad):
 
 
 @jit
-def _rmsprop(block, slot, table, numbers, centered, moving):
+def _rmsprop(block, slot, table, where, numbers, centered, moving):
     part, now = entry(_Part, table, block), named(_Rmsprop, numbers)
-    value, grad = lying_at(part.value, part.size, numbers), lying_at(part.grad, part.size, numbers)
-    squares, means = lying_at(part.first, part.size, numbers), lying_at(part.second, part.size, numbers)
-    velocity = lying_at(part.third, part.size, numbers)
+    value = lying_at(_at(0, part, where), part.size, numbers)
+    grad = lying_at(_at(1, part, where), part.size, numbers)
+    squares = lying_at(_at(2, part, where), part.size, numbers)
+    means = lying_at(_at(3 if centered else 2, part, where), part.size, numbers)
+    velocity = lying_at(_at(4 if moving else 2, part, where), part.size, numbers)
     scale, decay, lr = simd.full(value, now.scale), simd.full(value, now.decay), simd.full(value, now.lr)
     alpha, fresh, eps = simd.full(value, now.alpha), simd.full(value, now.fresh), simd.full(value, now.eps)
     momentum = simd.full(value, now.momentum)

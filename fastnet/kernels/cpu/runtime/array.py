@@ -167,4 +167,6 @@ def like(x):
     """
     if x.ndim == 4:
         return empty_images(*x.shape, dtype=x.dtype)
+    if launches.recorder() is None and not pool.is_large(x.nbytes):
+        return np.empty(x.shape, x.dtype)   # what `empty` gives, without its questions
     return empty(x.shape, x.dtype)

@@ -33,10 +33,12 @@ def words(args):
                                   f"{arg.shape} and strides {arg.strides}: see `flat`")
             found.append(address(arg))
             found += arg.shape
+        elif type(arg) is int:
+            found.append(arg)
         elif isinstance(arg, (float, np.floating)):
             found += struct.unpack("q", struct.pack("d", arg))
         else:
-            found.append(arg if type(arg) is int else int(np.array(arg).astype(np.int64)))
+            found.append(int(np.array(arg).astype(np.int64)))
     return found
 
 

@@ -31,8 +31,9 @@ from fastnet.kernels.cpu.runtime.compiler import address, call, entrance, loops
 
 # Under this many elementary operations, waking other threads costs more than they give. For many launches that one call
 # runs again it is another number: threads then wait for one another after each, and wait long where another program has
-# a core. 200 rows through two layers of 100 and 10 take 25 us of work, and 10 us longer on two threads than on one.
-SERIAL_WORK, SERIAL_SCRIPT = 20_000, 150_000
+# a core. 200 rows through two layers of 100 and 10, or back, take 25 to 50 us, and 10 us longer on two threads than on
+# one.
+SERIAL_WORK, SERIAL_SCRIPT = 20_000, 250_000
 
 _workqueue_lock = threading.Lock()
 _layer = None
@@ -68,6 +69,41 @@ class Launch:
         _run(self._address, self.blocks, args, self.work)
 
 
+class Repeated:
+    """`launch` with the same kernel, blocks, work and numbers again and again, for arrays of the same shapes and types,
+    which lie in order, or NamedTuples of such: the frame of the first call is kept, and only where the arrays lie is
+    written into it."""
+
+    def __init__(self, body, blocks, work):
+        self.body, self.blocks, self.work, self._kept = body, blocks, work, None
+
+    def __call__(self, *args):
+        if self._kept is None or _here.recorder is not None:
+            launch(self.body, self.blocks, *args, work=self.work)
+            if not config.DISABLE_JIT:
+                self._kept = self._keep(args)
+            return
+        kernel, enter, arrays, fields, frame = self._kept
+        frame = frame.copy()
+        for word, i in arrays:
+            frame[word] = frames.address(args[i])
+        for word, i, field in fields:
+            frame[word] = frames.address(args[i][field])
+        wanted = min(threads(), self.blocks) if self.work > SERIAL_WORK else 1
+        _start(enter, kernel, frame, self.blocks, wanted)
+
+    def _keep(self, args):
+        """What stays: the kernel and its entrance, where arrays have their words in the frame, those of NamedTuples
+        apart, and the frame. Of an empty array nothing is read."""
+        kernel, arrays, fields, words = address(self.body, args), [], [], []
+        for i, arg in enumerate(args):
+            for field, one in enumerate(arg) if isinstance(arg, tuple) else [(None, arg)]:
+                if isinstance(one, np.ndarray) and one.size:
+                    (arrays if field is None else fields).append((len(words), i, *[field] * (field is not None)))
+                words += frames.words([one])
+        return kernel, _entrances[kernel], arrays, fields, np.array(words, np.int64)
+
+
 def _run(kernel, blocks, args, work):
     """Run all blocks of the kernel at an address."""
     wanted = min(threads(), blocks) if work > SERIAL_WORK else 1
@@ -78,6 +114,11 @@ def _run(kernel, blocks, args, work):
     frame = np.array(frames.words(args), np.int64)
     if _here.recorder is not None:
         _here.recorder.note(kernel, enter, blocks, work if wanted > 1 else 0, args)
+    _start(enter, kernel, frame, blocks, wanted)
+
+
+def _start(enter, kernel, frame, blocks, wanted):
+    """Run all blocks, on so many threads."""
     if wanted > 1:
         in_parallel(_parallel, enter, kernel, frames.address(frame), blocks, wanted, _here.taken)
     elif blocks:

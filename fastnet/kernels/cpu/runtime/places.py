@@ -70,9 +70,7 @@ def places(columns, read=1):
     count, dtype = len(columns[0]), getattr(columns[0][0], "dtype", None)
     if dtype is not checks.FLOAT32 and dtype is not checks.FLOAT64 or config.DISABLE_JIT or not _READABLE:
         return None
-    ids = np.empty((len(columns), count), np.int64)
-    for row, column in zip(ids, columns, strict=True):
-        row[:] = np.fromiter(map(id, column), np.int64, count)
+    ids = np.array([id(array) for column in columns for array in column], np.int64).reshape(-1, count)
     found = np.empty_like(ids)
     return found if _find(ids, found, id(np.ndarray), id(dtype), _HEADER, read) else None
 

@@ -39,6 +39,17 @@ def kept(function):
     return recall
 
 
+def planned(plan, arrays, *options):
+    """What a function of `kept` gives that is called as plan(kinds, options, types): kinds are (shape, dtype) of each
+    array, None where there is none; types, those of the options, are told because 1 and True are one key."""
+    kinds = tuple([None if array is None else (array.shape, array.dtype) for array in arrays])
+    types = tuple(map(type, options))
+    try:
+        return plan(kinds, options, types)
+    except TypeError:   # an option that cannot be a key: the plan's own checks tell what is wrong with it
+        return plan.__wrapped__(kinds, options, types)
+
+
 def forget():
     """Let go of all results."""
     global _bytes
