@@ -79,6 +79,8 @@ def test_float64_judges_gradients_that_float32_leaves_open():
     assert judge.refusal(case, off(0.02), off(-0.02), exact) is None
     assert judge.refusal(case, off(0.05), off(-0.02), exact) is None
     assert judge.refusal(case, off(0.07), off(-0.02), exact) is not None    # more than three times as far
+    assert judge.refusal(case, off(0.07), off(-0.02), exact, peer=True) is None
+    assert judge.refusal(case, off(0.21), off(-0.02), exact, peer=True) is not None
     assert judge.refusal(case, off(0.04), off(0.0), exact) is not None
     assert judge.refusal(case, off(np.nan), off(0.0), exact) is not None
     assert judge.refusal(case, [np.float32(2.01), *off(0)[1:]], off(0.0), exact) is not None
