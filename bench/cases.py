@@ -147,6 +147,11 @@ REAL = [
     ("vgg16", 4, 224, {"options": _STILL}, 224, {"width": 0.0625}),
     ("alexnet", 16, 224, {"options": _STILL}, 224, {"width": 0.0625}),
     ("unet", 4, 256, {"classes": 2, "per_pixel": True, "channels": 1, "options": _STILL}, 32, {"width": 0.0625}),
+    ("resnext50_32x4d", 16, 160, {}, 64, {"width": 0.125}),
+    # Nets that no kernel was ever tuned for, see `nets`.
+    ("shufflenet_v2", 16, 224, {}, 64, {"width": 0.25}),
+    ("regnet_x_400mf", 16, 224, {}, 64, {"width": 0.25}),
+    ("darknet19", 16, 224, {}, 64, {"width": 0.125}),
 ]
 
 

@@ -77,20 +77,25 @@ def quietly(command, folder):
         raise RuntimeError(f"{Path(str(command[2])).name}: {done.stdout[-500:]}{done.stderr[-500:]}")
 
 
-# For each engine the modules that must be there, whether it takes batches, and how it is prepared.
+# For each engine its module, that of its converter, whether it takes batches, and how it is prepared.
 ENGINES = {
-    "openvino": (["openvino"], True, openvino),
-    "mnn": (["MNN"], True, mnn),
-    "ncnn": (["ncnn", "pnnx"], False, ncnn),
+    "openvino": ("openvino", None, True, openvino),
+    "mnn": ("MNN", None, True, mnn),
+    "ncnn": ("ncnn", "pnnx", False, ncnn),
 }
 
 
 def installed(case):
-    """The engines that can run a case of inference."""
-    return [name for name, (modules, batches, _) in ENGINES.items()
-            if (batches or case.batch == 1) and all(map(importlib.util.find_spec, modules))]
+    """The engines that can run a case of inference, whether or not their converter is there."""
+    return [name for name, (module, _, batches, _) in ENGINES.items()
+            if (batches or case.batch == 1) and importlib.util.find_spec(module)]
 
 
 def inference(name, case, threads, network):
-    """A function that returns the scores of a whole net, which is what the clock sees."""
-    return ENGINES[name][2](case, threads, network)
+    """A function that returns the scores of a whole net, which is what the clock sees. ModuleNotFoundError without the
+    converter, which brings nets into the engine's form."""
+    module, converter, _, prepare = ENGINES[name]
+    if converter and not importlib.util.find_spec(converter):
+        raise ModuleNotFoundError(
+            f"{module} is installed, but not {converter}, which makes its nets of ONNX: pip install {converter}")
+    return prepare(case, threads, network)

@@ -26,6 +26,11 @@ class Writer:
         self.weights[f"constant {value}"] = np.array(value, np.float32)
         return f"constant {value}"
 
+    def integers(self, *values):
+        """The name of a row of integers."""
+        self.weights[f"integers {values}"] = np.array(values, np.int64)
+        return f"integers {values}"
+
 
 def plain(kind, names, attributes=lambda options: {}):
     """An operation that is one node of ONNX, its inputs in order by our names, and its attributes by our options."""
@@ -59,10 +64,27 @@ def adaptive_avgpool(writer, inputs, options, result):
     writer.node("AveragePool", [inputs["x"]], result, kernel_shape=window, strides=window)
 
 
+def part(writer, inputs, options, result):
+    """Some of x along an axis."""
+    numbers = [writer.integers(options[name]) for name in ("start", "stop", "dim")]
+    writer.node("Slice", [inputs["x"], *numbers], result)
+
+
+def shuffled(writer, inputs, options, result):
+    """As ONNX has it: the channels as a matrix, transposed."""
+    (channels, *size), groups = writer.images[inputs["x"]], options["groups"]
+    shape = writer.integers(-1, groups, channels // groups, *size)
+    writer.node("Reshape", [inputs["x"], shape], f"{result} matrix")
+    writer.node("Transpose", [f"{result} matrix"], f"{result} turned", perm=[0, 2, 1, 3, 4])
+    writer.node("Reshape", [f"{result} turned", writer.integers(-1, channels, *size)], result)
+
+
 def activation(writer, inputs, options, result):
     x, function = inputs["x"], options["function"]
     if function == "hardtanh":
         writer.node("Clip", [x, writer.constant(options["alpha"]), writer.constant(options["beta"])], result)
+    elif function == "leaky_relu":
+        writer.node("LeakyRelu", [x], result, alpha=options["alpha"])
     elif function == "silu":
         writer.node("Sigmoid", [x], f"{result} sigmoid")
         writer.node("Mul", [x, f"{result} sigmoid"], result)
@@ -85,6 +107,8 @@ OPERATIONS = {
     "multiply": plain("Mul", "ab"),
     "concat": lambda writer, inputs, options, result: writer.node(
         "Concat", inputs["arrays"], result, axis=options["dim"]),
+    "split": part,
+    "channel_shuffle": shuffled,
     "flatten": plain("Flatten", "x"),
     "reshape": plain("Flatten", "x"),
 }

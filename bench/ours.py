@@ -3,6 +3,7 @@
 ``OPERATIONS[case.op](backend, case)`` makes the inputs and returns a function without arguments, which is what the
 clock sees. It returns a tuple of results to compare.
 """
+import nets
 import numpy as np
 from cases import convolution_inputs, linear_inputs, map_inputs, net_inputs, score_inputs
 
@@ -85,7 +86,8 @@ def softmax_cross_entropy(backend, case):
 def network(model, classes=10, options=()):
     """A net by name, with the same first weights each time, and batch norm that does something at inference."""
     fastnet.manual_seed(0)
-    net, rng = getattr(models, model)(classes, **dict(options)), np.random.default_rng(1)
+    maker = getattr(models, model, None) or getattr(nets, model)
+    net, rng = maker(classes, **dict(options)), np.random.default_rng(1)
     state = net.state_dict()
     for name in [name.removesuffix("running_mean") for name in state if name.endswith("running_mean")]:
         channels = state[f"{name}weight"].size
@@ -133,13 +135,23 @@ def describe(net, shape=(3, 32, 32)):
     names = {traced.x: "x"} | {leaf: leaf.name for leaf in traced.leaves}
     nodes, samples = [], {"x": shape}
     for i, node in enumerate(traced.nodes):
-        names[node.results[0]] = str(i)     # of a pooling: the largest values, and not where they were
-        samples[str(i)] = node.results[0].shape[1:]
         inputs = {name: [names[one] for one in given] if isinstance(given, list) else names[given]
                   for name, given in node.inputs.items()}
-        nodes.append([node.op, inputs, node.options, str(i)])
+        for result, value, options in results_of(node, str(i)):
+            names[value], samples[result] = result, value.shape[1:]
+            nodes.append([node.op, inputs, options, result])
     assert traced.y is traced.nodes[-1].results[0]
     return {"nodes": nodes, "shapes": {leaf.name: leaf.shape for leaf in traced.leaves}, "images": samples}
+
+
+def results_of(node, name):
+    """(name, Value, options) for what a node makes: of a pooling the largest values, and not where they were; of a cut
+    each part, as numbers from `start` up to `stop` along an axis."""
+    if node.op != "split":
+        return [(name, node.results[0], node.options)]
+    stops = np.cumsum(node.options["sizes"]).tolist()
+    return [(f"{name}.{part}", value, {"dim": node.options["dim"], "start": stop - size, "stop": stop})
+            for part, (value, size, stop) in enumerate(zip(node.results, node.options["sizes"], stops, strict=True))]
 
 
 def described(case):

@@ -110,7 +110,7 @@ class Net(nn.Module):
             for name in ("w", "gamma"):
                 if name in inputs:
                     self.place(inputs[name].removesuffix(".weight"), module)
-            if isinstance(module, (nn.ReLU, nn.Hardtanh)) and last[given[i][0]] == i:
+            if isinstance(module, (nn.ReLU, nn.LeakyReLU, nn.Hardtanh)) and last[given[i][0]] == i:
                 module.inplace = made.get(given[i][0]) in OVERWRITTEN
             self.steps.append((module, given[i], nodes[i][3], [name for name in given[i] if last[name] == i]))
 
@@ -158,6 +158,7 @@ def transposed_module(options, shapes):
 
 ACTIVATIONS = {
     "relu": lambda options: nn.ReLU(),
+    "leaky_relu": lambda options: nn.LeakyReLU(options["alpha"]),
     "hardtanh": lambda options: nn.Hardtanh(options["alpha"], options["beta"]),
     "sigmoid": lambda options: nn.Sigmoid(),
     "silu": lambda options: nn.SiLU(),
@@ -178,6 +179,9 @@ MODULES = {
     "add": lambda options, shapes: torch.add,
     "multiply": lambda options, shapes: torch.mul,
     "concat": lambda options, shapes: lambda *arrays: torch.cat(arrays, options["dim"]),
+    "split": lambda options, shapes: lambda x: x.narrow(
+        options["dim"], options["start"], options["stop"] - options["start"]),
+    "channel_shuffle": lambda options, shapes: nn.ChannelShuffle(options["groups"]),
     "flatten": lambda options, shapes: nn.Flatten(),
     "reshape": lambda options, shapes: nn.Flatten(),
 }
@@ -202,6 +206,13 @@ def loaded(network, way):
 def step(case, way, network):
     """Forward, loss, backward and Adam (the fused one, which is the quickest)."""
     return training(loaded(network, way), net_inputs(case), way, case.precision)
+
+
+def exact_step(case, network):
+    """The results of `step` in float64, as NumPy arrays."""
+    x, labels = net_inputs(case)
+    module = loaded(network, EAGER).double()
+    return [one.detach().numpy() for one in training(module, (x.astype("float64"), labels), EAGER)()]
 
 
 def training(module, inputs, way, precision="float32"):

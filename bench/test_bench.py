@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import cases
+import judge
 import limits
 import numba
 import numpy as np
@@ -145,13 +146,19 @@ def make_ready(case, contender):
     return run, arrays, seconds
 
 
-def check(case, arrays):
-    """Compares results with those of the reference."""
+def check(case, arrays, contender):
+    """Compares results with those of the reference; those of a training step in doubt with those of float64."""
     _, expected, _ = ready(case, reference(case))
-    for array, right in zip(arrays, expected, strict=True):
-        error = np.linalg.norm(array - right) / np.linalg.norm(right)
-        tolerance = case.tolerance(right)
-        assert error < tolerance, f"relative error {error:.1e}, more than {tolerance}"
+    judged = case.op == "step" and case.precision == "float32" and "PyTorch" in PEERS
+    wrong = judge.refusal(case, arrays, expected, functools.partial(exact, case) if judged else None,
+                          peer=contender != "fastnet")
+    assert wrong is None, wrong
+
+
+@functools.lru_cache(maxsize=1)
+def exact(case):
+    """The results of a training step in float64."""
+    return peers.exact_step(case, ours.described(case))
 
 
 @pytest.mark.parametrize(("case", "block", "contender"), list(turns()))
@@ -163,6 +170,8 @@ def test_case(case, block, contender, benchmark):
         if compiled and case in failed:
             raise failed[case]
         run, arrays, first_call = ready(case, contender)
+    except ModuleNotFoundError as error:
+        pytest.skip(str(error))
     except Exception as error:
         if not compiled:
             raise
@@ -172,7 +181,7 @@ def test_case(case, block, contender, benchmark):
         if first_call > NAIVE_LIMIT_SECONDS:
             pytest.skip(f"{case}: naive NumPy took {first_call:.1f} s for one call, and is not timed")
     elif block == 0 and reference(case) not in (None, contender):
-        check(case, arrays)
+        check(case, arrays, contender)
     time.sleep(PAUSE_SECONDS)
     run()
     start = time.perf_counter()

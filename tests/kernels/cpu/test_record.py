@@ -314,5 +314,14 @@ def test_the_arena_is_no_larger_than_all_pieces(lives):
 
 def test_places_are_found_again():
     pieces = [Piece(1000, 0, 2), Piece(64, 1, 5), Piece(900, 2, 4), Piece(100, 2, 4), Piece(2000, 4, 5)]
-    arena.arrange(pieces)
-    assert [piece.offset for piece in pieces] == [0, 1024, 0, 1088, 1088]
+    total = arena.arrange(pieces)
+    assert [piece.offset for piece in pieces] == [0, 2048, 0, 960, 0]
+    assert total == 2048 + 64   # what the last two need together
+
+
+def test_small_pieces_do_not_stand_in_the_way_of_large_ones():
+    """As in a net that halves its images, and joins what it kept of them on the way back: no byte is left over."""
+    pieces = [Piece(size, birth, death) for size, birth, death in
+              ((1024, 0, 9), (2048, 0, 2), (512, 1, 8), (1024, 2, 4), (256, 3, 7), (1024, 6, 8), (4096, 8, 9))]
+    together = max(sum(piece.size for piece in pieces if piece.birth <= launch < piece.death) for launch in range(9))
+    assert arena.arrange(pieces) == together

@@ -58,7 +58,7 @@ def conv2d_pack_folded(w, gamma, beta, mean, var, eps, b=None):
     """
     w = checks.floating(w, "w")
     scale, b = fold(w, w.shape[0], gamma, beta, mean, var, eps, b)
-    return conv2d_pack(w * scale[:, None, None, None], b)
+    return PackedWeights(w, b, scale[:, None, None, None])
 
 
 def fold(w, channels, gamma, beta, mean, var, eps, b):
@@ -107,17 +107,20 @@ def _pooled(x, packed, where, relu):
 
 
 class PackedWeights:
-    """Weights and bias, and the forms of them that ways of computing a convolution have asked for."""
+    """Weights and bias, and the forms of them that ways of computing a convolution have asked for. In these the weights
+    are multiplied by `scale`, an array of one number for each output channel, if there is one: what folding makes of
+    them is needed only while a form is made, and is as large as they are."""
 
-    def __init__(self, w, b):
-        self.w, self.b, self._forms = w, b, {}
+    def __init__(self, w, b, scale=None):
+        self.w, self.b, self._scale, self._forms = w, b, scale, {}
 
     def form(self, way, dtype):
         """(weights, bias) as a way wants them."""
         form = self._forms.get(way.form)
         if form is None:
+            w = self.w if self._scale is None else self.w * self._scale
             b = None if self.b is None else self.b.astype(dtype, copy=False)
-            form = self._forms[way.form] = pack(way, self.w.astype(dtype, copy=False), b)
+            form = self._forms[way.form] = pack(way, w.astype(dtype, copy=False), b)
         return form
 
 

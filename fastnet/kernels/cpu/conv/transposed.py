@@ -36,10 +36,9 @@ def conv_transpose2d_pack(w, b=None):
 def conv_transpose2d_pack_folded(w, gamma, beta, mean, var, eps, b=None, groups=1):
     """`conv_transpose2d_pack` of a transposed convolution and the batch norm behind it, see `conv2d_pack_folded`."""
     w = checks.floating(w, "w")
-    c, k, r, s = w.shape
+    c, k = w.shape[:2]
     scale, b = fold(w, k * groups, gamma, beta, mean, var, eps, b)
-    scaled = w.reshape(groups, c // groups, k, r, s) * scale.reshape(groups, 1, k, 1, 1)
-    return conv_transpose2d_pack(scaled.reshape(w.shape), b)
+    return PackedWeights(w, b, scale.reshape(groups, k).repeat(c // groups, axis=0)[:, :, None, None])
 
 
 def conv_transpose2d_inference(x, packed, stride=(1, 1), padding=(0, 0, 0, 0), output_padding=(0, 0), dilation=(1, 1),

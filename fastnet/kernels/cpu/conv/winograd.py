@@ -40,8 +40,10 @@ from fastnet.kernels.cpu.conv.winograd_patches import (
 from fastnet.kernels.cpu.runtime import Launch, in_words, inlined, jit, named, scratch
 
 # Bytes of transformed input that a block may fill; the products take its place. And how many patches it should hold at
-# most: with more, the threads' shares differ, and nothing is gained.
+# most: with more, the threads' shares differ, and nothing is gained. In a small second cache both are less, where that
+# does not mean that large weights are read more often.
 _BLOCK_BYTES, _MOST_PATCHES = 450_000, 48
+_SMALLER = max(1, (1 << 20) // simd.CACHE_BYTES)
 # Blocks to share among threads; where patches make fewer, or weights are large, each is cut into parts of the output
 # channels.
 _BLOCKS = 4
@@ -91,6 +93,7 @@ class WinogradConvolution:
         blocks = -(-total // count)
         if n * n * source.channels * outputs * dtype.itemsize <= _LARGE or blocks >= _BLOCKS:
             # A multiple of _BLOCKS blocks, as nearly as short tiles allow, so that threads get equal shares.
+            count = most_patches(n * n, source.channels, target.channels, dtype, paired, _SMALLER)
             blocks = -(-total // (_BLOCKS * count)) * _BLOCKS
         count = -(-total // (blocks * tiles.short_rows)) * tiles.short_rows
         blocks = -(-total // count)
@@ -121,11 +124,11 @@ class WinogradConvolution:
         self.launch(operands, index, self.tables, memory, numbers, epilogue)
 
 
-def most_patches(points, in_channels, out_channels, dtype, paired=False):
-    """How many patches a block takes at most."""
+def most_patches(points, in_channels, out_channels, dtype, paired=False, smaller=1):
+    """How many patches a block takes at most, or one that is so many times `smaller`."""
     rows = simd.tiles_for(out_channels, dtype, paired).rows
-    most = _BLOCK_BYTES // (points * _patch_size(in_channels, out_channels, dtype, paired) * dtype.itemsize)
-    return max(1, min(most, _MOST_PATCHES) // rows) * rows
+    size = points * _patch_size(in_channels, out_channels, dtype, paired) * dtype.itemsize
+    return max(1, min(_BLOCK_BYTES // size, _MOST_PATCHES) // smaller // rows) * rows
 
 
 def _patch_size(in_channels, out_channels, dtype, paired):

@@ -10,7 +10,6 @@ offset of its own, and two of them may share bytes where they do not live at the
 
 All recordings of a net for one kind of pass share one arena, as large as the largest needs it: they run one at a time.
 """
-import heapq
 import threading
 import weakref
 
@@ -74,38 +73,25 @@ def clear_arenas():
 
 def arrange(pieces):
     """Give each piece an `offset` in the arena such that no two pieces that are in use at the same time overlap. A
-    piece has `size` bytes and is in use from launch `birth` to launch `death`; it is put into the smallest gap into
-    which it fits. Returns how many bytes that takes."""
-    gaps, size, ends = [], 0, []    # gaps: [start, stop], in order; ends: (death, number, piece) of those that live
-    for number, piece in sorted(enumerate(pieces), key=lambda one: one[1].birth):
-        while ends and ends[0][0] <= piece.birth:
-            dead = heapq.heappop(ends)[2]
-            _add_gap(gaps, dead.offset, dead.offset + _whole(dead.size))
-        wanted = _whole(piece.size)
-        fitting = [gap for gap in gaps if gap[1] - gap[0] >= wanted]
-        if fitting:
-            gap = min(fitting, key=lambda gap: gap[1] - gap[0])
-            piece.offset, gap[0] = gap[0], gap[0] + wanted
-            if gap[0] == gap[1]:
-                gaps.remove(gap)
-        elif gaps and gaps[-1][1] == size:      # the last gap, and more behind it
-            piece.offset, size = gaps[-1][0], gaps[-1][0] + wanted
-            gaps.pop()
-        else:
-            piece.offset, size = size, size + wanted
-        heapq.heappush(ends, (piece.death, number, piece))
-    return size
+    piece has `size` bytes and is in use from launch `birth` to launch `death`. Returns how many bytes that takes.
 
-
-def _add_gap(gaps, start, stop):
-    """Put a gap among the others, joined with its neighbours."""
-    at = next((i for i, gap in enumerate(gaps) if gap[0] > start), len(gaps))
-    if at < len(gaps) and gaps[at][0] == stop:
-        stop = gaps.pop(at)[1]
-    if at and gaps[at - 1][1] == start:
-        gaps[at - 1][1] = stop
-    else:
-        gaps.insert(at, [start, stop])
+    The largest come first, each as low as it fits among those that have their place: so small ones, of which there are
+    many, do not stand in the way of large ones. On nets it takes what lives at the same time, or a percent more.
+    Source: Pisarchyk and Lee, Efficient Memory Management for Deep Neural Net Inference, 2020, section 5.2.
+    """
+    sizes = np.array([_whole(piece.size) for piece in pieces], np.int64)
+    births, deaths = (np.array([getattr(piece, end) for piece in pieces], np.int64) for end in ("birth", "death"))
+    starts, stops = np.zeros_like(sizes), np.zeros_like(sizes)
+    placed = np.zeros(len(pieces), bool)
+    for i in np.lexsort((births, -sizes)):
+        others = np.flatnonzero(placed & (births < deaths[i]) & (deaths > births[i]))
+        others = others[np.argsort(starts[others])]
+        free_from = np.maximum.accumulate(np.append(0, stops[others]))
+        fits = starts[others] - free_from[:-1] >= sizes[i]
+        gap = fits.argmax() if fits.any() else len(others)
+        starts[i], stops[i], placed[i] = free_from[gap], free_from[gap] + sizes[i], True
+        pieces[i].offset = int(starts[i])
+    return int(stops.max(initial=0))
 
 
 def _whole(size):

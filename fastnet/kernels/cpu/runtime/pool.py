@@ -61,10 +61,12 @@ def _map(size):
         memory = mmap.mmap(-1, size + align, **flags)
     except OSError as error:
         raise MemoryError(f"cannot allocate {size:,} bytes ({error})") from None
+    found = np.frombuffer(memory, np.uint8)
     if align == _HUGE:
+        # Only those that are used whole: of the last one there would be as much again in a buffer of 2 MB.
         with contextlib.suppress(OSError):  # a system built without them
-            memory.madvise(mmap.MADV_HUGEPAGE)
-    return np.frombuffer(memory, np.uint8), align
+            memory.madvise(mmap.MADV_HUGEPAGE, -found.ctypes.data % _HUGE, size // _HUGE * _HUGE)
+    return found, align
 
 
 class Pool:
