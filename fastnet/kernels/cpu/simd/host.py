@@ -24,14 +24,14 @@ class Shape(NamedTuple):
     narrow_rows: int    # of a `tile_plain` whose rows are one vector wide, or half of one
     depth_rows: int     # of a tile of `vectors` vectors that adds to what is in memory; twice as many if narrower
     vectors: int
+    registers: int      # that the processor has
 
 
-# 32 registers with AVX-512 and NEON, 16 otherwise.
 _SHAPES = {
-    "avx512": Shape(vector_bytes=64, rows=12, narrow_rows=24, depth_rows=8, vectors=2),
-    "avx2": Shape(vector_bytes=32, rows=6, narrow_rows=12, depth_rows=4, vectors=2),
-    "neon": Shape(vector_bytes=16, rows=6, narrow_rows=24, depth_rows=6, vectors=4),
-    "plain": Shape(vector_bytes=16, rows=4, narrow_rows=8, depth_rows=4, vectors=2),
+    "avx512": Shape(vector_bytes=64, rows=12, narrow_rows=24, depth_rows=8, vectors=2, registers=32),
+    "avx2": Shape(vector_bytes=32, rows=6, narrow_rows=12, depth_rows=4, vectors=2, registers=16),
+    "neon": Shape(vector_bytes=16, rows=6, narrow_rows=24, depth_rows=6, vectors=4, registers=32),
+    "plain": Shape(vector_bytes=16, rows=4, narrow_rows=8, depth_rows=4, vectors=2, registers=16),
 }
 
 
