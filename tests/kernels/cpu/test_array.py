@@ -83,6 +83,13 @@ def test_shape_dtype_and_alignment(pool, shape, dtype):
     x[...] = 3
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.int64])
+def test_slots_do_not_share_a_line_of_the_cache(dtype):
+    for size in (1, 3, 16, 17, 33):
+        room = runtime.apart(size, dtype)
+        assert size <= room < size + 128 // np.dtype(dtype).itemsize and room * np.dtype(dtype).itemsize % 128 == 0
+
+
 def test_images_are_channels_last(pool):
     x = array.empty_images(4, 16, 30, 20, np.float64)
     assert x.shape == (4, 16, 30, 20) and x.dtype == np.float64 and x.transpose(0, 2, 3, 1).flags.c_contiguous

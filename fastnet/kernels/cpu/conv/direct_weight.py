@@ -27,7 +27,7 @@ from fastnet.kernels.cpu import simd, spans, sums
 from fastnet.kernels.cpu.conv.geometry import Geometry, Pair
 from fastnet.kernels.cpu.conv.operands import Inputs, Sums
 from fastnet.kernels.cpu.conv.prefetch import ahead, fetch_pixels, fetch_portion, pixels_ahead
-from fastnet.kernels.cpu.runtime import Launch, empty, entry, in_words, jit, named, scratch
+from fastnet.kernels.cpu.runtime import Launch, apart, empty, entry, in_words, jit, named, scratch
 
 # Pixels of a chunk at most; chunks that a partial gradient in float32 adds up at most.
 _PIXELS, _CHUNKS_OF_SUM = 128, 64
@@ -62,6 +62,7 @@ class _Plan(NamedTuple):
     chunk_height: int       # at most
     chunk_width: int
     turned: int             # whether x and dy have changed places: the bias is for channels of x
+    runs: int               # numbers that a slot has room for to list its runs
 
 
 class _Chunk(NamedTuple):
@@ -111,6 +112,7 @@ class _CollectPlan(NamedTuple):
     columns: int
     wide: int               # columns with those that fill up the last panel
     apart: int              # from an output channel's gradient to the next one's
+    memory: int             # numbers of a slot
 
 
 class DirectWeightGradient:
@@ -131,6 +133,7 @@ class DirectWeightGradient:
         wide = -(-out_channels // panel) * panel
         size = groups * len(taps) * rows.size * wide
         height = min(target.height, max(1, _PIXELS // target.width))
+        self.runs = apart(height * len(_Run._fields), np.int64)
         width = -(-target.width // -(-target.width // _PIXELS))
         chunks = geometry.batch * -(-target.height // height) * -(-target.width // width)
         parts = int(max(1, min(max(geometry.batch, chunks // _CHUNKS_OF_PART), _MOST_PARTS,
@@ -143,21 +146,22 @@ class DirectWeightGradient:
             out_width=target.width, stride_down=geometry.stride.down, stride_across=geometry.stride.across,
             groups=groups, in_channels=in_channels, out_channels=out_channels, parts=parts, slices=slices,
             row_slices=row_slices, chunk_height=height, chunk_width=width,
-            turned=turned))
+            turned=turned, runs=self.runs))
         self.tables, self.places = _Tables(rows, in_words(*taps)), places
         self.spilling = chunks > parts * _CHUNKS_OF_SUM
         biases = source.channels if turned else target.channels
         self.partial, self.bias = parts * size, parts * biases
-        self.memory, self.runs = height * width * wide, height * len(_Run._fields)
+        self.memory = height * width * wide
         work = geometry.batch * target.height * target.width * len(taps) * rows.size * wide
         adjacent = bool((np.diff(rows) == 1).all())
         self.add_products = Launch(_kernel(tiles, adjacent), parts * groups * slices * row_slices, work)
+        self.collect_memory = apart(simd.width(dtype), dtype)
         real, self.size = len(offsets) if offsets else in_channels, int(np.prod(geometry.w_shape))
         self.collect_numbers = in_words(_CollectPlan(
             parts=parts, part_size=size, taps_rows=rows.size, rows=real, columns=out_channels, wide=wide,
-            apart=1 if turned else self.size // target.channels))
+            apart=1 if turned else self.size // target.channels, memory=self.collect_memory))
         self.in_place = turned and parts == 1 and not self.spilling and size == self.size
-        self.collect, self.lanes = Launch(_collect, groups * len(taps) * real, parts * size), simd.width(dtype)
+        self.collect = Launch(_collect, groups * len(taps) * real, parts * size)
         self.add_up_bias = sums.ColumnSums(parts, biases, biases, dtype, np.float64)
 
     def __call__(self, x, dy, bias):
@@ -169,7 +173,7 @@ class DirectWeightGradient:
                           scratch(self.runs, np.int64, work), self.numbers)
         dw, source = partial, total if self.spilling else partial
         if not self.in_place:
-            dw, memory = empty(self.size, dtype), scratch(self.lanes, source.dtype, self.collect.work)
+            dw, memory = empty(self.size, dtype), scratch(self.collect_memory, source.dtype, self.collect.work)
             self.collect(source, dw, self.places, memory, self.collect_numbers)
         return dw, self.add_up_bias(db) if bias else None
 
@@ -224,7 +228,7 @@ def _kernel(tiles, adjacent):
         spans.clear(to.bias, bias.to, bias.to + bias.columns)
         in_place = plan.groups == 1 and wide == panel == all_out  # dy lies in panels as it is
         packed, columns = dy if in_place else memory, min(right, plan.out_channels) - left
-        run = slot * plan.chunk_height * 3
+        run = slot * plan.runs
         times = max(1, taps * (right - left) // panel * (last_row - first_row) // depth)
         chunks = plan.batch * _chunks(plan)
         last = (part + 1) * chunks // plan.parts
@@ -369,6 +373,6 @@ def _collect(block, slot, partial, dw, places, memory, numbers):
         v = simd.load_part(partial, source + j, n)
         for part in range(1, plan.parts):
             v = v + simd.load_part(partial, part * plan.part_size + source + j, n)
-        simd.store(memory, slot * lanes, v)
+        simd.store(memory, slot * plan.memory, v)
         for lane in range(min(lanes, n)):
-            dw[places[block] + (j + lane) * plan.apart] = memory[slot * lanes + lane]
+            dw[places[block] + (j + lane) * plan.apart] = memory[slot * plan.memory + lane]

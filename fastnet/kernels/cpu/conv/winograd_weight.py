@@ -18,6 +18,7 @@ from fastnet.kernels.cpu.conv.winograd_weight_kernels import (
     CHUNKS_OF_SUM,
     HELD_OF_SUM,
     PATCHES_OF_BLOCK,
+    RUN_SIZE,
     Plan,
     Room,
     Tables,
@@ -84,7 +85,7 @@ class WinogradWeightGradient:
     def __call__(self, x, dy, bias):
         """(dw as (K, C, r, r), db or None without `bias`) from flat channels-last x and dy."""
         dtype, work, (x_size, dy_size) = x.dtype, self.work, self.transformed
-        room = Room(scratch(self.memory, dtype, work), scratch(3, np.int64, work))
+        room = Room(scratch(self.memory, dtype, work), scratch(RUN_SIZE, np.int64, work))
         products, totals = empty(self.sums, dtype), sums.room(self.sums if self.spilling else 0)
         inputs, to = Inputs(x, dy), Sums(products, totals, sums.room(self.bias if bias else 0))
         if self.fused:

@@ -24,13 +24,15 @@ from fastnet.kernels.cpu.conv.winograd_patches import (
     make_transform_patch,
     place_of,
 )
-from fastnet.kernels.cpu.runtime import inlined, jit, named
+from fastnet.kernels.cpu.runtime import apart, inlined, jit, named
 
 # Patches that a block transforms where many are held at a time: even, since patches may go in pairs.
 PATCHES_OF_BLOCK = 16
 # Words that are added up in registers; how many times that, and how many times all that is held, is added in float32.
 _WORDS_OF_RUN = 256
 CHUNKS_OF_SUM, HELD_OF_SUM = 128, 32
+# Room of a slot for one run.
+RUN_SIZE = apart(3, np.int64)
 
 
 class Plan(NamedTuple):
@@ -70,7 +72,7 @@ class Room(NamedTuple):
     """Scratch memory."""
 
     memory: np.ndarray      # for the copy of a patch, see `make_transform_patch`
-    runs: np.ndarray        # three integers for a run of the register tile, see `simd.python.make_tile_runs`
+    runs: np.ndarray        # RUN_SIZE for a slot: a run of the register tile, see `simd.python.make_tile_runs`
 
 
 class _Starts(NamedTuple):
@@ -226,7 +228,7 @@ def _make_gradient(m, n, word, transform_patches, add_point, add_bias):
                              dy_read_to(next_end, plan.out_height, dy_row_size, 0, plan.down, plan.across), n * n)
             for number in range(n * n):
                 point = _Point(starts.x + number * x_point, starts.dy + number * dy_point,
-                               start + number * point_size, slot * 3)
+                               start + number * point_size, slot * RUN_SIZE)
                 add_point(point, count, transformed, to, tables.rows, room.runs, plan)
                 x_ahead, dy_ahead = fetch_portion(x, x_ahead), fetch_portion(dy, dy_ahead)
             if to.bias.size:
@@ -263,7 +265,7 @@ def _make_add_products(n, add_point, add_bias):
                     spans.clear(to.bias, 0, plan.columns)
                 add_bias(transformed.dy, dy, plan.count, to.bias, 0, plan)
             return
-        point = _Point(block * (plan.words * plan.whole_channels + lanes), dy, block * (size + lanes), slot * 3)
+        point = _Point(block * (plan.words * plan.whole_channels + lanes), dy, block * (size + lanes), slot * RUN_SIZE)
         if plan.first == 0:
             spans.clear(to.partial, point.sums, point.sums + size)
             if to.total.size:

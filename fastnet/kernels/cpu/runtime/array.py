@@ -104,6 +104,13 @@ def scratch(size, dtype, work, which=0):
     return memory[:count]
 
 
+def apart(size, dtype):
+    """`size` numbers of a slot's scratch memory, or so many more that no two slots write to one line of the cache, nor
+    to two that are fetched together: threads would take that line from one another at every number."""
+    numbers = 2 * _LINE // np.dtype(dtype).itemsize
+    return -(-size // numbers) * numbers
+
+
 def release_scratch():
     """Let go of the scratch memory of all threads; launches under way keep theirs."""
     for arrays in list(_all_scratch.values()):

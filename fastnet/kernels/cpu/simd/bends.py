@@ -40,8 +40,9 @@ class BendCode:
         return self
 
     def bound(self, v):
-        """v raised to `least`: the first step."""
-        return self.builder.select(self.builder.fcmp_ordered("<=", v, self.least), self.least, v)
+        """v raised to `least`: the first step. In this form it is one instruction of x86, which gives its second
+        operand where either is NaN."""
+        return self.builder.select(self.builder.fcmp_ordered(">", self.least, v), self.least, v)
 
     def rest(self, v):
         """The slope and the upper bound: the steps that are done only if the Bend is sloped."""

@@ -87,7 +87,7 @@ def fma(a, b, c):
 
 def relu(v):
     """max(v, 0), lane by lane; NaN stays NaN."""
-    return np.where(v <= 0, v.dtype.type(0), v)
+    return np.where(v < 0, v.dtype.type(0), v)
 
 
 def positive(v, m):
@@ -96,8 +96,8 @@ def positive(v, m):
 
 
 def bound(v, bend):
-    """The first step of a Bend: `least` where v is not above it, else v. NaN stays NaN; as a bound it is none."""
-    return np.where(v <= bend.least, v.dtype.type(bend.least), v)
+    """The first step of a Bend: `least` where v is below it, else v. NaN stays NaN; as a bound it is none."""
+    return np.where(bend.least > v, v.dtype.type(bend.least), v)
 
 
 def _bent(v, bend):

@@ -19,9 +19,9 @@ class Loops:
     def __init__(self, code):
         self.code = code
 
-    def loop(self, count, carried, body):
+    def loop(self, count, carried, body, rolled=False):
         """Emit ``for k in range(count): carried = body(k, carried)`` for values ``carried``, return their last
-        state."""
+        state. A `rolled` loop is never written out, however short."""
         b = self.code.builder
         before, head = b.block, b.append_basic_block("head")
         inside, after = b.append_basic_block("inside"), b.append_basic_block("after")
@@ -38,9 +38,18 @@ class Loops:
         k.add_incoming(b.add(k, I64(1)), b.block)
         for phi, value in zip(state, results, strict=True):
             phi.add_incoming(value, b.block)
-        b.branch(head)
+        back = b.branch(head)
+        if rolled:
+            back.set_metadata("llvm.loop", self._stay_rolled())
         b.position_at_end(after)
         return state
+
+    def _stay_rolled(self):
+        """LLVM's words for it, a node of metadata whose first part is the node itself."""
+        module = self.code.builder.module
+        node = module.add_metadata([module.add_metadata(["llvm.loop.unroll.disable"]), I64(len(module.metadata))])
+        node.operands = node, node.operands[0]
+        return node
 
 
 class _Tile(Loops):

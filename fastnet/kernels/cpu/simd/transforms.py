@@ -1,35 +1,40 @@
 """The transforms of patches by small fixed matrices as LLVM code; `simd.python` says what each of them means.
 
 A patch is a square of vectors, one channel to a lane, and its transform is M patch M^T for a matrix M that is known
-while the code is made. So there is no loop and no matrix in the result, only the additions and the few multiplications
-that M's zeros, ones and repetitions leave over: first each column of the patch times M, then each row of that.
+while the code is made. So there is no matrix in the result, only the additions and the few multiplications that M's
+zeros, ones and repetitions leave over: first each column of the patch times M, then each row of that.
 """
 import numpy as np
 from numba import types
+from numba.core import cgutils
 
 from fastnet.kernels.cpu.simd.bends import BendCode, FinishCode
 from fastnet.kernels.cpu.simd.bfloat16 import paired, store_half
 from fastnet.kernels.cpu.simd.code import I64, primitive, vector_of
+from fastnet.kernels.cpu.simd.host import SHAPE
+from fastnet.kernels.cpu.simd.tiles import Loops
 
 
 def _multiply(code, vector, matrix, values):
     """The products matrix @ values, as straight-line code that shares what equal numbers with other signs allow.
 
     Two columns that differ in signs alone are replaced by the sum and the difference of their values; two rows that
-    differ in signs alone are the sum and the difference of two partial sums.
+    differ in signs alone are the sum and the difference of two partial sums, of which the second is worked out without
+    a factor that its terms have in common: that is multiplied as the two are added.
     """
     builder = code.builder
     matrix, values = _join_columns(builder, matrix, values)
 
+    def weighted_sum(total, value, factor):
+        if abs(factor) == 1:
+            return (builder.fadd if factor > 0 else builder.fsub)(total, value)
+        return code.fma(vector, value, vector.constant(factor), total)
+
     def weighted(row, columns):
-        total = None
-        for j in sorted(columns, key=lambda j: row[j] != 1):
-            if total is None:
-                total = values[j] if row[j] == 1 else builder.fmul(values[j], vector.constant(row[j]))
-            elif abs(row[j]) == 1:
-                total = (builder.fadd if row[j] > 0 else builder.fsub)(total, values[j])
-            else:
-                total = code.fma(vector, values[j], vector.constant(row[j]), total)
+        first, *others = sorted(columns, key=lambda j: row[j] != 1)
+        total = values[first] if row[first] == 1 else builder.fmul(values[first], vector.constant(row[first]))
+        for j in others:
+            total = weighted_sum(total, values[j], row[j])
         return total
 
     done = {}
@@ -42,8 +47,11 @@ def _multiply(code, vector, matrix, values):
             done[i] = weighted(row, used)
         else:
             same = weighted(row, [j for j in used if row[j] == matrix[other_row][j]])
-            other = weighted(row, [j for j in used if row[j] != matrix[other_row][j]])
-            done[i], done[other_row] = builder.fadd(same, other), builder.fsub(same, other)
+            turned = [j for j in used if row[j] != matrix[other_row][j]]
+            # The one of the smallest numerator divides the others exactly: those have it more than once.
+            factor = row[min(turned, key=lambda j: abs(row[j].as_integer_ratio()[0]))]
+            other = weighted(row / factor, turned)
+            done[i], done[other_row] = weighted_sum(same, other, factor), weighted_sum(same, other, -factor)
     return [done[i] for i in range(len(matrix))]
 
 
@@ -70,19 +78,52 @@ def _join_columns(builder, matrix, values):
 
 def _transform(code, vector, matrix, source, put):
     """Give the vectors of matrix @ patch @ matrix.T to `put`, which is told their places (i, j); `source` gives the
-    pointers to those of the patch."""
-    size = range(matrix.shape[1])
-    half = [_multiply(code, vector, matrix, [code.load(vector, source(i, j)) for i in size]) for j in size]
-    for i in range(matrix.shape[0]):
-        for j, value in enumerate(_multiply(code, vector, matrix, [column[i] for column in half])):
+    pointers to those of the patch.
+
+    What is between the two products stays in registers where these hold it and a column of the patch besides, and all
+    is written out. Else it goes through memory, and both products are loops: the compiler would move vectors to memory
+    and back wherever registers run out, with the address of each, which takes up to twice as long.
+    """
+    rows, columns = matrix.shape
+
+    def column(j):
+        return _multiply(code, vector, matrix, [code.load(vector, source(i, j)) for i in range(columns)])
+
+    def put_row(i, values):
+        for j, value in enumerate(_multiply(code, vector, matrix, values)):
             put(value, i, j)
+
+    if (rows + 1) * columns <= SHAPE.registers:
+        half = [column(j) for j in range(columns)]
+        for i in range(rows):
+            put_row(i, [one[i] for one in half])
+        return
+    half, loops = cgutils.alloca_once(code.builder, vector.llvm, rows * columns), Loops(code)
+
+    def keep_column(j, _):
+        for i, value in enumerate(column(j)):
+            code.builder.store(value, code.at(half, _index(code, j, rows, i)))
+        return []
+
+    def take_row(i, _):
+        put_row(i, [code.builder.load(code.at(half, _index(code, j, rows, i))) for j in range(columns)])
+        return []
+
+    loops.loop(I64(columns), [], keep_column, rolled=True)
+    loops.loop(I64(rows), [], take_row, rolled=True)
+
+
+def _index(code, i, size, j):
+    """i size + j, where i and j are integers or values."""
+    i, size, j = (I64(part) if isinstance(part, int) else part for part in (i, size, j))
+    return code.builder.add(code.builder.mul(i, size), j)
 
 
 def _strided(code, pointer, row, column):
     """The pointer to element (i, j) of a patch, rows and columns being so far apart."""
     def element(i, j):
         b = code.builder
-        return code.at(pointer, b.add(b.mul(row, I64(i)), b.mul(column, I64(j))))
+        return code.at(pointer, _index(code, i, row, b.mul(column, I64(j) if isinstance(j, int) else j)))
     return element
 
 
@@ -129,7 +170,7 @@ def _make_gathered(matrix, into):
             first, entries = code.at(code.x, code.x0), code.at(code.table, code.t)
 
             def source(i, j):
-                offset = code.builder.load(code.at(entries, i * size + j))
+                offset = code.builder.load(code.at(entries, _index(code, i, size, j)))
                 outside = code.builder.icmp_signed("<", offset, I64(0))
                 return code.builder.select(outside, code.zeros, code.at(first, offset))
 

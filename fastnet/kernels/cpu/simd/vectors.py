@@ -216,7 +216,7 @@ def sqrt(v):
 def relu(v):
     def emit(code):
         zero = v.constant(0)
-        return code.builder.select(code.builder.fcmp_ordered("<=", code.v, zero), zero, code.v)
+        return code.builder.select(code.builder.fcmp_ordered(">", zero, code.v), zero, code.v)
 
     if isinstance(v, Vector):
         return v(v), emit
