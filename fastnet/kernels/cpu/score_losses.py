@@ -237,11 +237,13 @@ def _cross_entropy(block, slot, x, dx, rows, target):
             continue
         largest, total = exponentials(x, dx, start, c)
         logarithm = math.log(total)
-        at_label, elsewhere, whole = target.at_label, target.elsewhere, 1.0
+        at_label, aimed, whole = target.at_label, target.at_label + target.elsewhere, 1.0
         if weighted:
+            # In float64: t and its sum are rounded alike, and of p - t nothing is left where there is but one class.
+            weight = 1.0 * rows.weight[label]
+            aimed = weight * target.at_label + weight * target.elsewhere
+            whole = weight * target.at_label + target.elsewhere * rows.numbers[1]
             at_label = at_label * rows.weight[label]
-            whole = at_label + elsewhere * rows.numbers[1]
-            elsewhere = elsewhere * rows.weight[label]
         log_p = x[start + label] - largest - logarithm
         loss = -at_label * log_p
         if target.elsewhere > 0:
@@ -257,11 +259,11 @@ def _cross_entropy(block, slot, x, dx, rows, target):
         sum_of_block += share * loss
         share = x.dtype.type(share * focus)
         factor = whole / total
-        at = (dx[start + label] * factor - (elsewhere + at_label)) * share
+        at = (dx[start + label] * factor - aimed) * share
         if weighted:
             _scaled_by_class(dx, start, c, factor, target.elsewhere, share, rows.weight)
         else:
-            _scaled(dx, start, c, factor, elsewhere, share)
+            _scaled(dx, start, c, factor, target.elsewhere, share)
         dx[start + label] = at
     rows.losses[block] = sum_of_block
 

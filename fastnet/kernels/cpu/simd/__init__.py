@@ -39,7 +39,7 @@ from fastnet.kernels.cpu.simd.host import BFLOAT16, HOST, SHAPE
 
 __all__ = ["BFLOAT16", "HOST"]
 
-VECTOR_BYTES, ROWS, CACHE_BYTES = SHAPE.vector_bytes, SHAPE.rows, SHAPE.cache_bytes
+VECTOR_BYTES, ROWS, CACHE_BYTES = SHAPE.vector_bytes, SHAPE.rows, SHAPE.cache_kib * 1024
 
 if config.DISABLE_JIT:
     from fastnet.kernels.cpu.simd import python as _vectors
