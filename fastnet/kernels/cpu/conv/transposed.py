@@ -36,7 +36,7 @@ def conv_transpose2d_pack(w, b=None):
 def conv_transpose2d_pack_folded(w, gamma, beta, mean, var, eps, b=None, groups=1):
     """`conv_transpose2d_pack` of a transposed convolution and the batch norm behind it, see `conv2d_pack_folded`."""
     w = checks.floating(w, "w")
-    c, k = w.shape[:2]
+    c, k, _, _ = w.shape
     scale, b = fold(w, k * groups, gamma, beta, mean, var, eps, b)
     return PackedWeights(w, b, scale.reshape(groups, k).repeat(c // groups, axis=0)[:, :, None, None])
 
