@@ -60,9 +60,11 @@ class _Sum(NamedTuple):
 @jit
 def _gather(block, slot, w, x, y, columns, rows):
     """Some rows of y. An index that somebody has changed meanwhile reads a row of the table all the same."""
-    last = w.size // columns - 1
-    for i in range(block * rows, min((block + 1) * rows, x.size)):
+    last, stop = w.size // columns - 1, min((block + 1) * rows, x.size)
+    for i in range(block * rows, stop):
         source = min(max(x[i], 0), last) * columns
+        after = min(max(x[min(i + 1, stop - 1)], 0), last) * columns    # rows lie anywhere: nobody else foresees it
+        spans.fetch(w, after, after + columns)
         for j in range(0, columns, simd.lanes(w)):
             simd.store_part(y, i * columns + j, simd.load_part(w, source + j, columns - j), columns - j)
 
@@ -90,9 +92,10 @@ def _add_up(block, slot, dy, places, dw, total, how):
     first, left = block // across * group, block % across * _COLUMNS
     for v in range(first, min(first + group, dw.size // columns)):
         begin, end = places.starts[v], places.starts[v + 1]
-        if v == how.padding:
-            end = begin
-        count = simd.full(dw, max(end - begin, 1) if how.by_count else 1)
+        if v == how.padding or begin == end:
+            spans.clear(dw, v * columns + left, v * columns + min(left + _COLUMNS, columns))
+            continue
+        count = simd.full(dw, end - begin if how.by_count else 1)
         for j in range(left, min(left + _COLUMNS, columns), lanes):
             spans.clear(total, sum_at, sum_at + lanes)
             for piece in range(begin, end, sums.CHAIN):

@@ -88,12 +88,13 @@ class _Sums(NamedTuple):
 
 class _Rows(NamedTuple):
     """The rows that begin from `first` on and before `last`, their channels from `left` on, whose own numbers are in a
-    line of memory that begins at `at`."""
+    line of memory that begins at `at`; whether they are written past the caches, see `spans.put`."""
 
     first: int
     last: int
     left: int
     at: int
+    far: bool
 
 
 class _Memory(NamedTuple):
@@ -147,9 +148,10 @@ def _forward(block, slot, x, y, operands, table, plan, epilogue):
         for i in range(j, j + plan.width):      # nobody reads the moments of these channels any more
             table.means[at + i], table.squares[at + i] = mean[group], operands.gamma[left + i] * scale
     calling = epilogue.function.address != 0    # what lies side by side
+    far = spans.is_far(y) and not calling
     rows = 1 if calling and plan.slab < plan.c else plan.step
     for top in range(0, plan.pixels, rows):
-        here = _Rows(start + top * plan.c, start + min(top + rows, plan.pixels) * plan.c, left, at)
+        here = _Rows(start + top * plan.c, start + min(top + rows, plan.pixels) * plan.c, left, at, far)
         if epilogue.level == spans.SLOPED:
             _apply(x, y, here, operands, table, plan, epilogue, spans.SLOPED)
         elif epilogue.level == spans.OPERANDS:
@@ -186,7 +188,7 @@ def _apply(x, y, rows, operands, line, plan, epilogue, level):
             n = plan.slab - j
             v = simd.load_part(x, i + j, n) - simd.load_part(line.means, at + j, n)
             v = simd.fma(v, simd.load_part(line.squares, at + j, n), simd.load_part(operands.beta, left + j, n))
-            simd.store_part(y, i + j, spans.in_registers(v, i + j, n, epilogue, level), n)
+            spans.put(y, i + j, spans.in_registers(v, i + j, n, epilogue, level), n, rows.far)
 
 
 # Backward
@@ -198,7 +200,7 @@ def _backward(block, slot, arrays, operands, table, memory, plan):
     first_group = (sample * plan.c + left) // plan.width
     mean = slot * 4 * slab      # lines of: the mean, and what dy, x - mean and 1 are multiplied by
     by_dy, by_x, by_one = mean + slab, mean + 2 * slab, mean + 3 * slab
-    total, product = slot * 2 * slab, slot * 2 * slab + slab
+    total, product, far = slot * 2 * slab, slot * 2 * slab + slab, spans.is_far(dx)
     for i in range(slab):
         group = first_group + i // plan.width
         lines[mean + i] = operands.mean[group]
@@ -227,7 +229,7 @@ def _backward(block, slot, arrays, operands, table, memory, plan):
             v = simd.load_part(x, i + j, n) - simd.load_part(lines, mean + j, n)
             v = simd.fma(v, simd.load_part(lines, by_x + j, n), simd.load_part(lines, by_one + j, n))
             v = simd.load_part(dy, i + j, n) * simd.load_part(lines, by_dy + j, n) - v
-            simd.store_part(dx, i + j, v, n)
+            spans.put(dx, i + j, v, n, far)
 
 
 @inlined

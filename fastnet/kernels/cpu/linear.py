@@ -30,13 +30,11 @@ from fastnet.kernels.cpu.runtime import Launch, empty, flat, inlined, jit, kept,
 FEW_SAMPLES = 4
 # Rows of the weights that a block takes then.
 _ROWS = 8
-# From this many samples on the weights' gradient is that of a 1x1 convolution over so many pixels: it keeps both
-# matrices in the first caches, and its sums' accuracy. Up to there the product is the quicker, by 1.3 for (1024, 2048)
-# times (2048, 256).
-_MANY_SAMPLES = 4096
-# Sums over more numbers than this are cut into spans, which are added up in float64, see `sums`: over features, over
-# samples.
-_DEEP, _DEEP_SAMPLES, _SPAN = 4096, 1024, 2 * sums.PAIR
+# For more samples than this the weights' gradient is that of a 1x1 convolution over so many pixels: it keeps both
+# matrices in the first caches, and its sums' accuracy.
+_MANY_SAMPLES = 1024
+# Sums over more features than this are cut into spans, which are added up in float64, see `sums`.
+_DEEP, _SPAN = 4096, 2 * sums.PAIR
 # Tiles of a block where there are few panels, and how many blocks are enough.
 _TILES_PER_BLOCK = 6
 _BLOCKS = 16
@@ -76,7 +74,7 @@ def linear_backward_weight(dy, x, bias=True):
     x = checks.floating(x, "x", like=dy)
     shapes.linear_backward_weight(dy, x, bias)
     (n, k), c = dy.shape, x.shape[1]
-    if n >= _MANY_SAMPLES:
+    if n > _MANY_SAMPLES:
         dw, db = _many_products(n, c, k, dy.dtype)(flat(x), flat(dy), bias)
         return dw.reshape(k, c), db
     dw = _product(k, n, c, 1, k, False, dy.dtype)(dy, x)
@@ -116,7 +114,7 @@ class _Product:
         panels, tiles = -(-columns // panel), -(-rows // simd.ROWS)
         parts = min(-(-tiles // _TILES_PER_BLOCK), -(-_BLOCKS // panels))
         self.size, self.work = (rows, columns), rows * depth * columns // lanes
-        deep = depth > (_DEEP_SAMPLES if row == 1 else _DEEP)
+        deep = depth > _DEEP
         kernel = _deep_kernel(wide) if deep else _kernel(wide)
         self.launch = Launch(kernel, panels * parts, self.work)
         count, length = (rows, row) if step == 1 else (depth, step)    # of a, as it lies in memory

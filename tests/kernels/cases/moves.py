@@ -42,6 +42,8 @@ CASES = [
     Case("channel_shuffle", "images", ((2, 12, 3, 5),), {"groups": 3}),
     Case("channel_shuffle", "one-group", ((2, 5, 3, 5),), {"groups": 1}),
     Case("channel_shuffle", "rows", ((3, 20),), {"groups": 4}),
+    *(Case("channel_shuffle", f"{groups}-of-{c}", ((2, c, 5, 7),), {"groups": groups}) for groups, c in (
+        (2, 58), (29, 58), (4, 64), (16, 64), (4, 36), (9, 36), (8, 64))),
     Case("channel_shuffle", "sequences", ((2, 6, 700),), {"groups": 2}),
     Case("zeros", "images", ((3,),), {"shape": (2, 17, 3, 5)}),
     Case("zeros", "rows", ((2, 3, 4, 5),), {"shape": (3, 20_000)}),

@@ -86,7 +86,7 @@ def test_shape_dtype_and_alignment(pool, shape, dtype):
 @pytest.mark.parametrize("dtype", [np.float32, np.int64])
 def test_slots_do_not_share_a_line_of_the_cache(dtype):
     for size in (1, 3, 16, 17, 33):
-        room = runtime.apart(size, dtype)
+        room = runtime.whole_lines(size, dtype)
         assert size <= room < size + 128 // np.dtype(dtype).itemsize and room * np.dtype(dtype).itemsize % 128 == 0
 
 

@@ -9,6 +9,7 @@ from fastnet.kernels.cpu.activations import NO_BEND, RELU
 from fastnet.kernels.cpu.conv.winograd_filters import matrices
 from fastnet.kernels.cpu.epilogue import NO_CALL, Epilogue
 from fastnet.kernels.cpu.simd import python as in_python
+from fastnet.kernels.cpu.simd import python_functions
 
 from .test_bends import BENDS
 
@@ -184,6 +185,25 @@ def test_words_of_two_numbers():
     rounded = theirs[x.size: 2 * x.size][finite]
     assert finite.sum() > 300_000
     assert (np.abs(rounded - x[finite]) <= np.abs(x[finite]) / 256).all()
+
+
+def reordered(s):
+    orders = s if s is simd else python_functions
+
+    def program(x, out):
+        n = s.lanes(x)
+        v, w = s.load(x, 1), s.load(x, 1 + n)
+        s.store(out, 0, orders.zip_first(v, w))
+        s.store(out, n, orders.zip_last(v, w))
+        s.store(out, 2 * n, orders.evens(v, w))
+        s.store(out, 3 * n, orders.odds(v, w))
+    return program
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_lanes_in_another_order(dtype):
+    lanes = simd.width(dtype)
+    assert_equal(both(reordered, np.arange(1 + 2 * lanes).astype(dtype), np.zeros(4 * lanes, dtype)))
 
 
 def transposed(s):

@@ -16,7 +16,7 @@ Where a part has many chunks, the partial gradient goes to float64 sums every so
 is then added in a fixed order. Nothing of this depends on the number of threads.
 
 For a 1x1 kernel the pixels are one line, and x and dy change places: then the sums come out in the order of the
-weights.
+weights. Where pixels then share so few places of the caches that they drive each other out, a block copies rows too.
 """
 import functools
 from typing import NamedTuple
@@ -26,8 +26,8 @@ import numpy as np
 from fastnet.kernels.cpu import simd, spans, sums
 from fastnet.kernels.cpu.conv.geometry import Geometry, Pair
 from fastnet.kernels.cpu.conv.operands import Inputs, Sums
-from fastnet.kernels.cpu.conv.prefetch import ahead, fetch_pixels, fetch_portion, pixels_ahead
-from fastnet.kernels.cpu.runtime import Launch, apart, empty, entry, in_words, jit, named, scratch
+from fastnet.kernels.cpu.conv.prefetch import PixelsAhead, fetch_pixels, pixels_ahead
+from fastnet.kernels.cpu.runtime import Launch, empty, entry, in_words, jit, named, scratch, whole_lines
 
 # Pixels of a chunk at most; chunks that a partial gradient in float32 adds up at most.
 _PIXELS, _CHUNKS_OF_SUM = 128, 64
@@ -38,6 +38,7 @@ _PARTIAL, _PARTIAL_TURNED = 1 << 20, 1 << 18
 _MOST_PARTS, _CHUNKS_OF_PART = 16, 2
 # Blocks to share among threads.
 _BLOCKS = 8
+_COLLISION = 512    # bytes: pixels at a multiple of that distance share few places of the first cache
 
 
 class _Tables(NamedTuple):
@@ -63,6 +64,7 @@ class _Plan(NamedTuple):
     chunk_width: int
     turned: int             # whether x and dy have changed places: the bias is for channels of x
     runs: int               # numbers that a slot has room for to list its runs
+    apart: int              # from a pixel of a copy of x to the next; 0 where x is read where it lies
 
 
 class _Chunk(NamedTuple):
@@ -121,10 +123,10 @@ class DirectWeightGradient:
     `source` is the size of x, which may be padded already, and `taps` are the pixels that are met. A row is one input
     channel of the group, or, with `offsets`, one number at that offset from the tap's pixel. `places` holds, for each
     group, tap and row, the place in the gradient (K, C / groups, R, S) of the group's first output channel. Where x and
-    dy are `turned`, so are the channels in all of this.
+    dy are `turned`, so are the channels in all of this. In a `line` pixels of x meet those of y one by one.
     """
 
-    def __init__(self, geometry, source, taps, offsets, places, turned=False):
+    def __init__(self, geometry, source, taps, offsets, places, turned=False, line=False):
         groups, dtype, target = geometry.groups, geometry.dtype, geometry.target
         in_channels, out_channels = source.channels // groups, target.channels // groups
         tiles = simd.close_tiles_for(out_channels, dtype)
@@ -133,29 +135,29 @@ class DirectWeightGradient:
         wide = -(-out_channels // panel) * panel
         size = groups * len(taps) * rows.size * wide
         height = min(target.height, max(1, _PIXELS // target.width))
-        self.runs = apart(height * len(_Run._fields), np.int64)
+        self.runs = whole_lines(height * len(_Run._fields), np.int64)
         width = -(-target.width // -(-target.width // _PIXELS))
         chunks = geometry.batch * -(-target.height // height) * -(-target.width // width)
         parts = int(max(1, min(max(geometry.batch, chunks // _CHUNKS_OF_PART), _MOST_PARTS,
                             (_PARTIAL_TURNED if turned else _PARTIAL) // size)))
-        # A block copies the panels that it has, so those are shared first; in place there is but one.
-        slices = min(-(-_BLOCKS // parts), wide // panel)
-        row_slices = min(-(-_BLOCKS // (parts * slices)), rows.size // depth)
+        copied = line and source.channels * dtype.itemsize % _COLLISION == 0
+        slices, row_slices = _shares(-(-_BLOCKS // parts), wide // panel, rows.size // depth, copied * panel // depth)
+        apart = copied and -(-rows.size // depth // row_slices) * depth + simd.width(dtype)
         self.numbers = in_words(_Plan(
             batch=geometry.batch, height=source.height, width=source.width, out_height=target.height,
             out_width=target.width, stride_down=geometry.stride.down, stride_across=geometry.stride.across,
             groups=groups, in_channels=in_channels, out_channels=out_channels, parts=parts, slices=slices,
-            row_slices=row_slices, chunk_height=height, chunk_width=width,
-            turned=turned, runs=self.runs))
+            row_slices=row_slices, chunk_height=height, chunk_width=width, turned=turned, runs=self.runs,
+            apart=apart))
         self.tables, self.places = _Tables(rows, in_words(*taps)), places
         self.spilling = chunks > parts * _CHUNKS_OF_SUM
         biases = source.channels if turned else target.channels
         self.partial, self.bias = parts * size, parts * biases
-        self.memory = height * width * wide
+        self.memory = height * width * (wide + apart)
         work = geometry.batch * target.height * target.width * len(taps) * rows.size * wide
         adjacent = bool((np.diff(rows) == 1).all())
         self.add_products = Launch(_kernel(tiles, adjacent), parts * groups * slices * row_slices, work)
-        self.collect_memory = apart(simd.width(dtype), dtype)
+        self.collect_memory = whole_lines(simd.width(dtype), dtype)
         real, self.size = len(offsets) if offsets else in_channels, int(np.prod(geometry.w_shape))
         self.collect_numbers = in_words(_CollectPlan(
             parts=parts, part_size=size, taps_rows=rows.size, rows=real, columns=out_channels, wide=wide,
@@ -186,7 +188,7 @@ class MatrixGradient:
         (rows, columns), places = ((k, c), np.arange(k) * c) if self.turned else ((c, k), np.arange(c))
         where = (1, 1), (0, 0, 0, 0), (1, 1), 1
         line = Geometry.of((1, rows, 1, pixels), (columns, rows, 1, 1), (1, columns, 1, pixels), dtype, where)
-        self.gradient = DirectWeightGradient(line, line.source, line.taps, None, places, self.turned)
+        self.gradient = DirectWeightGradient(line, line.source, line.taps, None, places, self.turned, line=True)
 
     def __call__(self, x, dy, bias):
         """As that of a DirectWeightGradient."""
@@ -198,6 +200,13 @@ def _room(rows, columns, dtype):
     tiles = simd.close_tiles_for(columns, dtype)
     panel = tiles.halves * simd.width(dtype) // 2
     return -(-rows // tiles.depth_rows) * tiles.depth_rows * -(-columns // panel) * panel
+
+
+def _shares(blocks, panels, tiles, dear):
+    """(slices, row_slices): so many blocks share the panels, and so many the tiles of rows. A block copies its panels,
+    so those are shared first; or, if rows too, a panel being as `dear` as so many tiles, the least is copied in all."""
+    ways = [(slices, min(-(-blocks // slices), tiles)) for slices in range(min(blocks, panels), 0, -1)]
+    return min(ways, key=lambda way: way[0] * tiles + way[1] * panels * dear) if dear else ways[0]
 
 
 def _whole_tiles(length, offsets, depth):
@@ -228,6 +237,8 @@ def _kernel(tiles, adjacent):
         spans.clear(to.bias, bias.to, bias.to + bias.columns)
         in_place = plan.groups == 1 and wide == panel == all_out  # dy lies in panels as it is
         packed, columns = dy if in_place else memory, min(right, plan.out_channels) - left
+        source, step = memory if plan.apart else x, plan.apart if plan.apart else plan.stride_across * channels
+        mine, of_dy = min(last_row, plan.in_channels) - first_row, group * plan.out_channels + left
         run = slot * plan.runs
         times = max(1, taps * (right - left) // panel * (last_row - first_row) // depth)
         chunks = plan.batch * _chunks(plan)
@@ -236,26 +247,30 @@ def _kernel(tiles, adjacent):
             chunk = _chunk(number, plan)
             pixel = (chunk.image * plan.out_height + chunk.top) * plan.out_width + chunk.left
             here, pixels = pixel * all_out, chunk.height * chunk.width
-            at = here if in_place else slot * plan.chunk_height * plan.chunk_width * wide
+            beside = slot * plan.chunk_height * plan.chunk_width * (wide + plan.apart)
+            at = here if in_place else beside + pixels * plan.apart
             if not in_place:
-                _copy_to_panels(dy, here + group * plan.out_channels + left, all_out, columns, pixels, memory, at,
-                                panel)
+                _copy_to_panels(dy, here + of_dy, all_out, columns, pixels, memory, at, panel)
             if bias.columns:
                 if plan.turned:
                     sums.add_rows(to.bias, bias.to, x, bias.start + pixel * channels, pixels, channels, bias.columns)
                 else:
                     sums.add_rows(to.bias, bias.to, dy, bias.start + here, pixels, all_out, bias.columns)
             # The next chunk is fetched while this one is multiplied, a portion of it with each tile.
-            following = here + pixels * all_out + group * plan.out_channels + left
-            dy_ahead = pixels_ahead(following, pixels, all_out, columns, times)
+            dy_ahead = pixels_ahead(here + of_dy + pixels * all_out, pixels, all_out, columns, times)
             x_ahead = _next_pixels(x, chunk, channels, times, plan)
+            if plan.apart:
+                _copy_rows(x, pixel * channels + first_row, channels, mine, pixels, memory, beside, plan.apart)
+                x_ahead = pixels_ahead((pixel + pixels) * channels + first_row, pixels, channels, mine, times)
             for t in range(taps):
                 count = _list_runs(runs, run, chunk, entry(Pair, tables.taps, t), group, panel, plan)
+                if plan.apart:
+                    runs[run] = beside - first_row
                 for j in range(left, right, panel):
                     for row in range(first_row, last_row, depth):
-                        tile(x, rows, row, plan.stride_across * channels, packed, at + (j - left) * pixels, runs, run,
+                        tile(source, rows, row, step, packed, at + (j - left) * pixels, runs, run,
                              count, to.partial, start + (t * rows.size + row) * wide + j, wide)
-                        dy_ahead, x_ahead = fetch_pixels(dy, dy_ahead), fetch_portion(x, x_ahead)
+                        dy_ahead, x_ahead = fetch_pixels(dy, dy_ahead), fetch_pixels(x, x_ahead)
             if to.total.size and (last - number) % _CHUNKS_OF_SUM == 1:
                 _spill(to, own)
 
@@ -321,7 +336,16 @@ def _next_pixels(x, chunk, channels, times, plan):
         column += chunk.width * plan.stride_across
     start = ((chunk.image * plan.height + row) * plan.width + column) * channels
     size = chunk.height * chunk.width * plan.stride_down * plan.stride_across * channels
-    return ahead(x, start, start + size, times)
+    portion = (size // times // simd.lanes(x) + 1) * simd.lanes(x)
+    return PixelsAhead(start, start + size, portion, portion, portion)
+
+
+@jit
+def _copy_rows(x, start, pixel, count, pixels, memory, to, apart):
+    """Copy `count` numbers of so many pixels, `pixel` numbers from one to the next, to where they are `apart`."""
+    for i in range(pixels):
+        for j in range(0, count, simd.lanes(x)):
+            simd.store(memory, to + i * apart + j, simd.load_part(x, start + i * pixel + j, count - j))
 
 
 @jit

@@ -24,7 +24,7 @@ from fastnet.kernels.cpu.conv.winograd_patches import (
     make_transform_patch,
     place_of,
 )
-from fastnet.kernels.cpu.runtime import apart, inlined, jit, named
+from fastnet.kernels.cpu.runtime import inlined, jit, named, whole_lines
 
 # Patches that a block transforms where many are held at a time: even, since patches may go in pairs.
 PATCHES_OF_BLOCK = 16
@@ -32,7 +32,7 @@ PATCHES_OF_BLOCK = 16
 _WORDS_OF_RUN = 256
 CHUNKS_OF_SUM, HELD_OF_SUM = 128, 32
 # Room of a slot for one run.
-RUN_SIZE = apart(3, np.int64)
+RUN_SIZE = whole_lines(3, np.int64)
 
 
 class Plan(NamedTuple):

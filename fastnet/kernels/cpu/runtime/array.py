@@ -104,7 +104,7 @@ def scratch(size, dtype, work, which=0):
     return memory[:count]
 
 
-def apart(size, dtype):
+def whole_lines(size, dtype):
     """`size` numbers of a slot's scratch memory, or so many more that no two slots write to one line of the cache, nor
     to two that are fetched together: threads would take that line from one another at every number."""
     numbers = 2 * _LINE // np.dtype(dtype).itemsize

@@ -12,8 +12,8 @@ Memory is always named as (array, index of the first element), and arrays are on
 same kernel runs compiled, and, with ``NUMBA_DISABLE_JIT=1``, step by step as plain Python. What a primitive means is
 written down once, in NumPy, in `simd.python`, `simd.python_functions` and `simd.python_windows`; the other files emit
 the same as LLVM instructions: `vectors` vectors, `tiles` register tiles, `windows` sums over windows of few channels,
-`transforms` Winograd's small matrices, `bends` activations, `exponential` and `bfloat16` what they say. None of them
-checks a bound, unlike `simd.python`.
+`transforms` Winograd's small matrices, `bends` activations, `orders` lanes that change places, `exponential` and
+`bfloat16` what they say. None of them checks a bound, unlike `simd.python`.
 
 *Register tiles* multiply matrices, which is nearly all the multiplying there is (Goto and van de Geijn, "Anatomy of
 High-Performance Matrix Multiplication", 2008). A tile is a small matrix of sums c that stays in registers while a loop
@@ -45,6 +45,7 @@ if config.DISABLE_JIT:
     from fastnet.kernels.cpu.simd import python as _vectors
     from fastnet.kernels.cpu.simd import python_functions as _exponential
     from fastnet.kernels.cpu.simd import python_windows as _windows
+    _orders = _exponential
     _bends = _bfloat16 = _tiles = _transforms = _vectors
     _vectors.configure(VECTOR_BYTES)
 else:
@@ -52,6 +53,7 @@ else:
     from fastnet.kernels.cpu.simd import bfloat16 as _bfloat16
     from fastnet.kernels.cpu.simd import code as _code
     from fastnet.kernels.cpu.simd import exponential as _exponential
+    from fastnet.kernels.cpu.simd import orders as _orders
     from fastnet.kernels.cpu.simd import tiles as _tiles
     from fastnet.kernels.cpu.simd import transforms as _transforms
     from fastnet.kernels.cpu.simd import vectors as _vectors
@@ -89,6 +91,11 @@ matching = _vectors.matching
 exp = _exponential.exp
 expm1 = _exponential.expm1
 log = _exponential.log
+# Lanes of two vectors in another order
+zip_first = _orders.zip_first
+zip_last = _orders.zip_last
+evens = _orders.evens
+odds = _orders.odds
 # All lanes to one number
 total = _vectors.total
 largest = _vectors.largest

@@ -1,4 +1,4 @@
-"""What the primitives of `exponential` mean, in plain NumPy; see `python`."""
+"""What the primitives of `exponential` and `orders` mean, in plain NumPy; see `python`."""
 import numpy as np
 
 
@@ -13,3 +13,23 @@ def expm1(v):
 
 
 log = np.log    # within 2 units in the last place; -inf of 0, NaN of what is below
+
+
+def zip_first(v, w):
+    """v[0], w[0], v[1], w[1], ...: what the first halves of both give."""
+    return np.stack([v, w], 1).reshape(-1)[: len(v)]
+
+
+def zip_last(v, w):
+    """What the last halves give."""
+    return np.stack([v, w], 1).reshape(-1)[len(v):]
+
+
+def evens(v, w):
+    """v[0], v[2], ..., w[0], w[2], ..."""
+    return np.concatenate([v[::2], w[::2]])
+
+
+def odds(v, w):
+    """v[1], v[3], ..., w[1], w[3], ..."""
+    return np.concatenate([v[1::2], w[1::2]])
