@@ -22,7 +22,7 @@ import numpy as np
 
 from fastnet.kernels import checks, shapes
 from fastnet.kernels.cpu import epilogue, simd, spans, sums
-from fastnet.kernels.cpu.conv.direct_weight import MatrixGradient
+from fastnet.kernels.cpu.conv.matrix_weight import MatrixGradient
 from fastnet.kernels.cpu.conv.packing import pack_bias
 from fastnet.kernels.cpu.runtime import Launch, empty, flat, inlined, jit, kept, scratch
 

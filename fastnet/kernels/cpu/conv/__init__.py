@@ -4,7 +4,7 @@
     passes              each pass of each way, put together from what follows
     geometry, operands  the shapes of a convolution; the arrays that its kernels are given
     direct              y, or dx, by register tiles that find their pixels through tables; direct_tables makes these
-    direct_weight       dw and db the same way
+    direct_weight       dw and db the same way; matrix_weight: of 1x1 kernels and linear layers
     winograd            y, or dx, in Winograd's form, to which winograd_filters and winograd_patches bring w and x
     winograd_weight     dw and db the same way, with kernels in a file of their own
     depthwise           y, or dx, where groups are of few channels, or each has a filter of its own; depthwise_weight:

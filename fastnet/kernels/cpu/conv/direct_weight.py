@@ -15,8 +15,9 @@ one, so that what it reads lies in the first caches:
 Where a part has many chunks, the partial gradient goes to float64 sums every so often, see `sums`. What all parts have
 is then added in a fixed order. Nothing of this depends on the number of threads.
 
-For a 1x1 kernel the pixels are one line, and x and dy change places: then the sums come out in the order of the
-weights. Where pixels then share so few places of the caches that they drive each other out, a block copies rows too.
+For a 1x1 kernel, see `matrix_weight`, the pixels are one line, and x and dy may change places: then the sums come out
+in the order of the weights. Where pixels then share so few places of the caches that they drive each other out, a block
+copies rows too.
 """
 import functools
 from typing import NamedTuple
@@ -24,7 +25,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastnet.kernels.cpu import simd, spans, sums
-from fastnet.kernels.cpu.conv.geometry import Geometry, Pair
+from fastnet.kernels.cpu.conv.geometry import Pair
 from fastnet.kernels.cpu.conv.operands import Inputs, Sums
 from fastnet.kernels.cpu.conv.prefetch import PixelsAhead, fetch_pixels, pixels_ahead
 from fastnet.kernels.cpu.runtime import Launch, empty, entry, in_words, jit, named, scratch, whole_lines
@@ -178,28 +179,6 @@ class DirectWeightGradient:
             dw, memory = empty(self.size, dtype), scratch(self.collect_memory, source.dtype, self.collect.work)
             self.collect(source, dw, self.places, memory, self.collect_numbers)
         return dw, self.add_up_bias(db) if bias else None
-
-
-class MatrixGradient:
-    """The gradient for weights (K, C) between so many pixels of C numbers and of K, all worked out but the numbers."""
-
-    def __init__(self, pixels, c, k, dtype):
-        self.turned = 1.1 * _room(c, k, dtype) >= _room(k, c, dtype)
-        (rows, columns), places = ((k, c), np.arange(k) * c) if self.turned else ((c, k), np.arange(c))
-        where = (1, 1), (0, 0, 0, 0), (1, 1), 1
-        line = Geometry.of((1, rows, 1, pixels), (columns, rows, 1, 1), (1, columns, 1, pixels), dtype, where)
-        self.gradient = DirectWeightGradient(line, line.source, line.taps, None, places, self.turned, line=True)
-
-    def __call__(self, x, dy, bias):
-        """As that of a DirectWeightGradient."""
-        return self.gradient(dy, x, bias) if self.turned else self.gradient(x, dy, bias)
-
-
-def _room(rows, columns, dtype):
-    """What whole tiles of sums take."""
-    tiles = simd.close_tiles_for(columns, dtype)
-    panel = tiles.halves * simd.width(dtype) // 2
-    return -(-rows // tiles.depth_rows) * tiles.depth_rows * -(-columns // panel) * panel
 
 
 def _shares(blocks, panels, tiles, dear):

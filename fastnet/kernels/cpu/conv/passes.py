@@ -13,8 +13,9 @@ from fastnet.kernels.cpu.conv.depthwise import DepthwiseConvolution, PackFilters
 from fastnet.kernels.cpu.conv.depthwise_weight import DepthwiseWeightGradient
 from fastnet.kernels.cpu.conv.direct import DirectConvolution
 from fastnet.kernels.cpu.conv.direct_tables import Grid
-from fastnet.kernels.cpu.conv.direct_weight import DirectWeightGradient, MatrixGradient
+from fastnet.kernels.cpu.conv.direct_weight import DirectWeightGradient
 from fastnet.kernels.cpu.conv.geometry import Pair
+from fastnet.kernels.cpu.conv.matrix_weight import MatrixGradient
 from fastnet.kernels.cpu.conv.operands import Operands
 from fastnet.kernels.cpu.conv.packing import PackWeights, pack_bias
 from fastnet.kernels.cpu.conv.padding import WritePadding
