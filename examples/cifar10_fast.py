@@ -187,22 +187,22 @@ def parse(argv):
     parser.add_argument("--out", type=Path, default=Path("runs/cifar10_fast"), help="folder for what is written")
     parser.add_argument("--limit", type=int, help="use only so many training and test images")
     parser.add_argument("--holdout", type=float, default=0,
-                        help="judge on this share of the training images, which is not trained on, and leave the test "
+                        help="judge by this share of the training images, which is not trained on, and leave the test "
                              "images alone: for trying other constants")
     return parser.parse_args(argv)
 
 
 def load(args):
-    """The images to train on and those to judge on, and what these are called; says where the images come from."""
+    """The images to train on and those to judge by, and what these are called; says where the images come from."""
     if args.data == "generated":
         train, test = data.synthetic(args.limit or 20_000, args.limit or 4_000)
     else:
         train, test = (part[:args.limit] for part in data.cifar10_or_synthetic(args.data))
-    source, name = train.source, "test"
+    source, name, told = train.source, "test", "to test"
     if args.holdout:
         train, test = (train[part] for part in data.train_val_split(train.labels, args.holdout))
-        name = "held-out"
-    print(f"{len(train):,} images to train on, {len(test):,} {name} images: {source}", flush=True)
+        name, told = "held-out", "held out"
+    print(f"{len(train):,} images to train on, {len(test):,} {told}: {source}", flush=True)
     return train, test, name
 
 

@@ -24,6 +24,19 @@ def test_trains_saves_and_tells_the_accuracy(example, tmp_path, capsys):
         assert (weights["4.weight"] == 1).all() and weights["4.bias"].any()  # a batch norm: only the shift is trained
 
 
+def test_judges_by_held_out_images(example, tmp_path, capsys, monkeypatch):
+    """Trained on some, judged by others, and neither is a test image."""
+    seen, look = [], example.look
+    monkeypatch.setattr(example, "look", lambda net, images, *rest: seen.append(images) or look(net, images, *rest))
+    example.main([*QUICK, "--epochs", "1", "--holdout", "0.25", "--out", str(tmp_path)])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("144 images to train on, 48 held out: generated")
+    assert re.fullmatch(r"held-out accuracy: [01]\.\d{4}", lines[-1])
+    train, _ = data.synthetic(192, 192)
+    _, held_out = data.train_val_split(train.labels, 0.25)
+    np.testing.assert_array_equal(seen[0], train.images[held_out])
+
+
 def test_the_first_layer_whitens(example):
     images = np.random.default_rng(0).normal(size=(40, 3, 12, 12)).astype(np.float32)
     images = images + images[:, ::-1] + np.roll(images, 1, axis=3)  # correlated channels and pixels

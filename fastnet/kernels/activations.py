@@ -112,7 +112,7 @@ def _tanhshrink(x):
     near = np.clip(x, -1, 1)
     square = near * near
     small = near * square * (np.polyval(_ABOVE_COSH, square) / np.polyval(_COSH, square))
-    return np.where(np.abs(x) > 1, x - np.tanh(x), small)
+    return np.where(np.abs(x) > 1, x - np.tanh(x), small.astype(x.dtype))
 
 
 def _hardswish_backward(dy, x):

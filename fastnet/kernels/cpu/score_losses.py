@@ -138,10 +138,11 @@ class _Plan:
     slot, x, dx, rows, *more, *options), and takes so many operations of `launch` a score."""
 
     def __init__(self, kernel, x, cost, options, ignore_index=None):
-        n, self.c = x.shape[:2]
-        count = prod(x.shape) // self.c
-        self.labels, self.none, self.no_labels = x.shape[:1] + x.shape[2:], np.zeros(0, x.dtype), np.zeros(0, np.int64)
-        self.ignore_index, self.options, self.mean = ignore_index, options, np.array((1 / count, self.c))
+        n, self.c, *pixels = x.shape
+        count = n * prod(pixels)
+        self.labels, self.none, self.no_labels = (n, *pixels), np.zeros(0, x.dtype), np.zeros(0, np.int64)
+        self.ignore_index, self.options, self.share = ignore_index, options, 1 / count
+        self.mean = np.array((self.share, self.c))
         lines = max(_ROWS, _NUMBERS // self.c)
         self.blocks = -(-count // lines)
         self.sizes = self.c, count // n, lines, _NO_LABEL if ignore_index is None else int(ignore_index)
@@ -149,15 +150,17 @@ class _Plan:
 
     def __call__(self, x, labels, weight, sample_weight, scale, *more):
         """(value, gradient)."""
-        numbers = self.mean if scale is None else np.array((arguments.number(scale, "scale"), self.c))
+        scale = self.share if scale is None else arguments.number(scale, "scale")
         labels = self.no_labels if labels is None else flat(checks.labels(labels, self.labels, self.c,
                                                                           self.ignore_index))
         weights = shares = self.none
+        total = self.c
         if weight is not None:
             weights = flat(checks.floating(weight, "weight", like=x))
-            numbers = np.array((numbers[0], weights.sum(dtype=np.float64)))
+            total = weights.sum(dtype=np.float64)
         if sample_weight is not None:
             shares = flat(checks.floating(sample_weight, "sample_weight", like=x))
+        numbers = self.mean if scale is self.share and weight is None else np.array((scale, total))
         losses, dx = np.empty(self.blocks, np.float64), like(x)
         rows = _Rows(losses, labels, weights, shares, numbers, *self.sizes)
         self.launch(ordered(x), flat(dx), rows, *more, *self.options)
