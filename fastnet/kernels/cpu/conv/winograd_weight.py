@@ -27,10 +27,8 @@ from fastnet.kernels.cpu.conv.winograd_weight_kernels import (
 )
 from fastnet.kernels.cpu.runtime import Launch, empty, in_words, scratch
 
-# Bytes of sums and transforms that a block may fill, and how many patches it should then hold at least; and those of
-# the sums, which are read and written again for every few patches.
+# Bytes of sums and transforms that a block may fill, and how many patches it should then hold at least.
 _BLOCK_BYTES, _FEWEST_PATCHES = 1_000_000, 12
-_SUMS_OF_BLOCK = 4 * simd.CACHE_BYTES // 5
 # Bytes of transforms that it takes, where there is room: more would drive out what is fetched ahead.
 _ENOUGH_BYTES = 320_000
 # Parts of the batch that are summed on their own: at most so many, of no fewer patches, their sums no more bytes. More
@@ -106,7 +104,7 @@ def _cut(patches, sums_size, per_patch, itemsize):
     """(whether both steps are fused, patches that are held at a time, parts) for so many patches, numbers of all sums,
     and numbers of a patch's transforms."""
     held = (_BLOCK_BYTES // itemsize - sums_size) // per_patch
-    if held < _FEWEST_PATCHES or sums_size * itemsize > _SUMS_OF_BLOCK:
+    if held < _FEWEST_PATCHES:
         return False, min(max(1, _HELD_BYTES // (per_patch * itemsize * PATCHES_OF_BLOCK)) * PATCHES_OF_BLOCK,
                           patches), 1
     held = min(held, max(_FEWEST_PATCHES, _ENOUGH_BYTES // (per_patch * itemsize)))

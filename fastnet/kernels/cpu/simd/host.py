@@ -25,8 +25,7 @@ class Shape(NamedTuple):
     depth_rows: int     # of a tile of `vectors` vectors that adds to what is in memory; twice as many if narrower
     vectors: int
     registers: int      # that the processor has
-    cache_kib: int      # of the second cache that processors with such registers have: what it holds at a time
-                        # decides how some sums are cut, so it does not depend on what a system tells of it
+    cache_kib: int      # of the second cache that processors with such registers have at least; blocks go by it
 
 
 _SHAPES = {
