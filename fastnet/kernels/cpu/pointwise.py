@@ -13,7 +13,7 @@ from fastnet import arguments
 from fastnet.kernels import checks, shapes
 from fastnet.kernels.cpu import simd, sums
 from fastnet.kernels.cpu.move import ordered
-from fastnet.kernels.cpu.runtime import Repeated, empty, flat, jit, kept, launch, like, named, planned
+from fastnet.kernels.cpu.runtime import Launch, empty, flat, jit, kept, launch, like, named, planned
 from fastnet.kernels.cpu.special import exp_of_minus, log1p, size
 
 _BLOCK = 16_384
@@ -54,7 +54,7 @@ def _plan_pointwise(kinds, options, types):
     (x, target, weight), (function, alpha, beta) = [kind and shapes.Kind(*kind) for kind in kinds], options
     shapes.pointwise_loss(x, target, function, alpha, beta, weight)
     row, size = COMPILED[function], prod(x.shape)
-    return Repeated(row.kernel, -(-size // _BLOCK), row.cost * size), size, np.zeros(0, x.dtype)
+    return Launch(row.kernel, -(-size // _BLOCK), row.cost * size), size, np.zeros(0, x.dtype)
 
 
 def weight_penalty(value, grad, l1=0.0, l2=0.0):

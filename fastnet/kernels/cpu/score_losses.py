@@ -14,7 +14,7 @@ from fastnet import arguments
 from fastnet.kernels import checks, shapes
 from fastnet.kernels.cpu import simd, spans, sums
 from fastnet.kernels.cpu.move import ordered
-from fastnet.kernels.cpu.runtime import Repeated, flat, jit, kept, like, planned
+from fastnet.kernels.cpu.runtime import Launch, flat, jit, kept, like, planned
 from fastnet.kernels.cpu.softmax import exponentials, row_sum
 
 # Rows of a block, at least, and the numbers that a block of short rows has.
@@ -146,7 +146,7 @@ class _Plan:
         lines = max(_ROWS, _NUMBERS // self.c)
         self.blocks = -(-count // lines)
         self.sizes = self.c, count // n, lines, _NO_LABEL if ignore_index is None else int(ignore_index)
-        self.launch = Repeated(kernel, self.blocks, int(cost * prod(x.shape)))
+        self.launch = Launch(kernel, self.blocks, int(cost * prod(x.shape)))
 
     def __call__(self, x, labels, weight, sample_weight, scale, *more):
         """(value, gradient)."""

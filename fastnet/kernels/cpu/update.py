@@ -13,7 +13,7 @@ import numpy as np
 from fastnet import arguments
 from fastnet.kernels import checks, shapes, updates
 from fastnet.kernels.cpu import simd
-from fastnet.kernels.cpu.runtime import Repeated, address, entry, inlined, jit, kept, launch, lying_at, named, places
+from fastnet.kernels.cpu.runtime import Launch, address, entry, inlined, jit, kept, launch, lying_at, named, places
 
 _BLOCK = 16_384
 # Numbers that are updated, and squared and added, in the time of what `launch` counts as one operation.
@@ -218,7 +218,7 @@ def _plan(kernel, sizes, dtype, lists, flags):
     owner = np.repeat(np.arange(len(sizes)), blocks)
     start = (np.arange(len(owner)) - (np.cumsum(blocks) - blocks)[owner]) * _BLOCK
     table = np.stack([np.minimum(sizes[owner] - start, _BLOCK), owner, start * dtype.itemsize], axis=1)
-    return table.reshape(-1), Repeated(kernel, len(owner), int(sizes.sum()) // _UPDATED)
+    return table.reshape(-1), Launch(kernel, len(owner), int(sizes.sum()) // _UPDATED)
 
 
 @inlined

@@ -114,6 +114,15 @@ def test_the_smallest_buffer_that_fits_is_taken(pool):
     assert address(array.empty(SIZE + 1500)) == places[2]
 
 
+def test_of_equal_buffers_the_last_that_came_back_goes_first(pool):
+    """Its memory is still in the caches; taken in turn, all of them would be fetched from memory again and again."""
+    first, second = array.empty(SIZE), array.empty(SIZE)
+    place = address(first)
+    del second, first
+    for _ in range(3):
+        assert address(array.empty(SIZE)) == place
+
+
 def test_small_arrays_are_no_business_of_the_pool(pool, monkeypatch):
     monkeypatch.setattr(pool, "take", None)
     array.empty(pools._SMALL // 4 - 1)

@@ -2,9 +2,8 @@
 from typing import NamedTuple
 
 import numpy as np
-import pytest
 
-from fastnet.kernels.cpu.runtime import Launch, Repeated, entry, in_words, jit, named, recorder
+from fastnet.kernels.cpu.runtime import Launch, entry, in_words, jit, named, recorder
 
 
 class Plan(NamedTuple):
@@ -46,19 +45,18 @@ def test_a_kernel_reads_them_by_name():
 
 
 def test_a_launch_is_repeated_for_other_arrays():
-    launch = Repeated(_fill, 2, 0)
+    launch = Launch(_fill, 2, 0)
     for first in (0.5, 1.5, 2.5):
         x, y = np.array([first, 0.25]), np.zeros(2)
         launch(Arrays(x, y), plans())
         assert y.tolist() == [2000 + 200 + 20 + 1 + first, 2000 + 400 + 40 + 0.25]
 
 
-@pytest.mark.parametrize("kind", [Launch, Repeated])
-def test_a_recording_takes_plans_and_tuples_of_arrays(kind):
+def test_a_recording_takes_plans_and_tuples_of_arrays():
     notes = recorder()
     if notes is None:   # without the compiler there are no recordings
         return
-    x, y, launch = np.array([0.5, 0.25]), np.zeros(2), kind(_fill, 2, 0)
+    x, y, launch = np.array([0.5, 0.25]), np.zeros(2), Launch(_fill, 2, 0)
     with notes:
         launch(Arrays(notes.tag("x", x), notes.tag("y", y)), plans())
         notes.cut()

@@ -7,6 +7,7 @@ Where launches are recorded, see `record`, the recorder has its own ways of givi
 """
 import threading
 import weakref
+from math import prod
 
 import numpy as np
 from llvmlite import ir
@@ -41,13 +42,17 @@ _here = _Here()
 def empty(shape, dtype=np.float32):
     """An uninitialised C-contiguous array, from the pool where it is large, and what the recorder gives where launches
     are recorded."""
-    dtype = np.dtype(dtype)
-    shape = tuple(map(int, shape)) if isinstance(shape, (tuple, list)) else (int(shape),)
-    recorder = launches.recorder()
+    dtype, recorder = np.dtype(dtype), launches.recorder()
     if recorder is not None:
-        return recorder.empty(shape, dtype)
-    lease = pool.lease(shape, dtype)
-    return np.empty(shape, dtype) if lease is None else np.asarray(lease)
+        return recorder.empty(_integers(shape), dtype)
+    size = (prod(shape) if isinstance(shape, (tuple, list)) else shape) * dtype.itemsize
+    if pool.is_large(size):
+        return np.asarray(pool.lease(_integers(shape), dtype))
+    return np.empty(shape, dtype)
+
+
+def _integers(shape):
+    return tuple(map(int, shape)) if isinstance(shape, (tuple, list)) else (int(shape),)
 
 
 @intrinsic

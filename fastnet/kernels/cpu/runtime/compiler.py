@@ -68,9 +68,9 @@ def literal(function):
     return _inside(function, fastmath=False)
 
 
-def entrance(function):
+def entrance(function, **flags):
     """Compile a function for calls from Python."""
-    return numba.njit(**_FLAGS)(function)
+    return numba.njit(**_FLAGS | flags)(function)
 
 
 def loops(function):

@@ -6,6 +6,10 @@ An array is its address and its extents, a number itself:
 
 One *entrance*, compiled for types of arguments alone, takes them out of a frame and calls a kernel, which it knows by
 its address. So neither the loops nor the kernels are compiled for more than their own sake.
+
+A launch writes twenty or forty words, and an operation launches several kernels: in Python that took longer than a
+small kernel. So machine code writes them, from the tuple of arguments as it lies in memory; numbers it asks of CPython
+by the functions that C programs use, of arrays it reads what `places` tells.
 """
 import functools
 import hashlib
@@ -19,8 +23,36 @@ from numba.core import cgutils
 from numba.core.errors import TypingError
 from numba.extending import intrinsic
 
-from fastnet.kernels.cpu.runtime import compiler
-from fastnet.kernels.cpu.runtime.places import address
+from fastnet.kernels.cpu.runtime import cache, compiler
+from fastnet.kernels.cpu.runtime.places import HEADER, READABLE, address, word_at
+
+# Words behind a frame for tuples within tuples, two for each that is under way.
+_NESTED = 16
+# What an object of Python's is, by the address of its class, and where objects have their contents.
+_CLASSES = np.array([*map(id, (np.ndarray, int, bool, float, np.float64, tuple)), HEADER, tuple.__basicsize__],
+                    np.int64)
+_IN_ORDER, _HALF = 0x1, 0xFFFFFFFF
+
+
+def flat(args):
+    """The arguments with each NamedTuple replaced by its fields. Machine code receives a tuple as its fields, one after
+    the other, so the kernel sees no difference; and Numba is quicker to tell the types of plain arguments."""
+    found = []
+    for arg in args:
+        if isinstance(arg, tuple):
+            found += flat(arg)
+        else:
+            found.append(arg)
+    return found
+
+
+def frame(args, size):
+    """The frame of some arguments, a tuple, which takes `size` words."""
+    if READABLE:
+        memory = np.empty(size + _NESTED, np.int64)
+        if _write(id(args), memory, size, _CLASSES) == size:
+            return memory
+    return np.array(words(flat(args)), np.int64)
 
 
 def words(args):
@@ -40,6 +72,78 @@ def words(args):
         else:
             found.append(int(np.array(arg).astype(np.int64)))
     return found
+
+
+@intrinsic
+def _integer(typingctx, address):
+    """(number, 0) for the integer of Python's that lies there, or something else where 64 bits do not hold it."""
+
+    def emit(context, builder, signature, args):
+        far = cgutils.alloca_once_value(builder, ir.IntType(32)(0))
+        pointer = ir.IntType(8).as_pointer()
+        kind = ir.FunctionType(ir.IntType(64), [pointer, far.type])
+        function = cgutils.get_or_insert_function(builder.module, kind, "PyLong_AsLongLongAndOverflow")
+        number = builder.call(function, [builder.inttoptr(args[0], pointer), far])
+        there = builder.sext(builder.load(far), ir.IntType(64))
+        return context.make_tuple(builder, signature.return_type, [number, there])
+
+    return types.UniTuple(types.int64, 2)(types.int64), emit
+
+
+@intrinsic
+def _is_derived(typingctx, kind, base):
+    """Whether a class of Python's is another one or derived from it, by their addresses."""
+
+    def emit(context, builder, signature, args):
+        pointer = ir.IntType(8).as_pointer()
+        kind = ir.FunctionType(ir.IntType(32), [pointer, pointer])
+        function = cgutils.get_or_insert_function(builder.module, kind, "PyType_IsSubtype")
+        found = builder.call(function, [builder.inttoptr(one, pointer) for one in args])
+        return builder.icmp_signed("!=", found, ir.IntType(32)(0))
+
+    return types.boolean(types.int64, types.int64), emit
+
+
+def _write_all(args, memory, size, classes):
+    """Write the words of the tuple at an address; returns how many there are, or -1 where something is of none of these
+    classes, or an array is not C-contiguous. Behind the frame the tuples that are still to be finished are kept: where
+    each goes on, and how many of its items are left."""
+    array, integer, truth, real, numpy_real = classes[0], classes[1], classes[2], classes[3], classes[4]
+    group, header, items = classes[5], classes[6], classes[7]
+    here, left, count, top = args + items, word_at(args + header), 0, memory.size
+    while True:
+        while left == 0:
+            if top == memory.size:
+                return count
+            here, left = memory[top], memory[top + 1]
+            top += 2
+        one = word_at(here)
+        here, left, kind = here + 8, left - 1, word_at(one + header - 8)
+        if kind == array:
+            axes, extents = word_at(one + header + 8) & _HALF, word_at(one + header + 16)
+            if word_at(one + header + 48) & _IN_ORDER == 0 or count + axes >= size:
+                return -1
+            memory[count] = word_at(one + header)
+            for axis in range(axes):
+                memory[count + 1 + axis] = word_at(extents + 8 * axis)
+            count += 1 + axes
+        elif kind == integer or kind == truth or kind == real or kind == numpy_real:
+            if count == size:
+                return -1
+            number, far = _integer(one) if kind == integer or kind == truth else (word_at(one + header), 0)
+            if far != 0:
+                return -1
+            memory[count] = number
+            count += 1
+        elif _is_derived(kind, group) and top >= size + 2:
+            top -= 2
+            memory[top], memory[top + 1] = here, left
+            here, left = one + items, word_at(one + header)
+        else:
+            return -1
+
+
+_write = cache.attach(compiler.entrance(_write_all, nogil=False))     # it calls Python
 
 
 def kind(arg):

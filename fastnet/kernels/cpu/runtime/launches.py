@@ -39,7 +39,7 @@ _workqueue_lock = threading.Lock()
 _layer = None
 _ask_count = None
 _forked_from = None
-_entrances = {}     # address of a kernel -> that of its entrance
+_entrances = {}     # address of a kernel -> (that of its entrance, words of a frame)
 
 
 def launch(body, blocks, *args, work):
@@ -69,72 +69,26 @@ class Launch:
         _run(self._address, self.blocks, args, self.work)
 
 
-class Repeated:
-    """`launch` with the same kernel, blocks, work and numbers again and again, for arrays of the same shapes and types,
-    which lie in order, or NamedTuples of such: the frame of the first call is kept, and only where the arrays lie is
-    written into it."""
-
-    def __init__(self, body, blocks, work):
-        self.body, self.blocks, self.work, self._kept = body, blocks, work, None
-
-    def __call__(self, *args):
-        if self._kept is None or _here.recorder is not None:
-            launch(self.body, self.blocks, *args, work=self.work)
-            if not config.DISABLE_JIT:
-                self._kept = self._keep(args)
-            return
-        kernel, enter, arrays, fields, frame = self._kept
-        frame = frame.copy()
-        for word, i in arrays:
-            frame[word] = frames.address(args[i])
-        for word, i, field in fields:
-            frame[word] = frames.address(args[i][field])
-        wanted = min(threads(), self.blocks) if self.work > SERIAL_WORK else 1
-        _start(enter, kernel, frame, self.blocks, wanted)
-
-    def _keep(self, args):
-        """What stays: the kernel and its entrance, where arrays have their words in the frame, those of NamedTuples
-        apart, and the frame. Of an empty array nothing is read."""
-        kernel, arrays, fields, words = address(self.body, args), [], [], []
-        for i, arg in enumerate(args):
-            for field, one in enumerate(arg) if isinstance(arg, tuple) else [(None, arg)]:
-                if isinstance(one, np.ndarray) and one.size:
-                    (arrays if field is None else fields).append((len(words), i, *[field] * (field is not None)))
-                words += frames.words([one])
-        return kernel, _entrances[kernel], arrays, fields, np.array(words, np.int64)
-
-
 def _run(kernel, blocks, args, work):
     """Run all blocks of the kernel at an address."""
     wanted = min(threads(), blocks) if work > SERIAL_WORK else 1
-    args = _flat(args)
-    enter = _entrances.get(kernel)
-    if enter is None:
-        enter = _entrances[kernel] = frames.entrance(tuple([frames.kind(arg) for arg in args]))
-    frame = np.array(frames.words(args), np.int64)
+    known = _entrances.get(kernel)
+    if known is None:
+        known = _entrances[kernel] = _enter(args)
+    enter, size = known
+    frame = frames.frame(args, size)
     if _here.recorder is not None:
-        _here.recorder.note(kernel, enter, blocks, work if wanted > 1 else 0, args)
-    _start(enter, kernel, frame, blocks, wanted)
-
-
-def _start(enter, kernel, frame, blocks, wanted):
-    """Run all blocks, on so many threads."""
+        _here.recorder.note(kernel, enter, blocks, work if wanted > 1 else 0, frames.flat(args))
     if wanted > 1:
         in_parallel(_parallel, enter, kernel, frames.address(frame), blocks, wanted, _here.taken)
     elif blocks:
         _serial(enter, kernel, frames.address(frame), blocks, 1, _here.taken)
 
 
-def _flat(args):
-    """The arguments with each NamedTuple replaced by its fields. Machine code receives a tuple as its fields, one after
-    the other, so the kernel sees no difference; and Numba is quicker to tell the types of plain arguments."""
-    flat = []
-    for arg in args:
-        if isinstance(arg, tuple):
-            flat += _flat(arg)
-        else:
-            flat.append(arg)
-    return flat
+def _enter(args):
+    """The entrance for arguments of these types, and how many words they take."""
+    args = frames.flat(args)
+    return frames.entrance(tuple([frames.kind(arg) for arg in args])), len(frames.words(args))
 
 
 class _Here(threading.local):

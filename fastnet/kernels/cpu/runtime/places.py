@@ -19,7 +19,7 @@ from fastnet.kernels import checks
 from fastnet.kernels.cpu.runtime import cache
 from fastnet.kernels.cpu.runtime.compiler import entrance
 
-_HEADER = object.__basicsize__
+HEADER = object.__basicsize__
 _HALF = 0xFFFFFFFF
 # NPY_ARRAY_C_CONTIGUOUS, _ALIGNED, _WRITEABLE
 _IN_ORDER, _WRITEABLE = 0x1 | 0x100, 0x400
@@ -30,17 +30,17 @@ _Word = ctypes.c_int64
 def _is_readable():
     """Whether arrays lie in memory as the module says: else nothing is read there."""
     x = np.zeros((3, 5), np.float32)
-    kind, data, axes, _, _, _, dtype, flags = (_Word * 8).from_address(id(x) + _HEADER - 8)
+    kind, data, axes, _, _, _, dtype, flags = (_Word * 8).from_address(id(x) + HEADER - 8)
     return (kind == id(np.ndarray) and data == x.__array_interface__["data"][0] and axes & _HALF == 2
             and dtype == id(x.dtype) and flags & _ALL == _ALL)
 
 
-_READABLE = sys.implementation.name == "cpython" and ctypes.sizeof(ctypes.c_void_p) == 8 and _is_readable()
+READABLE = sys.implementation.name == "cpython" and ctypes.sizeof(ctypes.c_void_p) == 8 and _is_readable()
 
-if _READABLE:
+if READABLE:
     def address(x):
         """Where the first element of an array is."""
-        return _Word.from_address(id(x) + _HEADER).value
+        return _Word.from_address(id(x) + HEADER).value
 else:
     def address(x):
         """Where the first element of an array is."""
@@ -68,11 +68,11 @@ def places(columns, read=1):
     class, all float32 or all float64, C-contiguous and aligned, the i-th of each list of one shape, and all can be
     written to but those of list number `read`."""
     count, dtype = len(columns[0]), getattr(columns[0][0], "dtype", None)
-    if dtype is not checks.FLOAT32 and dtype is not checks.FLOAT64 or config.DISABLE_JIT or not _READABLE:
+    if dtype is not checks.FLOAT32 and dtype is not checks.FLOAT64 or config.DISABLE_JIT or not READABLE:
         return None
     ids = np.array([id(array) for column in columns for array in column], np.int64).reshape(-1, count)
     found = np.empty_like(ids)
-    return found if _find(ids, found, id(np.ndarray), id(dtype), _HEADER, read) else None
+    return found if _find(ids, found, id(np.ndarray), id(dtype), HEADER, read) else None
 
 
 def _find_all(ids, found, kind, dtype, header, read):

@@ -74,7 +74,8 @@ class Pool:
 
     def __init__(self):
         self._lock = threading.Lock()
-        self._free = []  # buffers, by capacity
+        # By capacity; of equal ones the last to be given back stands first, and goes first: its memory is still cached.
+        self._free = []
         self._free_bytes = 0
         # Leases end wherever the garbage collector happens to run, even while this thread holds the lock: what they
         # give back waits here, appended in one step, until somebody who holds the lock collects it.
@@ -112,7 +113,7 @@ class Pool:
     def _collect(self):
         while self._returned:
             buffer = self._returned.popleft()
-            bisect.insort(self._free, buffer, key=_capacity)
+            bisect.insort_left(self._free, buffer, key=_capacity)
             self._free_bytes += buffer.capacity
         while self._free_bytes > _KEPT:
             self._free_bytes -= self._free.pop(0).capacity
