@@ -140,7 +140,8 @@ class _Product:
             apart = empty(size, dtype)
             self.spread(a, apart, length, row)
             a = apart
-        padded = self.no_bias if bias is None else pack_bias(bias, self.size[1], dtype)
+        whole = bias is not None and bias.size == self.no_bias.size     # panels without anything behind the last column
+        padded = self.no_bias if bias is None else flat(bias) if whole else pack_bias(bias, self.size[1], dtype)
         c = empty(self.size, dtype)
         out = c.reshape(-1)
         memory = scratch(self.length, dtype, self.work)
