@@ -28,11 +28,17 @@ _Word = ctypes.c_int64
 
 
 def _is_readable():
-    """Whether arrays lie in memory as the module says: else nothing is read there."""
+    """Whether arrays, tuples and floats lie in memory as the module and `frames` say: else nothing is read there."""
     x = np.zeros((3, 5), np.float32)
-    kind, data, axes, _, _, _, dtype, flags = (_Word * 8).from_address(id(x) + HEADER - 8)
-    return (kind == id(np.ndarray) and data == x.__array_interface__["data"][0] and axes & _HALF == 2
-            and dtype == id(x.dtype) and flags & _ALL == _ALL)
+    kind, data, axes, extents, _, _, dtype, flags = (_Word * 8).from_address(id(x) + HEADER - 8)
+    if not (kind == id(np.ndarray) and data == x.__array_interface__["data"][0] and axes & _HALF == 2
+            and dtype == id(x.dtype) and flags & _ALL == _ALL):
+        return False
+    few, number = (x, "second"), 0.3
+    return (tuple((_Word * 2).from_address(extents)) == x.shape
+            and _Word.from_address(id(few) + HEADER).value == len(few)
+            and tuple((_Word * 2).from_address(id(few) + tuple.__basicsize__)) == tuple(map(id, few))
+            and ctypes.c_double.from_address(id(number) + HEADER).value == number)
 
 
 READABLE = sys.implementation.name == "cpython" and ctypes.sizeof(ctypes.c_void_p) == 8 and _is_readable()
