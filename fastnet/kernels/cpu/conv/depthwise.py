@@ -29,7 +29,7 @@ from fastnet.kernels.cpu.runtime import Launch, empty, in_words, inlined, jit, n
 # The most bytes of copied pixels, the numbers of the result that a block takes where that makes so many blocks, and
 # how many windows may be taken at a time.
 _COPIED, _BLOCK, _BLOCKS = 1 << 16, 32_768, 8
-_COUNTS = 8, 7, 4
+_COUNTS = 8, 7
 # Bytes of images that a cache may not hold.
 _LARGE = 4 << 20
 # Channels whose filters a block packs.
