@@ -11,16 +11,21 @@ from numba.core import cgutils
 from fastnet.kernels.cpu.simd.bends import BendCode, FinishCode
 from fastnet.kernels.cpu.simd.bfloat16 import paired, store_half
 from fastnet.kernels.cpu.simd.code import I64, primitive, vector_of
-from fastnet.kernels.cpu.simd.host import SHAPE
+from fastnet.kernels.cpu.simd.host import HOST, SHAPE
 from fastnet.kernels.cpu.simd.tiles import Loops
+
+# Whether two partial sums are added and subtracted by two multiply-adds where the second has a factor. That saves a
+# multiplication and a register for its factor. With AVX-512 instructions read such numbers from memory, and processors
+# may add while they multiply: there plain additions, after one multiplication more, take 0.95 of the time.
+_FACTORS = HOST != "avx512"
 
 
 def _multiply(code, vector, matrix, values):
     """The products matrix @ values, as straight-line code that shares what equal numbers with other signs allow.
 
     Two columns that differ in signs alone are replaced by the sum and the difference of their values; two rows that
-    differ in signs alone are the sum and the difference of two partial sums, of which the second is worked out without
-    a factor that its terms have in common: that is multiplied as the two are added.
+    differ in signs alone are the sum and the difference of two partial sums, of which the second may be worked out
+    without a factor that its terms have in common: that is multiplied as the two are added.
     """
     builder = code.builder
     matrix, values = _join_columns(builder, matrix, values)
@@ -49,7 +54,7 @@ def _multiply(code, vector, matrix, values):
             same = weighted(row, [j for j in used if row[j] == matrix[other_row][j]])
             turned = [j for j in used if row[j] != matrix[other_row][j]]
             # The one of the smallest numerator divides the others exactly: those have it more than once.
-            factor = row[min(turned, key=lambda j: abs(row[j].as_integer_ratio()[0]))]
+            factor = row[min(turned, key=lambda j: abs(row[j].as_integer_ratio()[0]))] if _FACTORS else 1
             other = weighted(row / factor, turned)
             done[i], done[other_row] = weighted_sum(same, other, factor), weighted_sum(same, other, -factor)
     return [done[i] for i in range(len(matrix))]
@@ -80,9 +85,10 @@ def _transform(code, vector, matrix, source, put):
     """Give the vectors of matrix @ patch @ matrix.T to `put`, which is told their places (i, j); `source` gives the
     pointers to those of the patch.
 
-    What is between the two products stays in registers where these hold it and a column of the patch besides, and all
-    is written out. Else it goes through memory, and both products are loops: the compiler would move vectors to memory
-    and back wherever registers run out, with the address of each, which takes up to twice as long.
+    What is between the two products stays in registers where these hold it and a column of the patch besides, or about
+    all of it, and all is written out. Else it goes through memory, and both products are loops: the compiler would move
+    vectors to memory and back wherever registers run out, with the address of each, which takes up to twice as long
+    with 16 of them. With 32 all but a few vectors of a patch of 6 x 6 stay, and loops take 1.2 times as long.
     """
     rows, columns = matrix.shape
 
@@ -93,7 +99,7 @@ def _transform(code, vector, matrix, source, put):
         for j, value in enumerate(_multiply(code, vector, matrix, values)):
             put(value, i, j)
 
-    if (rows + 1) * columns <= SHAPE.registers:
+    if (rows + 1) * columns <= SHAPE.held:
         half = [column(j) for j in range(columns)]
         for i in range(rows):
             put_row(i, [one[i] for one in half])
