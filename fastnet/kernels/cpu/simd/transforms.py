@@ -4,6 +4,8 @@ A patch is a square of vectors, one channel to a lane, and its transform is M pa
 while the code is made. So there is no matrix in the result, only the additions and the few multiplications that M's
 zeros, ones and repetitions leave over: first each column of the patch times M, then each row of that.
 """
+import functools
+
 import numpy as np
 from numba import types
 from numba.core import cgutils
@@ -81,9 +83,9 @@ def _join_columns(builder, matrix, values):
     return np.array(columns).T, values
 
 
-def _transform(code, vector, matrix, source, put):
+def _transform(code, vector, matrix, source, put, summed=False):
     """Give the vectors of matrix @ patch @ matrix.T to `put`, which is told their places (i, j); `source` gives the
-    pointers to those of the patch.
+    pointers to those of the patch. If `summed`, the sum of the patch is given behind them, for place (rows, 0).
 
     What is between the two products stays in registers where these hold it and a column of the patch besides, or about
     all of it, and all is written out. Else it goes through memory, and both products are loops: the compiler would move
@@ -92,31 +94,50 @@ def _transform(code, vector, matrix, source, put):
     """
     rows, columns = matrix.shape
 
-    def column(j):
-        return _multiply(code, vector, matrix, [code.load(vector, source(i, j)) for i in range(columns)])
+    def load_column(j):
+        return [code.load(vector, source(i, j)) for i in range(columns)]
+
+    def added(totals, values):
+        """The sums with a column: none, or one."""
+        return [code.builder.fadd(total, functools.reduce(code.builder.fadd, values)) for total in totals]
 
     def put_row(i, values):
         for j, value in enumerate(_multiply(code, vector, matrix, values)):
             put(value, i, j)
 
+    totals = [vector.constant(0)] * summed
     if (rows + 1) * columns <= SHAPE.held:
-        half = [column(j) for j in range(columns)]
+        half = []
+        for j in range(columns):
+            values = load_column(j)
+            half.append(_multiply(code, vector, matrix, values))
+            totals = added(totals, values)
         for i in range(rows):
             put_row(i, [one[i] for one in half])
-        return
+    else:
+        totals = _transform_in_loops(code, vector, matrix, totals, load_column, added, put_row)
+    for total in totals:
+        put(total, rows, 0)
+
+
+def _transform_in_loops(code, vector, matrix, totals, load_column, added, put_row):
+    """`_transform` by way of memory; returns the sums."""
+    rows, columns = matrix.shape
     half, loops = cgutils.alloca_once(code.builder, vector.llvm, rows * columns), Loops(code)
 
-    def keep_column(j, _):
-        for i, value in enumerate(column(j)):
+    def keep_column(j, totals):
+        values = load_column(j)
+        for i, value in enumerate(_multiply(code, vector, matrix, values)):
             code.builder.store(value, code.at(half, _index(code, j, rows, i)))
-        return []
+        return added(totals, values)
 
     def take_row(i, _):
         put_row(i, [code.builder.load(code.at(half, _index(code, j, rows, i))) for j in range(columns)])
         return []
 
-    loops.loop(I64(columns), [], keep_column, rolled=True)
+    totals = loops.loop(I64(columns), totals, keep_column, rolled=True)
     loops.loop(I64(rows), [], take_row, rolled=True)
+    return totals
 
 
 def _index(code, i, size, j):
@@ -164,7 +185,7 @@ def make_transform(matrix):
     return transform
 
 
-def _make_gathered(matrix, into):
+def _make_gathered(matrix, into, summed=False):
     """The same for a patch that a table describes; `into` is `_into` or one of its kind."""
     size = matrix.shape[1]
 
@@ -180,7 +201,7 @@ def _make_gathered(matrix, into):
                 outside = code.builder.icmp_signed("<", offset, I64(0))
                 return code.builder.select(outside, code.zeros, code.at(first, offset))
 
-            _transform(code, vector, matrix, source, into(code, vector, _target(code)))
+            _transform(code, vector, matrix, source, into(code, vector, _target(code)), summed)
 
         if vector:
             return types.void(x, i8, table, i8, zeros, y, i8, i8, i8), emit
@@ -188,9 +209,9 @@ def _make_gathered(matrix, into):
     return transform
 
 
-def make_transform_gathered(matrix):
-    """The transform of a patch that a table describes."""
-    return _make_gathered(matrix, _into)
+def make_transform_gathered(matrix, summed=False):
+    """The transform of a patch that a table describes; the sum of the patch behind it if `summed`."""
+    return _make_gathered(matrix, _into, summed)
 
 
 def make_transform_halved(matrix):
@@ -201,13 +222,13 @@ def make_transform_halved(matrix):
     return _make_gathered(matrix, into)
 
 
-def make_transform_paired(matrix):
-    """The same, each number paired with the one that is there already."""
+def make_transform_paired(matrix, summed=False):
+    """The same, each number, and the sum, paired with the one that is there already."""
     def into(code, vector, target):
         return _into(code, vector, target,
                      lambda value, i, j: paired(code, vector, code.load(vector, target(i, j)), value))
 
-    return _make_gathered(matrix, into)
+    return _make_gathered(matrix, into, summed)
 
 
 def make_transform_biased(matrix):
