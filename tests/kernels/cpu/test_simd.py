@@ -414,10 +414,12 @@ def transforms(matrix):
     def make(s):
         plain, biased = s.make_transform(matrix), s.make_transform_biased(matrix)
         gathered, finished = s.make_transform_gathered(matrix), s.make_transform_finished(matrix)
+        summed = s.make_transform_gathered(matrix, summed=True)
 
         def program(x, bias, table, y, z, gathered_y, n, bends, followers):
             plain(x, 2, n * 7, n, y, 3, n * 9, n)
             gathered(x, 2, table, 1, bias, gathered_y, 3, n * 9, n)
+            summed(x, 2, table, 1, bias, gathered_y, 3 + n * 80, n * 9, n)
             for k in range(4):
                 biased(x, 2, n * 7, n, z, 1 + n * 80 * k, n, n * 8, bias, 2, bends[k // 2], k % 2)
             for k in range(len(followers)):
@@ -445,10 +447,12 @@ def test_transforms(name, dtype):
 def pairing_transforms(matrix):
     def make(s):
         halved, paired = s.make_transform_halved(matrix), s.make_transform_paired(matrix)
+        summed = s.make_transform_paired(matrix, summed=True)
 
         def program(x, zeros, table, y, z, n):
             halved(x, 2, table, 1, zeros, y, 3, n * 9, n)
             paired(x, 2, table, 1, zeros, z, 3, n * 9, n)
+            summed(x, 2, table, 1, zeros, z, 3 + n * 80, n * 9, n)
         return program
     return make
 
@@ -460,7 +464,7 @@ def test_transforms_into_words(name):
     x, zeros = numbers(2 + 7 * 7 * n, "float32"), numbers(n, "float32", 1)
     table = np.append(0, np.random.default_rng(2).integers(-1, 7 * 6, size * size) * n)
     table[table < 0] = -1
-    room = n * 80
+    room = n * 160
     outcomes = both(pairing_transforms(MATRICES[name]), x, zeros, table, np.full(room, CANARY, "float32"),
                     numbers(room, "float32", 3), n)
     assert_equal([[array.view(np.uint32) for array in arrays[3:]] for arrays in outcomes])

@@ -65,8 +65,8 @@ class SplitForward(SplitConvolution):
 class DirectForward:
     """Register tiles that read their rows through a table; see `direct`.
 
-    Where the channels are few, the rows of the kernel are the taps; see `stem`. `paired` is for more of them, an even
-    number a group.
+    Where the channels are few, the rows of the kernel are the taps: the pixels under one lie side by side, in x itself
+    or, if there is padding, in copies of some rows; see `stem`. `paired` is for more channels, an even number a group.
     """
 
     pools = False
@@ -77,8 +77,10 @@ class DirectForward:
         source, taps, length = geometry.source, geometry.taps, geometry.w_shape[1]
         self.pack_weights = PackWeights(geometry.w_shape, dtype, self.groups, range(kernel.down * kernel.across))
         if self.groups == 1 and length <= FEW_CHANNELS and kernel.across > 1 and geometry.dilation.across == 1:
-            self.convolve = StemConvolution(geometry)
-            return
+            if any(geometry.padding):
+                self.convolve = StemConvolution(geometry)
+                return
+            taps, length = geometry.taps[::kernel.across], kernel.across * length
         if paired:
             self.pack_weights = PairFilters(self.pack_weights, length)
             self.prepare = PairPixels(geometry.batch, source, self.groups)

@@ -92,7 +92,7 @@ class WinogradWeightGradient:
         else:
             transformed = Inputs(empty(x_size, dtype), empty(dy_size, dtype))
             for transform, numbers in zip(self.transform, self.numbers, strict=True):
-                transform(inputs, transformed, to.bias, self.tables, room, numbers)
+                transform(inputs, transformed, self.tables, room, numbers)
                 self.add_products(transformed, to, self.tables, room, numbers)
         dw, source = empty(self.w_shape, dtype), totals if self.spilling else products
         memory = scratch(self.spare, source.dtype, self.collect.work)

@@ -76,12 +76,11 @@ class Room(NamedTuple):
 
 
 class _Starts(NamedTuple):
-    """Where things begin: in transformed x and dy, in scratch memory, in the bias gradient (-1 where it has none)."""
+    """Where things begin: in transformed x and dy, in scratch memory."""
 
     x: int
     dy: int
     spare: int
-    bias: int
 
 
 class _Point(NamedTuple):
@@ -110,20 +109,19 @@ def kernels(m, r, tiles):
 def _make_transform_patches(m, r, tiles):
     n, halves, word = m + r - 1, tiles.halves, tiles.word
 
-    def make_all(make_transform):
+    def make_both(make_transform):
         return (make_transform_patch(m, n, make_transform(matrices(m, r).bt)),
-                make_transform_patch(m, m, make_transform(matrices(m, r).at.T)),
-                make_transform_patch(m, m, make_transform(np.ones((1, m)))))
+                make_transform_patch(m, m, make_transform(matrices(m, r).at.T, summed=True)))
 
-    first_x, first_dy, first_sum = second_x, second_dy, second_sum = make_all(simd.make_transform_gathered)
+    first_x, first_dy = second_x, second_dy = make_both(simd.make_transform_gathered)
     if word == 2:   # the second patch of a word is paired with what the first one has put there
-        second_x, second_dy, second_sum = make_all(simd.make_transform_paired)
+        second_x, second_dy = make_both(simd.make_transform_paired)
 
     @inlined
     def transform_patches(inputs, first, count, transformed, starts, tables, room, plan):
         """Put `count` patches of x into (points, words, channels) and those of dy into (points, panels, words, panel),
-        with their sums behind the points if there is a `starts.bias`. Those of dy are m x m pixels, which do not
-        overlap and have no padding."""
+        with their sums behind the points: as it is transformed all of a patch is in registers, so these cost next to
+        nothing. Patches of dy are m x m pixels, which do not overlap and have no padding."""
         lanes, panel, channels = simd.lanes(inputs.x), halves * simd.lanes(inputs.x) // 2, plan.whole_channels
         x_point, dy_point = plan.words * channels + lanes, plan.words * plan.columns + lanes
         images = Patches(inputs.x, plan.height, plan.width, plan.channels, channels, plan.above, plan.before, plan.down,
@@ -135,17 +133,12 @@ def _make_transform_patches(m, r, tiles):
             to_x = Spread(transformed.x, starts.x + t // word * channels, n * x_point, x_point, channels, 0)
             to_dy = Spread(transformed.dy, starts.dy + t // word * panel, n * dy_point, dy_point, panel,
                            plan.words * panel)
-            to_sum = Spread(transformed.dy, to_dy.start + n * n * dy_point, 0, 0, panel, plan.words * panel)
             if t % word:
                 second_x(images, place, room.memory, starts.spare, to_x)
                 second_dy(gradients, place, room.memory, starts.spare, to_dy)
-                if starts.bias >= 0:
-                    second_sum(gradients, place, room.memory, starts.spare, to_sum)
             else:
                 first_x(images, place, room.memory, starts.spare, to_x)
                 first_dy(gradients, place, room.memory, starts.spare, to_dy)
-                if starts.bias >= 0:
-                    first_sum(gradients, place, room.memory, starts.spare, to_sum)
             place = following(place, plan.down, plan.across)
         if count % word:
             x_word, dy_word = starts.x + count // word * channels, starts.dy + count // word * panel
@@ -207,15 +200,15 @@ def _make_gradient(m, n, word, transform_patches, add_point, add_bias):
         plan, x, dy, lanes = named(Plan, numbers), inputs.x, inputs.dy, simd.lanes(inputs.x)
         x_point, dy_point = plan.words * plan.whole_channels + lanes, plan.words * plan.columns + lanes
         starts = _Starts(slot * n * n * x_point, slot * (n * n + 1) * dy_point,
-                         slot * max(n * n * plan.whole_channels, m * m * plan.columns),
-                         block * plan.columns if to.bias.size else -1)
+                         slot * max(n * n * plan.whole_channels, m * m * plan.columns))
+        bias = block * plan.columns
         point_size = plan.rows * plan.columns + lanes
         start, stop = block * n * n * point_size, (block + 1) * n * n * point_size
         spans.clear(to.partial, start, stop)
         if to.total.size:
             spans.clear(to.total, start, stop)
         if to.bias.size:
-            spans.clear(to.bias, starts.bias, starts.bias + plan.columns)
+            spans.clear(to.bias, bias, bias + plan.columns)
         row_size, dy_row_size = plan.width * plan.channels, plan.out_width * plan.out_channels
         held, last = plan.words * word, (block + 1) * plan.count // plan.parts
         for first in range(block * plan.count // plan.parts, last, held):
@@ -232,7 +225,7 @@ def _make_gradient(m, n, word, transform_patches, add_point, add_bias):
                 add_point(point, count, transformed, to, tables.rows, room.runs, plan)
                 x_ahead, dy_ahead = fetch_portion(x, x_ahead), fetch_portion(dy, dy_ahead)
             if to.bias.size:
-                add_bias(transformed.dy, starts.dy + n * n * dy_point, count, to.bias, starts.bias, plan)
+                add_bias(transformed.dy, starts.dy + n * n * dy_point, count, to.bias, bias, plan)
             if to.total.size and (last - first + held - 1) // held % CHUNKS_OF_SUM == 1:
                 sums.spill(to.partial, to.total, start, stop)
 
@@ -242,11 +235,11 @@ def _make_gradient(m, n, word, transform_patches, add_point, add_bias):
 def _make_transform(m, n, tiles, transform_patches):
     halves, word = tiles.halves, tiles.word
 
-    def transform(block, slot, inputs, transformed, bias, tables, room, numbers):
-        """Transform some of the patches that are held, and sum those of dy if there is room for a bias."""
+    def transform(block, slot, inputs, transformed, tables, room, numbers):
+        """Transform some of the patches that are held."""
         plan, panel, start = named(Plan, numbers), halves * simd.lanes(inputs.x) // 2, block * PATCHES_OF_BLOCK
         starts = _Starts(start // word * plan.whole_channels, start // word * panel,
-                         slot * max(n * n * plan.whole_channels, m * m * plan.columns), 0 if bias.size else -1)
+                         slot * max(n * n * plan.whole_channels, m * m * plan.columns))
         transform_patches(inputs, plan.first + start, min(PATCHES_OF_BLOCK, plan.count - start), transformed, starts,
                           tables, room, plan)
 

@@ -24,15 +24,15 @@ class Shape(NamedTuple):
     narrow_rows: int    # of a `tile_plain` whose rows are one vector wide, or half of one
     depth_rows: int     # of a tile of `vectors` vectors that adds to what is in memory; twice as many if narrower
     vectors: int
-    registers: int      # that the processor has
+    held: int           # vectors that Winograd's transforms may hold, as many as there are registers or a few more
     cache_kib: int      # of the second cache that processors with such registers have at least; blocks go by it
 
 
 _SHAPES = {
-    "avx512": Shape(vector_bytes=64, rows=12, narrow_rows=24, depth_rows=8, vectors=2, registers=32, cache_kib=1024),
-    "avx2": Shape(vector_bytes=32, rows=6, narrow_rows=12, depth_rows=4, vectors=2, registers=16, cache_kib=512),
-    "neon": Shape(vector_bytes=16, rows=6, narrow_rows=24, depth_rows=6, vectors=4, registers=32, cache_kib=1024),
-    "plain": Shape(vector_bytes=16, rows=4, narrow_rows=8, depth_rows=4, vectors=2, registers=16, cache_kib=1024),
+    "avx512": Shape(vector_bytes=64, rows=12, narrow_rows=24, depth_rows=8, vectors=2, held=42, cache_kib=1024),
+    "avx2": Shape(vector_bytes=32, rows=6, narrow_rows=12, depth_rows=4, vectors=2, held=16, cache_kib=512),
+    "neon": Shape(vector_bytes=16, rows=6, narrow_rows=24, depth_rows=6, vectors=4, held=32, cache_kib=1024),
+    "plain": Shape(vector_bytes=16, rows=4, narrow_rows=8, depth_rows=4, vectors=2, held=16, cache_kib=1024),
 }
 
 

@@ -323,23 +323,23 @@ def make_transform(matrix):
     return transform
 
 
-def _make_gathered(matrix, put):
-    size = matrix.shape[1]
+def _make_gathered(matrix, put, summed=False):
+    rows, size = matrix.shape
 
     def transform(x, x0, table, t, zeros, y, y0, y_row, y_column):
-        """`make_transform` for the vectors x_kl at x[x0 + table[t + k * size + l]], or at zeros[0] where the table says
-        -1."""
-        offsets = [int(_slice(table, t + place, 1)[0]) for place in range(size * size)]
-        vectors = [load(zeros, 0) if offset < 0 else load(x, x0 + offset) for offset in offsets]
+        """`make_transform` for the vectors x_kl at x[x0 + table[t + k * size + l]], or at zeros[0] where that is -1. If
+        `summed`, y_n0 for the n rows of the matrix is the sum of all x_kl."""
+        vectors = [load(x, x0 + int(at)) if at >= 0 else load(zeros, 0) for at in _slice(table, t, size * size)]
         patch = np.array(vectors).reshape(size, size, -1)
         _store_patch(_transformed(matrix, patch), y, y0, y_row, y_column, put)
+        _store_patch([[patch.sum(axis=(0, 1))]] * summed, y, y0 + rows * y_row, 0, 0, put)
 
     return transform
 
 
-def make_transform_gathered(matrix):
-    """The transform of a patch that a table describes."""
-    return _make_gathered(matrix, store)
+def make_transform_gathered(matrix, summed=False):
+    """The transform of a patch that a table describes; the sum of the patch behind it if `summed`."""
+    return _make_gathered(matrix, store, summed)
 
 
 def make_transform_halved(matrix):
@@ -347,9 +347,9 @@ def make_transform_halved(matrix):
     return _make_gathered(matrix, lambda y, i, v: np.copyto(_slice(y, i, len(v) // 2), pair(v[::2], v[1::2])))
 
 
-def make_transform_paired(matrix):
-    """The same, each number paired with the one that is there already."""
-    return _make_gathered(matrix, lambda y, i, v: store(y, i, pair(load(y, i), v)))
+def make_transform_paired(matrix, summed=False):
+    """The same, each number, and the sum, paired with the one that is there already."""
+    return _make_gathered(matrix, lambda y, i, v: store(y, i, pair(load(y, i), v)), summed)
 
 
 def make_transform_biased(matrix):
