@@ -1,10 +1,12 @@
 """Frames: machine code writes the words that Python would write."""
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 from typing import NamedTuple
 
 import numba
 import numpy as np
 import pytest
-from numba import config
+from numba import config, types
 
 from fastnet.kernels.cpu.runtime import frames
 
@@ -57,3 +59,15 @@ def test_what_a_frame_cannot_hold_is_refused():
     for number in (2**63, -2**64):
         with pytest.raises(OverflowError):
             frames.frame((number,), 1)
+
+
+def test_threads_share_an_entrance():
+    """Two functions of one name would take each other's machine code from the cache."""
+    barrier, kinds = Barrier(8), (types.int64,) * 37
+
+    def ask(_):
+        barrier.wait()
+        return frames.entrance(kinds)
+
+    with ThreadPoolExecutor(8) as threads:
+        assert len(set(threads.map(ask, range(8)))) == 1

@@ -11,7 +11,6 @@ A launch writes twenty or forty words, and an operation launches several kernels
 small kernel. So machine code writes them, from the tuple of arguments as it lies in memory; numbers it asks of CPython
 by the functions that C programs use, of arrays it reads what `places` tells.
 """
-import functools
 import hashlib
 import struct
 
@@ -32,6 +31,8 @@ _NESTED = 16
 _CLASSES = np.array([*map(id, (np.ndarray, int, bool, float, np.float64, tuple)), HEADER, tuple.__basicsize__],
                     np.int64)
 _IN_ORDER, _HALF = 0x1, 0xFFFFFFFF
+
+_entrances = {}     # types of arguments -> the function that takes them out of a frame
 
 
 def flat(args):
@@ -151,16 +152,22 @@ def kind(arg):
     return types.Array(numba.from_dtype(arg.dtype), arg.ndim, "C") if type(arg) is np.ndarray else numba.typeof(arg)
 
 
-@functools.cache
 def entrance(kinds):
     """The address of a function (block, slot, kernel, frame) that calls a kernel with arguments of these types."""
+    body = _entrances.get(kinds)
+    if body is None:    # of several threads that come here at once, one gives its function to all
+        body = _entrances.setdefault(kinds, _make_entrance(kinds))
+    return compiler.address(body, (0, 0))
+
+
+def _make_entrance(kinds):
     call = _make_call(kinds)
 
     def enter(block, slot, kernel, frame):
         call(block, slot, kernel, frame)
 
     enter.__qualname__ = f"enter_{hashlib.sha256(repr(kinds).encode()).hexdigest()[:16]}"
-    return compiler.address(compiler.jit(enter), (0, 0))
+    return compiler.jit(enter)
 
 
 def _make_call(kinds):
