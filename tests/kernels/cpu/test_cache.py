@@ -1,5 +1,4 @@
 """The cache of compiled kernels costs time at worst: never a wrong kernel, never an error."""
-import functools
 import json
 import os
 import shutil
@@ -49,7 +48,7 @@ def start(tmp_path, monkeypatch):
         for module, name, value in [
             (compiler, "_addresses", {}), (compiler, "_attached", set()),
             (launches, "_serial", cache.attach(compiler.entrance(launches.run_blocks))), (launches, "_entrances", {}),
-            (frames, "entrance", functools.cache(frames.entrance.__wrapped__)),
+            (frames, "_entrances", {}),
             (activation, "_activate", compiler.jit(activation._activate.py_func)), (cache, "_notice", cache._Notice()),
             (cache, "_warned", set()), (cache, "_PATIENCE", patience),
         ]:
