@@ -31,7 +31,8 @@ ARGS = {
     "arrays": (X, X[1:], X.reshape(-1).astype(np.float32), np.empty((0, 5)), np.array(7)),
     "whole numbers": (0, 1, -1, 2**30, -2**31, 2**62 + 3, -2**63, True, False),
     "numbers": (0.5, -0.0, float("inf"), np.float64(0.25)),
-    "of NumPy": (np.float32(0.25), np.int64(-3), np.uint8(200), np.bool_(True)),
+    "short numbers": (np.float32(0.1), np.float32("-inf"), 2, np.float32(-0.0), np.float32(1e-42)),
+    "of NumPy": (np.float16(0.25), np.int64(-3), np.uint8(200), np.bool_(True)),
     "tuples": (1, Outer(0.5, Inner(X, True), (), 3), (2, (3, (4, (5,)))), X),
     "many tuples": (((((((((((1,),),),),),),),),),), 2),
 }

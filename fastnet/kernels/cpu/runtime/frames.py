@@ -28,8 +28,8 @@ from fastnet.kernels.cpu.runtime.places import HEADER, READABLE, address, word_a
 # Words behind a frame for tuples within tuples, two for each that is under way.
 _NESTED = 16
 # What an object of Python's is, by the address of its class, and where objects have their contents.
-_CLASSES = np.array([*map(id, (np.ndarray, int, bool, float, np.float64, tuple)), HEADER, tuple.__basicsize__],
-                    np.int64)
+_CLASSES = np.array([*map(id, (np.ndarray, int, bool, float, np.float64, np.float32, tuple)), HEADER,
+                     tuple.__basicsize__], np.int64)
 _IN_ORDER, _HALF = 0x1, 0xFFFFFFFF
 
 _entrances = {}     # types of arguments -> the function that takes them out of a frame
@@ -110,7 +110,7 @@ def _write_all(args, memory, size, classes):
     classes, or an array is not C-contiguous. Behind the frame the tuples that are still to be finished are kept: where
     each goes on, and how many of its items are left."""
     array, integer, truth, real, numpy_real = classes[0], classes[1], classes[2], classes[3], classes[4]
-    group, header, items = classes[5], classes[6], classes[7]
+    short_real, group, header, items = classes[5], classes[6], classes[7], classes[8]
     here, left, count, top = args + items, word_at(args + header), 0, memory.size
     while True:
         while left == 0:
@@ -135,6 +135,10 @@ def _write_all(args, memory, size, classes):
             if far != 0:
                 return -1
             memory[count] = number
+            count += 1
+        elif kind == short_real and count < size:   # in half a word; a frame holds real numbers of a whole one
+            memory[count] = word_at(one + header)
+            memory.view(np.float64)[count] = memory.view(np.float32)[2 * count]
             count += 1
         elif _is_derived(kind, group) and top >= size + 2:
             top -= 2

@@ -34,11 +34,12 @@ def _is_readable():
     if not (kind == id(np.ndarray) and data == x.__array_interface__["data"][0] and axes & _HALF == 2
             and dtype == id(x.dtype) and flags & _ALL == _ALL):
         return False
-    few, number = (x, "second"), 0.3
+    few, number, short = (x, "second"), 0.3, np.float32(0.3)
     return (tuple((_Word * 2).from_address(extents)) == x.shape
             and _Word.from_address(id(few) + HEADER).value == len(few)
             and tuple((_Word * 2).from_address(id(few) + tuple.__basicsize__)) == tuple(map(id, few))
-            and ctypes.c_double.from_address(id(number) + HEADER).value == number)
+            and ctypes.c_double.from_address(id(number) + HEADER).value == number
+            and ctypes.c_float.from_address(id(short) + HEADER).value == short and sys.byteorder == "little")
 
 
 READABLE = sys.implementation.name == "cpython" and ctypes.sizeof(ctypes.c_void_p) == 8 and _is_readable()
