@@ -21,6 +21,7 @@ class Layer:
     differentiable: bool = True
     drawn: bool = False     # whether its numbers are random, so that nobody can judge them
     state: dict = field(default_factory=dict)
+    dy: object = None       # what flows back, once it is known
 
     @property
     def name(self):

@@ -19,6 +19,8 @@ import fastnet
 from fastnet.program import trees
 
 BLOCKS, PAUSE = 5, 0.05
+# Results of activations at which a derivative jumps: those of ReLU, Hardtanh, Hardswish and ReLU6.
+KINKS = -1, 0, 1, 3, 6
 LAYOUTS = torch.contiguous_format, torch.channels_last
 
 
@@ -65,10 +67,7 @@ def ours(row):
         return [first(kept["y"])]
 
     def backward():
-        y = kept["y"]
-        dy = kept.get("dy")
-        if dy is None:      # once: making it takes longer than the pass
-            dy = kept["dy"] = numbers(first(y).shape, 1)
+        y, dy = kept["y"], row.dy
         dx = layer.backward(dy if isinstance(y, np.ndarray) else trees.build(trees.form(y), [dy] + [None] * (
             len(trees.flat(y)) - 1)), need_dx=row.differentiable)
         return [*([first(dx)] if row.differentiable else []), *(parameter.grad for parameter in layer.parameters())]
@@ -94,10 +93,9 @@ def theirs(row, layout):
         return [kept["y"].detach()]
 
     def backward():
-        dy = kept.get("dy")
-        if dy is None:
-            dy = kept["dy"] = tensor(numbers(tuple(kept["y"].shape), 1), layout)
-        return torch.autograd.grad(kept["y"], leaves, dy)
+        if "dy" not in kept:    # once: making it takes longer than the pass
+            kept["dy"] = tensor(row.dy, layout)
+        return torch.autograd.grad(kept["y"], leaves, kept["dy"])
 
     return forward, backward
 
@@ -136,6 +134,18 @@ def steps_of(row, theirs=None):
     return lambda: (optimizer.step(), [parameter.detach() for parameter in parameters])[1]
 
 
+def gradient(row, results):
+    """What flows back through a layer, given what each library has for it: 0 where these lie on two sides of a kink,
+    and the last bit would decide whether a gradient passes."""
+    dy = numbers(results[0].shape, 1)
+    if not row.drawn:
+        for kink in KINKS:
+            for compare in (np.greater, np.less):
+                sides = [compare(np.asarray(y), kink) for y in results]
+                dy *= np.logical_and.reduce([side == sides[0] for side in sides])
+    return dy
+
+
 def agree(mine, other, name):
     """AssertionError where the results lie apart."""
     for a, b in zip(mine, other, strict=True):
@@ -168,6 +178,7 @@ def measure(row, seconds):
     if row in LAYERS:
         others = {layout: theirs(row, layout) for layout in LAYOUTS[:1 + (len(row.shape) == 4)]}
         mine = ours(row)
+        row.dy = gradient(row, [functions[0]()[0] for functions in (mine, *others.values())])
     else:
         make, ways = (loss_of, LAYOUTS) if row in LOSSES else (steps_of, row.theirs)
         mine, others = [make(row)], {way: [make(row, way)] for way in ways}
