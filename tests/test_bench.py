@@ -86,6 +86,17 @@ def test_float64_judges_gradients_that_float32_leaves_open():
     assert judge.refusal(case, [np.float32(2.01), *off(0)[1:]], off(0.0), exact) is not None
 
 
+def test_no_gradient_goes_through_a_layer_where_the_last_bit_decides():
+    """Of two results for the same number one is clamped and the other is not; or both are, or neither."""
+    layers = pytest.importorskip("layers", reason="needs PyTorch")
+    ours = np.array([[0, 1e-7, 0.5, 1, 1, -1, -0.3]], np.float32)
+    theirs = np.array([[1e-7, 1e-7, 0.5, 1, 1 - 1e-7, -1 + 1e-7, -0.3]], np.float32)
+    row, drawn = (type(layers.LAYERS[0])("ReLU()", "nn.ReLU()", ours.shape, drawn=drawn) for drawn in (False, True))
+    dy = layers.numbers(ours.shape, 1)
+    assert layers.gradient(row, [ours, theirs]).tolist() == (dy * [0, 1, 1, 1, 0, 0, 1]).tolist()
+    np.testing.assert_array_equal(layers.gradient(drawn, [ours, theirs]), dy)
+
+
 def test_an_engine_without_its_converter_says_so(monkeypatch):
     engines = pytest.importorskip("engines", reason="needs ONNX")
     case = BATCHES[0]
