@@ -43,16 +43,22 @@ class Runner:
 
     def inference(self, net, x):
         """y of a net for the array x, or a tree of arrays."""
-        quick = self._quick
-        if quick is not None and type(x) is np.ndarray:
-            y = quick.run(x)
+        y = self._replayed(x)
+        if y is not None:
+            return y
+        given, x = x, self.enter(net, x)
+        if x is not given:  # it was converted, as images whose channels lie one behind the other are
+            y = self._replayed(x)
             if y is not None:
                 return y
-        x = self.enter(net, x)
         current = self._begin(net, x, False)
         y = current.forward()
         self._quick = Quick(current) if current.replays and Quick.fits(current) else None
         return y
+
+    def _replayed(self, x):
+        """y for an array like those before, without a closer look; None where one is needed."""
+        return None if self._quick is None or type(x) is not np.ndarray else self._quick.run(x)
 
     def forward(self, net, x):
         """(y, the `Pass` whose backward may follow) of a training pass."""

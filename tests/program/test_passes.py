@@ -11,6 +11,7 @@ import fastnet
 from fastnet import Adam, CrossEntropyLoss, init, models
 from fastnet.layers import Conv2d, Dropout, ReLU, Sequential
 from fastnet.program import program
+from fastnet.program.run import Runner
 
 from ..layers.battery import CASES, build, takes_integers
 from .nets import Noise, Own, Scaled, check_close, check_same, fresh, images, learn, step
@@ -142,6 +143,22 @@ def test_layouts(layout):
         learn(net)
         check_step(net, images(SHAPE, i))
         check_inference(net, x)
+
+
+@pytest.mark.parametrize("layout", ["C order", "float64", "integers"])
+def test_inference_is_quick_for_images_that_are_converted(layout, monkeypatch):
+    net, x = replayed_net(), LAYOUTS[layout](images(SHAPE, 0))
+    y, other = [net(x) for _ in range(4)][-1], fresh(net)(-x.astype(np.float32))
+
+    def look(*_):
+        raise AssertionError("somebody looked closer")
+
+    monkeypatch.setattr(Runner, "_begin", look)
+    np.testing.assert_array_equal(net(x), y)
+    np.testing.assert_array_equal(net(-x), other)
+    net.parameters()[0].value[:] *= 2   # what was computed from it has to be computed again
+    with pytest.raises(AssertionError, match="^somebody looked closer"):
+        net(x)
 
 
 def test_not_a_number_stays_in_its_sample():

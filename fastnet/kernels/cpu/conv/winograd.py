@@ -47,8 +47,9 @@ _SMALLER = max(1, (1 << 20) // simd.CACHE_BYTES)
 # Blocks to share among threads; where patches make fewer, or weights are large, each is cut into parts of the output
 # channels.
 _BLOCKS = 4
-# Bytes of weights beyond which fewer blocks of more patches read them, each one its part.
-_LARGE = 1 << 20
+# Bytes of weights beyond which fewer blocks of more patches read them, each one its part: more than the third cache
+# keeps beside all else. Up to there it costs less to read weights again than to transform each patch for every part.
+_LARGE = 12 << 20
 
 _NO_INDEX = np.zeros(1, np.uint8)
 
@@ -218,7 +219,8 @@ def _make_multiply_all(m, n, tiles):
     @inlined
     def multiply_all(operands, memory, share, plan, epilogue):
         """The second step, the products of each point for each panel. Between them memory is fetched: of x what the
-        next block reads; of y, and of what the epilogue reads, what belongs to this one."""
+        next block reads; of y, and of what the epilogue reads, what belongs to this one. Where blocks share pixels of
+        y, each of them some channels, that would take from other threads what they are writing."""
         x, y, lanes, panel = operands.x, operands.y, simd.lanes(memory), halves * simd.lanes(memory) // 2
         panels, words = (plan.out_channels + panel - 1) // panel, plan.channels // word
         filters_size = panels * words * panel + lanes
@@ -235,11 +237,12 @@ def _make_multiply_all(m, n, tiles):
                 multiply(memory, to + share.point_size, plan.patches * lanes, words, operands.filters,
                          point * filters_size + j * words * panel, to + j * plan.patches * panel, share.count)
                 x_ahead = fetch_portion(x, x_ahead)
-                if epilogue.adding:
-                    fetch_portion(epilogue.add, y_ahead)
-                if masked:
-                    fetch_portion(epilogue.mask, y_ahead)
-                y_ahead = fetch_portion(y, y_ahead)
+                if plan.parts == 1:
+                    if epilogue.adding:
+                        fetch_portion(epilogue.add, y_ahead)
+                    if masked:
+                        fetch_portion(epilogue.mask, y_ahead)
+                    y_ahead = fetch_portion(y, y_ahead)
 
     return multiply_all
 
