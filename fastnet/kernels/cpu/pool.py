@@ -14,6 +14,7 @@ Which pixels a window covers, and which windows a pixel lies under, stands in th
 pass goes by the pixels of x and asks each window over them, so that overlapping windows need no atomic addition.
 """
 from math import prod
+from typing import NamedTuple
 
 import numpy as np
 
@@ -139,47 +140,99 @@ def _total(x, at, room, rows, columns, step, c):
     return total
 
 
+class _Pixel(NamedTuple):
+    """Where in dx the numbers of a pixel of x belong, and where in dy those of the windows over it are."""
+
+    to: int
+    end: int        # of the row
+    far: bool       # whether to write past the caches
+    source: int     # the first window's numbers
+    step: int       # from a line of windows to the next
+    channels: int
+
+
 @jit
 def _average_backward(block, slot, dy, dx, windows, divisor):
-    """A row of x asks every window over each of its pixels; where these are many, line by line as in `pool_max`."""
+    """A row of x asks every window over each of its pixels. Up to two by two of them, which is most often all, are
+    added up in registers, some more in dx, and many line by line as in `pool_max`."""
     c, down, across = windows.channels, windows.down, windows.across
     image, row, far = block // down.pixels, block % down.pixels, spans.is_far(dx) and c % simd.lanes(dx) == 0
-    lines = entry(Over, down.over, row)
+    lines, end = entry(Over, down.over, row), (block + 1) * across.pixels * c
+    rows = lines.stop - lines.first
     for column in range(across.pixels):
-        places = entry(Over, across.over, column)
-        to, end = (block * across.pixels + column) * c, (block + 1) * across.pixels * c
-        windows_over = (lines.stop - lines.first) * (places.stop - places.first)
-        if windows_over <= sums.CHAIN:
-            if windows_over != 1:
-                spans.clear_within(dx, to, c, end)
-            for line in range(lines.first, lines.stop):
-                counted = entry(Window, down.table, line).counted
-                for place in range(places.first, places.stop):
-                    shared = divisor if divisor else counted * entry(Window, across.table, place).counted
-                    source = ((image * down.windows + line) * across.windows + place) * c
-                    _take(dy, dx, source, to, end, 1 / shared, c, (1 + far) * (windows_over == 1))
-            continue
-        for i in range(0, c, simd.lanes(dx)):
-            total = simd.full(dx, 0)
-            for line in range(lines.first, lines.stop):
-                counted, of_line = entry(Window, down.table, line).counted, simd.full(dx, 0)
-                for place in range(places.first, places.stop):
-                    shared = divisor if divisor else counted * entry(Window, across.table, place).counted
-                    source = ((image * down.windows + line) * across.windows + place) * c + i
-                    of_line = of_line + simd.load_part(dy, source, dy.size - source) / simd.full(dx, shared)
-                total = total + of_line
-            simd.store_part(dx, to + i, total, end - to - i)
+        places, to = entry(Over, across.over, column), (block * across.pixels + column) * c
+        columns = places.stop - places.first
+        source = ((image * down.windows + lines.first) * across.windows + places.first) * c
+        pixel = _Pixel(to, end, far, source, across.windows * c, c)
+        if rows == 1 and columns == 1:
+            _take_few(dy, dx, pixel, _shares(windows, lines, places, divisor), 1, 1)
+        elif rows == 1 and columns == 2:
+            _take_few(dy, dx, pixel, _shares(windows, lines, places, divisor), 1, 2)
+        elif rows == 2 and columns == 1:
+            _take_few(dy, dx, pixel, _shares(windows, lines, places, divisor), 2, 1)
+        elif rows == 2 and columns == 2:
+            _take_few(dy, dx, pixel, _shares(windows, lines, places, divisor), 2, 2)
+        elif rows * columns <= sums.CHAIN:
+            spans.clear_within(dx, to, c, end)
+            for line in range(rows):
+                for place in range(columns):
+                    share = 1 / _counted(windows, lines.first + line, places.first + place, divisor)
+                    _add_share(dy, dx, pixel, source + line * pixel.step + place * c, share)
+        else:
+            _take_many(dy, dx, pixel, windows, lines, places, divisor)
 
 
 @inlined
-def _take(dy, dx, source, to, end, part, c, alone):
-    """Add its part of what arrives at a window to the c numbers of a pixel; a window `alone` finds none there, and
-    where that is 2 writes past the caches."""
-    for i in range(0, c, simd.lanes(dx)):
-        v = simd.full(dx, part) * simd.load_part(dy, source + i, dy.size - source - i)
-        if not alone:
-            v = v + simd.load_part(dx, to + i, end - to - i)
-        spans.put(dx, to + i, v, end - to - i, alone == 2)
+def _counted(windows, line, place, divisor):
+    """What a window's sum is divided by."""
+    if divisor:
+        return divisor
+    return entry(Window, windows.down.table, line).counted * entry(Window, windows.across.table, place).counted
+
+
+@inlined
+def _shares(windows, lines, places, divisor):
+    """What each of up to two by two windows over a pixel has for it: ((first, last of the first line), (and of the last
+    line))."""
+    above, below, left, right = lines.first, lines.stop - 1, places.first, places.stop - 1
+    return ((1 / _counted(windows, above, left, divisor), 1 / _counted(windows, above, right, divisor)),
+            (1 / _counted(windows, below, left, divisor), 1 / _counted(windows, below, right, divisor)))
+
+
+@inlined
+def _take_few(dy, dx, pixel, shares, rows, columns):
+    """dx of a pixel under `rows` by `columns` windows."""
+    for i in range(0, pixel.channels, simd.lanes(dx)):
+        total = simd.full(dx, 0)
+        for line in range(rows):
+            for place in range(columns):
+                source = pixel.source + line * pixel.step + place * pixel.channels + i
+                total = total + simd.full(dx, shares[line][place]) * simd.load_part(dy, source, dy.size - source)
+        spans.put(dx, pixel.to + i, total, pixel.end - pixel.to - i, pixel.far)
+
+
+@inlined
+def _add_share(dy, dx, pixel, source, share):
+    """Add its share of what arrives at a window to dx of a pixel."""
+    for i in range(0, pixel.channels, simd.lanes(dx)):
+        to, room = pixel.to + i, pixel.end - pixel.to - i
+        v = simd.full(dx, share) * simd.load_part(dy, source + i, dy.size - source - i)
+        simd.store_part(dx, to, v + simd.load_part(dx, to, room), room)
+
+
+@inlined
+def _take_many(dy, dx, pixel, windows, lines, places, divisor):
+    """dx of a pixel under many windows."""
+    for i in range(0, pixel.channels, simd.lanes(dx)):
+        total = simd.full(dx, 0)
+        for line in range(lines.first, lines.stop):
+            of_line, start = simd.full(dx, 0), pixel.source + (line - lines.first) * pixel.step + i
+            for place in range(places.first, places.stop):
+                source = start + (place - places.first) * pixel.channels
+                shared = simd.full(dx, _counted(windows, line, place, divisor))
+                of_line = of_line + simd.load_part(dy, source, dy.size - source) / shared
+            total = total + of_line
+        simd.store_part(dx, pixel.to + i, total, pixel.end - pixel.to - i)
 
 
 @jit
