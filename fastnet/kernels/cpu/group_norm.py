@@ -19,8 +19,9 @@ from fastnet.kernels import checks, shapes
 from fastnet.kernels.cpu import epilogue, moments, simd, spans, sums
 from fastnet.kernels.cpu.runtime import Launch, empty, flat, inlined, jit, kept, like, scratch
 
-# Numbers in a piece, which is read twice, and those that are gone through together, in rows that are at least so many.
-_PIECE, _CHUNK, _FEWEST = 16_384, 512, 4
+# Numbers in a piece, which is read twice, and those that are gone through together, vector by vector: where x alone is
+# read, and where there are more arrays. They are so many rows at least.
+_PIECE, _CHUNK, _SHORT, _FEWEST = 32_768, 4096, 512, 4
 # Rows that a piece has at most: no more than 64 sums of 64 rows each are added up in float32.
 _LINES = sums.CHAIN * sums.CHAIN
 # Channels that a block has at least, where there are so many.
@@ -63,7 +64,7 @@ def groupnorm_backward(dy, x, gamma, mean, var, eps):
 
 class _Plan(NamedTuple):
     """Samples of `pixels` rows by c numbers, in groups of `width`; a block has `slab` of the channels of one, and goes
-    through `lines` rows at a time, or `step`."""
+    through `lines` rows at a time, or `step`, or `few`."""
 
     c: int
     pixels: int
@@ -71,6 +72,7 @@ class _Plan(NamedTuple):
     slab: int
     lines: int
     step: int
+    few: int
 
 
 class _Arrays(NamedTuple):
@@ -113,8 +115,9 @@ class _Norm:
         self.work = 4 * prod(shape)
         slab = width * -(-_SLAB // width)
         slab = slab if c % slab == 0 else c
-        lines, step = max(1, min(_LINES, _PIECE // slab)), max(_FEWEST, min(sums.CHAIN, _CHUNK // slab))
-        self.plan, self.pieces = _Plan(c, pixels, width, slab, lines, step), -(-pixels // lines) * slab
+        lines = max(1, min(_LINES, _PIECE // slab))
+        step, few = (max(_FEWEST, min(sums.CHAIN, size // slab)) for size in (_CHUNK, _SHORT))
+        self.plan, self.pieces = _Plan(c, pixels, width, slab, lines, step, few), -(-pixels // lines) * slab
         self.forward, self.backward = (Launch(kernel, n * c // slab, self.work) for kernel in (_forward, _backward))
 
 
@@ -149,8 +152,8 @@ def _forward(block, slot, x, y, operands, table, plan, epilogue):
             table.means[at + i], table.squares[at + i] = mean[group], operands.gamma[left + i] * scale
     calling = epilogue.function.address != 0    # what lies side by side
     far = spans.is_far(y) and not calling
-    rows = 1 if calling and plan.slab < plan.c else plan.step
-    for top in range(0, plan.pixels, rows):
+    rows = 1 if calling and plan.slab < plan.c else plan.few
+    for top in range((plan.pixels - 1) // rows * rows, -1, -rows):  # a cache has what was read last
         here = _Rows(start + top * plan.c, start + min(top + rows, plan.pixels) * plan.c, left, at, far)
         if epilogue.level == spans.SLOPED:
             _apply(x, y, here, operands, table, plan, epilogue, spans.SLOPED)
@@ -183,12 +186,13 @@ def _combined(table, at, plan):
 def _apply(x, y, rows, operands, line, plan, epilogue, level):
     """y = (x - mean) scale + beta, and what follows, for some rows; mean and scale are in the line."""
     at, left = rows.at, rows.left
-    for i in range(rows.first, rows.last, plan.c):
-        for j in range(0, plan.slab, simd.lanes(x)):
-            n = plan.slab - j
-            v = simd.load_part(x, i + j, n) - simd.load_part(line.means, at + j, n)
-            v = simd.fma(v, simd.load_part(line.squares, at + j, n), simd.load_part(operands.beta, left + j, n))
-            spans.put(y, i + j, spans.in_registers(v, i + j, n, epilogue, level), n, rows.far)
+    for j in range(0, plan.slab, simd.lanes(x)):
+        n = plan.slab - j
+        mean, scale = simd.load_part(line.means, at + j, n), simd.load_part(line.squares, at + j, n)
+        beta = simd.load_part(operands.beta, left + j, n)
+        for i in range(rows.first + j, rows.last + j, plan.c):
+            v = simd.fma(simd.load_part(x, i, n) - mean, scale, beta)
+            spans.put(y, i, spans.in_registers(v, i, n, epilogue, level), n, rows.far)
 
 
 # Backward
@@ -205,11 +209,11 @@ def _backward(block, slot, arrays, operands, table, memory, plan):
         group = first_group + i // plan.width
         lines[mean + i] = operands.mean[group]
     spans.clear(memory.sums, total, total + 2 * slab)
-    for top in range(0, plan.pixels, plan.step):
+    for top in range(0, plan.pixels, plan.few):
         if slab == plan.c:
-            spans.fetch(dy, start + (top + plan.step) * slab, start + (top + 2 * plan.step) * slab)
-            spans.fetch(x, start + (top + plan.step) * slab, start + (top + 2 * plan.step) * slab)
-        _add_rows(arrays, start + top * plan.c, min(plan.step, plan.pixels - top), memory, mean, total, plan)
+            spans.fetch(dy, start + (top + plan.few) * slab, start + (top + 2 * plan.few) * slab)
+            spans.fetch(x, start + (top + plan.few) * slab, start + (top + 2 * plan.few) * slab)
+        _add_rows(arrays, start + top * plan.c, min(plan.few, plan.pixels - top), memory, mean, total, plan)
     for j in range(0, slab, plan.width):
         inverse = 1 / np.sqrt(operands.var[first_group + j // plan.width] + dy.dtype.type(operands.eps))
         a, b, size = 0.0, 0.0, plan.pixels * plan.width

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastnet.kernels.cpu import simd, spans, sums
-from fastnet.kernels.cpu.runtime import flat, jit, kept
+from fastnet.kernels.cpu.runtime import flat, inlined, jit, kept
 
 
 class Moments(NamedTuple):
@@ -65,6 +65,14 @@ def constant(value, size, dtype):
     return np.full(size, value, dtype)
 
 
+class _Chunk(NamedTuple):
+    """Rows that are gone through together: their first number, how many they are and how far from each other."""
+
+    at: int
+    rows: int
+    apart: int
+
+
 @jit
 def of_columns(x, start, rows, columns, table, to):
     """The moments of some rows, of which the first begins at x[start], into table[to:]; even and odd rows apart, so
@@ -73,39 +81,69 @@ def of_columns(x, start, rows, columns, table, to):
     spans.clear(means, to, to + c)
     spans.clear(squares, to, to + c)
     for top in range(0, rows, step):
-        bottom = min(top + step, rows)
-        if apart == c:
-            spans.fetch(x, start + bottom * c, start + (bottom + step) * c)
-        else:
+        bottom, at = min(top + step, rows), start + top * apart
+        if apart != c:      # else the processor sees by itself what comes next
             for i in range(bottom, min(bottom + step, rows)):
                 spans.fetch(x, start + i * apart, start + i * apart + c)
-        for j in range(0, c, simd.lanes(x)):
-            n, at = c - j, start + j
-            pivot = simd.load_part(x, at, n)
-            even, odd = simd.full(x, 0), simd.full(x, 0)
-            for i in range(top, bottom - 1, 2):
-                even = even + (simd.load_part(x, at + i * apart, n) - pivot)
-                odd = odd + (simd.load_part(x, at + (i + 1) * apart, n) - pivot)
-            if (bottom - top) % 2:
-                even = even + (simd.load_part(x, at + (bottom - 1) * apart, n) - pivot)
-            simd.store_part(means, to + j, simd.load_part(means, to + j, n) + (even + odd), n)
+        _add_rows(x, _Chunk(at, bottom - top, apart), c, x, start, means, to, False)
     share = simd.full(x, 1 / x.dtype.type(rows))
     for j in range(0, c, simd.lanes(x)):
         n, pivot = c - j, simd.load_part(x, start + j, c - j)
         simd.store_part(means, to + j, simd.fma(simd.load_part(means, to + j, n), share, pivot), n)
     for top in range(0, rows, step):
-        bottom = min(top + step, rows)
-        for j in range(0, c, simd.lanes(x)):
-            n, at, mean = c - j, start + j, simd.load_part(means, to + j, c - j)
-            even, odd = simd.full(x, 0), simd.full(x, 0)
-            for i in range(top, bottom - 1, 2):
-                v = simd.load_part(x, at + i * apart, n) - mean
-                w = simd.load_part(x, at + (i + 1) * apart, n) - mean
-                even, odd = simd.fma(v, v, even), simd.fma(w, w, odd)
-            if (bottom - top) % 2:
-                v = simd.load_part(x, at + (bottom - 1) * apart, n) - mean
-                even = simd.fma(v, v, even)
-            simd.store_part(squares, to + j, simd.load_part(squares, to + j, n) + (even + odd), n)
+        chunk = _Chunk(start + top * apart, min(step, rows - top), apart)
+        _add_rows(x, chunk, c, means, to, squares, to, True)
+
+
+@inlined
+def _add_rows(x, chunk, c, centres, first, sums, to, squared):
+    """Add to c sums what the numbers of a chunk are more than the centres, or the squares of that; four vectors side by
+    side as long as there are so many, which memory is quicker to give."""
+    lanes = simd.lanes(x)
+    whole = c // (4 * lanes) * 4 * lanes
+    for j in range(0, whole, 4 * lanes):
+        _add_four(x, _Chunk(chunk.at + j, chunk.rows, chunk.apart), centres, first + j, sums, to + j, squared)
+    for j in range(whole, c, lanes):
+        n, centre = c - j, simd.load_part(centres, first + j, c - j)
+        at, last = chunk.at + j, chunk.at + j + (chunk.rows - 1) * chunk.apart
+        even, odd = simd.full(x, 0), simd.full(x, 0)
+        while at < last:
+            even = _more(even, simd.load_part(x, at, n) - centre, squared)
+            odd = _more(odd, simd.load_part(x, at + chunk.apart, n) - centre, squared)
+            at += 2 * chunk.apart
+        if at == last:
+            even = _more(even, simd.load_part(x, at, n) - centre, squared)
+        simd.store_part(sums, to + j, simd.load_part(sums, to + j, n) + (even + odd), n)
+
+
+@inlined
+def _add_four(x, chunk, centres, first, sums, to, squared):
+    lanes, at, last = simd.lanes(x), chunk.at, chunk.at + (chunk.rows - 1) * chunk.apart
+    u, v = simd.load(centres, first), simd.load(centres, first + lanes)
+    w, z = simd.load(centres, first + 2 * lanes), simd.load(centres, first + 3 * lanes)
+    a = b = c = d = p = q = r = s = simd.full(x, 0)
+    while at < last:
+        a, b = _more(a, simd.load(x, at) - u, squared), _more(b, simd.load(x, at + lanes) - v, squared)
+        c = _more(c, simd.load(x, at + 2 * lanes) - w, squared)
+        d = _more(d, simd.load(x, at + 3 * lanes) - z, squared)
+        at += chunk.apart
+        p, q = _more(p, simd.load(x, at) - u, squared), _more(q, simd.load(x, at + lanes) - v, squared)
+        r = _more(r, simd.load(x, at + 2 * lanes) - w, squared)
+        s = _more(s, simd.load(x, at + 3 * lanes) - z, squared)
+        at += chunk.apart
+    if at == last:
+        a, b = _more(a, simd.load(x, at) - u, squared), _more(b, simd.load(x, at + lanes) - v, squared)
+        c = _more(c, simd.load(x, at + 2 * lanes) - w, squared)
+        d = _more(d, simd.load(x, at + 3 * lanes) - z, squared)
+    simd.store(sums, to, simd.load(sums, to) + (a + p))
+    simd.store(sums, to + lanes, simd.load(sums, to + lanes) + (b + q))
+    simd.store(sums, to + 2 * lanes, simd.load(sums, to + 2 * lanes) + (c + r))
+    simd.store(sums, to + 3 * lanes, simd.load(sums, to + 3 * lanes) + (d + s))
+
+
+@inlined
+def _more(total, v, squared):
+    return simd.fma(v, v, total) if squared else total + v
 
 
 @jit
