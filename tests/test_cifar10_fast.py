@@ -62,14 +62,14 @@ def test_images_grow(example):
     row = np.array([[[[0, 30, 90, 150]]]], np.uint8)  # thirds: 0 and a third of 30, two thirds of 30 and of 90, ...
     assert example.shrunk(row.repeat(4, axis=2), 3)[0, 0].tolist() == [[8, 60, 135]] * 3
     labels = np.zeros(2, np.int64)
-    small, large = (data.DataLoader(example.shrunk(images, side), labels, 1) for side in (4, 8))
-    batches = example.Growing(small, large, 2)
+    loaders = [data.DataLoader(example.shrunk(images, side), labels, 1) for side in (2, 4, 8)]
+    batches = example.Growing(loaders, [1, 2])
     widths = []
-    for epoch in range(4):
+    for epoch in range(5):
         batches.set_epoch(epoch)
         widths.append([x.shape[3] for x, _ in batches])
-        assert (small if epoch < 2 else large).epoch == epoch + 1
-    assert widths == [[4, 4], [4, 4], [8, 8], [8, 8]] and len(batches) == 2
+        assert loaders[(0, 1, 1, 2, 2)[epoch]].epoch == epoch + 1
+    assert widths == [[2, 2], [4, 4], [4, 4], [8, 8], [8, 8]] and len(batches) == 2
 
 
 def test_the_first_block_is_frozen_in_the_end(example, tmp_path, monkeypatch):
