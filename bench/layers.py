@@ -124,7 +124,7 @@ def steps_of(row, theirs=None):
     if theirs is None:
         parameters = [fastnet.Parameter(value.copy()) for value in values]
         for parameter, grad in zip(parameters, grads, strict=True):
-            parameter.grad = grad.copy()    # in the order of its parameter, as what a layer gives is
+            parameter.grad = grad.copy()    # in C order, like the parameter; `numbers` gives images channels-last
         optimizer = eval(row.ours, vars(fastnet) | {"parameters": parameters})
         return lambda: (optimizer.step(), [parameter.value for parameter in parameters])[1]
     parameters = [nn.Parameter(torch.from_numpy(value.copy())) for value in values]

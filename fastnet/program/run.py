@@ -58,7 +58,8 @@ class Runner:
 
     def _replayed(self, x):
         """y for an array like those before, without a closer look; None where one is needed."""
-        return None if self._quick is None or type(x) is not np.ndarray else self._quick.run(x)
+        quick = self._quick     # read once: another thread may take it away
+        return quick.run(x) if quick is not None and type(x) is np.ndarray else None
 
     def forward(self, net, x):
         """(y, the `Pass` whose backward may follow) of a training pass."""

@@ -4,8 +4,13 @@ import pytest
 
 from fastnet.kernels import exact, load, naive
 from fastnet.kernels.activations import ACTIVATIONS
+from fastnet.kernels.cpu import epilogue
+from fastnet.kernels.cpu.conv import winograd
 from fastnet.kernels.cpu.conv.choice import WINOGRAD_SIZES
+from fastnet.kernels.cpu.conv.geometry import Geometry
+from fastnet.kernels.cpu.conv.passes import WinogradForward
 from fastnet.kernels.cpu.conv.winograd_filters import error_bound, matrices
+from fastnet.kernels.cpu.runtime import empty_images, flat
 
 cpu = load("cpu")
 FORMS = [(m, r) for r, sizes in WINOGRAD_SIZES.items() for m in sizes]
@@ -70,6 +75,22 @@ def test_every_pass_stays_within_2e_5_of_float64(shape, kernel, padding):
     for name, got in passes(cpu, *arrays, padding).items():
         error = np.linalg.norm(got - wanted[name]) / np.linalg.norm(wanted[name])
         assert 0 < error < 2e-5, f"{name}: {error}"
+
+
+@pytest.mark.parametrize("shape, k", [((1, 64, 16, 16), 128), ((2, 20, 7, 9), 96)])
+def test_large_weights_are_shared_out_by_channels(shape, k, monkeypatch):
+    """How blocks share the work makes no difference to a bit."""
+    x, w, b, _ = operands(shape, (k, 3), (1, 1, 1, 1))
+    geometry = Geometry.of(shape, w.shape, (shape[0], k, *shape[2:]), x.dtype, ((1, 1), (1, 1, 1, 1), (1, 1), 1))
+    results, plans = [], []
+    for large in (1 << 60, 0):
+        monkeypatch.setattr(winograd, "_LARGE", large)
+        way, y = WinogradForward(geometry, 4, False), empty_images(shape[0], k, *shape[2:])
+        way.run(flat(x), *way.pack(w, b), flat(y), epilogue.make(flat(y), activation=("relu", 0.0, 0.0)))
+        results.append(y)
+        plans.append(way.convolve.numbers)
+    np.testing.assert_array_equal(*results)
+    assert (plans[0] != plans[1]).any()
 
 
 def test_many_tiles_do_not_add_up_to_a_larger_error():

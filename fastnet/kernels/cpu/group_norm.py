@@ -19,8 +19,8 @@ from fastnet.kernels import checks, shapes
 from fastnet.kernels.cpu import epilogue, moments, simd, spans, sums
 from fastnet.kernels.cpu.runtime import Launch, empty, flat, inlined, jit, kept, like, scratch
 
-# Numbers in a piece, which is read twice, and those that are gone through together, vector by vector: where x alone is
-# read, and where there are more arrays. They are so many rows at least.
+# Numbers of a piece, which is read twice for its moments; of a chunk of it, which is gone through vector by vector; and
+# of a shorter chunk, where other arrays are read or written as well. The fewest rows of a chunk.
 _PIECE, _CHUNK, _SHORT, _FEWEST = 32_768, 4096, 512, 4
 # Rows that a piece has at most: no more than 64 sums of 64 rows each are added up in float32.
 _LINES = sums.CHAIN * sums.CHAIN
@@ -63,8 +63,8 @@ def groupnorm_backward(dy, x, gamma, mean, var, eps):
 
 
 class _Plan(NamedTuple):
-    """Samples of `pixels` rows by c numbers, in groups of `width`; a block has `slab` of the channels of one, and goes
-    through `lines` rows at a time, or `step`, or `few`."""
+    """Samples of `pixels` rows by c numbers, in groups of `width`; a block has `slab` of the channels of one. It takes
+    the moments of pieces of `lines` rows, `step` at a time, and does all else with `few` rows at a time."""
 
     c: int
     pixels: int
@@ -152,7 +152,8 @@ def _forward(block, slot, x, y, operands, table, plan, epilogue):
             table.means[at + i], table.squares[at + i] = mean[group], operands.gamma[left + i] * scale
     calling = epilogue.function.address != 0    # what lies side by side
     far = spans.is_far(y) and not calling
-    rows = 1 if calling and plan.slab < plan.c else plan.few
+    halves = far and simd.lanes(y) * y.itemsize < 64    # of cache lines, which past the caches want to be whole soon
+    rows = 1 if halves or calling and plan.slab < plan.c else plan.few
     for top in range((plan.pixels - 1) // rows * rows, -1, -rows):  # a cache has what was read last
         here = _Rows(start + top * plan.c, start + min(top + rows, plan.pixels) * plan.c, left, at, far)
         if epilogue.level == spans.SLOPED:

@@ -22,7 +22,7 @@ class Moments(NamedTuple):
 
 class Columns(NamedTuple):
     """`count` numbers side by side in each row of a matrix, whose rows start `apart` numbers from each other; `step`
-    rows are gone through at a time, while as many are fetched ahead."""
+    rows are gone through at a time. Where there are other numbers between rows, the next ones are fetched meanwhile."""
 
     count: int
     apart: int
@@ -96,13 +96,13 @@ def of_columns(x, start, rows, columns, table, to):
 
 
 @inlined
-def _add_rows(x, chunk, c, centres, first, sums, to, squared):
-    """Add to c sums what the numbers of a chunk are more than the centres, or the squares of that; four vectors side by
-    side as long as there are so many, which memory is quicker to give."""
+def _add_rows(x, chunk, c, centres, first, totals, to, squared):
+    """Add to c totals what the numbers of a chunk are more than the centres, or the squares of that; four vectors side
+    by side as long as there are so many: what is read then lies together for long enough that memory keeps up."""
     lanes = simd.lanes(x)
     whole = c // (4 * lanes) * 4 * lanes
     for j in range(0, whole, 4 * lanes):
-        _add_four(x, _Chunk(chunk.at + j, chunk.rows, chunk.apart), centres, first + j, sums, to + j, squared)
+        _add_four(x, _Chunk(chunk.at + j, chunk.rows, chunk.apart), centres, first + j, totals, to + j, squared)
     for j in range(whole, c, lanes):
         n, centre = c - j, simd.load_part(centres, first + j, c - j)
         at, last = chunk.at + j, chunk.at + j + (chunk.rows - 1) * chunk.apart
@@ -113,32 +113,36 @@ def _add_rows(x, chunk, c, centres, first, sums, to, squared):
             at += 2 * chunk.apart
         if at == last:
             even = _more(even, simd.load_part(x, at, n) - centre, squared)
-        simd.store_part(sums, to + j, simd.load_part(sums, to + j, n) + (even + odd), n)
+        simd.store_part(totals, to + j, simd.load_part(totals, to + j, n) + (even + odd), n)
 
 
 @inlined
-def _add_four(x, chunk, centres, first, sums, to, squared):
+def _add_four(x, chunk, centres, first, totals, to, squared):
+    """`_add_rows` for the four vectors of columns that begin where the chunk does."""
     lanes, at, last = simd.lanes(x), chunk.at, chunk.at + (chunk.rows - 1) * chunk.apart
-    u, v = simd.load(centres, first), simd.load(centres, first + lanes)
-    w, z = simd.load(centres, first + 2 * lanes), simd.load(centres, first + 3 * lanes)
-    a = b = c = d = p = q = r = s = simd.full(x, 0)
+    zero, centre = simd.full(x, 0), _load_four(centres, first)
+    even = odd = zero, zero, zero, zero
     while at < last:
-        a, b = _more(a, simd.load(x, at) - u, squared), _more(b, simd.load(x, at + lanes) - v, squared)
-        c = _more(c, simd.load(x, at + 2 * lanes) - w, squared)
-        d = _more(d, simd.load(x, at + 3 * lanes) - z, squared)
-        at += chunk.apart
-        p, q = _more(p, simd.load(x, at) - u, squared), _more(q, simd.load(x, at + lanes) - v, squared)
-        r = _more(r, simd.load(x, at + 2 * lanes) - w, squared)
-        s = _more(s, simd.load(x, at + 3 * lanes) - z, squared)
-        at += chunk.apart
+        even = _more_of_four(even, _load_four(x, at), centre, squared)
+        odd = _more_of_four(odd, _load_four(x, at + chunk.apart), centre, squared)
+        at += 2 * chunk.apart
     if at == last:
-        a, b = _more(a, simd.load(x, at) - u, squared), _more(b, simd.load(x, at + lanes) - v, squared)
-        c = _more(c, simd.load(x, at + 2 * lanes) - w, squared)
-        d = _more(d, simd.load(x, at + 3 * lanes) - z, squared)
-    simd.store(sums, to, simd.load(sums, to) + (a + p))
-    simd.store(sums, to + lanes, simd.load(sums, to + lanes) + (b + q))
-    simd.store(sums, to + 2 * lanes, simd.load(sums, to + 2 * lanes) + (c + r))
-    simd.store(sums, to + 3 * lanes, simd.load(sums, to + 3 * lanes) + (d + s))
+        even = _more_of_four(even, _load_four(x, at), centre, squared)
+    for i in range(4):
+        here = to + i * lanes
+        simd.store(totals, here, simd.load(totals, here) + (even[i] + odd[i]))
+
+
+@inlined
+def _load_four(x, at):
+    lanes = simd.lanes(x)
+    return simd.load(x, at), simd.load(x, at + lanes), simd.load(x, at + 2 * lanes), simd.load(x, at + 3 * lanes)
+
+
+@inlined
+def _more_of_four(totals, numbers, centres, squared):
+    (a, b, c, d), (p, q, r, s), (u, v, w, z) = totals, numbers, centres
+    return _more(a, p - u, squared), _more(b, q - v, squared), _more(c, r - w, squared), _more(d, s - z, squared)
 
 
 @inlined

@@ -25,6 +25,8 @@ from fastnet.kernels.cpu.turn import turn
 
 # Numbers of a block, and pixels of an image whose channels are put side by side together.
 _BLOCK, _PIXELS = 16_384, 64
+# Channels of images up to which there are too few to move as vectors.
+_FEW_CHANNELS = 8
 # The axes of images, (N, C, H, W), as they lie in memory.
 _IMAGES = 0, 2, 3, 1
 
@@ -152,7 +154,10 @@ def convert(x, dtype):
     source, turned = readable(x, dtype)
     if turned:
         n, c, h, w = shape
-        launch(_convert_images, n * -(-h * w // _PIXELS), source, flat(y), c, h * w, work=x.size)
+        if source.dtype == dtype and c > _FEW_CHANNELS:     # then whole vectors move
+            turn((n, c, h * w), (0, 2, 1), dtype)(source, flat(y))
+        else:
+            launch(_convert_images, n * -(-h * w // _PIXELS), source, flat(y), c, h * w, work=x.size)
     else:
         launch(_convert, -(-x.size // _BLOCK), source, flat(y), work=x.size)
     return y

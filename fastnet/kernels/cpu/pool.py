@@ -143,8 +143,8 @@ def _total(x, at, room, rows, columns, step, c):
 class _Pixel(NamedTuple):
     """Where in dx the numbers of a pixel of x belong, and where in dy those of the windows over it are."""
 
-    to: int
-    end: int        # of the row
+    to: int         # its first number in dx
+    end: int        # of the row in dx
     far: bool       # whether to write past the caches
     source: int     # the first window's numbers
     step: int       # from a line of windows to the next
@@ -164,14 +164,16 @@ def _average_backward(block, slot, dy, dx, windows, divisor):
         columns = places.stop - places.first
         source = ((image * down.windows + lines.first) * across.windows + places.first) * c
         pixel = _Pixel(to, end, far, source, across.windows * c, c)
-        if rows == 1 and columns == 1:
-            _take_few(dy, dx, pixel, _shares(windows, lines, places, divisor), 1, 1)
-        elif rows == 1 and columns == 2:
-            _take_few(dy, dx, pixel, _shares(windows, lines, places, divisor), 1, 2)
-        elif rows == 2 and columns == 1:
-            _take_few(dy, dx, pixel, _shares(windows, lines, places, divisor), 2, 1)
-        elif rows == 2 and columns == 2:
-            _take_few(dy, dx, pixel, _shares(windows, lines, places, divisor), 2, 2)
+        if 1 <= rows <= 2 and 1 <= columns <= 2:
+            shares = _shares(windows, lines, places, divisor)
+            if rows == 1 and columns == 1:
+                _take_few(dy, dx, pixel, shares, 1, 1)
+            elif rows == 1:
+                _take_few(dy, dx, pixel, shares, 1, 2)
+            elif columns == 1:
+                _take_few(dy, dx, pixel, shares, 2, 1)
+            else:
+                _take_few(dy, dx, pixel, shares, 2, 2)
         elif rows * columns <= sums.CHAIN:
             spans.clear_within(dx, to, c, end)
             for line in range(rows):
@@ -192,8 +194,8 @@ def _counted(windows, line, place, divisor):
 
 @inlined
 def _shares(windows, lines, places, divisor):
-    """What each of up to two by two windows over a pixel has for it: ((first, last of the first line), (and of the last
-    line))."""
+    """What dy of each window over a pixel is multiplied by, where there are up to two by two: (left, right) of the
+    first line, then of the last."""
     above, below, left, right = lines.first, lines.stop - 1, places.first, places.stop - 1
     return ((1 / _counted(windows, above, left, divisor), 1 / _counted(windows, above, right, divisor)),
             (1 / _counted(windows, below, left, divisor), 1 / _counted(windows, below, right, divisor)))

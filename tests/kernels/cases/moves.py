@@ -49,6 +49,7 @@ CASES = [
     Case("zeros", "rows", ((2, 3, 4, 5),), {"shape": (3, 20_000)}),
     *(Case("convert", f"{dtype}-{len(shape)}d", (shape,), {"dtype": dtype}) for dtype in ("float32", "float64")
       for shape in ((7,), (5, 33), (3, 4, 5), (2, 17, 3, 5))),
+    *(Case("convert", f"{dtype}-large images", ((2, 40, 8, 7),), {"dtype": dtype}) for dtype in ("float32", "float64")),
 ]
 
 EXACT = ("concat", "split", "permute", "channel_shuffle", "zeros", "flatten", "unflatten", "convert", "pixel_shuffle",

@@ -219,8 +219,9 @@ def _make_multiply_all(m, n, tiles):
     @inlined
     def multiply_all(operands, memory, share, plan, epilogue):
         """The second step, the products of each point for each panel. Between them memory is fetched: of x what the
-        next block reads; of y, and of what the epilogue reads, what belongs to this one. Where blocks share pixels of
-        y, each of them some channels, that would take from other threads what they are writing."""
+        next block reads; of y, and of what the epilogue reads, what belongs to this one. Where several blocks write
+        channels of the same pixels, only x is fetched: asking for y would take lines away from the threads that write
+        them, and most of the rest belongs to other blocks."""
         x, y, lanes, panel = operands.x, operands.y, simd.lanes(memory), halves * simd.lanes(memory) // 2
         panels, words = (plan.out_channels + panel - 1) // panel, plan.channels // word
         filters_size = panels * words * panel + lanes
