@@ -12,7 +12,7 @@ from fastnet.kernels.cpu.runtime import inlined, jit
 BOUND, OPERANDS, SLOPED = range(3)
 # An array of so many bytes is written past the caches by kernels that do nothing but read and write: the largest caches
 # could not keep it until somebody reads it. Reading what is about to be overwritten would be a third of the traffic.
-FAR = 16 << 20
+FAR = 20 << 20
 
 
 class Path(NamedTuple):
