@@ -22,9 +22,9 @@ and more accurate nets have it:
   too. The logits are averaged.
 
 The constants below were chosen by eight trials, on 45,000 of the training images, judged by the other 5,000, of which
-the net then got 91.6 %. Trained on all 50,000 it gets 91.7 % of the test images, the mean of three seeds (91.8, 91.9, 91.6),
-in less than 14 minutes on two cores of an AMD EPYC (Zen 4), compilation included; all that on a copy of CIFAR-10 whose
-images went through JPEG.
+the net then got 91.6 %. Trained on all 50,000 it gets 91.7 % of the test images, the mean of three seeds (91.8, 91.9,
+91.6), in less than 14 minutes on two cores of an AMD EPYC (Zen 4), compilation included; all that on a copy of CIFAR-10
+whose images went through JPEG.
 
 The images come from --data, from $FASTNET_DATA, from the cache folder or from the network, in this order; where there
 is neither data nor network, generated images take their place.
