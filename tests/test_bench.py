@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import fastnet
 from fastnet import Conv2d, Linear, ReLU, Sequential
 
 BENCH = Path(__file__).parents[1] / "bench"
@@ -95,6 +96,15 @@ def test_no_gradient_goes_through_a_layer_where_the_last_bit_decides():
     dy = layers.numbers(ours.shape, 1)
     assert layers.gradient(row, [ours, theirs]).tolist() == (dy * [0, 1, 1, 1, 0, 0, 1]).tolist()
     np.testing.assert_array_equal(layers.gradient(drawn, [ours, theirs]), dy)
+
+
+def test_optimisers_get_gradients_in_the_order_of_their_parameters(monkeypatch):
+    """As PyTorch's do: another order would have to be copied at each step."""
+    layers, made, make = pytest.importorskip("layers", reason="needs PyTorch"), [], fastnet.Parameter
+    monkeypatch.setattr(fastnet, "Parameter", lambda value: made.append(make(value)) or made[-1])
+    layers.steps_of(layers.OPTIMISERS[0])()
+    assert {parameter.value.ndim for parameter in made} == {1, 2, 4}
+    assert all(parameter.grad.flags.c_contiguous for parameter in made)
 
 
 def test_an_engine_without_its_converter_says_so(monkeypatch):

@@ -152,8 +152,9 @@ def _forward(block, slot, x, y, operands, table, plan, epilogue):
             table.means[at + i], table.squares[at + i] = mean[group], operands.gamma[left + i] * scale
     calling = epilogue.function.address != 0    # what lies side by side
     far = spans.is_far(y) and not calling
-    halves = far and simd.lanes(y) * y.itemsize < 64    # of cache lines, which past the caches want to be whole soon
-    rows = 1 if halves or calling and plan.slab < plan.c else plan.few
+    # A vector that is no whole cache line, written past the caches, wants the rest of the line to follow at once.
+    narrow = far and simd.lanes(y) * y.itemsize < 64
+    rows = 1 if narrow or calling and plan.slab < plan.c else plan.few
     for top in range((plan.pixels - 1) // rows * rows, -1, -rows):  # a cache has what was read last
         here = _Rows(start + top * plan.c, start + min(top + rows, plan.pixels) * plan.c, left, at, far)
         if epilogue.level == spans.SLOPED:

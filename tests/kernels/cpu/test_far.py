@@ -9,6 +9,8 @@ from fastnet.kernels.cpu import (
     activation_backward,
     activation_forward,
     add,
+    avgpool2d_backward,
+    avgpool2d_forward,
     batchnorm_backward,
     batchnorm_forward,
     batchnorm_inference,
@@ -122,3 +124,15 @@ def test_batchnorm(images, activation, threads):
     assert_bits(y[some], batchnorm_inference(x[some], gamma, beta, mean, var, 1e-5, activation=activation))
     dx, _, _ = batchnorm_backward(dy, x, gamma, mean, var, 1e-5)
     np.testing.assert_allclose(dx, naive.batchnorm_backward(dy, x, gamma, mean, var, 1e-5)[0], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("kernel, stride, padding", [(2, 2, 0), (3, 2, 1), (4, 2, 1), (3, 3, 1), (3, 1, 1)])
+def test_averages_go_back(images, kernel, stride, padding, threads):
+    """Windows one by one, one or two by two, with gaps, and more; images do not know of each other."""
+    x, _, _, _ = images
+    geometry = (kernel,) * 2, (stride,) * 2, (padding,) * 4
+    dy = avgpool2d_forward(x, *geometry)
+    dx, some = avgpool2d_backward(dy, x.shape, *geometry), slice(1000, 1010)
+    assert_bits(dx[some], avgpool2d_backward(dy[some], x[some].shape, *geometry))
+    np.testing.assert_allclose(dx[some], naive.avgpool2d_backward(dy[some], x[some].shape, *geometry), rtol=1e-5,
+                               atol=1e-6)
