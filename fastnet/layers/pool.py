@@ -169,6 +169,8 @@ class AdaptiveAvgPool2d(Layer):
     def where(self, x_shape):
         """The output's size for an x of this shape; None where one pixel is left of it, which has operations of its
         own."""
+        if self.output_size == (1, 1):
+            return None
         hw = checks.images(x_shape)[2:]
         size = tuple([length if one is None else one for one, length in zip(self.output_size, hw, strict=True)])
         return None if size == (1, 1) else size

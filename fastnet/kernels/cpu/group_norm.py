@@ -19,8 +19,8 @@ from fastnet.kernels import checks, shapes
 from fastnet.kernels.cpu import epilogue, moments, simd, spans, sums
 from fastnet.kernels.cpu.runtime import Launch, empty, flat, inlined, jit, kept, like, scratch
 
-# Numbers of a piece, which is read twice for its moments; of a chunk of it, which is gone through vector by vector; and
-# of a shorter chunk, where other arrays are read or written as well. The fewest rows of a chunk.
+# Numbers of a piece, which is read once for its moments, and seldom twice; of a chunk of it, gone through vector by
+# vector; and of a shorter chunk, where other arrays are read or written too. The fewest rows of a chunk.
 _PIECE, _CHUNK, _SHORT, _FEWEST = 32_768, 4096, 512, 4
 # Rows that a piece has at most: no more than 64 sums of 64 rows each are added up in float32.
 _LINES = sums.CHAIN * sums.CHAIN
@@ -36,7 +36,7 @@ def groupnorm_forward(x, gamma, beta, groups, eps, add=None, activation=None):
     add, _ = epilogue.checked(kind, add, activation)
     norm, dtype, y = _norm(x.shape, groups, x.dtype), x.dtype, like(x)
     mean, var = empty(*statistics), empty(*statistics)
-    table = moments.Moments(scratch(norm.pieces, dtype, norm.work), scratch(norm.pieces, dtype, norm.work, 1))
+    table = moments.Moments(*(scratch(norm.pieces, dtype, norm.work, which) for which in range(3)))
     weights = moments.affine(gamma, beta, norm.plan.c, dtype)
     norm.forward(flat(x), flat(y), moments.operands(weights, mean, var, eps), table, norm.plan,
                  epilogue.make(flat(y), add, activation))
@@ -157,6 +157,9 @@ def _forward(block, slot, x, y, operands, table, plan, epilogue):
     rows = 1 if narrow or calling and plan.slab < plan.c else plan.few
     for top in range((plan.pixels - 1) // rows * rows, -1, -rows):  # a cache has what was read last
         here = _Rows(start + top * plan.c, start + min(top + rows, plan.pixels) * plan.c, left, at, far)
+        if far and plan.slab == plan.c:     # what this thread most likely reads next comes while it writes
+            ahead = 2 * (start + plan.pixels * plan.c) - here.last
+            spans.fetch(x, ahead, ahead + here.last - here.first)
         if epilogue.level == spans.SLOPED:
             _apply(x, y, here, operands, table, plan, epilogue, spans.SLOPED)
         elif epilogue.level == spans.OPERANDS:
@@ -186,13 +189,25 @@ def _combined(table, at, plan):
 
 @inlined
 def _apply(x, y, rows, operands, line, plan, epilogue, level):
-    """y = (x - mean) scale + beta, and what follows, for some rows; mean and scale are in the line."""
-    at, left = rows.at, rows.left
-    for j in range(0, plan.slab, simd.lanes(x)):
+    """y = (x - mean) scale + beta, and what follows, for some rows; mean and scale are in the line. The last row comes
+    first: memory that is gone through in one direction is fetched ahead by the processor. Four vectors side by side are
+    together two lines of a cache or more."""
+    at, left, lanes = rows.at, rows.left, simd.lanes(x)
+    whole = plan.slab // (4 * lanes) * 4 * lanes
+    for j in range(0, whole, 4 * lanes):
+        means, scales = moments.load_four(line.means, at + j), moments.load_four(line.squares, at + j)
+        betas = moments.load_four(operands.beta, left + j)
+        for top in range(rows.last - plan.c + j, rows.first + j - 1, -plan.c):
+            numbers = moments.load_four(x, top)
+            for k in range(4):
+                i = top + k * lanes
+                v = simd.fma(numbers[k] - means[k], scales[k], betas[k])
+                spans.put(y, i, spans.in_registers(v, i, lanes, epilogue, level), lanes, rows.far)
+    for j in range(whole, plan.slab, lanes):
         n = plan.slab - j
         mean, scale = simd.load_part(line.means, at + j, n), simd.load_part(line.squares, at + j, n)
         beta = simd.load_part(operands.beta, left + j, n)
-        for i in range(rows.first + j, rows.last + j, plan.c):
+        for i in range(rows.last - plan.c + j, rows.first + j - 1, -plan.c):
             v = simd.fma(simd.load_part(x, i, n) - mean, scale, beta)
             spans.put(y, i, spans.in_registers(v, i, n, epilogue, level), n, rows.far)
 

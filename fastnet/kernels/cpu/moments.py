@@ -1,9 +1,9 @@
 """What the kernels of all norms share: means and squared deviations without cancellation, weights that may be missing.
 
-Numbers are added up relative to one of them, so that a large mean does not swallow what they differ by, and deviations
-are squared once the mean of these numbers is known. What runs of numbers give is combined after Chan, Golub and
-LeVeque, "Updating formulae and a pairwise algorithm for computing sample variances", 1979: one reading of memory, the
-second one coming from a cache.
+Numbers are added up relative to one of them, or to the mean of some, so that a large mean does not swallow what they
+differ by. What runs of numbers give is combined after Chan, Golub and LeVeque, "Updating formulae and a pairwise
+algorithm for computing sample variances", 1979: one reading of memory, and where there is a second one it comes from a
+cache.
 """
 from typing import NamedTuple
 
@@ -12,12 +12,19 @@ import numpy as np
 from fastnet.kernels.cpu import simd, spans, sums
 from fastnet.kernels.cpu.runtime import flat, inlined, jit, kept
 
+# How many deviations the mean may be away from a pivot, squared. The error of a variance grows by this factor and one.
+_FAR = 4
+# A pivot is the mean of so many rows, here and there among the others: of neighbours, images have many that are alike.
+_SAMPLES = 4
+
 
 class Moments(NamedTuple):
-    """For each column of a piece of a matrix its mean, and the sum of the squared deviations from that."""
+    """For each column of a piece of a matrix its mean, and the sum of the squared deviations from that; and the pivot,
+    relative to which both were found."""
 
     means: np.ndarray
     squares: np.ndarray
+    pivots: np.ndarray
 
 
 class Columns(NamedTuple):
@@ -75,8 +82,30 @@ class _Chunk(NamedTuple):
 
 @jit
 def of_columns(x, start, rows, columns, table, to):
-    """The moments of some rows, of which the first begins at x[start], into table[to:]; even and odd rows apart, so
-    that one addition does not wait for the other."""
+    """The moments of some rows, of which the first begins at x[start], into table[to:].
+
+    The numbers and their squares are added up in one reading, relative to a pivot p for each column:
+
+        mean = p + s,   squares = sum of (x - p)^2 - rows s^2,   s = sum of (x - p) / rows
+
+    Where p happens to be far from the mean the two terms of `squares` cancel: then all is done once more, with the mean
+    as the pivot."""
+    c, samples = columns.count, min(rows, _SAMPLES)
+    share, apart = simd.full(x, 1 / x.dtype.type(samples)), rows // samples * columns.apart
+    for j in range(0, c, simd.lanes(x)):
+        pivot = simd.full(x, 0)
+        for i in range(samples):
+            pivot = simd.fma(simd.load_part(x, start + j + i * apart, c - j), share, pivot)
+        simd.store_part(table.pivots, to + j, pivot, c - j)
+    if _around_pivots(x, start, rows, columns, table, to):
+        for j in range(to, to + c):
+            table.pivots[j] = table.means[j]
+        _around_pivots(x, start, rows, columns, table, to)
+
+
+@jit
+def _around_pivots(x, start, rows, columns, table, to):
+    """The moments by way of the pivots in the table; whether one of these was too far from the mean."""
     c, apart, step, means, squares = columns.count, columns.apart, columns.step, table.means, table.squares
     spans.clear(means, to, to + c)
     spans.clear(squares, to, to + c)
@@ -85,69 +114,65 @@ def of_columns(x, start, rows, columns, table, to):
         if apart != c:      # else the processor sees by itself what comes next
             for i in range(bottom, min(bottom + step, rows)):
                 spans.fetch(x, start + i * apart, start + i * apart + c)
-        _add_rows(x, _Chunk(at, bottom - top, apart), c, x, start, means, to, False)
-    share = simd.full(x, 1 / x.dtype.type(rows))
-    for j in range(0, c, simd.lanes(x)):
-        n, pivot = c - j, simd.load_part(x, start + j, c - j)
-        simd.store_part(means, to + j, simd.fma(simd.load_part(means, to + j, n), share, pivot), n)
-    for top in range(0, rows, step):
-        chunk = _Chunk(start + top * apart, min(step, rows - top), apart)
-        _add_rows(x, chunk, c, means, to, squares, to, True)
+        _add_rows(x, _Chunk(at, bottom - top, apart), c, table, to)
+    count, yes, far = simd.full(x, rows), simd.full(x, 1), simd.full(x, 0)
+    for j in range(to, to + c, simd.lanes(x)):
+        n = to + c - j
+        away = simd.load_part(means, j, n) / count
+        lost = away * away * count
+        square = simd.relu(simd.load_part(squares, j, n) - lost)
+        far = simd.above(lost, simd.full(x, _FAR) * square, yes, far)
+        simd.store_part(means, j, simd.load_part(table.pivots, j, n) + away, n)
+        simd.store_part(squares, j, square, n)
+    return simd.largest(far) > 0
 
 
 @inlined
-def _add_rows(x, chunk, c, centres, first, totals, to, squared):
-    """Add to c totals what the numbers of a chunk are more than the centres, or the squares of that; four vectors side
+def _add_rows(x, chunk, c, table, to):
+    """Add to the table what the numbers of a chunk are more than the pivots, and the squares of that; four vectors side
     by side as long as there are so many: what is read then lies together for long enough that memory keeps up."""
-    lanes = simd.lanes(x)
+    lanes, means, squares = simd.lanes(x), table.means, table.squares
     whole = c // (4 * lanes) * 4 * lanes
     for j in range(0, whole, 4 * lanes):
-        _add_four(x, _Chunk(chunk.at + j, chunk.rows, chunk.apart), centres, first + j, totals, to + j, squared)
+        _add_four(x, _Chunk(chunk.at + j, chunk.rows, chunk.apart), table, to + j)
     for j in range(whole, c, lanes):
-        n, centre = c - j, simd.load_part(centres, first + j, c - j)
+        n, pivot = c - j, simd.load_part(table.pivots, to + j, c - j)
         at, last = chunk.at + j, chunk.at + j + (chunk.rows - 1) * chunk.apart
-        even, odd = simd.full(x, 0), simd.full(x, 0)
+        even = odd = even_squared = odd_squared = simd.full(x, 0)     # so that one addition does not wait for another
         while at < last:
-            even = _more(even, simd.load_part(x, at, n) - centre, squared)
-            odd = _more(odd, simd.load_part(x, at + chunk.apart, n) - centre, squared)
+            v, w = simd.load_part(x, at, n) - pivot, simd.load_part(x, at + chunk.apart, n) - pivot
+            even, odd = even + v, odd + w
+            even_squared, odd_squared = simd.fma(v, v, even_squared), simd.fma(w, w, odd_squared)
             at += 2 * chunk.apart
         if at == last:
-            even = _more(even, simd.load_part(x, at, n) - centre, squared)
-        simd.store_part(totals, to + j, simd.load_part(totals, to + j, n) + (even + odd), n)
+            v = simd.load_part(x, at, n) - pivot
+            even, even_squared = even + v, simd.fma(v, v, even_squared)
+        simd.store_part(means, to + j, simd.load_part(means, to + j, n) + (even + odd), n)
+        simd.store_part(squares, to + j, simd.load_part(squares, to + j, n) + (even_squared + odd_squared), n)
 
 
 @inlined
-def _add_four(x, chunk, centres, first, totals, to, squared):
+def _add_four(x, chunk, table, to):
     """`_add_rows` for the four vectors of columns that begin where the chunk does."""
-    lanes, at, last = simd.lanes(x), chunk.at, chunk.at + (chunk.rows - 1) * chunk.apart
-    zero, centre = simd.full(x, 0), _load_four(centres, first)
-    even = odd = zero, zero, zero, zero
-    while at < last:
-        even = _more_of_four(even, _load_four(x, at), centre, squared)
-        odd = _more_of_four(odd, _load_four(x, at + chunk.apart), centre, squared)
-        at += 2 * chunk.apart
-    if at == last:
-        even = _more_of_four(even, _load_four(x, at), centre, squared)
+    lanes, pivots = simd.lanes(x), load_four(table.pivots, to)
+    added = squared = simd.full(x, 0), simd.full(x, 0), simd.full(x, 0), simd.full(x, 0)
+    for at in range(chunk.at, chunk.at + chunk.rows * chunk.apart, chunk.apart):
+        (a, b, c, d), (p, q, r, s) = load_four(x, at), pivots
+        a, b, c, d = a - p, b - q, c - r, d - s
+        added = added[0] + a, added[1] + b, added[2] + c, added[3] + d
+        squared = (simd.fma(a, a, squared[0]), simd.fma(b, b, squared[1]),
+                   simd.fma(c, c, squared[2]), simd.fma(d, d, squared[3]))
     for i in range(4):
         here = to + i * lanes
-        simd.store(totals, here, simd.load(totals, here) + (even[i] + odd[i]))
+        simd.store(table.means, here, simd.load(table.means, here) + added[i])
+        simd.store(table.squares, here, simd.load(table.squares, here) + squared[i])
 
 
 @inlined
-def _load_four(x, at):
+def load_four(x, at):
+    """Four vectors side by side."""
     lanes = simd.lanes(x)
     return simd.load(x, at), simd.load(x, at + lanes), simd.load(x, at + 2 * lanes), simd.load(x, at + 3 * lanes)
-
-
-@inlined
-def _more_of_four(totals, numbers, centres, squared):
-    (a, b, c, d), (p, q, r, s), (u, v, w, z) = totals, numbers, centres
-    return _more(a, p - u, squared), _more(b, q - v, squared), _more(c, r - w, squared), _more(d, s - z, squared)
-
-
-@inlined
-def _more(total, v, squared):
-    return simd.fma(v, v, total) if squared else total + v
 
 
 @jit

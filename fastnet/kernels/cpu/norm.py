@@ -39,7 +39,7 @@ def batchnorm_forward(x, gamma, beta, eps, add=None, activation=None):
     add, _ = epilogue.checked(kind, add, activation)
     c = x.shape[1]
     y, flat_x, norm = like(x), flat(x), _norm(x.size // c, c, x.dtype)
-    table = moments.Moments(empty(norm.table, x.dtype), empty(norm.table, x.dtype))
+    table = moments.Moments(*(empty(norm.table, x.dtype) for _ in range(3)))
     gamma, beta = moments.affine(gamma, beta, c, x.dtype)
     scaling, var = _Scaling(empty(c, x.dtype), empty(c, x.dtype), beta), empty(c, x.dtype)
     norm.moments(flat_x, table, norm.rows)

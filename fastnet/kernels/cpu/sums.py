@@ -41,31 +41,55 @@ def add_rows(sums, to, x, start, rows, apart, columns):
 
 @jit
 def add_long_rows(sums, to, x, start, rows, apart, columns):
-    """`add_rows`, to the last bit, four vectors of columns at a time: what is read then lies side by side for long
-    enough that memory keeps up, which takes half the time, or less, where rows are longer than that."""
+    """`add_rows` in an order that lets memory keep up, and takes as little as half the time: eight whole rows at a time
+    where these are long, else four vectors side by side."""
     lanes = simd.lanes(x)
-    whole = columns // (4 * lanes) * 4 * lanes
-    for top in range(0, rows, PAIR):
-        bottom = min(top + PAIR, rows)
-        for j in range(0, whole, 4 * lanes):
-            a = b = c = d = p = q = r = s = simd.full(x, 0)
-            at, last = start + top * apart + j, start + (bottom - 1) * apart + j
-            while at < last:
-                a, b = a + simd.load(x, at), b + simd.load(x, at + lanes)
-                c, d = c + simd.load(x, at + 2 * lanes), d + simd.load(x, at + 3 * lanes)
-                at += apart
-                p, q = p + simd.load(x, at), q + simd.load(x, at + lanes)
-                r, s = r + simd.load(x, at + 2 * lanes), s + simd.load(x, at + 3 * lanes)
-                at += apart
-            if at == last:
-                a, b = a + simd.load(x, at), b + simd.load(x, at + lanes)
-                c, d = c + simd.load(x, at + 2 * lanes), d + simd.load(x, at + 3 * lanes)
-            simd.accumulate(sums, to + j, a + p, lanes)
-            simd.accumulate(sums, to + j + lanes, b + q, lanes)
-            simd.accumulate(sums, to + j + 2 * lanes, c + r, lanes)
-            simd.accumulate(sums, to + j + 3 * lanes, d + s, lanes)
-    if whole < columns:
-        add_rows(sums, to + whole, x, start + whole, rows, apart, columns - whole)
+    if columns > 8 * lanes:
+        left = rows % 8     # of the rows, that is
+        for at in range(start, start + (rows - left) * apart, 8 * apart):
+            for j in range(0, columns, lanes):
+                simd.accumulate(sums, to + j, _sum_of_eight(x, at + j, apart, columns - j), columns - j)
+        if left:
+            add_rows(sums, to, x, start + (rows - left) * apart, left, apart, columns)
+    else:
+        strips = columns // (4 * lanes) * 4 * lanes
+        for top in range(0, rows, PAIR):
+            for j in range(0, strips, 4 * lanes):
+                _add_strip(sums, to + j, x, start + top * apart + j, min(PAIR, rows - top), apart)
+        if strips < columns:
+            add_rows(sums, to + strips, x, start + strips, rows, apart, columns - strips)
+
+
+@inlined
+def _sum_of_eight(x, at, apart, n):
+    """The sum of eight rows, for the n columns, or a vector of them, from x[at] on."""
+    first = simd.load_part(x, at, n) + simd.load_part(x, at + apart, n)
+    second = simd.load_part(x, at + 2 * apart, n) + simd.load_part(x, at + 3 * apart, n)
+    at += 4 * apart
+    third = simd.load_part(x, at, n) + simd.load_part(x, at + apart, n)
+    fourth = simd.load_part(x, at + 2 * apart, n) + simd.load_part(x, at + 3 * apart, n)
+    return (first + second) + (third + fourth)
+
+
+@inlined
+def _add_strip(sums, to, x, at, rows, apart):
+    """The sums of a pair of chains, for the four vectors of columns that begin at x[at]."""
+    lanes, last = simd.lanes(x), at + (rows - 1) * apart
+    a = b = c = d = p = q = r = s = simd.full(x, 0)
+    while at < last:
+        a, b = a + simd.load(x, at), b + simd.load(x, at + lanes)
+        c, d = c + simd.load(x, at + 2 * lanes), d + simd.load(x, at + 3 * lanes)
+        at += apart
+        p, q = p + simd.load(x, at), q + simd.load(x, at + lanes)
+        r, s = r + simd.load(x, at + 2 * lanes), s + simd.load(x, at + 3 * lanes)
+        at += apart
+    if at == last:
+        a, b = a + simd.load(x, at), b + simd.load(x, at + lanes)
+        c, d = c + simd.load(x, at + 2 * lanes), d + simd.load(x, at + 3 * lanes)
+    simd.accumulate(sums, to, a + p, lanes)
+    simd.accumulate(sums, to + lanes, b + q, lanes)
+    simd.accumulate(sums, to + 2 * lanes, c + r, lanes)
+    simd.accumulate(sums, to + 3 * lanes, d + s, lanes)
 
 
 @inlined
