@@ -131,13 +131,13 @@ class ColumnSums:
         self.steps.append(self._step(rows, apart, columns, 1, np.dtype(dtype)))
 
     def _step(self, rows, apart, columns, parts, dtype):
-        run = Launch(_sum_part, parts * -(-columns // _COLUMNS), rows * columns)
+        run = Launch(add_up_columns, parts * column_blocks(columns), rows * columns)
         return run, (rows, apart, columns), parts * columns, dtype
 
     def __call__(self, x):
         for run, shape, size, dtype in self.steps:
             y = empty(size, dtype)
-            run(x, y, scratch(_COLUMNS, np.float64, run.work, PART), *shape)
+            run(x, y, columns_memory(run.work), *shape)
             x = y
         return x
 
@@ -145,9 +145,19 @@ class ColumnSums:
 column_sums = kept(ColumnSums)
 
 
+def column_blocks(columns):
+    """The blocks of `add_up_columns` that so many columns of a few rows take."""
+    return -(-columns // _COLUMNS)
+
+
+def columns_memory(work):
+    """The scratch memory of `add_up_columns` within a launch of that work."""
+    return scratch(_COLUMNS, np.float64, work, PART)
+
+
 @jit
-def _sum_part(block, slot, x, y, memory, rows, apart, columns):
-    """Some columns of one part of the rows."""
+def add_up_columns(block, slot, x, y, memory, rows, apart, columns):
+    """Some columns of one part of the rows, of which there is one where there are few rows."""
     across = (columns + _COLUMNS - 1) // _COLUMNS
     part, left, sums = block // across, block % across * _COLUMNS, slot * _COLUMNS
     top, count = part * _ROWS, min(_COLUMNS, columns - left)

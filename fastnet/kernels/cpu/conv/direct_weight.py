@@ -26,7 +26,7 @@ import numpy as np
 
 from fastnet.kernels.cpu import simd, spans, sums
 from fastnet.kernels.cpu.conv.geometry import Pair
-from fastnet.kernels.cpu.conv.operands import Inputs, Sums
+from fastnet.kernels.cpu.conv.operands import CollectMemory, Gradients, Inputs, Sums
 from fastnet.kernels.cpu.conv.prefetch import PixelsAhead, fetch_pixels, pixels_ahead
 from fastnet.kernels.cpu.runtime import Launch, empty, entry, in_words, jit, named, scratch, whole_lines
 
@@ -108,6 +108,8 @@ class _Run(NamedTuple):
 
 
 class _CollectPlan(NamedTuple):
+    lines: int              # blocks with a row each; those behind have biases
+    biases: int
     parts: int
     part_size: int
     taps_rows: int          # rows of a tap, with those that fill up its last tile
@@ -160,12 +162,13 @@ class DirectWeightGradient:
         self.add_products = Launch(_kernel(tiles, adjacent), parts * groups * slices * row_slices, work)
         self.collect_memory = whole_lines(simd.width(dtype), dtype)
         real, self.size = len(offsets) if offsets else in_channels, int(np.prod(geometry.w_shape))
-        self.collect_numbers = in_words(_CollectPlan(
-            parts=parts, part_size=size, taps_rows=rows.size, rows=real, columns=out_channels, wide=wide,
-            apart=1 if turned else self.size // target.channels, memory=self.collect_memory))
         self.in_place = turned and parts == 1 and not self.spilling and size == self.size
-        self.collect = Launch(_collect, groups * len(taps) * real, parts * size)
-        self.add_up_bias = sums.ColumnSums(parts, biases, biases, dtype, np.float64)
+        lines, self.biases = 0 if self.in_place else groups * len(taps) * real, biases
+        self.collect_numbers = in_words(_CollectPlan(
+            lines=lines, biases=biases, parts=parts, part_size=size, taps_rows=rows.size, rows=real,
+            columns=out_channels, wide=wide, apart=1 if turned else self.size // target.channels,
+            memory=self.collect_memory))
+        self.collect = Launch(_collect, lines + sums.column_blocks(biases), parts * size)
 
     def __call__(self, x, dy, bias):
         """(dw, db) from flat channels-last x and dy: both flat, db None without `bias`."""
@@ -174,11 +177,12 @@ class DirectWeightGradient:
         db = sums.room(self.bias if bias else 0)
         self.add_products(Inputs(x, dy), Sums(partial, total, db), self.tables, scratch(self.memory, dtype, work),
                           scratch(self.runs, np.int64, work), self.numbers)
-        dw, source = partial, total if self.spilling else partial
-        if not self.in_place:
-            dw, memory = empty(self.size, dtype), scratch(self.collect_memory, source.dtype, self.collect.work)
-            self.collect(source, dw, self.places, memory, self.collect_numbers)
-        return dw, self.add_up_bias(db) if bias else None
+        source, work = total if self.spilling else partial, self.collect.work
+        dw, made_db = partial if self.in_place else empty(self.size, dtype), empty(self.biases if bias else 0, dtype)
+        if bias or not self.in_place:
+            memory = CollectMemory(scratch(self.collect_memory, source.dtype, work), sums.columns_memory(work))
+            self.collect(Gradients(source, db), Gradients(dw, made_db), self.places, memory, self.collect_numbers)
+        return dw, made_db if bias else None
 
 
 def _shares(blocks, panels, tiles, dear):
@@ -365,10 +369,15 @@ def _list_runs(runs, at, chunk, tap, group, panel, plan):
 
 
 @jit
-def _collect(block, slot, partial, dw, places, memory, numbers):
+def _collect(block, slot, found, made, places, memory, numbers):
     """Add the partial gradients of one row (a tap's input channel) in order, and put them where they belong in
-    (K, C / groups, R, S). They are float64 where they were spilled."""
-    plan, lanes = named(_CollectPlan, numbers), simd.lanes(partial)
+    (K, C / groups, R, S); or those of some biases. They are float64 where they were spilled."""
+    plan, partial, lanes = named(_CollectPlan, numbers), found.weights, simd.lanes(found.weights)
+    if block >= plan.lines:
+        if made.bias.size:
+            sums.add_up_columns(block - plan.lines, slot, found.bias, made.bias, memory.sums, plan.parts, plan.biases,
+                                plan.biases)
+        return
     tap, row = block // plan.rows, block % plan.rows
     source = (tap * plan.taps_rows + row) * plan.wide
     for j in range(0, plan.columns, lanes):
@@ -376,6 +385,6 @@ def _collect(block, slot, partial, dw, places, memory, numbers):
         v = simd.load_part(partial, source + j, n)
         for part in range(1, plan.parts):
             v = v + simd.load_part(partial, part * plan.part_size + source + j, n)
-        simd.store(memory, slot * plan.memory, v)
+        simd.store(memory.vectors, slot * plan.memory, v)
         for lane in range(min(lanes, n)):
-            dw[places[block] + (j + lane) * plan.apart] = memory[slot * plan.memory + lane]
+            made.weights[places[block] + (j + lane) * plan.apart] = memory.vectors[slot * plan.memory + lane]

@@ -26,3 +26,17 @@ class Sums(NamedTuple):
     partial: np.ndarray     # the part's own layout, in the dtype of x
     total: np.ndarray       # the same in float64; empty where so little is added that nothing need be moved there
     bias: np.ndarray        # the gradient for the bias, in float64
+
+
+class Gradients(NamedTuple):
+    """For weights and for the bias: what all parts have, or their sums. The bias's are empty where nobody asks."""
+
+    weights: np.ndarray
+    bias: np.ndarray
+
+
+class CollectMemory(NamedTuple):
+    """Scratch memory for adding up what all parts have."""
+
+    vectors: np.ndarray     # that are taken apart
+    sums: np.ndarray        # see `sums.columns_memory`

@@ -12,7 +12,7 @@ patches are many these are moved to others in float64 every so often: rounding d
 import numpy as np
 
 from fastnet.kernels.cpu import simd, sums
-from fastnet.kernels.cpu.conv.operands import Inputs, Sums
+from fastnet.kernels.cpu.conv.operands import CollectMemory, Gradients, Inputs, Sums
 from fastnet.kernels.cpu.conv.winograd_patches import patch_offsets
 from fastnet.kernels.cpu.conv.winograd_weight_kernels import (
     CHUNKS_OF_SUM,
@@ -78,8 +78,8 @@ class WinogradWeightGradient:
         self.transform = [Launch(made["transform"], -(-count // PATCHES_OF_BLOCK), self.work)
                           for _, count in at_a_time]
         self.add_products = Launch(made["add_products"], n * n + 1, self.work)
-        self.collect = Launch(collect_kernel(m, r), source.channels, self.sums)
-        self.add_up_bias = sums.ColumnSums(parts, columns, target.channels, dtype, np.float64)
+        self.biases = target.channels
+        self.collect = Launch(collect_kernel(m, r), source.channels + sums.column_blocks(self.biases), self.sums)
 
     def __call__(self, x, dy, bias):
         """(dw as (K, C, r, r), db or None without `bias`) from flat channels-last x and dy."""
@@ -95,10 +95,11 @@ class WinogradWeightGradient:
             for transform, numbers in zip(self.transform, self.numbers, strict=True):
                 transform(inputs, transformed, self.tables, room, numbers)
                 self.add_products(transformed, to, self.tables, room, numbers)
-        dw, source = empty(self.w_shape, dtype), totals if self.spilling else products
-        memory = scratch(self.spare, source.dtype, self.collect.work)
-        self.collect(source, dw.reshape(-1), memory, self.numbers[0])
-        return dw, self.add_up_bias(to.bias) if bias else None
+        source, work = totals if self.spilling else products, self.collect.work
+        dw, db = empty(self.w_shape, dtype), empty(self.biases if bias else 0, dtype)
+        memory = CollectMemory(scratch(self.spare, source.dtype, work), sums.columns_memory(work))
+        self.collect(Gradients(source, to.bias), Gradients(dw.reshape(-1), db), memory, self.numbers[0])
+        return dw, db if bias else None
 
 
 def _cut(patches, sums_size, per_patch, itemsize):

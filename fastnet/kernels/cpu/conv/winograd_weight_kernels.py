@@ -276,10 +276,16 @@ def collect_kernel(m, r):
     n = m + r - 1
     transform = simd.make_transform(matrices(m, r).f.T)
 
-    def collect(block, slot, products, dw, memory, numbers):
-        """F^T products F for one input channel, the parts added in order, to its place in (K, C, r, r)."""
-        plan, lanes = named(Plan, numbers), simd.lanes(products)
-        point_size = plan.rows * plan.columns + simd.lanes(dw)
+    def collect(block, slot, found, made, memory, numbers):
+        """F^T products F for one input channel, the parts added in order, to its place in (K, C, r, r); or, behind all
+        of these, some biases."""
+        plan, products, lanes = named(Plan, numbers), found.weights, simd.lanes(found.weights)
+        if block >= plan.channels:
+            if made.bias.size:
+                sums.add_up_columns(block - plan.channels, slot, found.bias, made.bias, memory.sums, plan.parts,
+                                    plan.columns, plan.out_channels)
+            return
+        point_size = plan.rows * plan.columns + simd.lanes(made.weights)
         spare = slot * (n * n + r * r) * lanes
         result = spare + n * n * lanes
         for j in range(0, plan.out_channels, lanes):
@@ -288,12 +294,12 @@ def collect_kernel(m, r):
                 total = simd.load(products, start)
                 for part in range(1, plan.parts):
                     total = total + simd.load(products, start + part * n * n * point_size)
-                simd.store(memory, spare + point * lanes, total)
-            transform(memory, spare, n * lanes, lanes, memory, result, r * lanes, lanes)
+                simd.store(memory.vectors, spare + point * lanes, total)
+            transform(memory.vectors, spare, n * lanes, lanes, memory.vectors, result, r * lanes, lanes)
             for lane in range(min(lanes, plan.out_channels - j)):
                 for tap in range(r * r):
                     place = ((j + lane) * plan.channels + block) * r * r + tap
-                    dw[place] = memory[result + tap * lanes + lane]
+                    made.weights[place] = memory.vectors[result + tap * lanes + lane]
 
     collect.__qualname__ = f"collect_{m}_{r}"
     return jit(collect)
