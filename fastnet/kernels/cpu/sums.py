@@ -13,7 +13,7 @@ from fastnet.kernels.cpu import simd, spans
 from fastnet.kernels.cpu.runtime import Launch, empty, inlined, jit, kept, scratch
 
 # The most numbers that are added one by one in a lane: the error stays below 1e-6. And the rows of a matrix that are
-# added up in two such chains, the even and the odd rows: two sums that do not wait for each other.
+# added up together, in two or four such chains, or shorter ones: sums that do not wait for each other.
 CHAIN = 64
 PAIR = 2 * CHAIN
 
@@ -30,13 +30,17 @@ def add_rows(sums, to, x, start, rows, apart, columns):
     for top in range(0, rows, PAIR):
         bottom = min(top + PAIR, rows)
         for j in range(0, columns, simd.lanes(x)):
-            n, even, odd = columns - j, simd.full(x, 0), simd.full(x, 0)
-            for i in range(top, bottom - 1, 2):
-                even = even + simd.load_part(x, start + i * apart + j, n)
-                odd = odd + simd.load_part(x, start + (i + 1) * apart + j, n)
-            if (bottom - top) % 2:
-                even = even + simd.load_part(x, start + (bottom - 1) * apart + j, n)
-            simd.accumulate(sums, to + j, even + odd, n)
+            n, at, last = columns - j, start + top * apart + j, start + (bottom - 1) * apart + j
+            a = b = c = d = simd.full(x, 0)     # four chains, which do not wait for each other
+            while at + 3 * apart <= last:
+                a, b = a + simd.load_part(x, at, n), b + simd.load_part(x, at + apart, n)
+                at += 2 * apart
+                c, d = c + simd.load_part(x, at, n), d + simd.load_part(x, at + apart, n)
+                at += 2 * apart
+            while at <= last:
+                a = a + simd.load_part(x, at, n)
+                at += apart
+            simd.accumulate(sums, to + j, (a + b) + (c + d), n)
 
 
 @jit

@@ -36,7 +36,7 @@ _ENOUGH_BYTES = 320_000
 _PARTS, _PATCHES_OF_PART, _SUMS_BYTES = 16, 64, 5 << 20
 _FEWER_PARTS, _MANY_PATCHES = 8, 256
 # Otherwise: bytes of transforms that are held at a time. They should stay in the third cache; but all sums are read and
-# written each time, so no fewer are held than these have, and at most so many.
+# written each time, so no fewer are held than these have twice, and at most so many.
 _HELD_BYTES, _MOST_HELD_BYTES = 8 << 20, 24 << 20
 
 
@@ -107,7 +107,7 @@ def _cut(patches, sums_size, per_patch, itemsize):
     and numbers of a patch's transforms."""
     held = (_BLOCK_BYTES // itemsize - sums_size) // per_patch
     if held < _FEWEST_PATCHES:
-        size = max(_HELD_BYTES, min(_MOST_HELD_BYTES, sums_size * itemsize))
+        size = max(_HELD_BYTES, min(_MOST_HELD_BYTES, 2 * sums_size * itemsize))
         return False, min(max(1, size // (per_patch * itemsize * PATCHES_OF_BLOCK)) * PATCHES_OF_BLOCK, patches), 1
     held = min(held, max(_FEWEST_PATCHES, _ENOUGH_BYTES // (per_patch * itemsize)))
     parts = max(1, min(_PARTS, max(_FEWER_PARTS, patches // _MANY_PATCHES), patches // _PATCHES_OF_PART,
