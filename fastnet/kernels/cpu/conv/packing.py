@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastnet.kernels.cpu import simd
-from fastnet.kernels.cpu.runtime import Launch, empty, flat, in_words, jit, launch, named, scratch
+from fastnet.kernels.cpu.runtime import Launch, empty, flat, in_words, jit, kept, launch, named, scratch
 
 # Rows of a panel that a block packs.
 ROWS = 16
@@ -119,15 +119,19 @@ def transpose_taps(w, start, count, memory, spare, plan):
 
 
 def pack_bias(b, k, dtype, groups=1, choose=simd.tiles_for):
-    """The bias of k channels in panels like the weights, zeros behind each group's; all zeros for None."""
-    columns = k // groups
-    panel = choose(columns, dtype).halves * simd.width(dtype) // 2
-    wide = -(-columns // panel) * panel
+    """The bias of k channels in panels like the weights, zeros behind each group's; for None zeros, to be read only."""
+    none = _no_bias(k, dtype, groups, choose)
     if b is None:
-        return np.zeros(groups * wide, dtype)
-    packed = empty(groups * wide, dtype)
-    launch(_pack_bias, groups, flat(b), packed, columns, wide, work=0)
+        return none
+    packed = empty(none.size, dtype)
+    launch(_pack_bias, groups, flat(b), packed, k // groups, none.size // groups, work=0)
     return packed
+
+
+@kept
+def _no_bias(k, dtype, groups, choose):
+    panel = choose(k // groups, dtype).halves * simd.width(dtype) // 2
+    return np.zeros(groups * -(-(k // groups) // panel) * panel, dtype)
 
 
 @jit
