@@ -178,7 +178,7 @@ def _clear(block, slot, y):
 @jit
 def _convert(block, slot, x, y):
     for i in range(block * _BLOCK, min((block + 1) * _BLOCK, x.size)):
-        y[i] = x[i]
+        y[np.uint64(i)] = x[np.uint64(i)]   # of no sign, so that the compiler makes vectors of them
 
 
 @jit
@@ -190,7 +190,7 @@ def _convert_images(block, slot, x, y, c, pixels):
     for channel in range(c):
         source, target = start + channel * pixels + first, start + first * c + channel
         for i in range(count):
-            y[target + i * c] = x[source + i]
+            y[np.uint64(target + i * c)] = x[np.uint64(source + i)]
 
 
 @jit

@@ -9,7 +9,7 @@ from fastnet.kernels.cpu.activations import NO_BEND, RELU
 from fastnet.kernels.cpu.conv.winograd_filters import matrices
 from fastnet.kernels.cpu.epilogue import NO_CALL, Epilogue
 from fastnet.kernels.cpu.simd import python as in_python
-from fastnet.kernels.cpu.simd import python_functions
+from fastnet.kernels.cpu.simd import python_functions, python_transforms
 
 from .test_bends import BENDS
 
@@ -261,6 +261,24 @@ def test_float64_sums(dtype):
                       np.full((lanes + 4) * (lanes + 3), CANARY, dtype)))
 
 
+def distances(s):
+    def program(places, x, loaded):
+        lanes = s.lanes(x)
+        for count in range(-1, lanes + 3):
+            s.store(loaded, (count + 1) * lanes, s.load_distances(places, 3, count, 7, x))
+    return program
+
+
+@pytest.mark.parametrize("kind", ["int64", "float32", "float64"])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_distances(kind, dtype):
+    """Small ones are exact, and large ones remain large."""
+    lanes = simd.width(dtype)
+    places = np.random.default_rng(0).integers(0, 1000, lanes + 3).astype(kind)
+    places[3], places[4] = 2**24 + 6, -2**40
+    assert_equal(both(distances, places, numbers(1, dtype), np.full((lanes + 4) * lanes, CANARY, dtype)))
+
+
 def index_parts(s):
     def program(index, x, loaded, stored):
         lanes = s.lanes(x)
@@ -412,9 +430,10 @@ MATRICES = {"signs": SIGNS, "columns": SIGNS.T, "A4": F4.at, "B4": F4.bt, "F4": 
 
 def transforms(matrix):
     def make(s):
-        plain, biased = s.make_transform(matrix), s.make_transform_biased(matrix)
-        gathered, finished = s.make_transform_gathered(matrix), s.make_transform_finished(matrix)
-        summed = s.make_transform_gathered(matrix, summed=True)
+        makers = python_transforms if s is in_python else simd
+        plain, biased = makers.make_transform(matrix), makers.make_transform_biased(matrix)
+        gathered, finished = makers.make_transform_gathered(matrix), makers.make_transform_finished(matrix)
+        summed = makers.make_transform_gathered(matrix, summed=True)
 
         def program(x, bias, table, y, z, gathered_y, n, bends, followers):
             plain(x, 2, n * 7, n, y, 3, n * 9, n)
@@ -446,8 +465,9 @@ def test_transforms(name, dtype):
 
 def pairing_transforms(matrix):
     def make(s):
-        halved, paired = s.make_transform_halved(matrix), s.make_transform_paired(matrix)
-        summed = s.make_transform_paired(matrix, summed=True)
+        makers = python_transforms if s is in_python else simd
+        halved, paired = makers.make_transform_halved(matrix), makers.make_transform_paired(matrix)
+        summed = makers.make_transform_paired(matrix, summed=True)
 
         def program(x, zeros, table, y, z, n):
             halved(x, 2, table, 1, zeros, y, 3, n * 9, n)

@@ -10,8 +10,8 @@ arrays; ``simd.store(x, i, v)`` writes it back:
 
 Memory is always named as (array, index of the first element), and arrays are one-dimensional and C-contiguous. So the
 same kernel runs compiled, and, with ``NUMBA_DISABLE_JIT=1``, step by step as plain Python. What a primitive means is
-written down once, in NumPy, in `simd.python`, `simd.python_functions` and `simd.python_windows`; the other files emit
-the same as LLVM instructions: `vectors` vectors, `tiles` register tiles, `windows` sums over windows of few channels,
+written down once, in NumPy, in `simd.python` and the files whose names begin like that; the other files emit the same
+as LLVM instructions: `vectors` vectors, `tiles` register tiles, `windows` sums over windows of few channels,
 `transforms` Winograd's small matrices, `bends` activations, `orders` lanes that change places, `exponential` and
 `bfloat16` what they say. None of them checks a bound, unlike `simd.python`.
 
@@ -44,9 +44,10 @@ VECTOR_BYTES, ROWS, CACHE_BYTES = SHAPE.vector_bytes, SHAPE.rows, SHAPE.cache_ki
 if config.DISABLE_JIT:
     from fastnet.kernels.cpu.simd import python as _vectors
     from fastnet.kernels.cpu.simd import python_functions as _exponential
+    from fastnet.kernels.cpu.simd import python_transforms as _transforms
     from fastnet.kernels.cpu.simd import python_windows as _windows
     _orders = _exponential
-    _bends = _bfloat16 = _tiles = _transforms = _vectors
+    _bends = _bfloat16 = _tiles = _vectors
     _vectors.configure(VECTOR_BYTES)
 else:
     from fastnet.kernels.cpu.simd import bends as _bends
@@ -68,6 +69,7 @@ load = _vectors.load
 load_part = _vectors.load_part
 load_filled = _vectors.load_filled
 load_index = _vectors.load_index
+load_distances = _vectors.load_distances
 store = _vectors.store
 store_part = _vectors.store_part
 stream_part = _vectors.stream_part

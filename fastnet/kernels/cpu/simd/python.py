@@ -23,7 +23,7 @@ def lanes(x):
 
 def load(x, i):
     """The vector at x[i : i + lanes]."""
-    return _slice(x, i, lanes(x)).copy()
+    return part(x, i, lanes(x)).copy()
 
 
 def load_part(x, i, n):
@@ -31,7 +31,7 @@ def load_part(x, i, n):
     n = min(max(n, 0), lanes(x))
     v = np.zeros(lanes(x), x.dtype)
     if n:
-        v[:n] = _slice(x, i, n)
+        v[:n] = part(x, i, n)
     return v
 
 
@@ -42,14 +42,14 @@ def load_filled(x, i, n, v):
 
 def store(x, i, v):
     """Write the vector v to x[i : i + lanes]."""
-    _slice(x, i, lanes(x))[:] = v
+    part(x, i, lanes(x))[:] = v
 
 
 def store_part(x, i, v, n):
     """Write the first min(n, lanes) numbers of v to x[i : i + n]; nothing where n <= 0."""
     n = min(max(n, 0), lanes(x))
     if n:
-        _slice(x, i, n)[:] = v[:n]
+        part(x, i, n)[:] = v[:n]
 
 
 stream_part = store_part    # past the caches, where x[i] is aligned like a vector: for more than caches hold
@@ -59,7 +59,7 @@ def accumulate(sums, i, v, n):
     """Add the first min(n, lanes) numbers of v to sums[i : i + n], which are float64; nothing where n <= 0."""
     n = min(max(n, 0), len(v))
     if n:
-        _slice(sums, i, n)[:] += v[:n]
+        part(sums, i, n)[:] += v[:n]
 
 
 def rounded(sums, i, n, x):
@@ -67,7 +67,7 @@ def rounded(sums, i, n, x):
     n = min(max(n, 0), lanes(x))
     v = np.zeros(lanes(x), x.dtype)
     if n:
-        v[:n] = _slice(sums, i, n)
+        v[:n] = part(sums, i, n)
     return v
 
 
@@ -162,12 +162,22 @@ def matching(v, a, b):
     return np.where(a == b, v, v.dtype.type(0))
 
 
+def load_distances(places, i, n, base, x):
+    """How far n of the places, integers or not, are from `base`, and 0 behind them, as a vector of x's dtype: exact
+    where that is less than 2^24, and never less than that where it is more."""
+    n = min(max(n, 0), lanes(x))
+    v = np.zeros(lanes(x), x.dtype)
+    if n:
+        v[:n] = part(places, i, n) - places.dtype.type(base)
+    return v
+
+
 def load_index(index, i, n, x):
     """`load_part` of an array of small unsigned integers, as a vector of x's dtype."""
     n = min(max(n, 0), lanes(x))
     v = np.zeros(lanes(x), x.dtype)
     if n:
-        v[:n] = _slice(index, i, n)
+        v[:n] = part(index, i, n)
     return v
 
 
@@ -175,7 +185,7 @@ def store_index(index, i, v, n):
     """`store_part` of whole numbers into an array of small unsigned integers."""
     n = min(max(n, 0), len(v))
     if n:
-        _slice(index, i, n)[:] = v[:n]
+        part(index, i, n)[:] = v[:n]
 
 
 def transpose(x, x0, x_row, m, n, y, y0, y_row):
@@ -242,20 +252,20 @@ def make_tile(rows, halves, paired=False):
         channels of a pixel, and the table says where the pixel is that row i meets under the tap. Paired: of words.
         """
         panel = halves * lanes(b) // 2
-        acc = np.tile(_slice(bias, bias0, panel), (rows, 1))
+        acc = np.tile(part(bias, bias0, panel), (rows, 1))
         for r in range(runs):
             left = np.empty((rows, length), a.dtype)
             for i in range(rows):
                 start = table[t + r * rows + (i if i < m else 0)]
                 source, start = (zeros, 0) if start < 0 else (a, a0 + start)
-                left[i] = _slice(source, start, (length - 1) * step + 1)[::step] if length else 0
-            right = _slice(b, b0 + r * length * panel, length * panel).reshape(length, panel)
+                left[i] = part(source, start, (length - 1) * step + 1)[::step] if length else 0
+            right = part(b, b0 + r * length * panel, length * panel).reshape(length, panel)
             acc += _apart(left, 1) @ _apart(right, 0) if paired else left @ right
         if now:
             acc = _bent(acc, bend)
         n = min(n, panel)
         for i in range(min(m, rows)):
-            _slice(c, c0 + places[p + i], n)[:] = acc[i, :n]
+            part(c, c0 + places[p + i], n)[:] = acc[i, :n]
 
     return tile
 
@@ -275,13 +285,13 @@ def make_tile_plain(rows, halves, paired=False):
         count, panel = lanes(a), halves * lanes(b) // 2
         columns = -(-length // count)
         if not length:
-            _slice(c, c0, rows * panel)[:] = 0
+            part(c, c0, rows * panel)[:] = 0
             return
-        left = np.stack([_slice(a, a0 + k * a_next, rows * count).reshape(rows, count) for k in range(columns)], axis=1)
+        left = np.stack([part(a, a0 + k * a_next, rows * count).reshape(rows, count) for k in range(columns)], axis=1)
         left = left.reshape(rows, -1)[:, :length]
-        right = _slice(b, b0, length * panel).reshape(length, panel)
+        right = part(b, b0, length * panel).reshape(length, panel)
         product = _apart(left, 1) @ _apart(right, 0) if paired else left @ right
-        _slice(c, c0, rows * panel)[:] = product.reshape(-1)
+        part(c, c0, rows * panel)[:] = product.reshape(-1)
 
     return tile_plain
 
@@ -302,98 +312,16 @@ def make_tile_runs(rows, halves, adjacent, paired=False):
         for r in range(runs):
             a_r, b_r, n = (table[t + 3 * r + k] for k in range(3))
             if n > 0:
-                right = _slice(b, b0 + b_r, n * panel).reshape(n, panel)
+                right = part(b, b0 + b_r, n * panel).reshape(n, panel)
                 for i in range(rows):
-                    left = _slice(a, a_r + offsets[o + i], (n - 1) * step + 1)[::step]
+                    left = part(a, a_r + offsets[o + i], (n - 1) * step + 1)[::step]
                     product = _apart(left, 0) @ _apart(right, 0) if paired else left @ right
-                    _slice(c, c0 + i * c_row, panel)[:] += product
+                    part(c, c0 + i * c_row, panel)[:] += product
 
     return tile_runs
 
 
-def make_transform(matrix):
-    """The primitive that applies `matrix` to both sides of a patch of vectors."""
-
-    def transform(x, x0, x_row, x_column, y, y0, y_row, y_column):
-        """y_ij = sum over k, l of matrix[i, k] matrix[j, l] x_kl, vectors at x[x0 + k * x_row + l * x_column] and
-        y[y0 + i * y_row + j * y_column]."""
-        patch = _strided(matrix, x, x0, x_row, x_column)
-        _store_patch(_transformed(matrix, patch), y, y0, y_row, y_column)
-
-    return transform
-
-
-def _make_gathered(matrix, put, summed=False):
-    rows, size = matrix.shape
-
-    def transform(x, x0, table, t, zeros, y, y0, y_row, y_column):
-        """`make_transform` for the vectors x_kl at x[x0 + table[t + k * size + l]], or at zeros[0] where that is -1. If
-        `summed`, y_n0 for the n rows of the matrix is the sum of all x_kl."""
-        vectors = [load(x, x0 + int(at)) if at >= 0 else load(zeros, 0) for at in _slice(table, t, size * size)]
-        patch = np.array(vectors).reshape(size, size, -1)
-        _store_patch(_transformed(matrix, patch), y, y0, y_row, y_column, put)
-        _store_patch([[patch.sum(axis=(0, 1))]] * summed, y, y0 + rows * y_row, 0, 0, put)
-
-    return transform
-
-
-def make_transform_gathered(matrix, summed=False):
-    """The transform of a patch that a table describes; the sum of the patch behind it if `summed`."""
-    return _make_gathered(matrix, store, summed)
-
-
-def make_transform_halved(matrix):
-    """The same, neighbours in a vector paired: half a vector of words is stored."""
-    return _make_gathered(matrix, lambda y, i, v: np.copyto(_slice(y, i, len(v) // 2), pair(v[::2], v[1::2])))
-
-
-def make_transform_paired(matrix, summed=False):
-    """The same, each number, and the sum, paired with the one that is there already."""
-    return _make_gathered(matrix, lambda y, i, v: store(y, i, pair(load(y, i), v)), summed)
-
-
-def make_transform_biased(matrix):
-    """The transform with a bias added to every vector of the result, and its activation."""
-
-    def transform(x, x0, x_row, x_column, y, y0, y_row, y_column, bias, bias0, bend, now):
-        """y_ij of `make_transform` plus the vector at bias[bias0], and with now != 0 `bound` of it."""
-        result = _transformed(matrix, _strided(matrix, x, x0, x_row, x_column)) + load(bias, bias0)
-        _store_patch(bound(result, bend) if now else result, y, y0, y_row, y_column)
-
-    return transform
-
-
-def make_transform_finished(matrix):
-    """The transform with a bias added, and an epilogue."""
-
-    def transform(x, x0, x_row, x_column, y, y0, y_row, y_column, bias, bias0, epilogue):
-        """y_ij of `make_transform` plus the vector at bias[bias0], and `finish` of it with the numbers of
-        `epilogue.add` and `epilogue.mask` at y_ij's place."""
-        result = _transformed(matrix, _strided(matrix, x, x0, x_row, x_column)) + load(bias, bias0)
-        places = [[y0 + i * y_row + j * y_column for j in range(len(result))] for i in range(len(result))]
-        added, output = (np.array([[load(array, place) for place in row] for row in places])
-                         for array in (epilogue.add, epilogue.mask))
-        _store_patch(finish(result, added, output, epilogue, True), y, y0, y_row, y_column)
-
-    return transform
-
-
-def _strided(matrix, x, x0, x_row, x_column):
-    places = range(matrix.shape[1])
-    return np.array([[load(x, x0 + i * x_row + j * x_column) for j in places] for i in places])
-
-
-def _transformed(matrix, patch):
-    return np.einsum("ik,klv,jl->ijv", matrix, patch, matrix).astype(patch.dtype)
-
-
-def _store_patch(patch, y, y0, y_row, y_column, put=store):
-    for i, row in enumerate(patch):
-        for j, vector in enumerate(row):
-            put(y, y0 + i * y_row + j * y_column, vector)
-
-
-def _slice(x, i, n):
+def part(x, i, n):
     """x[i : i + n], refused where it does not lie inside: the compiled primitives would read foreign memory."""
     if i < 0 or i + n > x.size:
         raise IndexError(f"a primitive wants elements {i} to {i + n} of an array of {x.size}")

@@ -1,4 +1,4 @@
-"""The transforms of patches by small fixed matrices as LLVM code; `simd.python` says what each of them means.
+"""The transforms of patches by small fixed matrices as LLVM code; `simd.python_transforms` says what each one means.
 
 A patch is a square of vectors, one channel to a lane, and its transform is M patch M^T for a matrix M that is known
 while the code is made. So there is no matrix in the result, only the additions and the few multiplications that M's

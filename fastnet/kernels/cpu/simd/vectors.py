@@ -55,6 +55,24 @@ def load_index(index, i, n, x):
 
 
 @primitive
+def load_distances(places, i, n, base, x):
+    vector = vector_of(x)
+
+    def emit(code):
+        b, wide, zero = code.builder, Vector(places.dtype, vector.count), code.base
+        integers = places.dtype == types.int64
+        zero = code.splat(zero if integers else b.sitofp(zero, wide.llvm.element), wide.count)
+        found = code.load_part(wide, code.at(code.places, code.i), code.n, zero)
+        if integers:
+            return b.sitofp(b.sub(found, zero), vector.llvm)
+        found, bits = b.fsub(found, zero), places.dtype.bitwidth - x.dtype.bitwidth
+        return found if bits == 0 else b.fptrunc(found, vector.llvm) if bits > 0 else b.fpext(found, vector.llvm)
+
+    if vector and (vector_of(places) or places.dtype == types.int64):
+        return vector(places, types.int64, types.int64, types.int64, x), emit
+
+
+@primitive
 def store(x, i, v):
     vector = vector_of(x)
     if vector and v == vector:
