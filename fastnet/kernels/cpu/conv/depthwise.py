@@ -183,16 +183,19 @@ def _pack(block, slot, w, packed, channels, size, taps, backward):
 
 
 @inlined
-def copy_pixels(x, memory, at, image, top, channel, plan):
+def copy_pixels(x, memory, at, image, top, channel, plan, fresh):
     """Copy the lines x columns pixels from row `top` of an image, and from its padding, on: one vector of channels
-    each, zeros for pixels outside."""
+    each, zeros for pixels outside, unless memory is not `fresh` and has them already, from other channels."""
     lanes, zero, n, left = simd.lanes(x), simd.full(x, 0), plan.channels - channel, -plan.left
     for line in range(top, top + plan.lines):
         first = min(plan.columns, max(0, -left))
         stop = max(first, min(plan.columns, plan.width - left)) if 0 <= line < plan.height else first
         source = ((image * plan.height + line) * plan.width + left) * plan.channels + channel
-        for i in range(first):
-            simd.store(memory, at + i * lanes, zero)
+        if fresh:
+            for i in range(first):
+                simd.store(memory, at + i * lanes, zero)
+            for i in range(stop, plan.columns):
+                simd.store(memory, at + i * lanes, zero)
         if n >= lanes:
             whole = first + (stop - first) // 4 * 4
             for i in range(first, whole, 4):    # four loads that do not wait for each other's stores
@@ -208,8 +211,6 @@ def copy_pixels(x, memory, at, image, top, channel, plan):
         else:
             for i in range(first, stop):
                 simd.store(memory, at + i * lanes, simd.load_part(x, source + i * plan.channels, n))
-        for i in range(stop, plan.columns):
-            simd.store(memory, at + i * lanes, zero)
         at += plan.columns * lanes
 
 
@@ -240,27 +241,32 @@ def _kernel(constants):
             n, bias = c - j, simd.load_part(operands.bias, j, c - j)
             for tap in range(plan.filters):
                 simd.store(memory, filters + tap * lanes, simd.load_part(operands.filters, tap * c + j, n))
-            copy_pixels(x, memory, pixels, image, top, j, plan)
+            copy_pixels(x, memory, pixels, image, top, j, plan, j == begin)
             # What comes next is fetched meanwhile: more channels of these rows, or the rows below.
             on, on_y = (lanes, lanes) if j + lanes < c else (
                 rows * plan.step // plan.apart * plan.width * c - j, rows * plan.out_width * c - j)
+            # Divisions would take as long as the windows of a short row, so places are counted on from row to row.
+            line, down, fetched = 0, (first + plan.shift) % plan.apart, 0
             for row in range(rows):
-                u = first + row + plan.shift
-                line, down = u // plan.apart * plan.step - first_line, u % plan.apart * apart
                 to = start + row * plan.out_width * c + j
                 if plan.large:
                     fetch_pixels(y, to + on_y, plan.out_width, c)
-                for k in range(row * plan.lines // rows, (row + 1) * plan.lines // rows):
-                    if plan.large and 0 <= top + k < plan.height:
-                        fetch_pixels(x, (image * plan.height + top + k) * plan.width * c + j + on, plan.width, c)
+                    while fetched * rows < (row + 1) * plan.lines:
+                        if 0 <= top + fetched < plan.height:
+                            at = (image * plan.height + top + fetched) * plan.width * c + j + on
+                            fetch_pixels(x, at, plan.width, c)
+                        fetched += 1
                 for across in range(apart):
                     left = (across - plan.shift_across) % apart
                     at = pixels + line * line_size
                     at += ((left + plan.shift_across) // apart - plan.shift_across // apart) * step * lanes
                     for column in range(left, plan.out_width, count * apart):
-                        windows(memory, at, line_size, down + across, memory, filters, bias, y, to + column * c,
+                        windows(memory, at, line_size, down * apart + across, memory, filters, bias, y, to + column * c,
                                 apart * c, (plan.out_width - column + apart - 1) // apart, n, epilogue)
                         at += count * step * lanes
+                down += 1
+                if down == plan.apart:
+                    line, down = line + plan.step, 0
         for row in range(rows):
             if begin == 0 and end == c:
                 to = start + row * plan.out_width * c

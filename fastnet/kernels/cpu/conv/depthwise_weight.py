@@ -117,7 +117,7 @@ def _kernel(constants):
             rows, top = min(plan.rows, plan.out_height - first), first * plan.step - plan.above
             source = (image * plan.out_height + first) * plan.out_width * c
             for j in range(begin, end, lanes):
-                copy_pixels(x, memory, pixels, image, top, j, plan)
+                copy_pixels(x, memory, pixels, image, top, j, plan, j == begin)
                 # What comes next is fetched meanwhile: more channels of these rows, or the rows below.
                 further = j + lanes < end
                 on = lanes if further else rows * plan.step * plan.width * c - j + begin
