@@ -21,9 +21,9 @@ from fastnet.kernels.cpu.runtime import Launch, empty, flat, inlined, jit, kept,
 
 # Numbers of a piece, which is read once for its moments, and seldom twice; of a chunk of it, gone through vector by
 # vector; and of a shorter chunk, where other arrays are read or written too. The fewest rows of a chunk.
-_PIECE, _CHUNK, _SHORT, _FEWEST = 32_768, 4096, 512, 4
-# Rows that a piece has at most: no more than 64 sums of 64 rows each are added up in float32.
-_LINES = sums.CHAIN * sums.CHAIN
+_PIECE, _CHUNK, _SHORT, _FEWEST = 32_768, 2048, 512, 4
+# Rows that a piece has at most: no more than 64 sums of 32 rows each are added up in float32.
+_LINES = sums.CHAIN * sums.CHAIN // 2
 # Channels that a block has at least, where there are so many.
 _SLAB = 64
 
@@ -116,7 +116,7 @@ class _Norm:
         slab = width * -(-_SLAB // width)
         slab = slab if c % slab == 0 else c
         lines = max(1, min(_LINES, _PIECE // slab))
-        step, few = (max(_FEWEST, min(sums.CHAIN, size // slab)) for size in (_CHUNK, _SHORT))
+        step, few = (max(_FEWEST, min(sums.CHAIN // 2, size // slab)) for size in (_CHUNK, _SHORT))
         self.plan, self.pieces = _Plan(c, pixels, width, slab, lines, step, few), -(-pixels // lines) * slab
         self.forward, self.backward = (Launch(kernel, n * c // slab, self.work) for kernel in (_forward, _backward))
 
@@ -190,8 +190,8 @@ def _combined(table, at, plan):
 @inlined
 def _apply(x, y, rows, operands, line, plan, epilogue, level):
     """y = (x - mean) scale + beta, and what follows, for some rows; mean and scale are in the line. The last row comes
-    first: memory that is gone through in one direction is fetched ahead by the processor. Four vectors side by side are
-    together two lines of a cache or more."""
+    first: memory that is gone through in one direction is fetched ahead by the processor. Four vectors side by side
+    make whole lines of a cache."""
     at, left, lanes = rows.at, rows.left, simd.lanes(x)
     whole = plan.slab // (4 * lanes) * 4 * lanes
     for j in range(0, whole, 4 * lanes):

@@ -12,7 +12,7 @@ import numpy as np
 from fastnet.kernels.cpu import simd, spans, sums
 from fastnet.kernels.cpu.runtime import flat, inlined, jit, kept
 
-# How many deviations the mean may be away from a pivot, squared. The error of a variance grows by this factor and one.
+# How many deviations the mean may be away from a pivot, squared: a variance's error grows to 1 + _FAR times at most.
 _FAR = 4
 # A pivot is the mean of so many rows, here and there among the others: of neighbours, images have many that are alike.
 _SAMPLES = 4
@@ -115,13 +115,14 @@ def _around_pivots(x, start, rows, columns, table, to):
             for i in range(bottom, min(bottom + step, rows)):
                 spans.fetch(x, start + i * apart, start + i * apart + c)
         _add_rows(x, _Chunk(at, bottom - top, apart), c, table, to)
-    count, yes, far = simd.full(x, rows), simd.full(x, 1), simd.full(x, 0)
+    count, yes, no, far = simd.full(x, rows), simd.full(x, 1), simd.full(x, 0), simd.full(x, 0)
     for j in range(to, to + c, simd.lanes(x)):
         n = to + c - j
         away = simd.load_part(means, j, n) / count
         lost = away * away * count
         square = simd.relu(simd.load_part(squares, j, n) - lost)
-        far = simd.above(lost, simd.full(x, _FAR) * square, yes, far)
+        # Asked in this way, the answer is yes too where squares have become infinite, and NaN what is left of them.
+        far = far + simd.above(lost, no, simd.above(simd.full(x, _FAR) * square, lost, no, yes), no)
         simd.store_part(means, j, simd.load_part(table.pivots, j, n) + away, n)
         simd.store_part(squares, j, square, n)
     return simd.largest(far) > 0

@@ -178,7 +178,7 @@ def _clear(block, slot, y):
 @jit
 def _convert(block, slot, x, y):
     for i in range(block * _BLOCK, min((block + 1) * _BLOCK, x.size)):
-        y[np.uint64(i)] = x[np.uint64(i)]   # of no sign, so that the compiler makes vectors of them
+        y[np.uint64(i)] = x[np.uint64(i)]   # a place that cannot be negative, so that the compiler makes vectors
 
 
 @jit

@@ -7,9 +7,9 @@
     backward   dx = gamma / deviation (dy - dbeta / m - xhat dgamma / m)     dbeta, dgamma are sums over all rows
 
 So each way there are two passes, one that adds up and one that writes, with a short kernel between them. A block is
-some rows, few enough that the second reading of them within a pass comes from the second cache. What it contributes to
-a sum it leaves in its own row of a table of C columns, and these are added in order, in float64: the same bits for
-any number of threads, and float32's accuracy for any number of rows.
+some rows, few enough that a second reading of them within a pass, if one is needed, comes from the second cache. What
+it contributes to a sum it leaves in its own row of a table of C columns, and these are added in order, in float64: the
+same bits for any number of threads, and float32's accuracy for any number of rows.
 """
 from typing import NamedTuple
 
@@ -19,7 +19,7 @@ from fastnet.kernels import checks, shapes
 from fastnet.kernels.cpu import epilogue, moments, simd, spans, sums
 from fastnet.kernels.cpu.runtime import Launch, call, empty, flat, inlined, jit, kept, like, scratch
 
-# Numbers in a block: two readings of it come from the second cache.
+# Numbers in a block, which the second cache holds.
 _BLOCK = 16_384
 # Numbers that are gone through together, while as many are fetched ahead; and of how many rows they are at least.
 _CHUNK, _FEWEST = 512, 4

@@ -49,12 +49,12 @@ def add_long_rows(sums, to, x, start, rows, apart, columns):
     where these are long, else four vectors side by side."""
     lanes = simd.lanes(x)
     if columns > 8 * lanes:
-        left = rows % 8     # of the rows, that is
-        for at in range(start, start + (rows - left) * apart, 8 * apart):
+        rest = rows % 8
+        for at in range(start, start + (rows - rest) * apart, 8 * apart):
             for j in range(0, columns, lanes):
                 simd.accumulate(sums, to + j, _sum_of_eight(x, at + j, apart, columns - j), columns - j)
-        if left:
-            add_rows(sums, to, x, start + (rows - left) * apart, left, apart, columns)
+        if rest:
+            add_rows(sums, to, x, start + (rows - rest) * apart, rest, apart, columns)
     else:
         strips = columns // (4 * lanes) * 4 * lanes
         for top in range(0, rows, PAIR):
@@ -98,7 +98,7 @@ def _add_strip(sums, to, x, at, rows, apart):
 
 @inlined
 def add_rows_of_words(sums, to, words, start, rows, apart, columns):
-    """The same for words of two bfloat16 numbers, see `simd.bfloat16`: both are added."""
+    """`add_rows` for words of two bfloat16 numbers, see `simd.bfloat16`: both are added."""
     for top in range(0, rows, CHAIN):
         for j in range(0, columns, simd.lanes(words)):
             low = high = simd.full(words, 0)

@@ -10,7 +10,8 @@ itself:
     row p, column q of x        rows p down to p down + down - 1 of y, columns q across to q across + across - 1
 
 Then vectors run over the channels, and each pixel of a window takes the number where its own place is asked for, else
-0: y is written once, in order. A place outside of its pixel's window ends that, and numbers are taken one by one.
+0: y is written once, in order. A place outside of its pixel's window ends that, and numbers are taken one by one: as
+behind windows that overlap, or that leave so many rows over that `down` is not their height.
 """
 from typing import NamedTuple
 
@@ -209,6 +210,7 @@ def _gather_row(dy, indices, dx, row, maps, down, across):
 
 @jit
 def _gather_one_by_one(dy, indices, dx, source, to, maps):
+    """The same, from wherever the places are in the image."""
     c, large = np.uint64(maps.channels), np.uint64(maps.height * maps.width)
     for pixel in range(maps.columns):
         here = np.uint64(to) + np.uint64(pixel) * c

@@ -63,6 +63,8 @@ UNPOOLS = [Case("maxunpool2d_forward", name, (shape,), {"output_size": size}) fo
 WHOLE_IMAGES = [
     Case("global_avgpool_forward", "images", ((3, 33, 5, 7),), {}),
     Case("global_avgpool_forward", "one-pixel", ((3, 5, 1, 1),), {}),
+    Case("global_avgpool_forward", "many-channels", ((2, 200, 7, 7),), {}),
+    Case("global_avgpool_forward", "many-pixels", ((2, 70, 15, 20),), {}),
 ]
 
 

@@ -115,6 +115,7 @@ CONVOLUTIONS = [  # sizes that leave something over: of a vector, a panel, a til
     cases.conv("strided", (3, 21, 15, 16), (35, 21, 3, 3), stride=(2, 3), padding=(1, 0, 2, 1)),
     cases.conv("grouped", (3, 34, 9, 8), (66, 17, 3, 3), padding=(1, 1, 1, 1), groups=2),
     cases.conv("depthwise", (3, 37, 15, 14), (37, 1, 3, 3), padding=(1, 1, 1, 1), groups=37),
+    cases.conv("depthwise-many", (8, 40, 16, 15), (40, 1, 3, 3), padding=(1, 1, 1, 1), groups=40),
     cases.conv("depthwise-strided", (2, 19, 15, 14), (19, 1, 5, 5), stride=(2, 2), padding=(2, 2, 2, 2), groups=19),
 ]
 OTHERS = [
@@ -147,6 +148,7 @@ OTHERS = [
     cases.pool("avgpool2d_forward", "beyond", (3, 37, 20, 19), (3, 3), (2, 2), (1, 1, 1, 1), ceil_mode=True),
     *(cases.Case(op, "large", ((3, 37, 21, 19),), {"output_size": (5, 4)})
       for op in ("adaptive_maxpool2d_forward", "adaptive_maxpool2d_indices")),
+    *(cases.Case("global_avgpool_forward", f"{c}", ((3, c, 13, 11),), {}) for c in (70, 200)),
     cases.Case("maxunpool2d_forward", "large", ((3, 37, 11, 9),), {"output_size": (21, 19)}),
     cases.region("roi_pool_forward", "large", (2, 37, 21, 19), (7, 5), boxes=cases.BOXES * [1, 3, 3, 3, 3]),
     cases.region("roi_align_forward", "large", (2, 37, 21, 19), (7, 5), boxes=cases.BOXES * [1, 3, 3, 3, 3]),

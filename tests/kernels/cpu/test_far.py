@@ -94,6 +94,15 @@ def images():
     return x, dy, numbers(2)[:32], numbers(3)[:32]
 
 
+@pytest.mark.parametrize("channels", [64, 80])
+def test_group_norm_of_many_channels(channels, threads):
+    """Four vectors side by side, and what is left of the channels behind these."""
+    x = numbers(0)[: SIZE // (64 * channels) * 64 * channels].reshape(-1, 8, 8, channels).transpose(0, 3, 1, 2)
+    gamma, beta, some = numbers(2)[:channels], numbers(3)[:channels], slice(500, 510)
+    y, _, _ = groupnorm_forward(x, gamma, beta, 4, 1e-5)
+    assert_bits(y[some], groupnorm_forward(x[some], gamma, beta, 4, 1e-5)[0])
+
+
 @pytest.mark.parametrize("activation", [None, ("relu", 0.0, 0.0), ("sigmoid", 0.0, 0.0)])
 def test_norms_of_samples(images, activation, threads):
     """Samples do not know of each other: all of them have the bits of a few."""

@@ -52,6 +52,33 @@ def test_a_broken_channel_leaves_the_others_alone(moments, axes, value):
         assert not np.isfinite(found[..., 3]).all()
 
 
+@pytest.mark.parametrize("channels, groups", [(5, 5), (70, 7), (128, 8), (130, 2)])
+@pytest.mark.parametrize("rows", [1, 2, 3, 300])
+def test_channels_that_are_no_whole_vectors(channels, groups, rows):
+    """And few rows; of many, those that a pivot is made of are far off."""
+    x = np.random.default_rng(0).standard_normal((2, rows, channels)).astype(np.float32)
+    if rows > 4:
+        x[:, ::rows // 4] += 1e4
+    mean, var = batch(x.reshape(-1, channels))
+    wide, ones = x.astype(float), np.ones(channels, np.float32)
+    np.testing.assert_allclose(mean, wide.mean((0, 1)), rtol=2e-6, atol=1e-7)
+    np.testing.assert_allclose(var, wide.var((0, 1)), rtol=2e-6, atol=1e-7)
+    image = x.reshape(2, 1, rows, channels).transpose(0, 3, 1, 2)
+    _, mean, var = load("cpu").groupnorm_forward(image, ones, ones, groups, 1e-5)
+    wide = wide.reshape(2, rows, groups, -1)
+    np.testing.assert_allclose(mean, wide.mean((1, 3)), rtol=2e-6, atol=1e-7)
+    np.testing.assert_allclose(var, wide.var((1, 3)), rtol=2e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("moments, axes", [(batch, (0, 2, 3)), (groups, (2, 3))])
+def test_squares_that_overflow_around_a_pivot_only(moments, axes):
+    x = numbers(5e18, np.float32)
+    x[1:] = x[:1]
+    mean, var = moments(x)
+    np.testing.assert_allclose(mean, x.astype(float).mean(axes), rtol=2e-6)
+    np.testing.assert_allclose(var, x.astype(float).var(axes), rtol=2e-6)
+
+
 def test_equal_numbers_have_no_variance():
     x = np.full((2, SIDE, SIDE, CHANNELS), 0.1, np.float32).transpose(0, 3, 1, 2)
     for mean, var in (batch(x), groups(x)):

@@ -10,9 +10,10 @@ def images(x):
 
 
 def windows(rng, shape, size):
-    """A place of each window of 2 x 2."""
-    down, across = rng.integers(0, 2, (2, *shape))
-    return (2 * np.arange(shape[2])[:, None] + down) * size[1] + 2 * np.arange(shape[3]) + across
+    """A place of each window, of all that lie side by side."""
+    high, wide = size[0] // shape[2], size[1] // shape[3]
+    down, across = rng.integers(0, high, shape), rng.integers(0, wide, shape)
+    return (high * np.arange(shape[2])[:, None] + down) * size[1] + wide * np.arange(shape[3]) + across
 
 
 def rising(rng, shape, size):
@@ -27,6 +28,7 @@ def anywhere(rng, shape, size):
 
 @pytest.mark.parametrize("dtype", ["int64", "float32", "float64"])
 @pytest.mark.parametrize("shape, size", [((5, 7, 6, 9), (13, 19)), ((9, 64, 16, 16), (32, 32)),
+                                         ((4, 19, 5, 3), (17, 11)), ((2, 33, 7, 4), (7, 9)), ((4, 17, 2, 5), (9, 5)),
                                          ((1, 40, 5, 5), (10, 10)), ((4, 64, 10, 10), (100, 60))])
 @pytest.mark.parametrize("places", [windows, rising, anywhere])
 def test_places_in_any_order(places, shape, size, dtype):
@@ -38,8 +40,21 @@ def test_places_in_any_order(places, shape, size, dtype):
     np.testing.assert_array_equal(dx, naive.maxunpool2d_backward(dy, indices))
 
 
-def test_what_is_written_past_the_caches():
-    rng, shape, size = np.random.default_rng(0), (17, 64, 32, 32), (64, 64)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_numbers_that_are_none_stay_where_they_are(dtype):
+    rng, shape, size = np.random.default_rng(0), (4, 19, 4, 4), (9, 8)
+    x, dy = (images(rng.standard_normal(one).astype(dtype)) for one in (shape, (*shape[:2], *size)))
+    for array in (x, dy):
+        array[1, 2], array[2, 3], array[3, 4] = np.nan, np.inf, -np.inf
+    indices = images(windows(rng, shape, size))
+    y, dx = cpu.maxunpool2d_forward(x, indices, size), cpu.maxunpool2d_backward(dy, indices)
+    np.testing.assert_array_equal(y, naive.maxunpool2d_forward(x, indices, size))
+    np.testing.assert_array_equal(dx, naive.maxunpool2d_backward(dy, indices))
+
+
+@pytest.mark.parametrize("size", [(64, 64), (67, 65)])
+def test_what_is_written_past_the_caches(size):
+    rng, shape = np.random.default_rng(0), (20, 64, 32, 32)
     x, indices = images(rng.standard_normal(shape, dtype=np.float32)), images(windows(rng, shape, size))
     y = cpu.maxunpool2d_forward(x, indices, size)
     for i in range(len(x)):

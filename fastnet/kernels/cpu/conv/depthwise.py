@@ -185,7 +185,7 @@ def _pack(block, slot, w, packed, channels, size, taps, backward):
 @inlined
 def copy_pixels(x, memory, at, image, top, channel, plan, fresh):
     """Copy the lines x columns pixels from row `top` of an image, and from its padding, on: one vector of channels
-    each, zeros for pixels outside, unless memory is not `fresh` and has them already, from other channels."""
+    each. In `fresh` memory zeros are written for those outside; else they are there already, from other channels."""
     lanes, zero, n, left = simd.lanes(x), simd.full(x, 0), plan.channels - channel, -plan.left
     for line in range(top, top + plan.lines):
         first = min(plan.columns, max(0, -left))

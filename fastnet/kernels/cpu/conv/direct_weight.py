@@ -168,7 +168,7 @@ class DirectWeightGradient:
             lines=lines, biases=biases, parts=parts, part_size=size, taps_rows=rows.size, rows=real,
             columns=out_channels, wide=wide, apart=1 if turned else self.size // target.channels,
             memory=self.collect_memory))
-        self.collect = Launch(_collect, lines + sums.column_blocks(biases), parts * size)
+        self.collect = Launch(_collect, lines + sums.column_blocks(biases), parts * (size if lines else biases))
 
     def __call__(self, x, dy, bias):
         """(dw, db) from flat channels-last x and dy: both flat, db None without `bias`."""

@@ -120,18 +120,24 @@ def transpose_taps(w, start, count, memory, spare, plan):
 
 def pack_bias(b, k, dtype, groups=1, choose=simd.tiles_for):
     """The bias of k channels in panels like the weights, zeros behind each group's; for None zeros, to be read only."""
-    none = _no_bias(k, dtype, groups, choose)
     if b is None:
-        return none
-    packed = empty(none.size, dtype)
-    launch(_pack_bias, groups, flat(b), packed, k // groups, none.size // groups, work=0)
+        return _no_bias(k, dtype, groups, choose)
+    columns, wide = _columns(k, dtype, groups, choose)
+    packed = empty(groups * wide, dtype)
+    launch(_pack_bias, groups, flat(b), packed, columns, wide, work=0)
     return packed
+
+
+def _columns(k, dtype, groups, choose):
+    """A group's channels, and how many numbers the panels of so many have."""
+    columns = k // groups
+    panel = choose(columns, dtype).halves * simd.width(dtype) // 2
+    return columns, -(-columns // panel) * panel
 
 
 @kept
 def _no_bias(k, dtype, groups, choose):
-    panel = choose(k // groups, dtype).halves * simd.width(dtype) // 2
-    return np.zeros(groups * -(-(k // groups) // panel) * panel, dtype)
+    return np.zeros(groups * _columns(k, dtype, groups, choose)[1], dtype)
 
 
 @jit

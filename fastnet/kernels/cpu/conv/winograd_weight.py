@@ -36,7 +36,7 @@ _ENOUGH_BYTES = 320_000
 _PARTS, _PATCHES_OF_PART, _SUMS_BYTES = 16, 64, 5 << 20
 _FEWER_PARTS, _MANY_PATCHES = 8, 256
 # Otherwise: bytes of transforms that are held at a time. They should stay in the third cache; but all sums are read and
-# written each time, so no fewer are held than these have twice, and at most so many.
+# written each time, so they are at least twice the bytes of the sums, up to a limit.
 _HELD_BYTES, _MOST_HELD_BYTES = 8 << 20, 24 << 20
 
 

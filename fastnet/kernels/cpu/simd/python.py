@@ -163,12 +163,13 @@ def matching(v, a, b):
 
 
 def load_distances(places, i, n, base, x):
-    """How far n of the places, integers or not, are from `base`, and 0 behind them, as a vector of x's dtype: exact
-    where that is less than 2^24, and never less than that where it is more."""
+    """How far n of the places are from `base`, and 0 behind them, as a vector of x's dtype: exact where that is less
+    than 2^24, and never less than that where it is more. -1 for a place that is no integer."""
     n = min(max(n, 0), lanes(x))
     v = np.zeros(lanes(x), x.dtype)
     if n:
-        v[:n] = part(places, i, n) - places.dtype.type(base)
+        far = part(places, i, n) - places.dtype.type(base)
+        v[:n] = far if far.dtype.kind == "i" else np.where(np.trunc(far) == far, far, -1)
     return v
 
 

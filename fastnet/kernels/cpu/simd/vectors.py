@@ -59,13 +59,15 @@ def load_distances(places, i, n, base, x):
     vector = vector_of(x)
 
     def emit(code):
-        b, wide, zero = code.builder, Vector(places.dtype, vector.count), code.base
+        b, wide, origin = code.builder, Vector(places.dtype, vector.count), code.base
         integers = places.dtype == types.int64
-        zero = code.splat(zero if integers else b.sitofp(zero, wide.llvm.element), wide.count)
-        found = code.load_part(wide, code.at(code.places, code.i), code.n, zero)
+        origin = code.splat(origin if integers else b.sitofp(origin, wide.llvm.element), wide.count)
+        found = code.load_part(wide, code.at(code.places, code.i), code.n, origin)
         if integers:
-            return b.sitofp(b.sub(found, zero), vector.llvm)
-        found, bits = b.fsub(found, zero), places.dtype.bitwidth - x.dtype.bitwidth
+            return b.sitofp(b.sub(found, origin), vector.llvm)
+        found, bits = b.fsub(found, origin), places.dtype.bitwidth - x.dtype.bitwidth
+        whole = b.fcmp_ordered("==", code.call(f"llvm.trunc.{wide.suffix}", wide.llvm, [found]), found)
+        found = b.select(whole, found, wide.constant(-1))
         return found if bits == 0 else b.fptrunc(found, vector.llvm) if bits > 0 else b.fpext(found, vector.llvm)
 
     if vector and (vector_of(places) or places.dtype == types.int64):
