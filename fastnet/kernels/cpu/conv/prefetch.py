@@ -57,6 +57,9 @@ def pixels_ahead(start, pixels, apart, numbers, times):
 def fetch_pixels(x, wanted):
     """Ask for the next portion; what is left to be asked for."""
     stop = min(wanted.start + wanted.portion, wanted.stop)
-    for start in range(wanted.start, stop, wanted.apart):
-        spans.fetch(x, start, start + wanted.numbers)
+    if wanted.numbers == wanted.apart:  # without the division that counts the pixels
+        spans.fetch(x, wanted.start, stop)
+    else:
+        for start in range(wanted.start, stop, wanted.apart):
+            spans.fetch(x, start, start + wanted.numbers)
     return PixelsAhead(stop, wanted.stop, wanted.apart, wanted.numbers, wanted.portion)
