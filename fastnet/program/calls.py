@@ -28,14 +28,19 @@ _TRACEABLE = {}
 def name_layer(error, layer, x=None):
     """Put the layer in front of what an error has to say, `Conv2d "3": expected 64 input channels, ...`, once. Where x,
     which this layer or one around it was given, looks like channels-last images, a ValueError says so, once."""
-    if not hasattr(error, "layer"):
-        error.layer = layer.label
-        if not str(error).startswith(f"{layer.label}: "):
-            error.args = (f"{layer.label}: {error}",)
+    put_label(error, layer.label)
     shape = getattr(x, "shape", None)
     hint = isinstance(shape, tuple) and checks.channels_last(shape)
     if hint and isinstance(error, ValueError) and checks.CHANNELS_LAST not in str(error):
         error.args = (f"{error}; {hint}",)
+
+
+def put_label(error, label):
+    """Put a layer's label in front of what an error has to say, unless one is there."""
+    if not hasattr(error, "layer"):
+        error.layer = label
+        if not str(error).startswith(f"{label}: "):
+            error.args = (f"{label}: {error}",)
 
 
 def call(layer, x, training):

@@ -3,6 +3,7 @@ import functools
 
 from fastnet.kernels import shapes
 from fastnet.program import trees
+from fastnet.program.calls import put_label
 from fastnet.program.trace import root
 from fastnet.program.tracer import trace
 
@@ -152,7 +153,12 @@ class Step:
         """Compute, and let go of nothing."""
         given = {name: [values[one] for one in value] if isinstance(value, list) else values[value]
                  for name, value in self.inputs}
-        made = self.function(**given, **self.options)
+        try:
+            made = self.function(**given, **self.options)
+        except (TypeError, ValueError) as error:    # of what an operation knows only once it sees the numbers
+            if self.node.layers:
+                put_label(error, self.node.layers[-1])
+            raise
         if isinstance(made, (tuple, list)):
             values.update(zip(self.results, [one for one in made if one is not None], strict=True))
         else:

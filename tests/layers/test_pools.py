@@ -184,7 +184,8 @@ def ones(*shape):
     (RoIAlign(2), (ones(1, 1, 2, 2),), "expected a tuple (x, boxes) as x, got 1 array"),
 ], ids=str)
 def test_wrong_inputs(layer, x, text):
-    with pytest.raises((TypeError, ValueError)) as caught:
-        layer.forward(x, training=True)
-    assert str(caught.value).startswith(f"{type(layer).__name__}: {text}")
+    for run in (lambda: layer.forward(x, training=True), lambda: layer(x)):
+        with pytest.raises((TypeError, ValueError)) as caught:
+            run()
+        assert str(caught.value).startswith(f"{type(layer).__name__}: {text}")
     assert layer.saved is None
