@@ -174,15 +174,15 @@ class DirectWeightGradient:
         """(dw, db) from flat channels-last x and dy: both flat, db None without `bias`."""
         dtype, work = dy.dtype, self.add_products.work
         partial, total = empty(self.partial, dtype), sums.room(self.partial if self.spilling else 0)
-        db = sums.room(self.bias if bias else 0)
-        self.add_products(Inputs(x, dy), Sums(partial, total, db), self.tables, scratch(self.memory, dtype, work),
+        of_parts = sums.room(self.bias if bias else 0)
+        self.add_products(Inputs(x, dy), Sums(partial, total, of_parts), self.tables, scratch(self.memory, dtype, work),
                           scratch(self.runs, np.int64, work), self.numbers)
         source, work = total if self.spilling else partial, self.collect.work
-        dw, made_db = partial if self.in_place else empty(self.size, dtype), empty(self.biases if bias else 0, dtype)
+        dw, db = partial if self.in_place else empty(self.size, dtype), empty(self.biases if bias else 0, dtype)
         if bias or not self.in_place:
             memory = CollectMemory(scratch(self.collect_memory, source.dtype, work), sums.columns_memory(work))
-            self.collect(Gradients(source, db), Gradients(dw, made_db), self.places, memory, self.collect_numbers)
-        return dw, made_db if bias else None
+            self.collect(Gradients(source, of_parts), Gradients(dw, db), self.places, memory, self.collect_numbers)
+        return dw, db if bias else None
 
 
 def _shares(blocks, panels, tiles, dear):
