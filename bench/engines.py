@@ -1,5 +1,5 @@
 """How engines for inference run whole nets, those that are installed: each reads the graph that `onnx_peer` writes, and
-computes in float32."""
+computes in float32; OpenVINO, where bfloat16 is asked, as it does when it is only installed."""
 import importlib.util
 import os
 import subprocess
@@ -17,8 +17,9 @@ def openvino(case, threads, network):
 
     core = ov.Core()
     model = core.read_model(onnx_peer.model(case, network).SerializeToString())
+    exactly = {"INFERENCE_PRECISION_HINT": "f32"} if case.precision == "float32" else {}
     compiled = core.compile_model(model, "CPU", {
-        "INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"})
+        "INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY", **exactly})
     request, x = compiled.create_infer_request(), np.ascontiguousarray(net_inputs(case)[0])
     return lambda: (request.infer({0: x})[0],)
 
@@ -77,24 +78,26 @@ def quietly(command, folder):
         raise RuntimeError(f"{Path(str(command[2])).name}: {done.stdout[-500:]}{done.stderr[-500:]}")
 
 
-# For each engine its module, that of its converter, whether it takes batches, and how it is prepared.
+# For each engine its module, that of its converter, whether it takes batches, whether it rounds to bfloat16 by itself
+# where the processor can, and how it is prepared.
 ENGINES = {
-    "openvino": ("openvino", None, True, openvino),
-    "mnn": ("MNN", None, True, mnn),
-    "ncnn": ("ncnn", "pnnx", False, ncnn),
+    "openvino": ("openvino", None, True, True, openvino),
+    "mnn": ("MNN", None, True, False, mnn),
+    "ncnn": ("ncnn", "pnnx", False, False, ncnn),
 }
 
 
 def installed(case):
     """The engines that can run a case of inference, whether or not their converter is there."""
-    return [name for name, (module, _, batches, _) in ENGINES.items()
-            if (batches or case.batch == 1) and importlib.util.find_spec(module)]
+    return [name for name, (module, _, batches, rounds, _) in ENGINES.items()
+            if (batches or case.batch == 1) and (rounds or case.precision == "float32")
+            and importlib.util.find_spec(module)]
 
 
 def inference(name, case, threads, network):
     """A function that returns the scores of a whole net, which is what the clock sees. ModuleNotFoundError without the
     converter, which brings nets into the engine's form."""
-    module, converter, _, prepare = ENGINES[name]
+    module, converter, *_, prepare = ENGINES[name]
     if converter and not importlib.util.find_spec(converter):
         raise ModuleNotFoundError(
             f"{module} is installed, but not {converter}, which makes its nets of ONNX: pip install {converter}")

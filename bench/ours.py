@@ -123,7 +123,7 @@ def step(backend, case):
 def inference(backend, case):
     """The scores of a whole net."""
     (x, _), net = net_inputs(case), network_of(case).to(backend)
-    return lambda: (net(x),)
+    return at_precision(case, lambda: (net(x),))
 
 
 def describe(net, shape=(3, 32, 32)):

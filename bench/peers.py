@@ -224,13 +224,18 @@ def training(module, inputs, way, precision="float32"):
 
     def run():
         optimizer.zero_grad(set_to_none=True)
-        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
+        with rounding(precision):
             value = functional.cross_entropy(forward(x), labels)
         value.backward()
         optimizer.step()
         return value, first.grad
 
     return run
+
+
+def rounding(precision):
+    """The context within which PyTorch computes with bfloat16 where that is asked."""
+    return torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16")
 
 
 def inference(case, way, network):
@@ -242,7 +247,7 @@ def inference(case, way, network):
 
     def run():
         # Compiling with constant weights works under no_grad, not under inference_mode.
-        with torch.no_grad() if way == COMPILED else torch.inference_mode():
+        with torch.no_grad() if way == COMPILED else torch.inference_mode(), rounding(case.precision):
             return (module(x),)
 
     return run

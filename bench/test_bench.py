@@ -59,7 +59,8 @@ def contenders(case):
         if case.group == "real" and elsewhere.tcmalloc():
             names.append(peers.TCMALLOC)
     if "ONNX Runtime" in PEERS and case.op == "inference":
-        names += [ONNX, *(engines.installed(case) if case.group == "real" else [])]
+        names += [ONNX] if case.precision == "float32" else []
+        names += engines.installed(case) if case.group == "real" else []
     return names
 
 
@@ -198,7 +199,7 @@ def test_case(case, block, contender, benchmark):
 
 
 @pytest.mark.parametrize("case", [pytest.param(case, id=f"real {case}") for case in cases.CASES
-                                  if case.group == "real"])
+                                  if case.group == "real" and case.precision == "float32"])
 def test_layers(case, benchmark):
     """What each layer of a net takes; the report sets it against what the layer cannot be quicker than."""
     use_threads(THREADS)

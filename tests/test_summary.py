@@ -22,6 +22,7 @@ from fastnet import (
     models,
     summary,
 )
+from fastnet.kernels.cpu import simd
 
 from .layers.test_base import Block
 
@@ -96,6 +97,7 @@ def test_explanation():
         assert "tile" not in str(explain(net, (8, 3, 8, 8)))
     with bfloat16_products():
         assert explain(net, (8, 3, 8, 8)).rows[1][2] == [
+            "direct of bfloat16 (AMX): the processor multiplies whole matrices of bfloat16 numbers" if simd.AMX else
             "Winograd F(4x4, 3x3) of bfloat16: 4.0 times fewer multiplications"]
     assert explain(net, (8, 3, 8, 8), "float64").rows[1][2] == ["direct: float64 numbers"]
     naive = explain(net.to("naive"), (8, 3, 8, 8))

@@ -1,4 +1,7 @@
-"""bfloat16_products(): what is computed that way, how far it rounds, and that nothing else changes."""
+"""bfloat16_products(): what is computed that way, how far it rounds, and that nothing else changes.
+
+Here without matrix registers, as on most processors; see `cpu.test_amx` for those with.
+"""
 import threading
 
 import numpy as np
@@ -6,6 +9,9 @@ import pytest
 
 from fastnet import Adam, Conv2d, CrossEntropyLoss, Flatten, Linear, MaxPool2d, ReLU, Sequential, manual_seed
 from fastnet.kernels import bfloat16_products, exact, load, naive
+from fastnet.kernels.cpu import simd
+from fastnet.kernels.cpu.runtime import results
+from tests.kernels.cpu.amx import rounded
 from tests.kernels.test_winograd import SHAPES, operands, passes, way
 
 cpu = load("cpu")
@@ -13,6 +19,18 @@ DIRECTIONS = ("forward", "backward_input", "backward_weight")
 ONE_AROUND = (1, 1, 1, 1)
 RELU = "relu", 0.0, 0.0
 GEOMETRY = (1, 1), ONE_AROUND, (1, 1), 1
+
+
+@pytest.fixture(autouse=True)
+def vectors_alone(monkeypatch):
+    """What is worked out for this processor is not kept, and what is worked out here neither."""
+    if simd.AMX:
+        monkeypatch.setattr(simd, "AMX", False)
+        results.forget()
+        yield
+        results.forget()
+    else:
+        yield
 
 
 def summed(direction, c, k):
@@ -160,13 +178,6 @@ DIRECT = [
 ]
 
 
-def rounded(array):
-    """The nearest bfloat16 numbers, ties to even, in float64."""
-    bits = np.ascontiguousarray(array, np.float32).view(np.uint32).astype(np.uint64)
-    bits = (bits + 0x7FFF + (bits >> 16 & 1)) & 0xFFFF0000
-    return bits.astype(np.uint32).view(np.float32).astype(np.float64)
-
-
 @pytest.mark.parametrize("x_shape, w_shape, where", DIRECT)
 def test_direct_products_are_those_of_rounded_numbers(x_shape, w_shape, where):
     """To the accuracy of float32, and with all that may follow them."""
@@ -223,7 +234,10 @@ def trained(steps=40):
     return values[0], np.mean(values[-5:]), net
 
 
-def test_training_goes_as_with_float32():
+@pytest.mark.parametrize("amx", [False, pytest.param(True, marks=pytest.mark.skipif(
+    not simd.AMX, reason="needs a processor with AMX"))])
+def test_training_goes_as_with_float32(monkeypatch, amx):
+    monkeypatch.setattr(simd, "AMX", amx)
     with bfloat16_products():
         first, last, net = trained()
     plain_first, plain_last, plain_net = trained()

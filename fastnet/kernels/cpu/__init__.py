@@ -9,7 +9,7 @@ with packed weights.
 The words of this folder. Two have two meanings, which the context tells apart, as everywhere in this field:
 
     pass        forward, or the gradient for the input, or for the weights
-    way         how a pass is computed: for convolutions direct, Winograd's or depthwise
+    way         how a pass is computed: for convolutions direct, of vectors or whole matrices, Winograd's or depthwise
     kernel      a compiled function (block, slot, ...) that computes one block; and what convolves images, R x S
     block       the piece of a result that one call of a kernel owns: nobody else writes there
     slot        which of the running threads it is, and so which piece of scratch memory it may use
@@ -25,6 +25,8 @@ The words of this folder. Two have two meanings, which the context tells apart, 
     tap         one element (r, s) of a convolution's kernel, and the pixel that it meets
     patch       what Winograd computes at a time: m x m pixels of a result, and the n x n that they are computed from
     point       one of the n x n numbers that a patch or a kernel becomes in Winograd's form
+    line        a row of an image as matrix registers read it, of positions, one for each pixel and some for zeros, see
+                `conv.amx_layout`; there a phase is the pixels that are a stride apart
     run         numbers side by side that are multiplied in one innermost loop: where they start and how many they are
     source      what one row, column or pixel of a resampled image is made of, among others: one of x, with a weight
     stretch     neighbours of a result whose sources are neighbours too, and so are made by one loop, see `resample`

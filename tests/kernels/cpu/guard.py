@@ -21,6 +21,7 @@ import numpy as np
 from fastnet.data import Augment, DataLoader
 from fastnet.kernels import bfloat16_products, load
 from fastnet.kernels.cpu import runtime
+from fastnet.kernels.cpu.conv import bfloat16
 from fastnet.kernels.cpu.runtime import array, pool
 from tests.kernels import cases
 from tests.kernels.cpu import fused
@@ -237,7 +238,7 @@ cpu, naive = load("cpu"), load("naive")
 if __name__ == "__main__":
     faulthandler.enable()
     pool._SMALL = float("inf")   # no pool: each buffer is an array of its own, and as long as what it holds
-    array._aligned = array.empty
+    array.aligned = bfloat16.aligned = array.empty
     threads = numba.get_num_threads()
     numba.set_num_threads(1)
     for case in CONVOLUTIONS + OTHERS + cases.CASES:

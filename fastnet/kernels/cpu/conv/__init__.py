@@ -7,9 +7,12 @@
     direct_weight       dw and db the same way; matrix_weight: of 1x1 kernels and linear layers
     winograd            y, or dx, in Winograd's form, to which winograd_filters and winograd_patches bring w and x
     winograd_weight     dw and db the same way, with kernels in a file of their own
+    amx                 y, or dx, from bfloat16 numbers where the processor multiplies whole matrices of them;
+                        amx_weight: dw and db; amx_layout: how pixels lie for it
     depthwise           y, or dx, where groups are of few channels, or each has a filter of its own; depthwise_weight:
                         dw and db
     stem                y where images have few channels; split: Winograd's form group by group
-    packing, padding    weights and images in the order in which tiles read them
+    packing, padding    weights and images in the order in which tiles read them; bfloat16: as words of two such numbers
+    collect             what becomes of the parts of a direct dw
     prefetch            memory that is needed next, fetched meanwhile
 """

@@ -11,8 +11,8 @@ A sum over words is then one over all channels, whatever their order.
 """
 from typing import NamedTuple
 
-from fastnet.kernels.cpu import simd
-from fastnet.kernels.cpu.runtime import Launch, empty, in_words, jit, launch, named
+from fastnet.kernels.cpu import simd, spans
+from fastnet.kernels.cpu.runtime import Launch, aligned, empty, in_words, inlined, jit, launch, named
 
 # Pixels of a block.
 _PIXELS = 256
@@ -45,32 +45,48 @@ def _pair_pixels(block, slot, x, words, numbers):
     plan, first = named(_Plan, numbers), block * _PIXELS
     count = min(_PIXELS, plan.pixels - first) * plan.groups     # of the halves' pairs
     for pair in range(first * plan.groups, first * plan.groups + count):
-        _pair_rows(x, 2 * pair * plan.half, words, pair * plan.half, plan.half)
+        pair_rows(x, 2 * pair * plan.half, plan.half, plan.half, words, pair * plan.half, plan.half)
 
 
 class PairFilters:
-    """What packs weights into panels, (..., rows = channels, panel), and then pairs the `rows` of each tap."""
+    """What packs weights into panels, (..., rows = channels, panel), and then pairs the `rows` of each tap; rows of
+    words are filled up to a multiple of `whole`, with zeros."""
 
-    def __init__(self, pack_weights, rows):
-        self.pack_weights, self.rows = pack_weights, rows
+    def __init__(self, pack_weights, rows, whole=1):
+        self.pack_weights, panel, half = pack_weights, pack_weights.panel, -(-rows // 2)
+        self.taps = pack_weights.size // (rows * panel) if rows else 0
+        self.numbers = in_words(_FiltersPlan(half * panel, (rows - half) * panel, -(-half // whole) * whole * panel))
+        self.size = self.taps * -(-half // whole) * whole * panel
 
     def __call__(self, w):
         filters = self.pack_weights(w)
-        words, half = empty(filters.size // 2, w.dtype), self.rows // 2 * self.pack_weights.panel
-        launch(_pair_filters, words.size // half if half else 0, filters, words, half, work=words.size)
+        words = aligned(self.size, w.dtype)
+        launch(_pair_filters, self.taps, filters, words, self.numbers, work=self.size)
         return words
 
 
+class _FiltersPlan(NamedTuple):
+    """Numbers of a tap: those that become lower and upper halves, and words with those that fill up rows."""
+
+    lower: int
+    upper: int
+    words: int
+
+
 @jit
-def _pair_filters(block, slot, filters, words, half):
+def _pair_filters(block, slot, filters, words, numbers):
     """The words of one tap of a panel."""
-    _pair_rows(filters, 2 * block * half, words, block * half, half)
+    plan = named(_FiltersPlan, numbers)
+    pair_rows(filters, block * (plan.lower + plan.upper), plan.lower, plan.upper, words, block * plan.words, plan.words)
 
 
-@jit
-def _pair_rows(x, start, words, to, half):
-    """words[to + i] = (x[start + i], x[start + half + i]), i < half."""
-    for i in range(0, half, simd.lanes(x)):
-        lower = simd.load_part(x, start + i, half - i)
-        upper = simd.load_part(x, start + half + i, half - i)
-        simd.store_part(words, to + i, simd.pair(lower, upper), half - i)
+@inlined
+def pair_rows(x, start, lower, upper, words, to, size):
+    """words[to + i] = (x[start + i], x[start + lower + i]) for i < lower, with zeros from `upper` <= lower on in the
+    upper halves, and words of zeros up to `size`."""
+    for i in range(0, lower, simd.lanes(x)):
+        first = simd.load_part(x, start + i, lower - i)
+        second = simd.load_part(x, start + lower + i, upper - i)
+        simd.store_part(words, to + i, simd.pair(first, second), size - i)
+    whole = (lower + simd.lanes(x) - 1) // simd.lanes(x) * simd.lanes(x)
+    spans.clear(words, to + whole, to + size)

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastnet.kernels.cpu import simd
+from fastnet.kernels.cpu.conv import amx_layout
 from fastnet.kernels.cpu.conv.direct_tables import images_together, rows_for
 from fastnet.kernels.cpu.conv.passes import FEW_CHANNELS
 from fastnet.kernels.cpu.conv.split import SPLIT_CHANNELS, part_of
@@ -45,11 +46,16 @@ class Choice(NamedTuple):
 
     m: int | None   # outputs on a side of a patch; None for the direct way
     paired: bool    # whether products are of bfloat16
+    amx: bool       # whether they are of whole matrices of these
     reason: str
 
 
 def choose(direction, geometry, precise):
     """The Choice for a pass of a `Geometry`; `precise` is what `precision` holds."""
+    if precise == "bfloat16" and simd.AMX:
+        if _multiplies_matrices(direction, geometry):
+            return Choice(None, True, True, "the processor multiplies whole matrices of bfloat16 numbers")
+        precise = "float32"     # such processors are no quicker with vectors of words than of numbers
     pairs = precise == "bfloat16" and _pairs_directly(direction, geometry)
     groups, geometry = geometry.groups, part_of(geometry)
     r, s = geometry.kernel
@@ -65,17 +71,26 @@ def choose(direction, geometry, precise):
     }
     for obstacle, is_there in obstacles.items():
         if is_there:
-            return Choice(None, pairs, obstacle)
+            return Choice(None, pairs, False, obstacle)
     convolution = geometry.reversed() if direction == "backward_input" else geometry
     costs = {m: winograd_cost(direction, convolution, m) for m in WINOGRAD_SIZES[r]}
     best = min(costs, key=costs.get)
     source, result = convolution.source, convolution.target
     if _GAIN * costs[best] >= direct_cost(direction, convolution):
-        return Choice(None, pairs, f"Winograd on {result.height}x{result.width} outputs would save too little")
+        return Choice(None, pairs, False, f"Winograd on {result.height}x{result.width} outputs would save too little")
     paired = precise == "bfloat16" and (direction == "backward_weight" or source.channels % 2 == 0)
     saved = result.height * result.width * r * s / (patches_of(convolution, best) * (best + r - 1) ** 2)
     by_group = ", group by group" if groups > 1 else ""
-    return Choice(best, paired, f"{saved:.1f} times fewer multiplications{by_group}")
+    return Choice(best, paired, False, f"{saved:.1f} times fewer multiplications{by_group}")
+
+
+def _multiplies_matrices(direction, geometry):
+    """Whether the matrix registers, see `simd.amx`, would not be mostly empty: what is rounded, and written to memory
+    as their rows, has to be multiplied by enough."""
+    (k, channels, r, s), groups = geometry.w_shape, geometry.groups
+    read = k // groups if direction == "backward_input" else channels
+    enough = direction == "backward_weight" or read * r * s >= amx_layout.CHANNELS
+    return geometry.dtype == np.float32 and read > FEW_CHANNELS and enough
 
 
 def _pairs_directly(direction, geometry):

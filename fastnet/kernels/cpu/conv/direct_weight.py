@@ -25,8 +25,9 @@ from typing import NamedTuple
 import numpy as np
 
 from fastnet.kernels.cpu import simd, spans, sums
+from fastnet.kernels.cpu.conv.collect import Collect, CollectPlan
 from fastnet.kernels.cpu.conv.geometry import Pair
-from fastnet.kernels.cpu.conv.operands import CollectMemory, Gradients, Inputs, Sums
+from fastnet.kernels.cpu.conv.operands import Inputs, Sums
 from fastnet.kernels.cpu.conv.prefetch import PixelsAhead, fetch_pixels, pixels_ahead
 from fastnet.kernels.cpu.runtime import Launch, empty, entry, in_words, jit, named, scratch, whole_lines
 
@@ -107,19 +108,6 @@ class _Run(NamedTuple):
     pixels: int
 
 
-class _CollectPlan(NamedTuple):
-    lines: int              # blocks with a row each; those behind have biases
-    biases: int
-    parts: int
-    part_size: int
-    taps_rows: int          # rows of a tap, with those that fill up its last tile
-    rows: int               # without
-    columns: int
-    wide: int               # columns with those that fill up the last panel
-    apart: int              # from an output channel's gradient to the next one's
-    memory: int             # numbers of a slot
-
-
 class DirectWeightGradient:
     """The gradient for the weights of a `Geometry`, all worked out but the numbers.
 
@@ -144,7 +132,7 @@ class DirectWeightGradient:
         parts = int(max(1, min(max(geometry.batch, chunks // _CHUNKS_OF_PART), _MOST_PARTS,
                             (_PARTIAL_TURNED if turned else _PARTIAL) // size)))
         copied = line and source.channels * dtype.itemsize % _COLLISION == 0
-        slices, row_slices = _shares(-(-_BLOCKS // parts), wide // panel, rows.size // depth, copied * panel // depth)
+        slices, row_slices = shares(-(-_BLOCKS // parts), wide // panel, rows.size // depth, copied * panel // depth)
         apart = copied and -(-rows.size // depth // row_slices) * depth + simd.width(dtype)
         self.numbers = in_words(_Plan(
             batch=geometry.batch, height=source.height, width=source.width, out_height=target.height,
@@ -152,7 +140,7 @@ class DirectWeightGradient:
             groups=groups, in_channels=in_channels, out_channels=out_channels, parts=parts, slices=slices,
             row_slices=row_slices, chunk_height=height, chunk_width=width, turned=turned, runs=self.runs,
             apart=apart))
-        self.tables, self.places = _Tables(rows, in_words(*taps)), places
+        self.tables = _Tables(rows, in_words(*taps))
         self.spilling = chunks > parts * _CHUNKS_OF_SUM
         biases = source.channels if turned else target.channels
         self.partial, self.bias = parts * size, parts * biases
@@ -160,15 +148,12 @@ class DirectWeightGradient:
         work = geometry.batch * target.height * target.width * len(taps) * rows.size * wide
         adjacent = bool((np.diff(rows) == 1).all())
         self.add_products = Launch(_kernel(tiles, adjacent), parts * groups * slices * row_slices, work)
-        self.collect_memory = whole_lines(simd.width(dtype), dtype)
-        real, self.size = len(offsets) if offsets else in_channels, int(np.prod(geometry.w_shape))
-        self.in_place = turned and parts == 1 and not self.spilling and size == self.size
-        lines, self.biases = 0 if self.in_place else groups * len(taps) * real, biases
-        self.collect_numbers = in_words(_CollectPlan(
-            lines=lines, biases=biases, parts=parts, part_size=size, taps_rows=rows.size, rows=real,
-            columns=out_channels, wide=wide, apart=1 if turned else self.size // target.channels,
-            memory=self.collect_memory))
-        self.collect = Launch(_collect, lines + sums.column_blocks(biases), parts * (size if lines else biases))
+        real, size_of_all = len(offsets) if offsets else in_channels, int(np.prod(geometry.w_shape))
+        in_place = turned and parts == 1 and not self.spilling and size == size_of_all
+        self.collect = Collect(CollectPlan(
+            groups=0 if in_place else groups, lines=len(taps) * real, biases=biases, parts=parts, part_size=size,
+            room=rows.size, rows=real, columns=out_channels, panel=wide, panels=1,
+            apart=1 if turned else size_of_all // target.channels), places, size_of_all, dtype, self.spilling)
 
     def __call__(self, x, dy, bias):
         """(dw, db) from flat channels-last x and dy: both flat, db None without `bias`."""
@@ -177,15 +162,10 @@ class DirectWeightGradient:
         of_parts = sums.room(self.bias if bias else 0)
         self.add_products(Inputs(x, dy), Sums(partial, total, of_parts), self.tables, scratch(self.memory, dtype, work),
                           scratch(self.runs, np.int64, work), self.numbers)
-        source, work = total if self.spilling else partial, self.collect.work
-        dw, db = partial if self.in_place else empty(self.size, dtype), empty(self.biases if bias else 0, dtype)
-        if bias or not self.in_place:
-            memory = CollectMemory(scratch(self.collect_memory, source.dtype, work), sums.columns_memory(work))
-            self.collect(Gradients(source, of_parts), Gradients(dw, db), self.places, memory, self.collect_numbers)
-        return dw, db if bias else None
+        return self.collect(total if self.spilling else partial, of_parts, dtype)
 
 
-def _shares(blocks, panels, tiles, dear):
+def shares(blocks, panels, tiles, dear):
     """(slices, row_slices): so many blocks share the panels, and so many the tiles of rows. A block copies its panels,
     so those are shared first; or, if rows too, a panel being as `dear` as so many tiles, the least is copied in all."""
     ways = [(slices, min(-(-blocks // slices), tiles)) for slices in range(min(blocks, panels), 0, -1)]
@@ -366,25 +346,3 @@ def _list_runs(runs, at, chunk, tap, group, panel, plan):
             runs[at + 3 * count], runs[at + 3 * count + 1], runs[at + 3 * count + 2] = run.x, run.dy, run.pixels
             count += 1
     return count
-
-
-@jit
-def _collect(block, slot, found, made, places, memory, numbers):
-    """Add the partial gradients of one row (a tap's input channel) in order, and put them where they belong in
-    (K, C / groups, R, S); or those of some biases. They are float64 where they were spilled."""
-    plan, partial, lanes = named(_CollectPlan, numbers), found.weights, simd.lanes(found.weights)
-    if block >= plan.lines:
-        if made.bias.size:
-            sums.add_up_columns(block - plan.lines, slot, found.bias, made.bias, memory.sums, plan.parts, plan.biases,
-                                plan.biases)
-        return
-    tap, row = block // plan.rows, block % plan.rows
-    source = (tap * plan.taps_rows + row) * plan.wide
-    for j in range(0, plan.columns, lanes):
-        n = plan.columns - j
-        v = simd.load_part(partial, source + j, n)
-        for part in range(1, plan.parts):
-            v = v + simd.load_part(partial, part * plan.part_size + source + j, n)
-        simd.store(memory.vectors, slot * plan.memory, v)
-        for lane in range(min(lanes, n)):
-            made.weights[places[block] + (j + lane) * plan.apart] = memory.vectors[slot * plan.memory + lane]

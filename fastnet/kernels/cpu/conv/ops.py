@@ -26,15 +26,18 @@ class _Ways(NamedTuple):
     winograd: type
     split: type     # Winograd's, group by group
     direct: type
+    amx: type
 
 
 _WAYS = {
     "forward": _Ways(passes.DepthwiseForward, passes.WinogradForward, passes.SplitForward,
-                     passes.DirectForward),
+                     passes.DirectForward, passes.AmxForward),
     "backward_input": _Ways(passes.DepthwiseBackwardInput, passes.WinogradBackwardInput,
-                            passes.SplitBackwardInput, passes.DirectBackwardInput),
+                            passes.SplitBackwardInput, passes.DirectBackwardInput,
+                            passes.AmxBackwardInput),
     "backward_weight": _Ways(passes.DepthwiseBackwardWeight, passes.WinogradBackwardWeight,
-                             passes.SplitBackwardWeight, passes.DirectBackwardWeight),
+                             passes.SplitBackwardWeight, passes.DirectBackwardWeight,
+                             passes.AmxBackwardWeight),
 }
 
 
@@ -172,6 +175,8 @@ def _way(direction, x_shape, w_shape, y_shape, dtype, where, precise):
     if group_size(geometry):
         return geometry, ways.depthwise(geometry)
     choice = choose(direction, geometry, precise)
+    if choice.amx:
+        return geometry, ways.amx(geometry)
     if choice.m is None:
         return geometry, ways.direct(geometry, paired=True) if choice.paired else ways.direct(geometry)
     way = ways.winograd if geometry.groups == 1 else ways.split
@@ -187,6 +192,6 @@ def conv2d_algorithm(direction, dtype, x_shape, w_shape, stride, padding, dilati
     if size:
         return "depthwise", f"groups of {size} channels share a vector" if size > 1 else \
             "each channel has a filter of its own"
-    m, paired, reason = choose(direction, geometry, precision.get())
+    m, paired, amx, reason = choose(direction, geometry, precision.get())
     name = f"Winograd F({m}x{m}, {geometry.kernel.down}x{geometry.kernel.across})" if m else "direct"
-    return name + " of bfloat16" * paired, reason
+    return name + " of bfloat16" * paired + " (AMX)" * amx, reason

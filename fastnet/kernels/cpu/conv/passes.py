@@ -8,6 +8,9 @@ groups; depthwise ones for groups of few channels, as one filter a channel.
 import numpy as np
 
 from fastnet.kernels.cpu import simd
+from fastnet.kernels.cpu.conv.amx import AmxConvolution
+from fastnet.kernels.cpu.conv.amx_layout import WORDS, panel_for
+from fastnet.kernels.cpu.conv.amx_weight import AmxWeightGradient
 from fastnet.kernels.cpu.conv.bfloat16 import PairFilters, PairPixels
 from fastnet.kernels.cpu.conv.depthwise import DepthwiseConvolution, PackFilters
 from fastnet.kernels.cpu.conv.depthwise_weight import DepthwiseWeightGradient
@@ -97,6 +100,31 @@ class DirectForward:
         self.convolve(x if self.prepare is None else self.prepare(x), w, b, y, epilogue)
 
 
+class AmxForward:
+    """Whole matrices of bfloat16 numbers at once; see `amx`."""
+
+    pools = False
+
+    def __init__(self, geometry):
+        kernel, target = geometry.kernel, geometry.target
+        grid = Grid(Pair(target.height, target.width), geometry.stride, geometry.taps, place=_ONE, offset=Pair(0, 0))
+        self.form = geometry.dtype, "amx"
+        self._prepare(geometry, geometry.source, target, geometry.stride, [grid], range(kernel.down * kernel.across))
+
+    def _prepare(self, geometry, source, target, stride, grids, taps, backward=False):
+        groups, self.channels, dtype = geometry.groups, target.channels, geometry.dtype
+        pack_weights = PackWeights(geometry.w_shape, dtype, groups, taps, backward, panel_for)
+        self.pack_weights = PairFilters(pack_weights, source.channels // groups, whole=WORDS)
+        self.convolve = AmxConvolution(geometry.batch, source, target, stride, grids, groups)
+        self.groups = groups
+
+    def pack(self, w, b):
+        return self.pack_weights(w), pack_bias(b, self.channels, w.dtype, self.groups, panel_for)
+
+    def run(self, x, w, b, y, epilogue):
+        self.convolve(x, w, b, y, epilogue)
+
+
 class DepthwiseForward:
     """See `depthwise`."""
 
@@ -136,15 +164,9 @@ class DirectBackwardInput:
     multiplied."""
 
     def __init__(self, geometry, paired=False):
-        source, stride, groups, dtype = geometry.source, geometry.stride, geometry.groups, geometry.dtype
-        target, length, grids, taps = geometry.target, geometry.target.channels // groups, [], []
-        for offset in (Pair(*offset) for offset in np.ndindex(*stride)):
-            size = Pair(-(-(source.height - offset.down) // stride.down),
-                        -(-(source.width - offset.across) // stride.across))
-            if 0 not in size:
-                reaching, readers = geometry.taps_that_reach(offset)
-                grids.append(Grid(size, _ONE, readers, stride, offset))
-                taps += reaching
+        source, groups, dtype = geometry.source, geometry.groups, geometry.dtype
+        target, length = geometry.target, geometry.target.channels // groups
+        grids, taps = _grids_of(geometry)
         self.form, self.channels, self.groups = (dtype, "direct", paired, *taps), source.channels, groups
         self.pack_weights, self.prepare = PackWeights(geometry.w_shape, dtype, groups, taps, backward=True), None
         if paired:
@@ -158,6 +180,28 @@ class DirectBackwardInput:
 
     def run(self, dy, w, b, dx, epilogue):
         self.convolve(dy if self.prepare is None else self.prepare(dy), w, b, dx, epilogue)
+
+
+def _grids_of(geometry):
+    """(a Grid for each class of pixels of x, the taps that reach them, one grid's after another's)."""
+    source, stride, grids, taps = geometry.source, geometry.stride, [], []
+    for offset in (Pair(*offset) for offset in np.ndindex(*stride)):
+        size = Pair(-(-(source.height - offset.down) // stride.down),
+                    -(-(source.width - offset.across) // stride.across))
+        if 0 not in size:
+            reaching, readers = geometry.taps_that_reach(offset)
+            grids.append(Grid(size, _ONE, readers, stride, offset))
+            taps += reaching
+    return grids, taps
+
+
+class AmxBackwardInput(AmxForward):
+    """The same for the classes of pixels that a stride makes; see `amx`."""
+
+    def __init__(self, geometry):
+        grids, taps = _grids_of(geometry)
+        self.form = geometry.dtype, "amx", *taps
+        self._prepare(geometry, geometry.target, geometry.source, _ONE, grids, taps, backward=True)
 
 
 class DepthwiseBackwardInput(DepthwiseForward):
@@ -209,6 +253,17 @@ class DirectBackwardWeight:
 
     def run(self, x, dy, bias):
         dw, db = self.gradient(x if self.pad is None else self.pad(x), dy, bias)
+        return dw.reshape(self.w_shape), db
+
+
+class AmxBackwardWeight:
+    """Whole matrices of bfloat16 numbers at once; see `amx_weight`."""
+
+    def __init__(self, geometry):
+        self.gradient, self.w_shape = AmxWeightGradient(geometry), geometry.w_shape
+
+    def run(self, x, dy, bias):
+        dw, db = self.gradient(x, dy, bias)
         return dw.reshape(self.w_shape), db
 
 

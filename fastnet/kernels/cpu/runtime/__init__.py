@@ -32,7 +32,17 @@ its files         one folder for each version, see         whoever deletes them 
 """
 from fastnet.kernels.cpu.runtime import arena, array, cache, pool, results
 from fastnet.kernels.cpu.runtime.arena import Arena
-from fastnet.kernels.cpu.runtime.array import empty, empty_images, flat, like, lying_at, readable, scratch, whole_lines
+from fastnet.kernels.cpu.runtime.array import (
+    aligned,
+    empty,
+    empty_images,
+    flat,
+    like,
+    lying_at,
+    readable,
+    scratch,
+    whole_lines,
+)
 from fastnet.kernels.cpu.runtime.compiler import call, function_address, inlined, jit, literal, regrouped
 from fastnet.kernels.cpu.runtime.launches import SERIAL_WORK, Launch, launch
 from fastnet.kernels.cpu.runtime.places import address, places
@@ -42,7 +52,7 @@ from fastnet.kernels.cpu.runtime.record import recorder
 from fastnet.kernels.cpu.runtime.results import kept, planned
 from fastnet.kernels.cpu.runtime.watch import watcher
 
-__all__ = ["Arena", "Launch", "SERIAL_WORK", "address", "cache", "call", "empty", "empty_cache",
+__all__ = ["Arena", "Launch", "SERIAL_WORK", "address", "aligned", "cache", "call", "empty", "empty_cache",
            "empty_images", "entry", "flat", "function_address", "in_words", "inlined", "jit", "kept", "launch", "like",
            "literal", "lying_at", "named", "places", "planned", "readable", "recorder", "regrouped", "release",
            "scratch", "watcher", "whole_lines"]

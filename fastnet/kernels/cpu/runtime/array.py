@@ -77,7 +77,7 @@ else:
     lying_at = _lying_at
 
 
-def _aligned(count, dtype):
+def aligned(count, dtype):
     """`empty` for one axis, at the start of a cache line however short it is."""
     more = _LINE // np.dtype(dtype).itemsize
     memory = empty(count + more, dtype)
@@ -105,7 +105,7 @@ def scratch(size, dtype, work, which=0):
     arrays = _here.scratch if recorder is None else recorder.scratch
     memory = arrays.get((dtype, which))
     if memory is None or memory.size < count:
-        memory = arrays[dtype, which] = _aligned(count, dtype)
+        memory = arrays[dtype, which] = aligned(count, dtype)
     return memory[:count]
 
 

@@ -12,8 +12,8 @@ Memory is always named as (array, index of the first element), and arrays are on
 same kernel runs compiled, and, with ``NUMBA_DISABLE_JIT=1``, step by step as plain Python. What a primitive means is
 written down once, in NumPy, in `simd.python` and the files whose names begin like that; the other files emit the same
 as LLVM instructions: `vectors` vectors, `tiles` register tiles, `windows` sums over windows of few channels,
-`transforms` Winograd's small matrices, `bends` activations, `orders` lanes that change places, `exponential` and
-`bfloat16` what they say. None of them checks a bound, unlike `simd.python`.
+`transforms` Winograd's small matrices, `bends` activations, `orders` lanes that change places, `amx` products of whole
+matrices, `exponential` and `bfloat16` what they say. None of them checks a bound, unlike `simd.python`.
 
 *Register tiles* multiply matrices, which is nearly all the multiplying there is (Goto and van de Geijn, "Anatomy of
 High-Performance Matrix Multiplication", 2008). A tile is a small matrix of sums c that stays in registers while a loop
@@ -35,14 +35,15 @@ from typing import NamedTuple
 import numpy as np
 from numba import config
 
-from fastnet.kernels.cpu.simd.host import BFLOAT16, HOST, SHAPE
+from fastnet.kernels.cpu.simd.host import AMX, BFLOAT16, HOST, SHAPE
 
-__all__ = ["BFLOAT16", "HOST"]
+__all__ = ["AMX", "BFLOAT16", "HOST"]
 
 VECTOR_BYTES, ROWS, CACHE_BYTES = SHAPE.vector_bytes, SHAPE.rows, SHAPE.cache_kib * 1024
 
 if config.DISABLE_JIT:
     from fastnet.kernels.cpu.simd import python as _vectors
+    from fastnet.kernels.cpu.simd import python_amx as _amx
     from fastnet.kernels.cpu.simd import python_functions as _exponential
     from fastnet.kernels.cpu.simd import python_transforms as _transforms
     from fastnet.kernels.cpu.simd import python_windows as _windows
@@ -50,6 +51,7 @@ if config.DISABLE_JIT:
     _bends = _bfloat16 = _tiles = _vectors
     _vectors.configure(VECTOR_BYTES)
 else:
+    from fastnet.kernels.cpu.simd import amx as _amx
     from fastnet.kernels.cpu.simd import bends as _bends
     from fastnet.kernels.cpu.simd import bfloat16 as _bfloat16
     from fastnet.kernels.cpu.simd import code as _code
@@ -111,6 +113,11 @@ through = _bends.through
 pair = _bfloat16.pair
 low = _bfloat16.low
 high = _bfloat16.high
+# Matrix registers
+open_amx = _amx.open_amx
+close_amx = _amx.close_amx
+make_amx_product = _amx.make_amx_product
+store_halves = _amx.store_halves
 # Winograd's transforms, made for one matrix each
 make_transform = _transforms.make_transform
 make_transform_gathered = _transforms.make_transform_gathered

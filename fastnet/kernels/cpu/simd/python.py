@@ -214,7 +214,7 @@ def largest(v):
 
 def pair(v, w):
     """Words that hold two bfloat16 numbers each, v rounded to nearest in the lower half and w in the upper one."""
-    return ((_bfloat16(v) >> 16) | _bfloat16(w)).view(np.float32)
+    return ((rounded_bits(v) >> 16) | rounded_bits(w)).view(np.float32)
 
 
 def low(words):
@@ -227,14 +227,14 @@ def high(words):
     return (words.view(np.uint32) & 0xFFFF0000).view(np.float32)
 
 
-def _bfloat16(v):
+def rounded_bits(v):
     """Bits of float32 numbers rounded to bfloat16, to nearest and ties to even."""
     bits = np.ascontiguousarray(v, np.float32).view(np.uint32)
     nearest = bits.astype(np.uint64) + 0x7FFF + (bits >> 16 & 1)
     return np.where(np.isnan(v), bits | 0x400000, nearest).astype(np.uint32) & np.uint32(0xFFFF0000)
 
 
-def _apart(words, axis):
+def apart(words, axis):
     """Words as twice as many float32 numbers along an axis."""
     words = np.ascontiguousarray(words)
     shape = [size * (1 + (i == axis)) for i, size in enumerate(words.shape)]
@@ -261,7 +261,7 @@ def make_tile(rows, halves, paired=False):
                 source, start = (zeros, 0) if start < 0 else (a, a0 + start)
                 left[i] = part(source, start, (length - 1) * step + 1)[::step] if length else 0
             right = part(b, b0 + r * length * panel, length * panel).reshape(length, panel)
-            acc += _apart(left, 1) @ _apart(right, 0) if paired else left @ right
+            acc += apart(left, 1) @ apart(right, 0) if paired else left @ right
         if now:
             acc = _bent(acc, bend)
         n = min(n, panel)
@@ -291,7 +291,7 @@ def make_tile_plain(rows, halves, paired=False):
         left = np.stack([part(a, a0 + k * a_next, rows * count).reshape(rows, count) for k in range(columns)], axis=1)
         left = left.reshape(rows, -1)[:, :length]
         right = part(b, b0, length * panel).reshape(length, panel)
-        product = _apart(left, 1) @ _apart(right, 0) if paired else left @ right
+        product = apart(left, 1) @ apart(right, 0) if paired else left @ right
         part(c, c0, rows * panel)[:] = product.reshape(-1)
 
     return tile_plain
@@ -316,7 +316,7 @@ def make_tile_runs(rows, halves, adjacent, paired=False):
                 right = part(b, b0 + b_r, n * panel).reshape(n, panel)
                 for i in range(rows):
                     left = part(a, a_r + offsets[o + i], (n - 1) * step + 1)[::step]
-                    product = _apart(left, 0) @ _apart(right, 0) if paired else left @ right
+                    product = apart(left, 0) @ apart(right, 0) if paired else left @ right
                     part(c, c0 + i * c_row, panel)[:] += product
 
     return tile_runs

@@ -1,0 +1,202 @@
+"""Direct convolution of bfloat16 numbers on a processor that multiplies whole matrices of them, see `simd.amx`.
+
+    y[position, k] = bias[k] + sum over taps t and channels c of x[position + offset of t, c] w[t, c, k]
+
+A block takes a strip of lines, see `amx_layout`, whose pixels it rounds and writes out to its slot's memory. For each
+panel of 32 output channels it then multiplies 32 positions at a time, over all taps and channels, and writes those of
+the sums that belong to pixels of the result, with bias and epilogue. As in `direct`, the gradient for the input is such
+a convolution of dy, or with a stride one for each class of pixels that the same taps reach, a *grid*.
+"""
+import functools
+from math import prod
+from typing import NamedTuple
+
+import numpy as np
+
+from fastnet.kernels.cpu import simd, spans
+from fastnet.kernels.cpu.conv.amx_layout import (
+    POSITIONS,
+    WORDS,
+    Lines,
+    LinesPlan,
+    columns_at_once,
+    run_at,
+    words_of,
+    write_pixels,
+)
+from fastnet.kernels.cpu.conv.operands import Operands
+from fastnet.kernels.cpu.conv.prefetch import ahead, fetch_portion
+from fastnet.kernels.cpu.runtime import Launch, entry, in_words, inlined, jit, named, scratch
+
+# Words of pixels that a block writes out at most, so that they stay in the second cache beside the filters; how many
+# blocks there should be, and how many positions a strip should have for the sake of it.
+# Where there are many panels, and the words of all of a group's filters are so few that they stay in the second cache
+# too, tiles that are multiplied with one panel before the next: so all channels of a pixel are written soon.
+_FEW_FILTERS, _PIECE = 64 << 10, 4
+_MOST_WORDS, _BLOCKS, _FEWEST_POSITIONS = 64 << 10, 16, 128
+
+
+class _Plan(NamedTuple):
+    lines: int          # of the batch
+    strips: int
+    size: int           # positions of a phase of a strip
+    words: int          # of a pixel that are multiplied
+    apart: int          # from a pixel to the next
+    y_height: int
+    y_width: int
+    y_channels: int
+    out_channels: int   # of a group
+    groups: int
+    panels: int         # of a group
+    parts: int          # blocks that share the panels
+    grids: int
+    taps: int           # of all grids
+    piece: int          # positions that are multiplied with one panel after the other
+    memory: int         # numbers of a slot
+
+
+class _GridPlan(NamedTuple):
+    """A grid as the kernel sees it."""
+
+    taps: int
+    taps_before: int    # those of the grids before it
+    rows: int
+    columns: int
+    place_down: int
+    place_across: int
+    offset_down: int
+    offset_across: int
+
+
+class _Sums(NamedTuple):
+    """Where the sums of some pixels that lie side by side begin, and their biases, and where in y they belong."""
+
+    memory: np.ndarray
+    sums: int
+    biases: np.ndarray
+    bias: int
+    to: int
+    apart: int      # from a pixel to the next
+
+
+class _Tables(NamedTuple):
+    taps: np.ndarray    # where each tap reads, in numbers of bfloat16
+    grids: np.ndarray   # a _GridPlan for each
+    phases: np.ndarray
+    lines: np.ndarray   # the LinesPlan
+
+
+class AmxConvolution:
+    """As `direct.DirectConvolution`, for pixels of float32: the packed filters hold words, for each panel and tap those
+    of `words_of` the channels."""
+
+    def __init__(self, batch, source, target, stride, grids, groups):
+        channels, out_channels = source.channels // groups, target.channels // groups
+        lines = Lines(batch, source, channels, stride, [(grid.size, grid.origins) for grid in grids])
+        words, apart = words_of(channels)
+        columns = columns_at_once(out_channels)
+        panels, phases, pitch = -(-out_channels // columns), lines.plan.phases, lines.plan.pitch
+        most = max(1, _MOST_WORDS // (phases * pitch * apart) - lines.plan.above - lines.plan.below)
+        wanted = min(-(-_BLOCKS // groups), lines.count * pitch // _FEWEST_POSITIONS)
+        strips = min(lines.count, max(-(-lines.count // most), wanted, 1))
+        parts = min(panels, -(-_BLOCKS // (strips * groups)))
+        height = -(-lines.count // strips)
+        size = lines.size(height)
+        self.memory = phases * size * apart + POSITIONS * columns
+        before = np.cumsum([0] + [len(grid.origins) for grid in grids])
+        self.tables = _Tables(lines.offsets(height, 2 * apart, 2 * apart * size), in_words(*(
+            _GridPlan(len(grid.origins), taps, *grid.size, *grid.place, *grid.offset)
+            for grid, taps in zip(grids, before[:-1], strict=True))), lines.phases, in_words(lines.plan))
+        all_words = int(before[-1]) * words * panels * columns
+        self.numbers = in_words(_Plan(
+            lines=lines.count, strips=strips, size=size, words=words, apart=apart, y_height=target.height,
+            y_width=target.width, y_channels=target.channels, out_channels=out_channels, groups=groups, panels=panels,
+            parts=parts, grids=len(grids), taps=int(before[-1]), memory=self.memory,
+            piece=_PIECE * POSITIONS if panels > 2 and all_words <= _FEW_FILTERS else height * pitch))
+        work = batch * target.channels * sum(prod(grid.size) * (len(grid.origins) * words + 1) for grid in grids)
+        self.launch = Launch(_kernel(columns), strips * groups * parts, work)
+
+    def __call__(self, x, filters, bias, y, epilogue):
+        """Fill y; x and y are flat and channels-last, filters and bias packed."""
+        memory = scratch(self.memory, x.dtype, self.launch.work)
+        self.launch(Operands(x, filters, bias, y), memory, self.tables, self.numbers, epilogue)
+
+
+@functools.cache
+def _kernel(panel):
+    product = simd.make_amx_product(POSITIONS // WORDS, panel // WORDS)
+
+    def convolve(block, slot, operands, memory, tables, numbers, epilogue):
+        """Compute one block: a strip of lines of one group, in some panels of output channels."""
+        plan, lines = named(_Plan, numbers), named(LinesPlan, tables.lines)
+        part, share = block % plan.parts, block // plan.parts
+        group, strip = share % plan.groups, share // plan.groups
+        first, last = strip * plan.lines // plan.strips, (strip + 1) * plan.lines // plan.strips
+        start, positions = slot * plan.memory, (last - first) * lines.pitch
+        sums = start + lines.phases * plan.size * plan.apart
+        write_pixels(operands.x, group, first, last, memory, start, plan.size, plan.words, plan.apart, tables.phases,
+                     lines)
+        x, y = operands.x, operands.y
+        first_panel, last_panel = part * plan.panels // plan.parts, (part + 1) * plan.panels // plan.parts
+        times = plan.grids * (last_panel - first_panel) * ((positions + POSITIONS - 1) // POSITIONS)
+        x_ahead, y_ahead = next_strip(x, strip, times, plan), next_strip(y, strip, times, plan)
+        simd.open_amx()
+        for g in range(plan.grids):
+            grid = entry(_GridPlan, tables.grids, g)
+            for begin in range(0, positions, plan.piece):
+                for p in range(first_panel, last_panel):
+                    number = group * plan.panels + p
+                    filters = (number * plan.taps + grid.taps_before) * plan.words * panel
+                    to = group * plan.out_channels + p * panel
+                    columns = min(panel, plan.out_channels - p * panel)
+                    for position in range(begin, min(begin + plan.piece, positions), POSITIONS):
+                        x_ahead, y_ahead = fetch_portion(x, x_ahead), fetch_portion(y, y_ahead)
+                        product(memory, 2 * (start + position * plan.apart), 2 * plan.apart, tables.taps,
+                                grid.taps_before, grid.taps, plan.words, operands.filters, filters, panel, memory, sums,
+                                panel, 0)
+                        stop = min(position + POSITIONS, positions)
+                        write_sums(memory, sums, operands, number * panel, to, columns, position, stop, first, grid,
+                                   plan, lines, epilogue)
+        simd.close_amx()
+
+    @inlined
+    def next_strip(x, strip, times, plan):
+        """What the next strip reads of x, or writes of y, about: to be fetched a little before each product."""
+        return ahead(x, (strip + 1) * x.size // plan.strips, min(strip + 2, plan.strips) * x.size // plan.strips, times)
+
+    @inlined
+    def write_sums(memory, sums, operands, bias, to, columns, position, stop, first, grid, plan, lines, epilogue):
+        """Write the sums of some positions, those that are pixels of the grid, to channels `to` and following of y."""
+        y, at = operands.y, sums
+        while position < stop:
+            run = run_at(position, stop, first, lines.pitch)
+            image, row = run.line // lines.height, run.line % lines.height
+            if row < grid.rows:
+                row = image * plan.y_height + row * grid.place_down + grid.offset_down
+                pixel = row * plan.y_width + run.column * grid.place_across + grid.offset_across
+                place = _Sums(memory, at, operands.bias, bias, pixel * plan.y_channels + to,
+                             grid.place_across * plan.y_channels)
+                pixels = min(run.count, grid.columns - run.column)
+                if epilogue.level == spans.BOUND:   # with the level a constant there is less to do in each step
+                    write_run(place, y, pixels, columns, epilogue, spans.BOUND)
+                elif epilogue.level == spans.OPERANDS:
+                    write_run(place, y, pixels, columns, epilogue, spans.OPERANDS)
+                else:
+                    write_run(place, y, pixels, columns, epilogue, spans.SLOPED)
+            position, at = position + run.count, at + run.count * panel
+
+    @inlined
+    def write_run(place, y, pixels, columns, epilogue, level):
+        """Write the sums of some pixels."""
+        to = place.to
+        for i in range(place.sums, place.sums + pixels * panel, panel):
+            for j in range(0, columns, simd.lanes(y)):
+                v = simd.load(place.memory, i + j) + simd.load(place.biases, place.bias + j)
+                v = spans.in_registers(v, to + j, columns - j, epilogue, level)
+                simd.store_part(y, to + j, v, columns - j)
+            if spans.has_calls(epilogue):
+                spans.call_functions(y, to, to + columns, epilogue)
+            to += place.apart
+
+    convolve.__qualname__ = f"convolve_amx_{panel}"
+    return jit(convolve)

@@ -1,0 +1,167 @@
+"""Where the pixels of images lie for products of whole matrices, see `simd.amx`, whose rows must be a constant apart.
+
+Images of a strip, some rows of the batch, are written out one pixel after the other, with zeros between them: pixels
+that lie side by side in the result then read, under each tap, pixels that lie side by side as well. 3 x 3 taps over
+images of 4 x 3 pixels, `0` being what padding is read as:
+
+      position 0 1 2 3        the tap one row up, one to the left reads for positions 0, 1, 2, ... those 5 before them;
+               a b c 0        position 3 is none of the result's: it is computed and not used
+               d e f 0
+               g h i 0        one column of zeros between the last pixel of a row and the first of the next serves both,
+               j k l 0        and one row of zeros two images
+               0 0 0 0
+               A B C 0  ...
+
+A *line* is such a row of positions, `pitch` of them; the lines of all images are counted through, `height` an image.
+With a stride the pixels of x fall into stride x stride *phases*, images of their own: taps whose places differ by
+multiples of the stride read one phase, again without gaps.
+"""
+from typing import NamedTuple
+
+import numpy as np
+
+from fastnet.kernels.cpu import simd, spans
+from fastnet.kernels.cpu.conv.bfloat16 import pair_rows
+from fastnet.kernels.cpu.runtime import entry, in_words, inlined, jit
+
+# Positions, and input channels, that are multiplied at once: rows of two matrix registers, numbers of a row of one.
+POSITIONS, CHANNELS = 32, 32
+WORDS = CHANNELS // 2
+# Words of a pixel that are a multiple of so many would share few places of the first cache with those of others.
+_COLLISION = 512
+
+
+class Panel(NamedTuple):
+    """Output channels that are multiplied at once, in half vectors as `simd.Tiles` has them."""
+
+    halves: int
+
+
+def panel_for(columns, dtype):
+    """The Panel for so many output channels."""
+    return Panel(2 * columns_at_once(columns) // simd.width(dtype))
+
+
+def columns_at_once(columns):
+    """How many of so many output channels are multiplied at once: 16, or 32 of more than 16."""
+    return WORDS if columns <= WORDS else CHANNELS
+
+
+class Phase(NamedTuple):
+    """Pixels of x, a stride apart, that taps read: the first one, how many there are, and where its lines begin."""
+
+    top: int
+    left: int
+    rows: int
+    columns: int
+
+
+class LinesPlan(NamedTuple):
+    """How lines are made of images."""
+
+    batch: int
+    x_height: int
+    x_width: int
+    x_channels: int     # of all groups
+    channels: int       # of a group
+    stride_down: int
+    stride_across: int
+    height: int         # lines of an image
+    pitch: int          # positions of a line
+    above: int          # lines that taps reach upwards
+    below: int
+    before: int         # positions that they reach to the left of a line
+    behind: int
+    phases: int
+
+
+class Lines:
+    """The lines of images `source` under `grids`, pairs (rows and columns of the result, taps), `stride` from each to
+    the next pixel of x."""
+
+    def __init__(self, batch, source, channels, stride, grids):
+        places = [[_place(tap, stride) for tap in taps] for _, taps in grids]
+        origins = [origin for taps in places for _, origin in taps] or [(0, 0)]
+        self.keys = sorted({phase for taps in places for phase, _ in taps}) or [(0, 0)]
+        self.rows, columns = (max(size[axis] for size, _ in grids) for axis in (0, 1))
+        above, before = (max(0, -min(origin[axis] for origin in origins)) for axis in (0, 1))
+        below, behind = (max(0, max(origin[axis] for origin in origins)) for axis in (0, 1))
+        phases = [Phase(top, left, _count(source.height, top, stride.down, self.rows + below),
+                        _count(source.width, left, stride.across, columns + behind)) for top, left in self.keys]
+        height = max(self.rows + below, max(phase.rows for phase in phases) + above)
+        pitch = max(columns + behind, max(phase.columns for phase in phases) + before)
+        self.phases = in_words(*phases)
+        self.plan = LinesPlan(batch=batch, x_height=source.height, x_width=source.width, x_channels=source.channels,
+                              channels=channels, stride_down=stride.down, stride_across=stride.across, height=height,
+                              pitch=pitch, above=above, below=below, before=before, behind=behind, phases=len(phases))
+        self.places = places
+
+    @property
+    def count(self):
+        """Lines of the batch that have pixels of the result."""
+        return (self.plan.batch - 1) * self.plan.height + self.rows
+
+    def size(self, lines):
+        """Positions of a phase that so many lines take, with those around that taps reach."""
+        plan = self.plan
+        return plan.before + (lines + plan.above + plan.below) * plan.pitch + plan.behind + POSITIONS
+
+    def offsets(self, lines, apart, phase_apart):
+        """For each tap where position 0 reads, in a strip of so many lines, positions and phases being so far apart."""
+        plan = self.plan
+        return np.array([self.keys.index(phase) * phase_apart
+                         + (plan.before + (plan.above + down) * plan.pitch + across) * apart
+                         for taps in self.places for phase, (down, across) in taps], np.int64)
+
+
+def _place(tap, stride):
+    """(phase, origin) of a tap: the phase that it reads, and which pixel of that for the first of the result."""
+    (down, top), (across, left) = divmod(tap.down, stride.down), divmod(tap.across, stride.across)
+    return (top, left), (down, across)
+
+
+def _count(pixels, first, stride, most):
+    """How many of so many pixels a phase has, no more than are ever read."""
+    return max(0, min(-(-(pixels - first) // stride), most))
+
+
+def words_of(channels):
+    """(words of so many channels in whole registers, words from a pixel to the next)."""
+    words = -(-channels // CHANNELS) * WORDS
+    return words, words + simd.width(np.float32) * (words % _COLLISION == 0)
+
+
+@jit
+def write_pixels(x, group, first, last, memory, start, size, words, apart, phases, plan):
+    """Write the words of all phases for the lines from `first` up to `last` of one group to memory[start:], `size`
+    positions a phase and `apart` words a position."""
+    half = (plan.channels + 1) // 2
+    for number in range(plan.phases):
+        phase, to = entry(Phase, phases, number), start + number * size * apart
+        spans.clear(memory, to, to + plan.before * apart)
+        to += plan.before * apart
+        for line in range(first - plan.above, last + plan.below):
+            image, row = line // plan.height, line % plan.height
+            pixels = phase.columns if 0 <= line < plan.batch * plan.height and row < phase.rows else 0
+            row = image * plan.x_height + row * plan.stride_down + phase.top
+            at = (row * plan.x_width + phase.left) * plan.x_channels + group * plan.channels
+            for column in range(pixels):
+                pair_rows(x, at + column * plan.stride_across * plan.x_channels, half, plan.channels - half, memory,
+                          to + column * apart, words)
+            spans.clear(memory, to + pixels * apart, to + plan.pitch * apart)
+            to += plan.pitch * apart
+
+
+class Run(NamedTuple):
+    """Positions of one line."""
+
+    line: int
+    column: int
+    count: int
+
+
+@inlined
+def run_at(position, stop, first, pitch):
+    """The Run from a position on, up to position `stop` at most, where positions count from line `first`."""
+    column = position % pitch
+    return Run(first + position // pitch, column, min(stop - position, pitch - column))

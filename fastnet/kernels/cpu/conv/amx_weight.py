@@ -1,0 +1,256 @@
+"""The gradient for a convolution's weights from bfloat16 numbers, on a processor that multiplies whole matrices of
+them, see `simd.amx`.
+
+    dw[t, c, k] = sum over positions of x[position + offset of tap t, c] dy[position, k]
+
+Positions are those of `amx_layout`, where dy has zeros wherever there is no pixel of the result. The sum runs over
+positions, so they must lie side by side in both matrices: x is turned, one row of positions for each channel, in which
+a tap is a shift; and words of dy pair the numbers of two positions.
+
+    x, rows are channels:    c0: p0 p1 p2 p3 ...          dy, rows are pairs of positions:    k0(p0 p1)  k1(p0 p1) ...
+                             c1: p0 p1 p2 p3 ...                                              k0(p2 p3)  k1(p2 p3) ...
+
+A block takes its part of the lines chunk by chunk. For each it writes both matrices to its slot's memory, and adds the
+products to a partial gradient (taps, panels of columns, channels, panel); see `collect` for what becomes of those.
+"""
+import functools
+from typing import NamedTuple
+
+import numpy as np
+
+from fastnet.kernels.cpu import simd, spans, sums
+from fastnet.kernels.cpu.conv.amx_layout import POSITIONS, WORDS, Lines, LinesPlan, Phase, columns_at_once
+from fastnet.kernels.cpu.conv.collect import Collect, CollectPlan
+from fastnet.kernels.cpu.conv.direct_weight import shares
+from fastnet.kernels.cpu.conv.operands import Inputs, Sums
+from fastnet.kernels.cpu.runtime import Launch, empty, entry, in_words, jit, named, scratch
+
+# Words of a chunk's two matrices that stay in the second cache, and positions that one has at most.
+_CHUNK_WORDS, _CHUNK_POSITIONS = 96 << 10, 768
+# The most memory that partial gradients may take, in numbers; how many there are at most, of how many positions each is
+# at least, and how many blocks there should be.
+_PARTIAL, _MOST_PARTS, _POSITIONS_OF_PART, _BLOCKS = 2 << 20, 16, 1024, 8
+
+
+class _Plan(NamedTuple):
+    out_height: int
+    out_width: int
+    in_channels: int    # of a group
+    out_channels: int   # of a group
+    groups: int
+    lines: int          # of the batch
+    parts: int          # of the lines, each with a partial gradient of its own
+    slices: int         # blocks that share the columns of a part
+    row_slices: int     # blocks that share its rows
+    taps: int
+    rows: int           # input channels with those that fill up registers
+    wide: int           # output channels likewise
+    chunk: int          # lines at most
+    length: int         # numbers of bfloat16 in a row of x
+    most_rows: int      # of a block
+    memory: int         # numbers of a slot
+
+
+class _Tables(NamedTuple):
+    taps: np.ndarray    # where each tap's positions begin, in numbers of bfloat16
+    phases: np.ndarray
+    lines: np.ndarray   # the LinesPlan
+
+
+class _Own(NamedTuple):
+    """The part of a partial gradient that a block computes, and where in memory its matrices are."""
+
+    first_row: int
+    last_row: int
+    left: int
+    right: int
+    x: int
+    dy: int
+    spare: int          # room for 16 words of each row of x
+
+
+class AmxWeightGradient:
+    """The gradient for the weights of a `Geometry`, all worked out but the numbers."""
+
+    def __init__(self, geometry):
+        (k, channels, r, s), groups, dtype = geometry.w_shape, geometry.groups, geometry.dtype
+        target, taps, out_channels = geometry.target, geometry.taps, k // groups
+        grid = (target.height, target.width), taps
+        lines = Lines(geometry.batch, geometry.source, channels, geometry.stride, [grid])
+        deep, across = columns_at_once(channels), columns_at_once(out_channels)
+        rows, wide = -(-channels // deep) * deep, -(-out_channels // across) * across
+        size, pitch = groups * len(taps) * rows * wide, lines.plan.pitch
+        parts = max(1, min(_MOST_PARTS, lines.count, lines.count * pitch // _POSITIONS_OF_PART, _PARTIAL // size))
+        slices, row_slices = shares(-(-_BLOCKS // (parts * groups)), wide // across, rows // deep, 0.5)
+        most_rows, most_columns = -(-rows // deep // row_slices) * deep, -(-wide // across // slices) * across
+        words = (lines.plan.phases * most_rows + most_columns) * pitch // 2     # of a line
+        chunk = max(1, min(_CHUNK_WORDS // words, _CHUNK_POSITIONS // pitch, -(-lines.count // parts)))
+        # A row begins at an odd number of cache lines from the one before it, so that they share few places of a cache.
+        length = -(-lines.size(chunk) // POSITIONS) * POSITIONS
+        length += POSITIONS * (length // POSITIONS % 2 == 0)
+        pairs = -(-chunk * pitch // POSITIONS) * POSITIONS // 2
+        self.memory = lines.plan.phases * most_rows * length // 2 + pairs * most_columns + WORDS * most_rows
+        self.tables = _Tables(lines.offsets(chunk, 1, most_rows * length), lines.phases, in_words(lines.plan))
+        self.numbers = in_words(_Plan(
+            out_height=target.height, out_width=target.width, in_channels=channels, out_channels=out_channels,
+            groups=groups, lines=lines.count, parts=parts, slices=slices, row_slices=row_slices, taps=len(taps),
+            rows=rows, wide=wide, chunk=chunk, length=length, most_rows=most_rows, memory=self.memory))
+        self.partial, self.bias = parts * size, parts * k
+        work = lines.count * pitch * len(taps) * rows * wide // WORDS
+        self.add_products = Launch(_kernel(deep, across), parts * groups * slices * row_slices, work)
+        # Where in (K, C / groups, R, S) the tap and row of a group's first filter are.
+        places = np.arange(channels * r * s).reshape(channels, r * s).T
+        places = (np.arange(0, k, out_channels)[:, None] * places.size + places.reshape(-1)).reshape(-1)
+        self.collect = Collect(CollectPlan(
+            groups=groups, lines=len(taps) * channels, biases=k, parts=parts, part_size=size, room=rows, rows=channels,
+            columns=out_channels, panel=across, panels=wide // across, apart=channels * r * s), places,
+            k * channels * r * s, dtype)
+
+    def __call__(self, x, dy, bias):
+        """(dw, db) from flat channels-last x and dy: both flat, db None without `bias`."""
+        partial, of_parts = empty(self.partial, dy.dtype), sums.room(self.bias if bias else 0)
+        memory = scratch(self.memory, dy.dtype, self.add_products.work)
+        self.add_products(Inputs(x, dy), Sums(partial, partial, of_parts), self.tables, memory, self.numbers)
+        return self.collect(partial, of_parts, dy.dtype)
+
+
+@functools.cache
+def _kernel(deep, across):
+    product = simd.make_amx_product(deep // WORDS, across // WORDS)
+
+    def add_products_amx(block, slot, inputs, to, tables, memory, numbers):
+        """Add up one block's share of dw: a part of the lines, of one group, for some rows and columns; and its share
+        of db."""
+        plan, lines = named(_Plan, numbers), named(LinesPlan, tables.lines)
+        share, piece = block // (plan.slices * plan.row_slices), block % (plan.slices * plan.row_slices)
+        part, group = share // plan.groups, share % plan.groups
+        own = own_of(piece, slot, lines, plan)
+        start, bias = share * plan.taps * plan.rows * plan.wide, share * plan.out_channels + own.left
+        columns = min(own.right, plan.out_channels) - own.left
+        made = _Pixels(plan.out_height, plan.out_width, plan.groups * plan.out_channels, 0, 0, 1, 1, plan.out_height,
+                       plan.out_width)
+        summing = to.bias.size > 0 and own.first_row == 0
+        if summing:
+            spans.clear(to.bias, bias, bias + columns)
+        first, last = part * plan.lines // plan.parts, (part + 1) * plan.lines // plan.parts
+        for top in range(first, last, plan.chunk):
+            bottom = min(top + plan.chunk, last)
+            words = (bottom - top) * lines.pitch
+            words = (words + POSITIONS - 1) // POSITIONS * WORDS
+            _turn_pixels(inputs.x, group, top, memory, own, tables.phases, lines, plan)
+            _pair_positions(inputs.dy, made, _Strip(top, 0, (bottom - top) * lines.pitch, lines.height,
+                                                               lines.pitch, lines.batch),
+                            group * plan.out_channels + own.left, columns, words, memory, own.dy, own.right - own.left,
+                            across)
+            simd.open_amx()
+            for i in range(own.first_row, own.last_row, deep):
+                for j in range(own.left, own.right, across):
+                    for t in range(plan.taps):
+                        product(memory, 2 * own.x + (i - own.first_row) * plan.length, plan.length, tables.taps, t, 1,
+                                words, memory, own.dy + (j - own.left) * words, across, to.partial,
+                                start + (t * plan.wide + j) * plan.rows + i * across, across, top > first)
+            simd.close_amx()
+            if summing:
+                _add_bias(inputs.dy, group, top, bottom, to, bias, columns, own, lines, plan)
+
+    @jit
+    def own_of(piece, slot, lines, plan):
+        row_piece, piece, tiles, panels = piece // plan.slices, piece % plan.slices, plan.rows // deep, \
+            plan.wide // across
+        x = slot * plan.memory
+        dy = x + lines.phases * plan.most_rows * plan.length // 2
+        spare = x + plan.memory - WORDS * plan.most_rows
+        return _Own(row_piece * tiles // plan.row_slices * deep, (row_piece + 1) * tiles // plan.row_slices * deep,
+                    piece * panels // plan.slices * across, (piece + 1) * panels // plan.slices * across, x, dy, spare)
+
+    add_products_amx.__qualname__ = f"add_products_amx_{deep}x{across}"
+    return jit(add_products_amx)
+
+
+class _Pixels(NamedTuple):
+    """Images that lines are made of: every `down`-th row and `across`-th column, from (top, left) on."""
+
+    height: int
+    width: int
+    channels: int
+    top: int
+    left: int
+    down: int
+    across: int
+    rows: int       # of an image in its lines
+    columns: int
+
+
+class _Strip(NamedTuple):
+    """Positions from a column of a line on, zeros behind so many of them."""
+
+    line: int
+    column: int
+    count: int
+    lines: int      # of an image
+    pitch: int
+    batch: int
+
+
+@jit
+def _turn_pixels(x, group, top, memory, own, phases, lines, plan):
+    """Write the rows of all phases of x for the lines from `top` on, zeros where there is no pixel: words that pair
+    positions first, 16 of each channel, and these turned."""
+    lanes, rows, words = simd.lanes(x), own.last_row - own.first_row, plan.length // 2
+    count = min(own.last_row, lines.channels) - own.first_row
+    for number in range(lines.phases):
+        phase, to = entry(Phase, phases, number), own.x + number * plan.most_rows * words
+        images = _Pixels(lines.x_height, lines.x_width, lines.x_channels, phase.top, phase.left, lines.stride_down,
+                         lines.stride_across, phase.rows, phase.columns)
+        strip = _Strip(top - lines.above, -lines.before, 2 * words, lines.height, lines.pitch, lines.batch)
+        for word in range(0, words, WORDS):
+            strip = _pair_positions(x, images, strip, group * lines.channels + own.first_row, count, WORDS, memory,
+                                    own.spare, rows, rows)
+            for part in range(0, WORDS, lanes):
+                for c in range(0, rows, lanes):
+                    simd.transpose(memory, own.spare + part * rows + c, rows, lanes, lanes, memory,
+                                   to + c * words + word + part, words)
+
+
+@jit
+def _pair_positions(x, images, strip, first, count, pairs, memory, to, size, panel):
+    """Write the words of so many pairs of positions of a strip, for `count` channels from the first one on, and zeros
+    up to `size`, and where there is no pixel: in panels, all pairs of one after another. What is left of the strip."""
+    line, column = strip.line, strip.column
+    image, row = line // strip.lines, line % strip.lines
+    if column < 0:      # the end of the line before
+        column, row = column + strip.pitch, row - 1
+        if row < 0:
+            row, image = row + strip.lines, image - 1
+    places = 0, 0
+    for pair in range(pairs):
+        counts = 0, 0
+        for position in range(2 * pair, 2 * pair + 2):
+            inside = column < images.columns and row < images.rows and 0 <= image < strip.batch
+            inside = inside and position < strip.count
+            pixel = (image * images.height + row * images.down + images.top) * images.width
+            place = (pixel + column * images.across + images.left) * images.channels + first
+            places, counts = (places[1], place), (counts[1], count if inside else 0)
+            column += 1
+            if column == strip.pitch:
+                column, row = 0, row + 1
+                if row == strip.lines:
+                    row, image = 0, image + 1
+        for left in range(0, size, panel):
+            for j in range(left, left + panel, simd.lanes(x)):
+                lower = simd.load_part(x, places[0] + j, counts[0] - j)
+                upper = simd.load_part(x, places[1] + j, counts[1] - j)
+                simd.store(memory, to + left * pairs + pair * panel + j - left, simd.pair(lower, upper))
+    return _Strip(image * strip.lines + row, column, strip.count - 2 * pairs, strip.lines, strip.pitch, strip.batch)
+
+
+@jit
+def _add_bias(dy, group, top, bottom, to, bias, columns, own, lines, plan):
+    """Add the pixels of some lines to the sums for the bias."""
+    channels = plan.groups * plan.out_channels
+    for line in range(top, bottom):
+        image, row = line // lines.height, line % lines.height
+        if row < plan.out_height:
+            pixel = (image * plan.out_height + row) * plan.out_width
+            sums.add_rows(to.bias, bias, dy, pixel * channels + group * plan.out_channels + own.left, plan.out_width,
+                          channels, columns)

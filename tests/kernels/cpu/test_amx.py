@@ -1,0 +1,173 @@
+"""Products of whole matrices of bfloat16 numbers, on processors that have them and in plain Python."""
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import llvmlite.binding
+import numba
+import numpy as np
+import pytest
+from numba import config
+
+from fastnet.kernels import bfloat16_products, exact
+from fastnet.kernels.cpu import simd
+from fastnet.kernels.cpu.conv import collect
+from fastnet.kernels.cpu.conv.amx_layout import Lines
+from fastnet.kernels.cpu.conv.geometry import Images, Pair
+from fastnet.kernels.cpu.simd import python as in_python
+from fastnet.kernels.cpu.simd import python_amx
+from tests.kernels.cpu import amx
+
+AMX = pytest.mark.skipif(not simd.AMX or config.DISABLE_JIT, reason="needs a processor with AMX")
+
+
+def test_in_plain_python():
+    """Where every place is checked, and on any processor."""
+    done = subprocess.run([sys.executable, "-m", "tests.kernels.cpu.amx"], cwd=Path(__file__).parents[3],
+                          env={**os.environ, "NUMBA_DISABLE_JIT": "1"}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) == len(amx.FEW)
+
+
+@AMX
+@pytest.mark.parametrize("x_shape, w_shape, where", amx.FEW + amx.MANY)
+def test_products_are_those_of_rounded_numbers(x_shape, w_shape, where):
+    assert any(name.endswith("(AMX)") for name in amx.compare(x_shape, w_shape, where))
+
+
+@AMX
+@pytest.mark.parametrize("seed", [pytest.param(seed, marks=[pytest.mark.slow] * (seed > 20)) for seed in range(200)])
+def test_any_geometry(seed):
+    rng = np.random.default_rng(seed)
+    groups = int(rng.choice([1, 1, 2, 3]))
+    r, s = rng.integers(1, 5, 2)
+    stride, dilation = rng.integers(1, 4, 2), rng.integers(1, 3, 2)
+    padding = rng.integers(0, 4, 4)
+    least = [(k - 1) * d + 1 - min(p, (k - 1) * d) for k, d, p in zip((r, s), dilation, padding[::2], strict=True)]
+    height, width = (int(rng.integers(size, size + 24)) for size in least)
+    n, channels, out = (int(rng.integers(*limits)) for limits in ((1, 6), (13, 90), (13, 90)))
+    where = tuple(map(int, stride)), tuple(map(int, padding)), tuple(map(int, dilation)), groups
+    amx.compare((n, groups * channels, height, width), (groups * out, channels, int(r), int(s)), where, seed)
+
+
+def words(rng, count):
+    """Pairs of random bfloat16 numbers in a float32 array that starts at a cache line, or not."""
+    halves = (in_python.rounded_bits(rng.standard_normal(2 * count).astype(np.float32)) >> 16).astype(np.uint16)
+    return halves.view(np.float32).copy()
+
+
+@AMX
+@pytest.mark.parametrize("rows", [1, 2])
+@pytest.mark.parametrize("columns", [1, 2])
+def test_the_primitive_does_what_plain_python_says(rows, columns):
+    def made(module):
+        begin, product, end, store = (module.open_amx, module.make_amx_product(rows, columns), module.close_amx,
+                                      module.store_halves)
+
+        def run(a, table, b, c, halves, v):
+            begin()
+            product(a, 3, 203, table, 1, 3, 32, b, 1, 35, c, 2, 40, 0)
+            product(a, 5, 203, table, 0, 2, 16, b, 0, 35, c, 2, 40, 1)
+            end()
+            store(halves, 1, v(c, 2), 16)
+            store(halves, 21, v(c, 7), 5)
+
+        return run
+
+    in_python.configure(simd.VECTOR_BYTES)
+    rng = np.random.default_rng(0)
+    a, b, table = words(rng, 5000), words(rng, 3 * 32 * 35 + 40), np.array([7, 0, 37, 101])
+    load, outcomes = simd.load, []
+    vector = numba.njit(lambda c, i: load(c, i))
+    for run, v in (numba.njit(made(simd)), vector), (made(python_amx), in_python.load):
+        c, halves = np.full(32 * 40 + 8, 7.0, np.float32), np.zeros(20, np.float32)
+        run(a, table, b, c, halves, v)
+        outcomes.append((c, halves.view(np.uint16)))
+    (ours, our_halves), (theirs, their_halves) = outcomes
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=2e-5)
+    assert (ours == 7).sum() == (theirs == 7).sum() == ours.size - 256 * rows * columns
+    np.testing.assert_allclose(*((halves.astype(np.uint32) << 16).view(np.float32)
+                                 for halves in (our_halves, their_halves)), rtol=2 ** -7)
+
+
+@AMX
+def test_bits_do_not_depend_on_threads():
+    rng = np.random.default_rng(0)
+    x, w = rng.standard_normal((6, 40, 20, 20), np.float32), rng.standard_normal((70, 40, 3, 3), np.float32)
+    where, found = ((1, 1), amx.ONE_AROUND, (1, 1), 1), []
+    for threads in {1, config.NUMBA_NUM_THREADS}:
+        numba.set_num_threads(threads)
+        with bfloat16_products():
+            y = amx.cpu.conv2d_forward(x, w, None, *where)
+            found.append((y, amx.cpu.conv2d_backward_input(y, w, x.shape, *where),
+                          *amx.cpu.conv2d_backward_weight(y, x, w.shape, *where)))
+    for one in zip(*found, strict=True):
+        np.testing.assert_array_equal(one[0], one[-1])
+
+
+@AMX
+def test_what_is_computed_otherwise():
+    """Few numbers to sum over, depthwise filters, float64, and what is asked to be exact."""
+    with bfloat16_products():
+        assert amx.names((2, 64, 8, 8), (64, 64, 3, 3), (amx.PLAIN, amx.ONE_AROUND, amx.PLAIN, 1)) == [
+            "direct of bfloat16 (AMX)"] * 3
+        assert amx.names((2, 16, 8, 8), (96, 16, 1, 1), (amx.PLAIN, amx.NONE, amx.PLAIN, 1)) == [
+            "direct", "direct of bfloat16 (AMX)", "direct of bfloat16 (AMX)"]
+        assert amx.names((2, 3, 8, 8), (64, 3, 3, 3), (amx.PLAIN, amx.ONE_AROUND, amx.PLAIN, 1))[0] == "direct"
+        assert amx.names((2, 64, 8, 8), (64, 1, 3, 3), (amx.PLAIN, amx.ONE_AROUND, amx.PLAIN, 64)) == ["depthwise"] * 3
+        with exact():
+            assert amx.names((2, 64, 8, 8), (64, 64, 3, 3), (amx.PLAIN, amx.ONE_AROUND, amx.PLAIN, 1))[0] == "direct"
+
+
+@pytest.mark.parametrize("features, expected", [
+    ({}, False), ({"amx-tile": True, "amx-bf16": True, "avx512bw": True}, True),
+    ({"amx-tile": True, "amx-bf16": False, "avx512bw": True}, False), ({"amx-tile": True, "amx-bf16": True}, False)])
+def test_instructions_must_be_there(monkeypatch, features, expected):
+    if not sys.platform.startswith("linux") or simd.HOST == "neon":
+        pytest.skip("AMX is for Linux on x86 here")
+    host = {"avx512f": True, "avx512vl": True, "avx512bf16": True, **features}
+    monkeypatch.setattr(llvmlite.binding, "get_host_cpu_features", lambda: host)
+    monkeypatch.setattr(config, "CPU_NAME", None)
+    monkeypatch.setattr(config, "CPU_FEATURES", None)
+    monkeypatch.setattr(simd.host, "_permitted", lambda: True)
+    assert simd.host.multiplies_matrices() == expected
+    monkeypatch.setattr(simd.host, "_permitted", lambda: False)
+    assert not simd.host.multiplies_matrices()
+
+
+def test_lines_share_their_zeros():
+    """The example of the file: a column of zeros between rows, a row between images, taps as distances."""
+    taps = [Pair(down, across) for down in (-1, 0, 1) for across in (-1, 0, 1)]
+    lines = Lines(2, Images(4, 3, 8), 8, Pair(1, 1), [(Pair(4, 3), taps)])
+    assert (lines.plan.pitch, lines.plan.height, lines.count) == (4, 5, 9)
+    first = 1 + 4   # a position, and a line, that taps reach before position 0
+    assert lines.offsets(9, 1, 0).tolist() == [first + distance for distance in (-5, -4, -3, -1, 0, 1, 3, 4, 5)]
+
+
+@pytest.mark.parametrize("dtype, sums", [("float32", "float32"), ("float32", "float64"), ("float64", "float64")])
+@pytest.mark.parametrize("adjacent", [False, True])
+def test_sums_of_parts_find_their_places(dtype, sums, adjacent):
+    """Of two groups, three parts, rows and columns that fill up no panel."""
+    rng = np.random.default_rng(0)
+    groups, taps, rows, room, columns, panel, panels, parts = 2, 3, 23, 32, 37, 16, 3, 3
+    if adjacent:
+        groups, taps, columns, panel, panels = 1, 1, 37, 48, 1
+    found = rng.integers(-9, 9, (parts, groups, taps, panels, room, panel)).astype(sums)
+    biases = rng.integers(-9, 9, (parts, groups * columns)).astype(np.float64)
+    lines = taps * rows
+    places = np.arange(lines).reshape(rows, taps).T.reshape(-1)
+    if adjacent:
+        places = places * columns
+    places = (np.arange(groups)[:, None] * columns * lines + places).reshape(-1)
+    plan = collect.CollectPlan(
+        groups=groups, lines=lines, biases=groups * columns, parts=parts, part_size=found[0].size, room=room, rows=rows,
+        columns=columns, panel=panel, panels=panels, apart=1 if adjacent else lines)
+    wanted = found.sum(0).transpose(0, 1, 3, 2, 4).reshape(groups, taps, room, -1)[:, :, :rows, :columns]
+    wanted = wanted.reshape(rows, columns) if adjacent else wanted.transpose(0, 3, 2, 1)
+    run = collect.Collect(plan, places, groups * columns * lines, np.dtype(dtype), sums == "float64")
+    dw, db = run(found.reshape(-1).copy(), biases.reshape(-1), np.dtype(dtype))
+    assert dw.dtype == db.dtype == np.dtype(dtype)
+    np.testing.assert_array_equal(dw.reshape(wanted.shape), wanted)
+    np.testing.assert_array_equal(db, biases.sum(0))
+    assert run(found.reshape(-1).copy(), np.zeros(0), np.dtype(dtype))[1] is None
