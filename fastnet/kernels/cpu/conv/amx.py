@@ -140,6 +140,8 @@ def _kernel(panel):
         first_panel, last_panel = part * plan.panels // plan.parts, (part + 1) * plan.panels // plan.parts
         times = plan.grids * (last_panel - first_panel) * ((positions + POSITIONS - 1) // POSITIONS)
         x_ahead, y_ahead = next_strip(x, strip, times, plan), next_strip(y, strip, times, plan)
+        if lines.phases < lines.stride_down * lines.stride_across:  # much of x is never read
+            x_ahead = ahead(x, 0, 0, times)
         simd.open_amx()
         for g in range(plan.grids):
             grid = entry(_GridPlan, tables.grids, g)
