@@ -18,7 +18,7 @@ import judge  # noqa: E402
 import limits  # noqa: E402
 import ours  # noqa: E402
 
-TINY = list(cases.real(quick=True))
+TINY = [case for case in cases.real(quick=True) if case.precision == "float32"]
 BATCHES = [case for case in TINY if case.op == "inference" and case.batch > 1]
 
 
@@ -44,8 +44,16 @@ def agree(case, mine, theirs):
 
 def test_every_net_is_trained_and_asked_for_a_batch_and_for_one_image():
     whole = list(cases.real(quick=False))
-    assert len(whole) == len(TINY) == 3 * len(cases.REAL)
+    assert len(whole) == 5 * len(cases.REAL) and len(TINY) == 3 * len(cases.REAL)
     assert len({str(case) for case in whole}) == len(whole)
+
+
+def test_inference_with_bfloat16_is_asked_for_and_is_that():
+    case = next(case for case in cases.real(quick=True)
+                if case.model == "squeezenet1_1" and case.precision == "bfloat16")
+    mine, exactly = ours.inference("cpu", case)(), ours.inference("cpu", replace(case, precision="float32"))()
+    agree(case, mine, exactly)
+    assert (mine[0] != exactly[0]).any()
 
 
 @pytest.mark.parametrize("case", of("inference", QUICK))

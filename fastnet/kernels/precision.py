@@ -49,7 +49,8 @@ def bfloat16_products():
     It pays on processors that multiply bfloat16 numbers quickly:
 
     - Intel's Xeons from Sapphire Rapids on, under Linux, multiply whole matrices of them (AMX). There convolutions are
-      direct, whatever their kernel and stride, if they sum over more than 12 channels, and 32 numbers at least;
+      direct, whatever their kernel and stride, of more than 12 channels to 8 or more; all others stay float32. Numbers
+      below 1e-38 count as 0, and an infinity or NaN reaches the gradients for all weights of its channel;
     - AMD's from Zen 4 on, and Intel's Cooper Lake, multiply twice as many of them as of float32 (AVX512-BF16). There
       Winograd's algorithm is used as ever, and direct convolutions for the gradients of their weights compute as ever,
       as do those that sum over an odd number of channels or over few.

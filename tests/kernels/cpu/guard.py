@@ -20,7 +20,7 @@ import numpy as np
 
 from fastnet.data import Augment, DataLoader
 from fastnet.kernels import bfloat16_products, load
-from fastnet.kernels.cpu import runtime
+from fastnet.kernels.cpu import runtime, simd
 from fastnet.kernels.cpu.conv import bfloat16
 from fastnet.kernels.cpu.runtime import array, pool
 from tests.kernels import cases
@@ -244,8 +244,15 @@ if __name__ == "__main__":
     for case in CONVOLUTIONS + OTHERS + cases.CASES:
         run(case, "float32")
     with bfloat16_products():
-        for case in CONVOLUTIONS[:4]:
+        for case in CONVOLUTIONS:
             run(case, "float32")
+        if simd.AMX:    # and as on processors that have vectors alone
+            simd.AMX = False
+            runtime.results.forget()
+            for case in CONVOLUTIONS[:4]:
+                run(case, "float32")
+            simd.AMX = True
+            runtime.results.forget()
     for case in cases.CASES:
         run(case, "float64")
     for size in (1, 15, 17, 16_383, 16_385, 40_001):

@@ -19,6 +19,8 @@ from fastnet.kernels.cpu.conv.amx_layout import (
     WORDS,
     Lines,
     LinesPlan,
+    Room,
+    Strip,
     columns_at_once,
     run_at,
     words_of,
@@ -30,10 +32,10 @@ from fastnet.kernels.cpu.runtime import Launch, entry, in_words, inlined, jit, n
 
 # Words of pixels that a block writes out at most, so that they stay in the second cache beside the filters; how many
 # blocks there should be, and how many positions a strip should have for the sake of it.
+_MOST_WORDS, _BLOCKS, _FEWEST_POSITIONS = 64 << 10, 16, 128
 # Where there are many panels, and the words of all of a group's filters are so few that they stay in the second cache
 # too, tiles that are multiplied with one panel before the next: so all channels of a pixel are written soon.
 _FEW_FILTERS, _PIECE = 64 << 10, 4
-_MOST_WORDS, _BLOCKS, _FEWEST_POSITIONS = 64 << 10, 16, 128
 
 
 class _Plan(NamedTuple):
@@ -68,15 +70,23 @@ class _GridPlan(NamedTuple):
     offset_across: int
 
 
+class _Columns(NamedTuple):
+    """Output channels of a panel: their biases begin at `bias`, their numbers in each pixel of y at `first`."""
+
+    bias: int
+    first: int
+    count: int
+
+
 class _Sums(NamedTuple):
-    """Where the sums of some pixels that lie side by side begin, and their biases, and where in y they belong."""
+    """The sums of some positions of a line and those behind it, `panel` numbers each."""
 
     memory: np.ndarray
-    sums: int
-    biases: np.ndarray
-    bias: int
-    to: int
-    apart: int      # from a pixel to the next
+    start: int
+    panel: int
+    line: int       # the first one of the strip, from where positions count
+    position: int
+    stop: int
 
 
 class _Tables(NamedTuple):
@@ -128,77 +138,78 @@ def _kernel(panel):
 
     def convolve(block, slot, operands, memory, tables, numbers, epilogue):
         """Compute one block: a strip of lines of one group, in some panels of output channels."""
-        plan, lines = named(_Plan, numbers), named(LinesPlan, tables.lines)
+        plan, lines, x, y = named(_Plan, numbers), named(LinesPlan, tables.lines), operands.x, operands.y
         part, share = block % plan.parts, block // plan.parts
-        group, strip = share % plan.groups, share // plan.groups
-        first, last = strip * plan.lines // plan.strips, (strip + 1) * plan.lines // plan.strips
-        start, positions = slot * plan.memory, (last - first) * lines.pitch
-        sums = start + lines.phases * plan.size * plan.apart
-        write_pixels(operands.x, group, first, last, memory, start, plan.size, plan.words, plan.apart, tables.phases,
-                     lines)
-        x, y = operands.x, operands.y
+        group, number = share % plan.groups, share // plan.groups
+        strip = Strip(group, number * plan.lines // plan.strips, (number + 1) * plan.lines // plan.strips)
+        room = Room(slot * plan.memory, plan.size, plan.words, plan.apart)
+        positions = (strip.last - strip.first) * lines.pitch
+        sums = room.start + lines.phases * plan.size * plan.apart
+        write_pixels(x, strip, memory, room, tables.phases, lines)
         first_panel, last_panel = part * plan.panels // plan.parts, (part + 1) * plan.panels // plan.parts
         times = plan.grids * (last_panel - first_panel) * ((positions + POSITIONS - 1) // POSITIONS)
-        x_ahead, y_ahead = next_strip(x, strip, times, plan), next_strip(y, strip, times, plan)
+        x_ahead, y_ahead = _next_strip(x, number, times, plan), _next_strip(y, number, times, plan)
         if lines.phases < lines.stride_down * lines.stride_across:  # much of x is never read
             x_ahead = ahead(x, 0, 0, times)
         simd.open_amx()
         for g in range(plan.grids):
             grid = entry(_GridPlan, tables.grids, g)
             for begin in range(0, positions, plan.piece):
-                for p in range(first_panel, last_panel):
-                    number = group * plan.panels + p
-                    filters = (number * plan.taps + grid.taps_before) * plan.words * panel
-                    to = group * plan.out_channels + p * panel
-                    columns = min(panel, plan.out_channels - p * panel)
+                for p in range(group * plan.panels + first_panel, group * plan.panels + last_panel):
+                    filters = (p * plan.taps + grid.taps_before) * plan.words * panel
+                    left = p % plan.panels * panel
+                    columns = _Columns(p * panel, group * plan.out_channels + left,
+                                       min(panel, plan.out_channels - left))
                     for position in range(begin, min(begin + plan.piece, positions), POSITIONS):
                         x_ahead, y_ahead = fetch_portion(x, x_ahead), fetch_portion(y, y_ahead)
-                        product(memory, 2 * (start + position * plan.apart), 2 * plan.apart, tables.taps,
+                        product(memory, 2 * (room.start + position * plan.apart), 2 * plan.apart, tables.taps,
                                 grid.taps_before, grid.taps, plan.words, operands.filters, filters, panel, memory, sums,
                                 panel, 0)
-                        stop = min(position + POSITIONS, positions)
-                        write_sums(memory, sums, operands, number * panel, to, columns, position, stop, first, grid,
-                                   plan, lines, epilogue)
+                        made = _Sums(memory, sums, panel, strip.first, position, min(position + POSITIONS, positions))
+                        _write_sums(made, columns, operands, grid, plan, lines, epilogue)
         simd.close_amx()
-
-    @inlined
-    def next_strip(x, strip, times, plan):
-        """What the next strip reads of x, or writes of y, about: to be fetched a little before each product."""
-        return ahead(x, (strip + 1) * x.size // plan.strips, min(strip + 2, plan.strips) * x.size // plan.strips, times)
-
-    @inlined
-    def write_sums(memory, sums, operands, bias, to, columns, position, stop, first, grid, plan, lines, epilogue):
-        """Write the sums of some positions, those that are pixels of the grid, to channels `to` and following of y."""
-        y, at = operands.y, sums
-        while position < stop:
-            run = run_at(position, stop, first, lines.pitch)
-            image, row = run.line // lines.height, run.line % lines.height
-            if row < grid.rows:
-                row = image * plan.y_height + row * grid.place_down + grid.offset_down
-                pixel = row * plan.y_width + run.column * grid.place_across + grid.offset_across
-                place = _Sums(memory, at, operands.bias, bias, pixel * plan.y_channels + to,
-                             grid.place_across * plan.y_channels)
-                pixels = min(run.count, grid.columns - run.column)
-                if epilogue.level == spans.BOUND:   # with the level a constant there is less to do in each step
-                    write_run(place, y, pixels, columns, epilogue, spans.BOUND)
-                elif epilogue.level == spans.OPERANDS:
-                    write_run(place, y, pixels, columns, epilogue, spans.OPERANDS)
-                else:
-                    write_run(place, y, pixels, columns, epilogue, spans.SLOPED)
-            position, at = position + run.count, at + run.count * panel
-
-    @inlined
-    def write_run(place, y, pixels, columns, epilogue, level):
-        """Write the sums of some pixels."""
-        to = place.to
-        for i in range(place.sums, place.sums + pixels * panel, panel):
-            for j in range(0, columns, simd.lanes(y)):
-                v = simd.load(place.memory, i + j) + simd.load(place.biases, place.bias + j)
-                v = spans.in_registers(v, to + j, columns - j, epilogue, level)
-                simd.store_part(y, to + j, v, columns - j)
-            if spans.has_calls(epilogue):
-                spans.call_functions(y, to, to + columns, epilogue)
-            to += place.apart
 
     convolve.__qualname__ = f"convolve_amx_{panel}"
     return jit(convolve)
+
+
+@inlined
+def _next_strip(x, strip, times, plan):
+    """What the next strip reads of x, or writes of y, about: to be fetched a little before each product."""
+    return ahead(x, (strip + 1) * x.size // plan.strips, min(strip + 2, plan.strips) * x.size // plan.strips, times)
+
+
+@inlined
+def _write_sums(sums, columns, operands, grid, plan, lines, epilogue):
+    """Write the sums that belong to pixels of the grid to some channels of y."""
+    position, at = sums.position, sums.start
+    while position < sums.stop:
+        run = run_at(position, sums.stop, sums.line, lines.pitch)
+        image, row = run.line // lines.height, run.line % lines.height
+        if row < grid.rows:
+            row = image * plan.y_height + row * grid.place_down + grid.offset_down
+            pixel = row * plan.y_width + run.column * grid.place_across + grid.offset_across
+            mine = _Sums(sums.memory, at, sums.panel, sums.line, position, sums.stop)
+            to, pixels = pixel * plan.y_channels + columns.first, min(run.count, grid.columns - run.column)
+            apart = grid.place_across * plan.y_channels
+            if epilogue.level == spans.BOUND:   # with the level a constant there is less to do in each step
+                _write_run(mine, columns, operands, to, apart, pixels, epilogue, spans.BOUND)
+            elif epilogue.level == spans.OPERANDS:
+                _write_run(mine, columns, operands, to, apart, pixels, epilogue, spans.OPERANDS)
+            else:
+                _write_run(mine, columns, operands, to, apart, pixels, epilogue, spans.SLOPED)
+        position, at = position + run.count, at + run.count * sums.panel
+
+
+@inlined
+def _write_run(sums, columns, operands, to, apart, pixels, epilogue, level):
+    """Write the sums of some pixels, `apart` numbers from one to the next in y."""
+    y = operands.y
+    for i in range(sums.start, sums.start + pixels * sums.panel, sums.panel):
+        for j in range(0, columns.count, simd.lanes(y)):
+            v = simd.load(sums.memory, i + j) + simd.load(operands.bias, columns.bias + j)
+            v = spans.in_registers(v, to + j, columns.count - j, epilogue, level)
+            simd.store_part(y, to + j, v, columns.count - j)
+        if spans.has_calls(epilogue):
+            spans.call_functions(y, to, to + columns.count, epilogue)
+        to += apart

@@ -27,6 +27,8 @@ from fastnet.kernels.cpu.runtime import entry, in_words, inlined, jit
 # Positions, and input channels, that are multiplied at once: rows of two matrix registers, numbers of a row of one.
 POSITIONS, CHANNELS = 32, 32
 WORDS = CHANNELS // 2
+# Words of the lines around a strip, which each strip writes out besides its own, that are not too many.
+MOST_WORDS_BESIDE = 48 << 10
 # Words of a pixel that are a multiple of so many would share few places of the first cache with those of others.
 _COLLISION = 512
 
@@ -48,7 +50,7 @@ def columns_at_once(columns):
 
 
 class Phase(NamedTuple):
-    """Pixels of x, a stride apart, that taps read: the first one, how many there are, and where its lines begin."""
+    """Pixels of x, a stride apart, that taps read: the first one, and how many there are."""
 
     top: int
     left: int
@@ -86,8 +88,12 @@ class Lines:
         self.rows, columns = (max(size[axis] for size, _ in grids) for axis in (0, 1))
         above, before = (max(0, -min(origin[axis] for origin in origins)) for axis in (0, 1))
         below, behind = (max(0, max(origin[axis] for origin in origins)) for axis in (0, 1))
-        phases = [Phase(top, left, _count(source.height, top, stride.down, self.rows + below),
-                        _count(source.width, left, stride.across, columns + behind)) for top, left in self.keys]
+        phases = []
+        for key in self.keys:
+            mine = [origin for taps in places for phase, origin in taps if phase == key] or [(0, 0)]
+            down, across = (max(origin[axis] for origin in mine) for axis in (0, 1))
+            phases.append(Phase(*key, _count(source.height, key[0], stride.down, self.rows + down),
+                                _count(source.width, key[1], stride.across, columns + across)))
         height = max(self.rows + below, max(phase.rows for phase in phases) + above)
         pitch = max(columns + behind, max(phase.columns for phase in phases) + before)
         self.phases = in_words(*phases)
@@ -121,7 +127,7 @@ def _place(tap, stride):
 
 
 def _count(pixels, first, stride, most):
-    """How many of so many pixels a phase has, no more than are ever read."""
+    """How many of so many pixels a phase has, up to the last one that its taps read."""
     return max(0, min(-(-(pixels - first) // stride), most))
 
 
@@ -131,23 +137,39 @@ def words_of(channels):
     return words, words + simd.width(np.float32) * (words % _COLLISION == 0)
 
 
+class Strip(NamedTuple):
+    """Some lines of a group of channels."""
+
+    group: int
+    first: int
+    last: int           # the one behind the last
+
+
+class Room(NamedTuple):
+    """Where in memory pixels are written out."""
+
+    start: int
+    size: int           # positions of a phase
+    words: int          # of a position
+    apart: int          # from a position to the next
+
+
 @jit
-def write_pixels(x, group, first, last, memory, start, size, words, apart, phases, plan):
-    """Write the words of all phases for the lines from `first` up to `last` of one group to memory[start:], `size`
-    positions a phase and `apart` words a position."""
-    half = (plan.channels + 1) // 2
+def write_pixels(x, strip, memory, room, phases, plan):
+    """Write the words of all phases of a strip."""
+    half, apart = (plan.channels + 1) // 2, room.apart
     for number in range(plan.phases):
-        phase, to = entry(Phase, phases, number), start + number * size * apart
+        phase, to = entry(Phase, phases, number), room.start + number * room.size * apart
         spans.clear(memory, to, to + plan.before * apart)
         to += plan.before * apart
-        for line in range(first - plan.above, last + plan.below):
+        for line in range(strip.first - plan.above, strip.last + plan.below):
             image, row = line // plan.height, line % plan.height
             pixels = phase.columns if 0 <= line < plan.batch * plan.height and row < phase.rows else 0
             row = image * plan.x_height + row * plan.stride_down + phase.top
-            at = (row * plan.x_width + phase.left) * plan.x_channels + group * plan.channels
+            at = (row * plan.x_width + phase.left) * plan.x_channels + strip.group * plan.channels
             for column in range(pixels):
                 pair_rows(x, at + column * plan.stride_across * plan.x_channels, half, plan.channels - half, memory,
-                          to + column * apart, words)
+                          to + column * apart, room.words)
             spans.clear(memory, to + pixels * apart, to + plan.pitch * apart)
             to += plan.pitch * apart
 

@@ -22,7 +22,7 @@ from fastnet.kernels.cpu import simd, spans, sums
 from fastnet.kernels.cpu.conv.amx_layout import POSITIONS, WORDS, Lines, LinesPlan, Phase, columns_at_once
 from fastnet.kernels.cpu.conv.collect import Collect, CollectPlan
 from fastnet.kernels.cpu.conv.direct_weight import shares
-from fastnet.kernels.cpu.conv.operands import Inputs, Sums
+from fastnet.kernels.cpu.conv.operands import Gradients, Inputs
 from fastnet.kernels.cpu.runtime import Launch, empty, entry, in_words, jit, named, scratch
 
 # Words of a chunk's two matrices that stay in the second cache, and positions that one has at most.
@@ -35,7 +35,6 @@ _PARTIAL, _MOST_PARTS, _POSITIONS_OF_PART, _BLOCKS = 2 << 20, 16, 1024, 8
 class _Plan(NamedTuple):
     out_height: int
     out_width: int
-    in_channels: int    # of a group
     out_channels: int   # of a group
     groups: int
     lines: int          # of the batch
@@ -92,7 +91,7 @@ class AmxWeightGradient:
         self.memory = lines.plan.phases * most_rows * length // 2 + pairs * most_columns + WORDS * most_rows
         self.tables = _Tables(lines.offsets(chunk, 1, most_rows * length), lines.phases, in_words(lines.plan))
         self.numbers = in_words(_Plan(
-            out_height=target.height, out_width=target.width, in_channels=channels, out_channels=out_channels,
+            out_height=target.height, out_width=target.width, out_channels=out_channels,
             groups=groups, lines=lines.count, parts=parts, slices=slices, row_slices=row_slices, taps=len(taps),
             rows=rows, wide=wide, chunk=chunk, length=length, most_rows=most_rows, memory=self.memory))
         self.partial, self.bias = parts * size, parts * k
@@ -110,8 +109,8 @@ class AmxWeightGradient:
         """(dw, db) from flat channels-last x and dy: both flat, db None without `bias`."""
         partial, of_parts = empty(self.partial, dy.dtype), sums.room(self.bias if bias else 0)
         memory = scratch(self.memory, dy.dtype, self.add_products.work)
-        self.add_products(Inputs(x, dy), Sums(partial, partial, of_parts), self.tables, memory, self.numbers)
-        return self.collect(partial, of_parts, dy.dtype)
+        self.add_products(Inputs(x, dy), Gradients(partial, of_parts), self.tables, memory, self.numbers)
+        return self.collect(Gradients(partial, of_parts), dy.dtype)
 
 
 @functools.cache
@@ -129,6 +128,7 @@ def _kernel(deep, across):
         columns = min(own.right, plan.out_channels) - own.left
         made = _Pixels(plan.out_height, plan.out_width, plan.groups * plan.out_channels, 0, 0, 1, 1, plan.out_height,
                        plan.out_width)
+        channels = _Channels(group * plan.out_channels + own.left, columns, own.right - own.left, across)
         summing = to.bias.size > 0 and own.first_row == 0
         if summing:
             spans.clear(to.bias, bias, bias + columns)
@@ -138,20 +138,19 @@ def _kernel(deep, across):
             words = (bottom - top) * lines.pitch
             words = (words + POSITIONS - 1) // POSITIONS * WORDS
             _turn_pixels(inputs.x, group, top, memory, own, tables.phases, lines, plan)
-            _pair_positions(inputs.dy, made, _Strip(top, 0, (bottom - top) * lines.pitch, lines.height,
-                                                               lines.pitch, lines.batch),
-                            group * plan.out_channels + own.left, columns, words, memory, own.dy, own.right - own.left,
-                            across)
+            strip = _Strip(top, 0, (bottom - top) * lines.pitch, lines.height, lines.pitch, lines.batch)
+            _pair_positions(inputs.dy, made, strip, channels, words, memory, own.dy)
             simd.open_amx()
             for i in range(own.first_row, own.last_row, deep):
                 for j in range(own.left, own.right, across):
                     for t in range(plan.taps):
                         product(memory, 2 * own.x + (i - own.first_row) * plan.length, plan.length, tables.taps, t, 1,
-                                words, memory, own.dy + (j - own.left) * words, across, to.partial,
+                                words, memory, own.dy + (j - own.left) * words, across, to.weights,
                                 start + (t * plan.wide + j) * plan.rows + i * across, across, top > first)
             simd.close_amx()
             if summing:
-                _add_bias(inputs.dy, group, top, bottom, to, bias, columns, own, lines, plan)
+                for line in range(top, bottom):
+                    _add_bias(inputs.dy, line, channels, to, bias, lines, plan)
 
     @jit
     def own_of(piece, slot, lines, plan):
@@ -181,6 +180,15 @@ class _Pixels(NamedTuple):
     columns: int
 
 
+class _Channels(NamedTuple):
+    """Some channels of each pixel, `count` from the first one on, as words that fill `size`, in panels."""
+
+    first: int
+    count: int
+    size: int
+    panel: int
+
+
 class _Strip(NamedTuple):
     """Positions from a column of a line on, zeros behind so many of them."""
 
@@ -198,14 +206,14 @@ def _turn_pixels(x, group, top, memory, own, phases, lines, plan):
     positions first, 16 of each channel, and these turned."""
     lanes, rows, words = simd.lanes(x), own.last_row - own.first_row, plan.length // 2
     count = min(own.last_row, lines.channels) - own.first_row
+    channels = _Channels(group * lines.channels + own.first_row, count, rows, rows)
     for number in range(lines.phases):
         phase, to = entry(Phase, phases, number), own.x + number * plan.most_rows * words
         images = _Pixels(lines.x_height, lines.x_width, lines.x_channels, phase.top, phase.left, lines.stride_down,
                          lines.stride_across, phase.rows, phase.columns)
         strip = _Strip(top - lines.above, -lines.before, 2 * words, lines.height, lines.pitch, lines.batch)
         for word in range(0, words, WORDS):
-            strip = _pair_positions(x, images, strip, group * lines.channels + own.first_row, count, WORDS, memory,
-                                    own.spare, rows, rows)
+            strip = _pair_positions(x, images, strip, channels, WORDS, memory, own.spare)
             for part in range(0, WORDS, lanes):
                 for c in range(0, rows, lanes):
                     simd.transpose(memory, own.spare + part * rows + c, rows, lanes, lanes, memory,
@@ -213,10 +221,10 @@ def _turn_pixels(x, group, top, memory, own, phases, lines, plan):
 
 
 @jit
-def _pair_positions(x, images, strip, first, count, pairs, memory, to, size, panel):
-    """Write the words of so many pairs of positions of a strip, for `count` channels from the first one on, and zeros
-    up to `size`, and where there is no pixel: in panels, all pairs of one after another. What is left of the strip."""
-    line, column = strip.line, strip.column
+def _pair_positions(x, images, strip, channels, pairs, memory, to):
+    """Write the words of so many pairs of positions of a strip, zeros where there is no pixel: of each panel all pairs,
+    one panel after the other. What is left of the strip."""
+    line, column, panel = strip.line, strip.column, channels.panel
     image, row = line // strip.lines, line % strip.lines
     if column < 0:      # the end of the line before
         column, row = column + strip.pitch, row - 1
@@ -229,14 +237,14 @@ def _pair_positions(x, images, strip, first, count, pairs, memory, to, size, pan
             inside = column < images.columns and row < images.rows and 0 <= image < strip.batch
             inside = inside and position < strip.count
             pixel = (image * images.height + row * images.down + images.top) * images.width
-            place = (pixel + column * images.across + images.left) * images.channels + first
-            places, counts = (places[1], place), (counts[1], count if inside else 0)
+            place = (pixel + column * images.across + images.left) * images.channels + channels.first
+            places, counts = (places[1], place), (counts[1], channels.count if inside else 0)
             column += 1
             if column == strip.pitch:
                 column, row = 0, row + 1
                 if row == strip.lines:
                     row, image = 0, image + 1
-        for left in range(0, size, panel):
+        for left in range(0, channels.size, panel):
             for j in range(left, left + panel, simd.lanes(x)):
                 lower = simd.load_part(x, places[0] + j, counts[0] - j)
                 upper = simd.load_part(x, places[1] + j, counts[1] - j)
@@ -245,12 +253,9 @@ def _pair_positions(x, images, strip, first, count, pairs, memory, to, size, pan
 
 
 @jit
-def _add_bias(dy, group, top, bottom, to, bias, columns, own, lines, plan):
-    """Add the pixels of some lines to the sums for the bias."""
-    channels = plan.groups * plan.out_channels
-    for line in range(top, bottom):
-        image, row = line // lines.height, line % lines.height
-        if row < plan.out_height:
-            pixel = (image * plan.out_height + row) * plan.out_width
-            sums.add_rows(to.bias, bias, dy, pixel * channels + group * plan.out_channels + own.left, plan.out_width,
-                          channels, columns)
+def _add_bias(dy, line, channels, to, bias, lines, plan):
+    """Add the pixels of a line to the sums for the bias."""
+    image, row, apart = line // lines.height, line % lines.height, plan.groups * plan.out_channels
+    if row < plan.out_height:
+        pixel = (image * plan.out_height + row) * plan.out_width
+        sums.add_rows(to.bias, bias, dy, pixel * apart + channels.first, plan.out_width, apart, channels.count)

@@ -54,9 +54,8 @@ class PairFilters:
 
     def __init__(self, pack_weights, rows, whole=1):
         self.pack_weights, panel, half = pack_weights, pack_weights.panel, -(-rows // 2)
-        self.taps = pack_weights.size // (rows * panel) if rows else 0
-        self.numbers = in_words(_FiltersPlan(half * panel, (rows - half) * panel, -(-half // whole) * whole * panel))
-        self.size = self.taps * -(-half // whole) * whole * panel
+        self.taps, words = pack_weights.size // (rows * panel) if rows else 0, -(-half // whole) * whole * panel
+        self.numbers, self.size = in_words(_FiltersPlan(half * panel, (rows - half) * panel, words)), self.taps * words
 
     def __call__(self, w):
         filters = self.pack_weights(w)

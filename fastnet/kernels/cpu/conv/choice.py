@@ -30,9 +30,9 @@ _TRANSFORM = 4
 # Reading a vector of weights takes so many cycles, and serves about so many rows in the direct way.
 _READING, _ROWS_AT_A_TIME = 4, 48
 # What a vector takes besides that comes from main memory, and of how many bytes of weights all do: fewer of smaller
-# ones, since more of those stay in a cache while the other layers of a net take their turn. The Xeons that have AMX
-# multiply twice as quickly, and are further from a cache that many cores share.
-_FROM_MEMORY, _ALL_BYTES = (96, 8 << 20) if simd.AMX else (8, 32 << 20)
+# ones, since more of those stay in a cache while the other layers of a net take their turn. Xeons multiply twice as
+# quickly as what else was measured, and are further from their cache.
+_FROM_MEMORY, _ALL_BYTES = (96, 8 << 20) if simd.FAR_CACHE else (8, 32 << 20)
 # What it takes to make a vector of weights as they are given; and to clear one of sums, to add to it, and to bring it
 # to the weights' order: the direct way moves number by number there, Winograd's has fewer to move.
 _PACKING, _COLLECTING, _COLLECTING_TRANSFORMED = 12, 20, 10
@@ -87,11 +87,18 @@ def choose(direction, geometry, precise):
 
 def _multiplies_matrices(direction, geometry):
     """Whether the matrix registers, see `simd.amx`, would not be mostly empty: what is rounded, and written to memory
-    as their rows, has to be multiplied by enough."""
-    (k, channels, r, s), groups = geometry.w_shape, geometry.groups
-    read = k // groups if direction == "backward_input" else channels
+    as their rows, has to be multiplied by enough. And whether taps, with a large dilation say, do not reach over more
+    lines than a block can write out, which would be written again and again."""
+    (k, channels, r, s), groups, padding = geometry.w_shape, geometry.groups, geometry.padding
+    read, made, images = channels, k // groups, geometry.source
+    down, across = (r - 1) * geometry.dilation.down, (s - 1) * geometry.dilation.across
+    rows, columns = max(down, padding.top), max(across, padding.left)
+    if direction == "backward_input":
+        read, made, images = made, read, geometry.target
+        rows, columns = -(-rows // geometry.stride.down), -(-columns // geometry.stride.across)
+    near = rows * (images.width + columns) * amx_layout.words_of(read)[1] <= amx_layout.MOST_WORDS_BESIDE
     enough = direction == "backward_weight" or read * r * s >= amx_layout.CHANNELS
-    return geometry.dtype == np.float32 and read > FEW_CHANNELS and enough
+    return geometry.dtype == np.float32 and read > FEW_CHANNELS and made >= FEWEST_CHANNELS and near and enough
 
 
 def _pairs_directly(direction, geometry):

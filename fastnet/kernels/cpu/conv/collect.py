@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastnet.kernels.cpu import simd, sums
+from fastnet.kernels.cpu.conv.operands import Gradients
 from fastnet.kernels.cpu.runtime import Launch, empty, in_words, inlined, jit, named, scratch, whole_lines
 
 # Lines of a block: so many numbers that lie side by side in the gradient are then written one soon after the other.
@@ -58,25 +59,25 @@ class Collect:
         self.launch = Launch(_kernel(spilled), blocks + sums.column_blocks(plan.biases),
                              plan.parts * (plan.part_size if blocks else plan.biases))
 
-    def __call__(self, weights, biases, dtype):
-        """(dw, db), both flat, from the sums of all parts; db None where `biases` is empty."""
-        bias, work = biases.size > 0, self.launch.work
-        dw, db = weights if self.in_place else empty(self.size, dtype), empty(self.biases if bias else 0, dtype)
+    def __call__(self, found, dtype):
+        """(dw, db), both flat, from the sums of all parts; db None where nobody asked for biases."""
+        bias, work = found.bias.size > 0, self.launch.work
+        dw, db = found.weights if self.in_place else empty(self.size, dtype), empty(self.biases if bias else 0, dtype)
         if bias or not self.in_place:
             memory = _Memory(scratch(self.memory, dtype, work), sums.columns_memory(work))
-            self.launch(weights, biases, dw, db, self.lines, memory, self.numbers)
+            self.launch(found, Gradients(dw, db), self.lines, memory, self.numbers)
         return dw, db if bias else None
 
 
 @functools.cache
 def _kernel(spilled):
-    def collect(block, slot, weights, biases, dw, db, at, memory, numbers):
+    def collect(block, slot, found, made, at, memory, numbers):
         """Bring some lines to their places. Behind all of these, add up some biases."""
-        plan, lanes = named(CollectPlan, numbers), simd.lanes(dw)
+        plan, weights, dw, lanes = named(CollectPlan, numbers), found.weights, made.weights, simd.lanes(made.weights)
         blocks = (plan.lines + _LINES - 1) // _LINES
         if block >= plan.groups * blocks:
-            if db.size:
-                sums.add_up_columns(block - plan.groups * blocks, slot, biases, db, memory.sums, plan.parts,
+            if made.bias.size:
+                sums.add_up_columns(block - plan.groups * blocks, slot, found.bias, made.bias, memory.sums, plan.parts,
                                     plan.biases, plan.biases)
             return
         before, first = block // blocks * plan.lines, block % blocks * _LINES

@@ -27,7 +27,7 @@ import numpy as np
 from fastnet.kernels.cpu import simd, spans, sums
 from fastnet.kernels.cpu.conv.collect import Collect, CollectPlan
 from fastnet.kernels.cpu.conv.geometry import Pair
-from fastnet.kernels.cpu.conv.operands import Inputs, Sums
+from fastnet.kernels.cpu.conv.operands import Gradients, Inputs, Sums
 from fastnet.kernels.cpu.conv.prefetch import PixelsAhead, fetch_pixels, pixels_ahead
 from fastnet.kernels.cpu.runtime import Launch, empty, entry, in_words, jit, named, scratch, whole_lines
 
@@ -162,7 +162,7 @@ class DirectWeightGradient:
         of_parts = sums.room(self.bias if bias else 0)
         self.add_products(Inputs(x, dy), Sums(partial, total, of_parts), self.tables, scratch(self.memory, dtype, work),
                           scratch(self.runs, np.int64, work), self.numbers)
-        return self.collect(total if self.spilling else partial, of_parts, dtype)
+        return self.collect(Gradients(total if self.spilling else partial, of_parts), dtype)
 
 
 def shares(blocks, panels, tiles, dear):

@@ -200,7 +200,7 @@ class AmxBackwardInput(AmxForward):
 
     def __init__(self, geometry):
         grids, taps = _grids_of(geometry)
-        self.form = geometry.dtype, "amx", *taps
+        self.form = geometry.dtype, "amx backward", *taps
         self._prepare(geometry, geometry.target, geometry.source, _ONE, grids, taps, backward=True)
 
 

@@ -35,9 +35,9 @@ from typing import NamedTuple
 import numpy as np
 from numba import config
 
-from fastnet.kernels.cpu.simd.host import AMX, BFLOAT16, HOST, SHAPE
+from fastnet.kernels.cpu.simd.host import AMX, BFLOAT16, FAR_CACHE, HOST, SHAPE
 
-__all__ = ["AMX", "BFLOAT16", "HOST"]
+__all__ = ["AMX", "BFLOAT16", "FAR_CACHE", "HOST"]
 
 VECTOR_BYTES, ROWS, CACHE_BYTES = SHAPE.vector_bytes, SHAPE.rows, SHAPE.cache_kib * 1024
 
@@ -117,7 +117,6 @@ high = _bfloat16.high
 open_amx = _amx.open_amx
 close_amx = _amx.close_amx
 make_amx_product = _amx.make_amx_product
-store_halves = _amx.store_halves
 # Winograd's transforms, made for one matrix each
 make_transform = _transforms.make_transform
 make_transform_gathered = _transforms.make_transform_gathered

@@ -15,8 +15,7 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
-from fastnet.kernels.cpu.simd.bfloat16 import half_words
-from fastnet.kernels.cpu.simd.code import I8, I64, Vector, primitive
+from fastnet.kernels.cpu.simd.code import I8, I64, primitive
 from fastnet.kernels.cpu.simd.tiles import Loops
 
 _VOID = ir.VoidType()
@@ -110,9 +109,10 @@ def make_amx_product(rows, columns):
                 place = builder.load(code.at(entries, r))
                 left = code.at(first, builder.mul(place, I64(_WORD // 2)))
 
-                def step(k, state):
-                    product.step(*state)
-                    return [code.at(state[0], SIDE * _WORD), code.at(state[1], following)]
+                def step(k, pointers):
+                    product.step(*pointers)
+                    rows, columns = pointers
+                    return [code.at(rows, SIDE * _WORD), code.at(columns, following)]
 
                 return product.loop(steps, [left, *state], step)[1:]
 
@@ -124,15 +124,3 @@ def make_amx_product(rows, columns):
             return types.void(a, i8, i8, table, i8, i8, i8, b, i8, i8, c, i8, i8, i8), emit
 
     return amx_product
-
-
-@primitive
-def store_halves(y, place, v, n):
-    if isinstance(v, Vector) and v.dtype == y.dtype == types.float32:
-        halves = Vector(types.int16, v.count)
-
-        def emit(code):
-            first = code.builder.bitcast(code.y, halves.llvm.element.as_pointer())
-            code.store_part(halves, half_words(code, v, code.v), code.at(first, code.place), code.n)
-
-        return types.void(y, types.int64, v, types.int64), emit

@@ -61,17 +61,11 @@ def paired(code, vector, low, high):
     return code.builder.bitcast(code.builder.or_(low, _rounded(code, vector, high)), vector.llvm)
 
 
-def half_words(code, vector, value):
-    """The numbers as bfloat16, integers of 16 bits: half as long a vector, whose words hold number 2 i and 2 i + 1."""
-    b = code.builder
-    bits = b.lshr(_rounded(code, vector, value), _constant(vector, _SHIFT))
-    return b.trunc(bits, ir.VectorType(_I16, vector.count))
-
-
 def store_half(code, vector, value, pointer):
-    """Store the numbers as words, which fill half a vector."""
-    bits = half_words(code, vector, value)
-    code.builder.store(bits, code.builder.bitcast(pointer, bits.type.as_pointer()), align=vector.align.constant)
+    """Store the numbers as words, which fill half a vector: number 2 i and number 2 i + 1 in word i."""
+    b, half = code.builder, ir.VectorType(_I16, vector.count)
+    bits = b.lshr(_rounded(code, vector, value), _constant(vector, _SHIFT))
+    b.store(b.trunc(bits, half), b.bitcast(pointer, half.as_pointer()), align=vector.align.constant)
 
 
 def _low(code, vector, words):

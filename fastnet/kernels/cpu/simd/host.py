@@ -84,15 +84,16 @@ def scales():
 
 
 def multiplies_matrices():
-    """Whether there are matrix registers for bfloat16 numbers, see `simd.amx`, Numba will compile for them, and the
-    operating system lets this process use them: Linux wants to be asked, since they take 8 KB more to save."""
-    if not sys.platform.startswith("linux") or not instructions()[1]:
+    """Whether there are matrix registers for bfloat16 numbers, see `simd.amx`, and Numba will compile for them."""
+    features = _features() if instructions()[1] else {}
+    return bool(features.get("amx-tile") and features.get("amx-bf16"))
+
+
+def permitted():
+    """Whether the operating system lets this process use matrix registers: Linux wants to be asked, since they are
+    8 KB more to save."""
+    if not sys.platform.startswith("linux"):
         return False
-    features = _features()
-    return all(features.get(name) for name in ("amx-tile", "amx-bf16", "avx512bw")) and _permitted()
-
-
-def _permitted():
     arch_prctl, ask, matrices = 158, 0x1023, 18     # the call's number on x86-64, ARCH_REQ_XCOMP_PERM, XTILEDATA
     try:
         return ctypes.CDLL(None).syscall(arch_prctl, ask, matrices) == 0
@@ -102,5 +103,7 @@ def _permitted():
 
 HOST, BFLOAT16 = instructions()
 SCALES = scales()
-AMX = multiplies_matrices()
+# Processors with matrix registers are large Xeons, whose cores are far from the cache that they share.
+FAR_CACHE = multiplies_matrices()
+AMX = FAR_CACHE and permitted()
 SHAPE = _SHAPES[HOST]

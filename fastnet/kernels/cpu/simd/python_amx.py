@@ -1,7 +1,7 @@
 """What products of whole matrices of bfloat16 numbers mean, in plain NumPy; see `simd.amx` and `simd.python`."""
 import numpy as np
 
-from fastnet.kernels.cpu.simd.python import apart, lanes, part, rounded_bits
+from fastnet.kernels.cpu.simd.python import apart, part
 
 # Rows, and words of a row, of a matrix register.
 SIDE = 16
@@ -40,10 +40,3 @@ def make_amx_product(rows, columns):
             there[:] = there + total[i] if add else total[i]
 
     return amx_product
-
-
-def store_halves(y, place, v, n):
-    """Store the first n numbers of v as bfloat16, from *number* `place` on of the words y, see `make_amx_product`."""
-    n = min(n, lanes(y))
-    if n > 0:
-        part(y.view(np.uint16), place, n)[:] = rounded_bits(v[:n]) >> 16
