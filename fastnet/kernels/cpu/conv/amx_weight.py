@@ -138,8 +138,8 @@ def _kernel(deep, across):
             words = (bottom - top) * lines.pitch
             words = (words + POSITIONS - 1) // POSITIONS * WORDS
             _turn_pixels(inputs.x, group, top, memory, own, tables.phases, lines, plan)
-            strip = _Strip(top, 0, (bottom - top) * lines.pitch, lines.height, lines.pitch, lines.batch)
-            _pair_positions(inputs.dy, made, strip, channels, words, memory, own.dy)
+            positions = _Positions(top, 0, (bottom - top) * lines.pitch, lines.height, lines.pitch, lines.batch)
+            _pair_positions(inputs.dy, made, positions, channels, words, memory, own.dy)
             simd.open_amx()
             for i in range(own.first_row, own.last_row, deep):
                 for j in range(own.left, own.right, across):
@@ -154,6 +154,7 @@ def _kernel(deep, across):
 
     @jit
     def own_of(piece, slot, lines, plan):
+        """The _Own of a block: which of a part's pieces, and which slot's memory."""
         row_piece, piece, tiles, panels = piece // plan.slices, piece % plan.slices, plan.rows // deep, \
             plan.wide // across
         x = slot * plan.memory
@@ -189,7 +190,7 @@ class _Channels(NamedTuple):
     panel: int
 
 
-class _Strip(NamedTuple):
+class _Positions(NamedTuple):
     """Positions from a column of a line on, zeros behind so many of them."""
 
     line: int
@@ -211,7 +212,7 @@ def _turn_pixels(x, group, top, memory, own, phases, lines, plan):
         phase, to = entry(Phase, phases, number), own.x + number * plan.most_rows * words
         images = _Pixels(lines.x_height, lines.x_width, lines.x_channels, phase.top, phase.left, lines.stride_down,
                          lines.stride_across, phase.rows, phase.columns)
-        strip = _Strip(top - lines.above, -lines.before, 2 * words, lines.height, lines.pitch, lines.batch)
+        strip = _Positions(top - lines.above, -lines.before, 2 * words, lines.height, lines.pitch, lines.batch)
         for word in range(0, words, WORDS):
             strip = _pair_positions(x, images, strip, channels, WORDS, memory, own.spare)
             for part in range(0, WORDS, lanes):
@@ -249,7 +250,7 @@ def _pair_positions(x, images, strip, channels, pairs, memory, to):
                 lower = simd.load_part(x, places[0] + j, counts[0] - j)
                 upper = simd.load_part(x, places[1] + j, counts[1] - j)
                 simd.store(memory, to + left * pairs + pair * panel + j - left, simd.pair(lower, upper))
-    return _Strip(image * strip.lines + row, column, strip.count - 2 * pairs, strip.lines, strip.pitch, strip.batch)
+    return _Positions(image * strip.lines + row, column, strip.count - 2 * pairs, strip.lines, strip.pitch, strip.batch)
 
 
 @jit

@@ -256,17 +256,6 @@ class DirectBackwardWeight:
         return dw.reshape(self.w_shape), db
 
 
-class AmxBackwardWeight:
-    """Whole matrices of bfloat16 numbers at once; see `amx_weight`."""
-
-    def __init__(self, geometry):
-        self.gradient, self.w_shape = AmxWeightGradient(geometry), geometry.w_shape
-
-    def run(self, x, dy, bias):
-        dw, db = self.gradient(x, dy, bias)
-        return dw.reshape(self.w_shape), db
-
-
 def _is_product(geometry):
     """Whether every pixel of x is met once, by the only tap."""
     plain = geometry.kernel == geometry.stride == _ONE and geometry.groups == 1 and not any(geometry.padding)
@@ -276,9 +265,17 @@ def _is_product(geometry):
 class DepthwiseBackwardWeight:
     """See `depthwise_weight`."""
 
+    make = DepthwiseWeightGradient
+
     def __init__(self, geometry):
-        self.gradient, self.w_shape = DepthwiseWeightGradient(geometry), geometry.w_shape
+        self.gradient, self.w_shape = self.make(geometry), geometry.w_shape
 
     def run(self, x, dy, bias):
         dw, db = self.gradient(x, dy, bias)
         return dw.reshape(self.w_shape), db
+
+
+class AmxBackwardWeight(DepthwiseBackwardWeight):
+    """The same by whole matrices of bfloat16 numbers; see `amx_weight`."""
+
+    make = AmxWeightGradient
