@@ -9,7 +9,7 @@ from typing import NamedTuple
 from fastnet.kernels.activations import SELU_ALPHA, SELU_SCALE
 from fastnet.kernels.cpu import simd, spans
 from fastnet.kernels.cpu.runtime import literal
-from fastnet.kernels.cpu.special import exp_of_minus, less_tanh, log1p, normal, size
+from fastnet.kernels.cpu.special import less_tanh, log1p, logistic, normal
 
 _NONE = math.nan    # as a bound
 _FAR = 1000.0       # inputs are cut off here: beyond, results do not change any more, but squares would overflow
@@ -47,13 +47,18 @@ NO_BEND, RELU = Bend(False, 1.0, _NONE, _NONE), Bend(False, 1.0, 0.0, _NONE)
 
 
 def _smooth(cost, formula, gradient):
-    """The row of an activation. formula(v, like, alpha, beta) gives the activation of a vector v; `like` is any array
-    of numbers of its dtype. gradient(g, v, like, alpha, beta) gives g times the derivative; there v is x or y,
-    whichever `fastnet.kernels.activations` says that the activation reads."""
+    """The row of an activation. formula(v, like, alpha, beta) gives the activation of a vector v; `like` is a vector of
+    that kind or any array of such numbers. gradient(g, v, like, alpha, beta) gives g times the derivative; there v is x
+    or y, whichever `fastnet.kernels.activations` says that the activation reads."""
 
     def forward(start, stop, path, alpha, beta):
         x, y = path.x, path.y
-        for i in range(start, stop, simd.lanes(y)):
+        wide = simd.wide_lanes(y)
+        whole = start if path.far else start + max(0, stop - start) // wide * wide  # what is far waits for memory
+        for i in range(start, whole, wide):
+            v = simd.load_wide(x, i)
+            simd.store(y, i, formula(v, v, alpha, beta))
+        for i in range(whole, stop, simd.lanes(y)):
             spans.put(y, i, formula(simd.load_part(x, i, stop - i), y, alpha, beta), stop - i, path.far)
 
     def backward(start, stop, path, kept, at, alpha, beta):
@@ -100,8 +105,7 @@ def _hardtanh(alpha, beta):
 @literal
 def sigmoid(v, like, alpha, beta):
     """1 / (1 + exp(-x))."""
-    one = simd.full(like, 1)
-    return one / (one + exp_of_minus(v, like))
+    return logistic(v, like)
 
 
 @literal
@@ -115,9 +119,8 @@ def tanh(v, like, alpha, beta):
     """-e / (e + 2) for e = exp(-2 |x|) - 1, with the sign of x: nothing is lost near 0, nothing overflows.
     Source: Sun Microsystems, fdlibm, s_tanh.c, 1993."""
     zero, two = simd.full(like, 0), simd.full(like, 2)
-    minus = zero - v
-    less = simd.expm1(simd.pick(v, minus, minus, v) * two)
-    result = (zero - less) / (less + two)
+    less = simd.expm1(simd.full(like, -2) * simd.size(v))
+    result = simd.quotient(zero - less, less + two)
     return simd.pick(v, zero, result, zero - result)
 
 
@@ -157,14 +160,13 @@ def _selu_gradient(g, y, like, alpha, beta):
 @literal
 def _silu(v, like, alpha, beta):
     """x / (1 + exp(-x)). Source: Elfwing et al., Sigmoid-weighted linear units, 2018."""
-    return v / (simd.full(like, 1) + exp_of_minus(v, like))
+    return v * logistic(v, like)
 
 
 @literal
 def _silu_gradient(g, v, like, alpha, beta):
     """g s (1 + x (1 - s)) with s = 1 / (1 + exp(-x))."""
-    one = simd.full(like, 1)
-    share = one / (one + exp_of_minus(v, like))
+    one, share = simd.full(like, 1), logistic(v, like)
     return g * (share * simd.fma(v, one - share, one))
 
 
@@ -189,7 +191,7 @@ _INNER, _CUBE = math.sqrt(2 / math.pi), 0.044715
 def _gelu_tanh(v, like, alpha, beta):
     """x (1 + tanh(u)) / 2 = x / (1 + exp(-2 u)) with u = sqrt(2 / pi) (x + 0.044715 x^3). Source: as `_gelu`."""
     inner = v * simd.fma(v * v, simd.full(like, 2 * _INNER * _CUBE), simd.full(like, 2 * _INNER))
-    return v / (simd.full(like, 1) + exp_of_minus(inner, like))
+    return v * logistic(inner, like)
 
 
 @literal
@@ -199,7 +201,7 @@ def _gelu_tanh_gradient(g, v, like, alpha, beta):
     v = simd.clip(v, simd.full(like, -_FAR), simd.full(like, _FAR))
     square = v * v
     inner = v * simd.fma(square, simd.full(like, 2 * _INNER * _CUBE), simd.full(like, 2 * _INNER))
-    share = one / (one + exp_of_minus(inner, like))
+    share = logistic(inner, like)
     steep = v * simd.fma(square, simd.full(like, 6 * _INNER * _CUBE), simd.full(like, 2 * _INNER))
     return g * (share * simd.fma(steep, one - share, one))
 
@@ -207,23 +209,22 @@ def _gelu_tanh_gradient(g, v, like, alpha, beta):
 @literal
 def _hardsigmoid(v, like, alpha, beta):
     """min(max(x + 3, 0), 6) / 6. Source: Courbariaux et al., BinaryConnect, 2015."""
-    six = simd.full(like, 6)
-    return simd.clip(v + simd.full(like, 3), simd.full(like, 0), six) / six
+    inside = simd.clip(v + simd.full(like, 3), simd.full(like, 0), simd.full(like, 6))
+    return inside * simd.full(like, 1 / 6)
 
 
 @literal
 def _hardsigmoid_gradient(g, y, like, alpha, beta):
     """g / 6 where y lies between 0 and 1, or is NaN, else 0, whatever g is."""
     zero = simd.full(like, 0)
-    above = simd.pick(y, zero, g / simd.full(like, 6), zero)
+    above = simd.pick(y, zero, g * simd.full(like, 1 / 6), zero)
     return simd.pick(zero - y, simd.full(like, -1), above, zero)
 
 
 @literal
 def _hardswish(v, like, alpha, beta):
     """x min(max(x + 3, 0), 6) / 6. Source: Howard et al., Searching for MobileNetV3, 2019."""
-    three, six = simd.full(like, 3), simd.full(like, 6)
-    return v * (simd.clip(v + three, simd.full(like, 0), six) / six)
+    return v * _hardsigmoid(v, like, alpha, beta)
 
 
 @literal
@@ -231,7 +232,7 @@ def _hardswish_gradient(g, v, like, alpha, beta):
     """0 up to -3, whatever g is, g from 3 on, g (x / 3 + 1 / 2) between."""
     three, half = simd.full(like, 3), simd.full(like, 0.5)
     inside = simd.clip(v, simd.full(like, -3), three)
-    slope = inside / three + half - simd.matching(half, inside, three)
+    slope = simd.fma(inside, simd.full(like, 1 / 3), half) - simd.matching(half, inside, three)
     return simd.pick(v, simd.full(like, -3), g * slope, simd.full(like, 0))
 
 
@@ -247,7 +248,7 @@ def _mish_terms(v, like):
 def _mish(v, like, alpha, beta):
     """x tanh(log(1 + exp(x))). Source: Misra, Mish, 2019."""
     _, n = _mish_terms(v, like)
-    return v * (n / (n + simd.full(like, 2)))
+    return v * simd.quotient(n, n + simd.full(like, 2))
 
 
 @literal
@@ -255,8 +256,9 @@ def _mish_gradient(g, v, like, alpha, beta):
     """g (t + x (1 - t^2) s) with t = n / (n + 2), 1 - t^2 = 4 (n + 1) / (n + 2)^2 and s = exp(x) / (1 + exp(x))."""
     power, n = _mish_terms(v, like)
     v, below = simd.clip(v, simd.full(like, -_FAR), simd.full(like, _FAR)), n + simd.full(like, 2)
-    steep = simd.full(like, 4) * (n + simd.full(like, 1)) / (below * below) * (power / (power + simd.full(like, 1)))
-    return g * simd.fma(v, steep, n / below)
+    steep = simd.quotient(simd.full(like, 4) * (n + simd.full(like, 1)), below * below)
+    steep = steep * simd.quotient(power, power + simd.full(like, 1))
+    return g * simd.fma(v, steep, simd.quotient(n, below))
 
 
 @literal
@@ -266,7 +268,7 @@ def _softplus(v, like, alpha, beta):
     slope = simd.full(like, alpha)
     t = v * slope
     above = simd.clip(t, simd.full(like, 0), simd.full(like, math.inf))
-    return simd.pick(t, simd.full(like, beta), v, (above + log1p(exp_of_minus(size(t, like), like), like)) / slope)
+    return simd.pick(t, simd.full(like, beta), v, (above + log1p(simd.exp_of_minus_size(t), like)) / slope)
 
 
 @literal
@@ -274,19 +276,19 @@ def _softplus_gradient(g, v, like, alpha, beta):
     """g / (1 + exp(-alpha x)), g where alpha x > beta, NaN where x is."""
     one, t = simd.full(like, 1), v * simd.full(like, alpha)
     # `pick` takes a NaN for larger than anything, and `clip` leaves it as it is.
-    return g * simd.pick(t, simd.full(like, beta), simd.clip(t, one, one), one / (one + exp_of_minus(t, like)))
+    return g * simd.pick(t, simd.full(like, beta), simd.clip(t, one, one), logistic(t, like))
 
 
 @literal
 def _softsign(v, like, alpha, beta):
     """x / (1 + |x|). Source: Bergstra et al., Quadratic polynomials learn better image features, 2009."""
-    return v / (simd.full(like, 1) + size(v, like))
+    return v / (simd.full(like, 1) + simd.size(v))
 
 
 @literal
 def _softsign_gradient(g, v, like, alpha, beta):
     """g / (1 + |x|)^2."""
-    below = simd.full(like, 1) + size(v, like)
+    below = simd.full(like, 1) + simd.size(v)
     return g / (below * below)
 
 
@@ -294,13 +296,13 @@ def _softsign_gradient(g, v, like, alpha, beta):
 def _log_sigmoid(v, like, alpha, beta):
     """-log(1 + exp(-x)) = min(x, 0) - log(1 + exp(-|x|))."""
     below = simd.clip(v, simd.full(like, -math.inf), simd.full(like, 0))
-    return below - log1p(exp_of_minus(size(v, like), like), like)
+    return below - log1p(simd.exp_of_minus_size(v), like)
 
 
 @literal
 def _log_sigmoid_gradient(g, v, like, alpha, beta):
     """g / (1 + exp(x))."""
-    return g * (simd.full(like, 1) / (simd.full(like, 1) + simd.exp(v)))
+    return g * logistic(simd.full(like, 0) - v, like)
 
 
 @literal
@@ -327,20 +329,20 @@ def _softshrink(v, like, alpha, beta):
 @literal
 def _hardshrink(v, like, alpha, beta):
     """x where |x| > alpha, else 0."""
-    return simd.pick(size(v, like), simd.full(like, alpha), v, simd.full(like, 0))
+    return simd.pick(simd.size(v), simd.full(like, alpha), v, simd.full(like, 0))
 
 
 @literal
 def _shrink_gradient(g, y, like, alpha, beta):
     """g where y is not 0, whatever g is where it is."""
-    return simd.pick(size(y, like), simd.full(like, 0), g, simd.full(like, 0))
+    return simd.pick(simd.size(y), simd.full(like, 0), g, simd.full(like, 0))
 
 
 @literal
 def _tanhshrink(v, like, alpha, beta):
     """x - tanh(x), near 0 without taking one from the other."""
     far = v - tanh(v, like, alpha, beta)
-    return simd.pick(size(v, like), simd.full(like, 1), far, less_tanh(v, like))
+    return simd.pick(simd.size(v), simd.full(like, 1), far, less_tanh(v, like))
 
 
 @literal

@@ -14,7 +14,7 @@ from fastnet.kernels import checks, shapes
 from fastnet.kernels.cpu import simd, sums
 from fastnet.kernels.cpu.move import ordered
 from fastnet.kernels.cpu.runtime import Launch, empty, flat, jit, kept, launch, like, named, planned
-from fastnet.kernels.cpu.special import exp_of_minus, log1p, size
+from fastnet.kernels.cpu.special import log1p
 
 _BLOCK = 16_384
 _ROWS = 16
@@ -117,7 +117,7 @@ def _sign(v, like):
 @jit
 def _softplus_terms(v, like):
     """(log(1 + e), e) with e = exp(-|x|): what log(1 + exp(x)) is more than max(x, 0)."""
-    e = exp_of_minus(size(v, like), like)
+    e = simd.exp_of_minus_size(v)
     return log1p(e, like), e
 
 
@@ -130,15 +130,15 @@ def _squared(v, t, like, numbers):
 @jit
 def _absolute(v, t, like, numbers):
     error = v - t
-    return size(error, like), _sign(error, like)
+    return simd.size(error), _sign(error, like)
 
 
 @jit
 def _huber(v, t, like, numbers):
     error = v - t
     near = simd.clip(error, simd.full(like, -numbers.alpha), simd.full(like, numbers.alpha))
-    small = size(near, like)
-    return small * (size(error, like) - simd.full(like, 0.5) * small), near
+    small = simd.size(near)
+    return small * (simd.size(error) - simd.full(like, 0.5) * small), near
 
 
 @jit
@@ -154,8 +154,8 @@ def _with_logits(v, t, like):
     """(the loss, the probability p, 1 - p)."""
     zero, one = simd.full(like, 0), simd.full(like, 1)
     rest, e = _softplus_terms(v, like)
-    less = simd.pick(v, zero, one, e) / (one + e)
-    more = simd.pick(v, zero, e, one) / (one + e)
+    less = simd.quotient(simd.pick(v, zero, one, e), one + e)
+    more = simd.quotient(simd.pick(v, zero, e, one), one + e)
     return simd.clip(v, zero, simd.full(like, math.inf)) - v * t + rest, less, more
 
 
@@ -194,7 +194,7 @@ def _soft_margin(v, t, like, numbers):
     zero, one = simd.full(like, 0), simd.full(like, 1)
     z = zero - t * v
     rest, e = _softplus_terms(z, like)
-    share = simd.pick(z, zero, one, e) / (one + e)
+    share = simd.quotient(simd.pick(z, zero, one, e), one + e)
     return simd.clip(z, zero, simd.full(like, math.inf)) + rest, zero - t * share
 
 
@@ -252,7 +252,7 @@ def _penalty(block, slot, value, grad, new, found, l1, twice_l2):
         for i in range(first, min(first + few, stop), lanes):
             n = stop - i
             v = simd.load_part(value, i, n)
-            part, parts = part + size(v, value), simd.fma(v, v, parts)
+            part, parts = part + simd.size(v), simd.fma(v, v, parts)
             change = simd.fma(twice_l2, v, l1 * _sign(v, value))
             simd.store_part(new, i, simd.load_part(grad, i, n) + change, n)
         first_power += simd.total(part)

@@ -108,3 +108,14 @@ def apply_rest(y, at, n, epilogue):
         apply_all(y, at, n, epilogue)
     else:
         call_functions(y, at, at + n, epilogue)
+
+
+@jit
+def apply_rest_to_pixels(y, start, places, pixel, stop, n, epilogue):
+    """`apply_rest` for the n numbers from y[start + places[i]] on, for each i from `pixel` up to `stop`. Those that lie
+    one behind the other are done in one go, since a function for few numbers takes little more time than its call."""
+    while pixel < stop:
+        at = end = start + places[pixel]
+        while pixel < stop and start + places[pixel] == end:
+            pixel, end = pixel + 1, end + n
+        apply_rest(y, at, end - at, epilogue)

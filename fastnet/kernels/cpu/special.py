@@ -20,16 +20,10 @@ def polynomial(*coefficients):
 
 
 @literal
-def exp_of_minus(v, like):
-    """exp(-v)."""
-    return simd.exp(simd.full(like, 0) - v)
-
-
-@literal
-def size(v, like):
-    """|x|."""
-    minus = simd.full(like, 0) - v
-    return simd.pick(v, minus, v, minus)
+def logistic(v, like):
+    """1 / (1 + exp(-x)): with e = exp(-|x|) that is 1 / (1 + e) above 0, and e / (1 + e) below."""
+    one, e = simd.full(like, 1), simd.exp_of_minus_size(v)
+    return simd.quotient(simd.pick(v, simd.full(like, 0), one, e), one + e)
 
 
 # Of s^2: up to 1/9 that is exact to the last bit of float64, and of float32.
@@ -39,7 +33,7 @@ _atanh_over_s, _atanh_over_s_short = (polynomial(*(1 / k for k in range(last, 0,
 @literal
 def log1p(e, like):
     """log(1 + e) for e up to 1: 2 atanh(s) with s = e / (e + 2), at most 1/3."""
-    s = e / (e + simd.full(like, 2))
+    s = simd.quotient(e, e + simd.full(like, 2))
     if like.itemsize == 4:
         return simd.full(like, 2) * s * _atanh_over_s_short(s * s, like)
     return simd.full(like, 2) * s * _atanh_over_s(s * s, like)
@@ -58,8 +52,8 @@ def less_tanh(v, like):
     no digit is lost where x and tanh(x) are nearly the same."""
     square = v * v
     if like.itemsize == 4:
-        return v * square * (_above_cosh_short(square, like) / _cosh_short(square, like))
-    return v * square * (_above_cosh(square, like) / _cosh(square, like))
+        return v * square * simd.quotient(_above_cosh_short(square, like), _cosh_short(square, like))
+    return v * square * simd.quotient(_above_cosh(square, like), _cosh(square, like))
 
 
 _erf_above = polynomial(1.85777706184603153e-1, 3.16112374387056560, 1.13864154151050156e2, 3.77485237685302021e2,
@@ -84,10 +78,10 @@ _tail_below = polynomial(1.03178458e-2, 1.01858263e-1, 4.69468873e-1, 1.20250044
 def _normal_short(v, like):
     """`normal` for float32, within 4 units in the last place around 0, beyond within those that exp(-x^2 / 2) has: with
     a = |x| it is exp(-a^2 / 2) P(a) / Q(a), or 1 minus that."""
-    zero, minus = simd.full(like, 0), simd.full(like, 0) - v
-    away = simd.clip(simd.above(v, minus, v, minus), zero, simd.full(like, 14.5))
+    zero = simd.full(like, 0)
+    away = simd.clip(simd.size(v), zero, simd.full(like, 14.5))
     tail = simd.exp(away * away * simd.full(like, -0.5))
-    share = tail * _tail_above(away, like) / _tail_below(away, like)
+    share = simd.quotient(tail * _tail_above(away, like), _tail_below(away, like))
     return simd.above(v, zero, simd.full(like, 1) - share, share), tail
 
 
@@ -100,7 +94,7 @@ def normal(v, like):
         return _normal_short(v, like)
     zero, half = simd.full(like, 0), simd.full(like, 0.5)
     scaled = v * simd.full(like, math.sqrt(0.5))
-    away = simd.clip(simd.pick(scaled, zero - scaled, scaled, zero - scaled), zero, simd.full(like, 30))
+    away = simd.clip(simd.size(scaled), zero, simd.full(like, 30))
     square = away * away
     tail = simd.exp(zero - square)
     near = half + half * scaled * _erf_above(square, like) / _erf_below(square, like)

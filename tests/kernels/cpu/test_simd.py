@@ -136,6 +136,74 @@ def test_exp(dtype, lowest, highest):
     np.testing.assert_array_max_ulp(ours[1:], theirs[1:], 2)
 
 
+def falling(s):
+    def program(x, out):
+        for i in range(0, x.size, s.lanes(x)):
+            s.store(out, i, s.exp_of_minus_size(s.load(x, i)))
+            s.store(out, x.size + i, s.size(s.load(x, i)))
+    return program
+
+
+@pytest.mark.parametrize("dtype, lowest", [("float32", -104), ("float64", -746)])
+def test_exp_of_minus_size(dtype, lowest):
+    special = [np.nan, 0, -0.0, np.inf, -np.inf, lowest, -lowest, 1e30, -1e30, np.finfo(dtype).tiny, 0.34657, -0.34658]
+    x = np.concatenate([special, np.linspace(lowest - 2, 2 - lowest, 4084)]).astype(dtype)
+    ours = np.zeros(2 * x.size, dtype)
+    numba.njit(falling(simd))(x, ours)
+    with np.errstate(under="ignore"):
+        theirs = np.exp(-np.abs(x.astype(np.longdouble))).astype(dtype)
+    assert np.isnan(ours[0]) and ours[1:3].tolist() == [1, 1]
+    np.testing.assert_array_max_ulp(ours[1: x.size], theirs[1:], 2)
+    np.testing.assert_array_equal(ours[x.size:], np.abs(x))
+    assert not np.signbit(ours[x.size + 1:]).any()
+
+
+def quotients(s):
+    def program(x, out):
+        half = x.size // 2
+        for i in range(0, half, s.lanes(x)):
+            s.store(out, i, s.quotient(s.load(x, i), s.load(x, half + i)))
+    return program
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_quotient(dtype):
+    """A unit in the last place, over the whole range that it promises, and where the quotient is no normal number."""
+    rng, size = np.random.default_rng(0), 1 << 14
+    sign, below = rng.choice([-1, 1], size), np.exp2(rng.uniform(-120, 120, size))
+    above = sign * below * np.exp2(rng.uniform(-125, 7, size))
+    above[:9] = [0, -0.0, np.nan, 1, 1, 1, 3, 1e-45, 3e38]
+    below[:9] = [1, 2, 1, np.nan, 1, 3, 2.0 ** -120, 1, 2.0 ** 120]
+    x = np.concatenate([above, below]).astype(dtype)
+    ours = np.zeros(size, dtype)
+    numba.njit(quotients(simd))(x, ours)
+    theirs = (x[:size].astype(np.longdouble) / x[size:]).astype(dtype)
+    assert np.isnan(ours[2:4]).all() and ours[4] == 1
+    np.testing.assert_array_max_ulp(np.delete(ours, [2, 3]), np.delete(theirs, [2, 3]), 1)
+
+
+def bent(load, lanes):
+    """A program for vectors of either width."""
+    def program(x, out):
+        for i in range(0, x.size, lanes(x)):
+            v = load(x, i)
+            share = simd.quotient(simd.exp(v), simd.full(v, 3) + simd.exp_of_minus_size(v))
+            share = simd.clip(share, simd.full(v, 0.5), simd.full(v, 9))
+            simd.store(out, i, simd.pick(v, simd.full(v, v.itemsize), simd.fma(v, v, share), share - simd.size(v)))
+    return program
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_wide_vectors(dtype):
+    """They give the same bits as one register after the other, and lie in memory like these."""
+    x = np.linspace(-90, 90, 64 * simd.width(dtype)).astype(dtype)
+    wide, narrow = np.zeros((2, x.size), dtype)
+    numba.njit(bent(simd.load_wide, simd.wide_lanes))(x, wide)
+    numba.njit(bent(simd.load, simd.lanes))(x, narrow)
+    np.testing.assert_array_equal(wide, narrow)
+    assert np.unique(wide).size > 500
+
+
 def logarithms(s):
     def program(x, out):
         for i in range(0, x.size, s.lanes(x)):

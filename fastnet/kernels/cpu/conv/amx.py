@@ -167,6 +167,12 @@ def _kernel(panel):
                                 panel, 0)
                         made = _Sums(memory, sums, panel, strip.first, position, min(position + POSITIONS, positions))
                         _write_sums(made, columns, operands, grid, plan, lines, epilogue)
+                if spans.has_calls(epilogue):
+                    made = _Sums(memory, sums, panel, strip.first, begin, min(begin + plan.piece, positions))
+                    channel = first_panel * panel
+                    columns = _Columns(0, group * plan.out_channels + channel,
+                                       min(last_panel * panel, plan.out_channels) - channel)
+                    _call_functions(made, columns, y, grid, plan, lines, epilogue)
         simd.close_amx()
 
     convolve.__qualname__ = f"convolve_amx_{panel}"
@@ -180,25 +186,45 @@ def _next_strip(x, strip, times, plan):
 
 
 @inlined
+def _pixels_of(run, grid, plan, lines):
+    """(the first pixel of y, how many) that a Run of the grid's positions stands for; some stand for none."""
+    image, row = run.line // lines.height, run.line % lines.height
+    down, across = row * grid.place_down + grid.offset_down, run.column * grid.place_across + grid.offset_across
+    count = min(run.count, grid.columns - run.column) if row < grid.rows else 0
+    return (image * plan.y_height + down) * plan.y_width + across, count
+
+
+@inlined
 def _write_sums(sums, columns, operands, grid, plan, lines, epilogue):
     """Write the sums that belong to pixels of the grid to some channels of y."""
-    position, at = sums.position, sums.start
+    position, at, apart = sums.position, sums.start, grid.place_across * plan.y_channels
     while position < sums.stop:
         run = run_at(position, sums.stop, sums.line, lines.pitch)
-        image, row = run.line // lines.height, run.line % lines.height
-        if row < grid.rows:
-            row = image * plan.y_height + row * grid.place_down + grid.offset_down
-            pixel = row * plan.y_width + run.column * grid.place_across + grid.offset_across
-            mine = _Sums(sums.memory, at, sums.panel, sums.line, position, sums.stop)
-            to, pixels = pixel * plan.y_channels + columns.first, min(run.count, grid.columns - run.column)
-            apart = grid.place_across * plan.y_channels
-            if epilogue.level == spans.BOUND:   # with the level a constant there is less to do in each step
-                _write_run(mine, columns, operands, to, apart, pixels, epilogue, spans.BOUND)
-            elif epilogue.level == spans.OPERANDS:
-                _write_run(mine, columns, operands, to, apart, pixels, epilogue, spans.OPERANDS)
-            else:
-                _write_run(mine, columns, operands, to, apart, pixels, epilogue, spans.SLOPED)
+        pixel, pixels = _pixels_of(run, grid, plan, lines)
+        mine = _Sums(sums.memory, at, sums.panel, sums.line, position, sums.stop)
+        to = pixel * plan.y_channels + columns.first
+        if epilogue.level == spans.BOUND:   # with the level a constant there is less to do in each step
+            _write_run(mine, columns, operands, to, apart, pixels, epilogue, spans.BOUND)
+        elif epilogue.level == spans.OPERANDS:
+            _write_run(mine, columns, operands, to, apart, pixels, epilogue, spans.OPERANDS)
+        else:
+            _write_run(mine, columns, operands, to, apart, pixels, epilogue, spans.SLOPED)
         position, at = position + run.count, at + run.count * sums.panel
+
+
+@inlined
+def _call_functions(sums, columns, y, grid, plan, lines, epilogue):
+    """Have the epilogue's functions do their work on what sums were written to: in one go where pixels lie side by
+    side, since a function for few numbers takes little more time than its call."""
+    position, apart = sums.position, grid.place_across * plan.y_channels
+    while position < sums.stop:
+        run = run_at(position, sums.stop, sums.line, lines.pitch)
+        pixel, pixels = _pixels_of(run, grid, plan, lines)
+        together = max(1, pixels) if apart == columns.count else 1
+        for i in range(0, pixels, together):
+            to = pixel * plan.y_channels + columns.first + i * apart
+            spans.call_functions(y, to, to + together * columns.count, epilogue)
+        position += run.count
 
 
 @inlined
@@ -210,6 +236,4 @@ def _write_run(sums, columns, operands, to, apart, pixels, epilogue, level):
             v = simd.load(sums.memory, i + j) + simd.load(operands.bias, columns.bias + j)
             v = spans.in_registers(v, to + j, columns.count - j, epilogue, level)
             simd.store_part(y, to + j, v, columns.count - j)
-        if spans.has_calls(epilogue):
-            spans.call_functions(y, to, to + columns.count, epilogue)
         to += apart

@@ -32,7 +32,7 @@ from fastnet.kernels.cpu.conv.direct_tables import (
 )
 from fastnet.kernels.cpu.conv.operands import Operands
 from fastnet.kernels.cpu.conv.prefetch import ahead, fetch_portion
-from fastnet.kernels.cpu.runtime import Launch, entry, in_words, jit, named
+from fastnet.kernels.cpu.runtime import Launch, entry, in_words, inlined, jit, named
 
 # Tiles that share one pass over the packed filters, and so the filters' trip from L2 to the registers; fewer of them
 # where a batch is so small that there would be fewer blocks than that.
@@ -40,6 +40,8 @@ _TILES_PER_BLOCK = 8
 _BLOCKS = 8
 # Bytes of images that a cache may not hold.
 _LARGE = 8 << 20
+# And of results that are finished together, while they lie in the second cache at least.
+_TOGETHER = 1 << 16
 
 
 class _Plan(NamedTuple):
@@ -57,6 +59,7 @@ class _Plan(NamedTuple):
     taps: int           # of all grids
     pieces: int         # blocks that share the tiles of some images, or of a strip
     parts: int          # blocks that share the panels
+    together: int       # panels after which the epilogue is applied to all of them
     tiles: int          # that a block computes, about: between so many it fetches what comes next
     large: int          # whether the images do not fit the cache
 
@@ -76,7 +79,8 @@ class DirectConvolution:
         self.tables = tables_of(images, source, target, grids, self.strips, rows, np.zeros(length, dtype))
         out_channels = target.channels // groups
         shape = simd.close_tiles_for(out_channels, dtype)
-        panels = groups * -(-out_channels // (shape.halves * simd.width(dtype) // 2))
+        panel = shape.halves * simd.width(dtype) // 2
+        panels = groups * -(-out_channels // panel)
         shares = -(-batch // images) * len(self.strips)
         tiles = [-(-images * pixels_of(grid, self.strips[0]) // rows) for grid in grids]
         parts = min(panels, -(-_BLOCKS // (shares * -(-max(tiles) // _TILES_PER_BLOCK))))
@@ -85,6 +89,7 @@ class DirectConvolution:
             batch=batch, images=images, strips=len(self.strips), x_size=source.numbers, y_size=target.numbers,
             length=length, in_channels=source.channels // groups, out_channels=out_channels, panels=panels // groups,
             groups=groups, grids=len(grids), taps=sum(len(grid.origins) for grid in grids), pieces=pieces, parts=parts,
+            together=max(1, _TOGETHER // (-(-max(tiles) // pieces) * rows * panel * dtype.itemsize)),
             tiles=max(1, panels // parts * -(-sum(tiles) // pieces)),
             large=batch * (source.numbers + target.numbers) * dtype.itemsize > _LARGE))
         work = batch * target.channels * sum(prod(grid.size) * (len(grid.origins) * length + 1) for grid in grids)
@@ -107,7 +112,9 @@ def _kernel(rows, halves, paired):
         in L1 or L2, and the few tiles' pixels, read again for every panel, in L2.
         """
         plan, x, y = named(_Plan, numbers), operands.x, operands.y
-        later = epilogue.adding or epilogue.masked      # done when a panel is finished, not in the tile
+        # Something is added when some panels are done, not in the tile, and functions are called then.
+        later = epilogue.adding or epilogue.masked
+        finishes = later or spans.has_calls(epilogue)
         panel, panels = halves * simd.lanes(y) // 2, plan.groups * plan.panels
         part, place = block % plan.parts, block // plan.parts
         piece, share = place % plan.pieces, place // plan.pieces
@@ -120,23 +127,32 @@ def _kernel(rows, halves, paired):
             pixels = grid.pixels * min(plan.images, plan.batch - first_image)
             start = piece * all_tiles // plan.pieces
             stop = min((piece + 1) * all_tiles // plan.pieces, (pixels + rows - 1) // rows)
-            for p in range(part * panels // plan.parts, (part + 1) * panels // plan.parts):
-                group, left = p // plan.panels, p % plan.panels * panel
+            last = (part + 1) * panels // plan.parts - 1
+            unfinished = y_start + _channel(part * panels // plan.parts, panel, plan)   # from here on
+            for p in range(part * panels // plan.parts, last + 1):
+                left = p % plan.panels * panel
                 columns, filters = plan.out_channels - left, (p * plan.taps + grid.taps_before) * plan.length * panel
-                read, write = x_start + group * plan.in_channels, y_start + group * plan.out_channels + left
+                read, write = x_start + p // plan.panels * plan.in_channels, y_start + _channel(p, panel, plan)
                 for t in range(start, stop):
                     x_ahead, y_ahead = fetch_portion(x, x_ahead), fetch_portion(y, y_ahead)
                     tile(x, read, tables.reads, grid.reads + t * grid.taps * rows, tables.zeros,
                          grid.taps, plan.length, 1, operands.filters, filters, operands.bias, p * panel,
                          y, write, tables.writes, grid.writes + t * rows,
                          min(pixels - t * rows, rows), columns, epilogue.bend, not later)
-                if later or spans.has_calls(epilogue):
-                    for pixel in range(start * rows, min(stop * rows, pixels)):
-                        to = write + tables.writes[grid.writes + pixel]
-                        spans.apply_rest(y, to, min(columns, panel), epilogue)
+                if finishes and (p == last or (p + 1) % plan.together == 0):
+                    end = write + min(columns, panel)
+                    spans.apply_rest_to_pixels(y, unfinished, tables.writes, grid.writes + start * rows,
+                                               grid.writes + min(stop * rows, pixels), end - unfinished, epilogue)
+                    unfinished = end
 
     convolve.__qualname__ = f"convolve_{rows}x{halves}" + "_words" * paired
     return jit(convolve)
+
+
+@inlined
+def _channel(p, panel, plan):
+    """The first channel of a panel."""
+    return p // plan.panels * plan.out_channels + p % plan.panels * panel
 
 
 @jit

@@ -89,7 +89,7 @@ def _kernel(tiles):
     def convolve(block, slot, operands, memory, tables, numbers, epilogue):
         """Compute some rows of an image, in all panels of output channels."""
         plan, x, y = named(_Plan, numbers), operands.x, operands.y
-        later = epilogue.adding or epilogue.masked      # done when a panel is finished, not in the tile
+        later = epilogue.adding or epilogue.masked      # done when all panels are finished, not in the tile
         panel, image = halves * simd.lanes(y) // 2, block // plan.pieces
         row = block % plan.pieces * plan.rows
         pixels = min(plan.rows, plan.out_height - row) * plan.out_width
@@ -110,9 +110,8 @@ def _kernel(tiles):
                 tile(memory, read, tables.reads, t * plan.taps * simd.ROWS, tables.zeros, plan.taps, plan.length, 1,
                      operands.filters, filters, operands.bias, left, y, write, tables.writes, t * simd.ROWS,
                      min(pixels - t * simd.ROWS, simd.ROWS), columns, epilogue.bend, not later)
-            if later or spans.has_calls(epilogue):
-                for pixel in range(pixels):
-                    spans.apply_rest(y, write + tables.writes[pixel], min(columns, panel), epilogue)
+        if later or spans.has_calls(epilogue):
+            spans.apply_rest(y, y_start, y_size, epilogue)
 
     convolve.__qualname__ = f"convolve_stem_{halves}"
     return jit(convolve)

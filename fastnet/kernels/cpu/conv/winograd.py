@@ -330,10 +330,12 @@ def _make_write_patch(m, n, at):
                         i = corner + row * row_size + column * pixel + c
                         simd.store_part(y, i, spans.in_registers(v, i, pixel - c, epilogue, epilogue.level), pixel - c)
         if spans.has_calls(epilogue):
+            # Pixels that were written as a whole lie side by side, and make one span.
+            together = columns if stop - first == pixel else 1
             for row in range(rows):
-                for column in range(columns):
-                    to = corner + row * row_size + column * pixel
-                    spans.call_functions(y, to + first, to + stop, epilogue)
+                for column in range(0, columns, together):
+                    to = corner + row * row_size + column * pixel + first
+                    spans.call_functions(y, to, to + together * (stop - first), epilogue)
 
     return write_patch
 

@@ -67,7 +67,9 @@ else:
 
 # Memory
 lanes = _vectors.lanes
+wide_lanes = _vectors.wide_lanes
 load = _vectors.load
+load_wide = _vectors.load_wide
 load_part = _vectors.load_part
 load_filled = _vectors.load_filled
 load_index = _vectors.load_index
@@ -85,6 +87,8 @@ make_tile = _tiles.make_tile
 # Lane by lane
 full = _vectors.full
 fma = _vectors.fma
+quotient = _vectors.quotient
+size = _vectors.size
 sqrt = _vectors.sqrt
 relu = _vectors.relu
 positive = _vectors.positive
@@ -93,6 +97,7 @@ pick = _vectors.pick
 above = _vectors.above
 matching = _vectors.matching
 exp = _exponential.exp
+exp_of_minus_size = _exponential.exp_of_minus_size
 expm1 = _exponential.expm1
 log = _exponential.log
 # Lanes of two vectors in another order

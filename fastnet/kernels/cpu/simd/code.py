@@ -27,7 +27,7 @@ _vectors = {}
 
 
 class Vector(types.Type):
-    """The Numba type of one register full of numbers."""
+    """The Numba type of one register full of numbers, or of several, see `simd.load_wide`."""
 
     def __init__(self, dtype, count):
         self.dtype, self.count = dtype, count
@@ -109,6 +109,24 @@ class Code:
         """The call of one of LLVM's own functions."""
         kind = ir.FunctionType(result, [arg.type for arg in args])
         return self.builder.call(cgutils.get_or_insert_function(self.builder.module, kind, name), args)
+
+    def call_for_registers(self, name, vector, args):
+        """The call of a function for registers of 512 bits, for each register of a vector that may be several wide."""
+        count = 512 // vector.dtype.bitwidth
+        kind, parts = ir.VectorType(vector.llvm.element, count), []
+        for first in range(0, vector.count, count):
+            mine = [self.numbered(arg, range(first, first + count)) if isinstance(arg.type, ir.VectorType) else arg
+                    for arg in args]
+            parts.append(self.call(name, kind, mine))
+        while len(parts) > 1:
+            parts = [self.numbered(one, range(2 * one.type.count), two)
+                     for one, two in zip(parts[::2], parts[1::2], strict=True)]
+        return parts[0]
+
+    def numbered(self, value, lanes, following=None):
+        """The vector of so numbered lanes of a vector, or of two, one following the other."""
+        following = ir.Constant(value.type, ir.Undefined) if following is None else following
+        return self.builder.shuffle_vector(value, following, ir.Constant(ir.VectorType(I32, len(lanes)), list(lanes)))
 
     # Memory
 

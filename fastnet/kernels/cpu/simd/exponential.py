@@ -7,7 +7,7 @@ from llvmlite import ir
 from numba import types
 
 from fastnet.kernels.cpu.simd.code import Vector, primitive
-from fastnet.kernels.cpu.simd.host import SCALES
+from fastnet.kernels.cpu.simd.host import SPECIAL
 
 
 class _Format(NamedTuple):
@@ -32,8 +32,9 @@ _FORMATS = {
 }
 
 
-def _emit_exp(code, v, x, less):
-    """exp(x), minus 1 where `less`, and the bounds' exponentials for numbers beyond them."""
+def _emit_exp(code, v, x, less=False, falls=False):
+    """exp(x), minus 1 where `less`, and the bounds' exponentials for numbers beyond them. Where it `falls`, no x is
+    above 0."""
     builder, numbers, integer = code.builder, _FORMATS[v.dtype], ir.IntType(v.dtype.bitwidth)
 
     def whole(number):
@@ -41,15 +42,15 @@ def _emit_exp(code, v, x, less):
 
     def scaled(number):
         """2^n times a vector, in one step, which is rounded once: n is the number `rounded`."""
-        one_each = ir.IntType(v.count)
-        return code.call(f"llvm.x86.avx512.mask.scalef.p{'s' if v.dtype == types.float32 else 'd'}.512", v.llvm,
-                         [number, rounded, number, ir.Constant(one_each, (1 << v.count) - 1), ir.IntType(32)(4)])
+        every = ir.Constant(ir.IntType(512 // v.dtype.bitwidth), -1)
+        return code.call_for_registers(f"llvm.x86.avx512.mask.scalef.p{'s' if v.dtype == types.float32 else 'd'}.512",
+                                       v, [number, rounded, number, every, ir.IntType(32)(4)])
 
     def power(exponent):
         bits = builder.shl(builder.add(exponent, whole(numbers.bias)), whole(numbers.mantissa))
         return builder.bitcast(bits, v.llvm)
 
-    for sign, bound in (("<", numbers.lowest), (">", numbers.highest)):
+    for sign, bound in (("<", numbers.lowest), (">", numbers.highest))[:2 - falls]:
         x = builder.select(builder.fcmp_ordered(sign, x, v.constant(bound)), v.constant(bound), x)
     # A number so large that its last bit stands for 1: adding it rounds, and leaves n in the lowest bits. (The
     # conversion of a NaN to an integer would be undefined; this way its exponent is some number or other.)
@@ -57,21 +58,23 @@ def _emit_exp(code, v, x, less):
     shifted = code.fma(v, x, v.constant(1 / math.log(2)), large)
     rounded = builder.fsub(shifted, large)
     r = code.fma(v, rounded, v.constant(-numbers.log_2_rest), code.fma(v, rounded, v.constant(-numbers.log_2), x))
-    one_step = SCALES and v.count * v.dtype.bitwidth == 512
+    one_step = SPECIAL and v.count * v.dtype.bitwidth >= 512
     if not one_step:    # in two steps, since 2^n itself may lie outside of the range of normal numbers
         n = builder.sub(builder.bitcast(shifted, whole(0).type), builder.bitcast(large, whole(0).type))
         half = builder.ashr(n, whole(1))
         first, second = power(half), power(builder.sub(n, half))
-    result = v.constant(1 / math.factorial(numbers.degree))
-    for k in range(numbers.degree - 1, less, -1):
-        result = code.fma(v, result, r, v.constant(1 / math.factorial(k)))
     if less:  # 2^n (exp(r) - 1) + (2^n - 1): near 0, where n is 0, nothing is lost
+        result = v.constant(1 / math.factorial(numbers.degree))
+        for k in range(numbers.degree - 1, 1, -1):
+            result = code.fma(v, result, r, v.constant(1 / math.factorial(k)))
         result = code.fma(v, builder.fmul(result, r), r, r)
         if one_step:
             return builder.fadd(scaled(result), builder.fsub(scaled(v.constant(1)), v.constant(1)))
         rest = builder.fsub(builder.fmul(first, second), v.constant(1))
         return code.fma(v, builder.fmul(result, first), second, rest)
-    result = code.fma(v, result, r, v.constant(1))
+    result = v.constant(1 / math.factorial(numbers.degree))
+    for k in range(numbers.degree - 1, -1, -1):
+        result = code.fma(v, result, r, v.constant(1 / math.factorial(k)))
     if one_step:
         return scaled(result)
     return builder.fmul(builder.fmul(result, first), second)
@@ -83,14 +86,23 @@ def exp(v):
     whole number next to x / log 2, and Taylor's series for exp(r), which is cut where |r| <= log(2) / 2 loses nothing.
     """
     if isinstance(v, Vector):
-        return v(v), lambda code: _emit_exp(code, v, code.v, False)
+        return v(v), lambda code: _emit_exp(code, v, code.v)
+
+
+@primitive
+def exp_of_minus_size(v):
+    def emit(code):
+        return _emit_exp(code, v, code.builder.fneg(code.call(f"llvm.fabs.{v.suffix}", v.llvm, [code.v])), falls=True)
+
+    if isinstance(v, Vector):
+        return v(v), emit
 
 
 @primitive
 def expm1(v):
     """As `exp`, the 1 left out of the series: Muller et al., "Handbook of Floating-Point Arithmetic" (2018), 10.2."""
     if isinstance(v, Vector):
-        return v(v), lambda code: _emit_exp(code, v, code.v, True)
+        return v(v), lambda code: _emit_exp(code, v, code.v, less=True)
 
 
 def _emit_log(code, v, x):

@@ -77,8 +77,9 @@ def instructions():
     return "avx2" if features.get("avx2") and features.get("fma") else "plain", False
 
 
-def scales():
-    """Whether there is an instruction that multiplies by a power of two, and Numba will compile for it."""
+def special():
+    """Whether there are instructions that multiply by powers of two, and that guess reciprocals, and Numba will compile
+    for them."""
     there = config.CPU_FEATURES is not None or llvmlite.binding.get_host_cpu_features().get("avx512f", False)
     return instructions()[0] == "avx512" and there
 
@@ -102,7 +103,7 @@ def permitted():
 
 
 HOST, BFLOAT16 = instructions()
-SCALES = scales()
+SPECIAL = special()
 # Processors with matrix registers are large Xeons, whose cores are far from the cache that they share.
 FAR_CACHE = multiplies_matrices()
 AMX = FAR_CACHE and permitted()

@@ -26,6 +26,17 @@ def load(x, i):
     return part(x, i, lanes(x)).copy()
 
 
+def wide_lanes(x):
+    """Numbers of x's dtype in one wide vector: that takes several registers, so that there is something to do while one
+    of them waits. Here it is as any other."""
+    return lanes(x)
+
+
+def load_wide(x, i):
+    """The wide vector at x[i : i + wide_lanes]; all that works lane by lane takes it, and `store`."""
+    return load(x, i)
+
+
 def load_part(x, i, n):
     """A vector of x[i : i + n], zeros behind it; only min(n, lanes) elements are read, none where n <= 0."""
     n = min(max(n, 0), lanes(x))
@@ -76,7 +87,7 @@ def prefetch(x, i):
 
 
 def full(x, value):
-    """A vector of x's dtype with every lane equal to value."""
+    """A vector of x's dtype with every lane equal to value; as wide as x where that is a vector itself."""
     return np.full(lanes(x), value, x.dtype)
 
 
@@ -135,6 +146,15 @@ def through(g, v, bend, sloped):
     if bend.sloped and not sloped:
         raise ValueError(f"{bend} is sloped")
     return unbend(g, _bent(v, bend), bend)
+
+
+size = np.abs
+
+
+def quotient(v, w):
+    """v / w within a unit in the last place, quicker than that, for finite v and for w between 2^-120 and 2^120; of a 0
+    the sign may get lost."""
+    return v / w
 
 
 def clip(v, low, high):

@@ -7,6 +7,11 @@ def exp(v):
     return np.exp(v)
 
 
+def exp_of_minus_size(v):
+    """exp(-|v|) within 2 units in the last place."""
+    return np.exp(-np.abs(v))
+
+
 def expm1(v):
     """exp(v) - 1 within 3 units in the last place, near 0 too."""
     return np.expm1(v)

@@ -4,9 +4,14 @@ import operator
 
 from llvmlite import ir
 from numba import types
-from numba.extending import overload
+from numba.extending import overload, overload_attribute
 
 from fastnet.kernels.cpu.simd.code import I8, I32, I64, Vector, primitive, vector_of
+from fastnet.kernels.cpu.simd.host import SPECIAL
+
+# Registers of a wide vector. Chains of operations on them take turns: a processor looks about a hundred operations
+# ahead for some that need not wait, which is few chains of a function, each as long as a third of that.
+_WIDE = 4
 
 # Memory
 
@@ -16,6 +21,26 @@ def lanes(x):
     vector = vector_of(x)
     if vector:
         return types.int64(x), lambda code: I64(vector.count)
+
+
+@primitive
+def wide_lanes(x):
+    vector = _wide_of(x)
+    if vector:
+        return types.int64(x), lambda code: I64(vector.count)
+
+
+def _wide_of(x):
+    """The type of the wide vectors of an array of type x, or None."""
+    vector = vector_of(x)
+    return vector and Vector(vector.dtype, _WIDE * vector.count)
+
+
+@primitive
+def load_wide(x, i):
+    vector = _wide_of(x)
+    if vector:
+        return vector(x, types.int64), lambda code: code.load(vector, code.at(code.x, code.i))
 
 
 @primitive
@@ -76,10 +101,9 @@ def load_distances(places, i, n, base, x):
 
 @primitive
 def store(x, i, v):
-    vector = vector_of(x)
-    if vector and v == vector:
+    if v in (vector_of(x), _wide_of(x)):
         signature = types.void(x, types.int64, v)
-        return signature, lambda code: code.store(vector, code.v, code.at(code.x, code.i))
+        return signature, lambda code: code.store(v, code.v, code.at(code.x, code.i))
 
 
 @primitive
@@ -215,15 +239,37 @@ def _transposed(builder, rows):
 
 @primitive
 def full(x, value):
-    vector = vector_of(x)
+    vector = x if isinstance(x, Vector) else vector_of(x)
     if vector:
-        return vector(x, x.dtype), lambda code: code.splat(code.value, vector.count)
+        return vector(x, vector.dtype), lambda code: code.splat(code.value, vector.count)
 
 
 @primitive
 def fma(a, b, c):
     if isinstance(a, Vector) and a == b == c:
         return a(a, a, a), lambda code: code.fma(a, code.a, code.b, code.c)
+
+
+@primitive
+def quotient(v, w):
+    def emit(code):
+        if not SPECIAL or v.dtype != types.float32 or 32 * v.count < 512:
+            return code.builder.fdiv(code.v, code.w)
+        # A guess with 14 bits; one step of Newton's doubles them; what is left over then makes up for the last bit.
+        minus, every = code.builder.fneg(code.w), ir.Constant(ir.IntType(16), -1)
+        guess = code.call_for_registers("llvm.x86.avx512.rcp14.ps.512", v, [code.w, v.constant(0), every])
+        inverse = code.fma(v, guess, code.fma(v, minus, guess, v.constant(1)), guess)
+        near = code.builder.fmul(code.v, inverse)
+        return code.fma(v, inverse, code.fma(v, minus, near, code.v), near)
+
+    if isinstance(v, Vector) and v == w:
+        return v(v, w), emit
+
+
+@primitive
+def size(v):
+    if isinstance(v, Vector):
+        return v(v), lambda code: code.call(f"llvm.fabs.{v.suffix}", v.llvm, [code.v])
 
 
 @primitive
@@ -306,6 +352,12 @@ def _operator(symbol, instruction):
 for _symbol, _instruction in ((operator.add, "fadd"), (operator.sub, "fsub"), (operator.mul, "fmul"),
                               (operator.truediv, "fdiv")):
     _operator(_symbol, _instruction)
+
+
+@overload_attribute(Vector, "itemsize")
+def _itemsize(v):
+    bytes_ = v.dtype.bitwidth // 8
+    return lambda v: bytes_
 
 
 # All lanes to one number
