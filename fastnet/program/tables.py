@@ -18,6 +18,7 @@ _WIDTH, _LEAST = 102, 14    # columns of a summary, and what of them is a layer'
 _STEPS = ("step", "output shape", "computed by")
 # What is shown as the shape of weights in the form in which kernels read them, and of a layer that is called.
 _ONCE, _CALLED = "made once for these weights", "its own forward, called with arrays"
+_IN_BANDS = "+ "
 _DIRECTIONS = {"forward": "", "backward_input": "input gradient: ", "backward_weight": "weight gradient: "}
 
 
@@ -282,6 +283,9 @@ def explain(net, input_shape, dtype="float32"):
     rows, dtype = [], arguments.dtype(dtype).name
     for node in _checked(net).program(input_shape, dtype=dtype).after.nodes:
         shapes_ = [value.shape for value in node.results]
+        if node.op == "conv2d_chain_inference":
+            rows += _convolutions_of_chain(net.ops, node, dtype)
+            continue
         several = node.op == "opaque" and len(shapes_) > 1      # of an operation the others are its own affair
         rows.append((" + ".join(node.layers), shapes_ if several else shapes_[0], _algorithms(net.ops, node, dtype)))
     return Explanation(rows, input_shape, dtype, net.backend)
@@ -294,13 +298,31 @@ def _algorithms(ops, node, dtype):
         return [_CALLED]
     if _contract(node.op) is None:
         return []
-    maker = node.inputs["packed"].node if "packed" in node.inputs else node
     where = [node.options.get(name, default) for name, default in _WHERE.items()]
     turned = node.op.startswith("conv_transpose2d")     # whose result is what in a convolution's words are the images
-    images, lines = node.results[0] if turned else node.inputs["x"], []
+    images = node.results[0] if turned else node.inputs["x"]
+    maker = node.inputs["packed"].node if "packed" in node.inputs else node
+    return _passes(ops, dtype, images.shape, maker.inputs["w"].shape, where, turned)
+
+
+def _convolutions_of_chain(ops, node, dtype):
+    """The rows for the convolutions of a chain, all but the first one with a + in front."""
+    rows, shape, dtype = [], node.inputs["x"].shape, np.dtype(dtype)
+    for place, (packed, layers) in enumerate(zip(node.inputs["packed"], node.parts, strict=True)):
+        where = node.options["where"] if place == node.options["grouped"] else tuple(_WHERE.values())
+        w = packed.node.inputs["w"].shape
+        lines = _passes(ops, dtype, shape, w, where)
+        shape = shapes.conv2d_forward(shapes.Kind(shape, dtype), shapes.Kind(w, dtype), None, *where).shape
+        rows.append((_IN_BANDS * bool(rows) + " + ".join(layers), shape, lines))
+    return rows
+
+
+def _passes(ops, dtype, images, w, where, turned=False):
+    """What computes the passes of a convolution of images and weights of these shapes, and why: lines."""
+    lines = []
     for direction, title in _DIRECTIONS.items():
         own = _TURNED.get(direction, direction) if turned else direction
-        name, reason = ops.conv2d_algorithm(own, np.dtype(dtype), images.shape, maker.inputs["w"].shape, *where)
+        name, reason = ops.conv2d_algorithm(own, np.dtype(dtype), images, w, *where)
         if f"{name}: {reason}" not in lines[:1]:
             lines.append(f"{title}{name}: {reason}")
     return lines
@@ -318,8 +340,8 @@ _ABOUT_WINOGRAD = (
 
 
 class Explanation:
-    """`rows`, one for each operation: (the layers it computes, output shape, lines that tell how). It prints as a
-    table.
+    """`rows`, one for each operation, and for each convolution where several are one: (the layers it computes, output
+    shape, lines that tell how). It prints as a table.
 
     >>> explain(fastnet.Sequential(fastnet.Conv2d(3, 8, 1), fastnet.ReLU()), (1, 3, 8, 8)).rows
     [('Conv2d "0" + ReLU "1"', (1, 8, 8, 8), ['direct: 1x1 kernel'])]
@@ -336,6 +358,8 @@ class Explanation:
         lines = [table(_STEPS, body, words=3)]
         if any(" + " in step for step, _, _ in self.rows):
             lines += ["", "Layers with a + between them are one operation. What does nothing at inference is left out."]
+        if any(step.startswith(_IN_BANDS) for step, _, _ in self.rows):
+            lines += ["", "What begins with a + goes through the image in bands of rows, with the step before it."]
         if any("Winograd F(" in line for _, _, how in self.rows for line in how):
             lines += ["", *_ABOUT_WINOGRAD]
         return f"input shape {self.input_shape}, {self.dtype}, backend {self.backend!r}\n" + "\n".join(lines)

@@ -70,14 +70,16 @@ class Node:
     """One operation: ``results = ops.op(*inputs, **options)``.
 
     `inputs` are Values, or lists of them, by the names of the operation's arguments, `options` all other arguments.
-    `layers` are the labels of the layers that it computes for, more than one after a fusion.
+    `layers` are the labels of the layers that it computes for, more than one after a fusion; `parts` are those of each
+    convolution where it computes several.
     """
 
-    __slots__ = ("op", "inputs", "options", "results", "layers", "backward", "again", "place", "stays")
+    __slots__ = ("op", "inputs", "options", "results", "layers", "parts", "backward", "again", "place", "stays")
 
     def __init__(self, op, inputs, options, layers=(), backward=False, again=False, stays=False):
         self.op, self.options, self.layers, self.backward, self.again = op, options, layers, backward, again
-        self.results, self.place = (), None     # place: the index in Trace.nodes, None once it was taken out
+        self.results, self.parts = (), ()
+        self.place = None                       # the index in Trace.nodes, None once it was taken out
         self.stays = stays                      # whether it does something that no value shows
         self.inputs = {}
         for name, given in inputs.items():

@@ -105,6 +105,21 @@ NETS = {
                  ['Conv2d "0" + ReLU "1"', 'Conv2d "2.0" + Add "2.merge"', 'Conv2d "2.2" + Add "2.merge" + ReLU "3"',
                   'Conv2d "4" + ReLU "5"', 'Concat "6.merge"', 'ReLU "7"', 'Conv2d "8.0" + ReLU "9"',
                   'AvgPool2d "10"']),
+    "inverted": (lambda: [Conv2d(3, 12, 1), BatchNorm2d(12), ReLU(), Conv2d(12, 12, 3, padding=1, groups=12),
+                          BatchNorm2d(12), SiLU(), Conv2d(12, 4, 1), BatchNorm2d(4),
+                          Conv2d(4, 4, 3, stride=2, padding=1, groups=4), BatchNorm2d(4), ReLU(),
+                          Conv2d(4, 4, 3, padding=1, groups=4), BatchNorm2d(4), Tanh(), Conv2d(4, 8, 1), SiLU()],
+                 ['Conv2d "0" + BatchNorm2d "1" + ReLU "2" + Conv2d "3" + BatchNorm2d "4" + SiLU "5" + Conv2d "6" + '
+                  'BatchNorm2d "7"', 'Conv2d "8" + BatchNorm2d "9" + ReLU "10"',
+                  'Conv2d "11" + BatchNorm2d "12" + Tanh "13" + Conv2d "14" + SiLU "15"']),
+    "bands": (lambda: [Residual(Sequential(Conv2d(3, 8, 1), ReLU(), Conv2d(8, 8, 3, padding=1, groups=4), SiLU(),
+                                           Conv2d(8, 3, 1))), ReLU(), Conv2d(3, 10, 1), SiLU(),
+                       Residual(Conv2d(10, 10, 5, padding=2, groups=10)), ReLU(), Conv2d(10, 6, 1), ReLU(),
+                       Residual(Sequential(Conv2d(6, 6, 3, padding=1, groups=6), Conv2d(6, 6, 1)))],
+              ['Conv2d "0.body.0" + ReLU "0.body.1" + Conv2d "0.body.2" + SiLU "0.body.3" + Conv2d "0.body.4" + '
+               'Add in Residual "0" + ReLU "1"', 'Conv2d "2" + SiLU "3"',
+               'Conv2d "4.body" + Add in Residual "4" + ReLU "5"', 'Conv2d "6" + ReLU "7"',
+               'Conv2d "8.body.0" + Conv2d "8.body.1" + Add in Residual "8"']),
     "nested": (lambda: [Sequential(Conv2d(3, 4, 1)), Sequential(Sequential(ReLU()), Conv2d(4, 4, 1), Sequential())],
                ['Conv2d "0.0" + ReLU "1.0.0"', 'Conv2d "1.1"']),
 }

@@ -151,6 +151,20 @@ def test_an_explanation():
     assert len(explain(small_net().to("naive"), SHAPE).rows) == 6
 
 
+def test_convolutions_in_bands_are_explained_one_by_one():
+    net = Sequential(Conv2d(8, 48, 1), BatchNorm2d(48), ReLU(), Conv2d(48, 48, 3, 2, 1, groups=48), ReLU(),
+                     Conv2d(48, 16, 1))
+    found = explain(net, (4, 8, 32, 32))
+    assert found.rows == [
+        ('Conv2d "0" + BatchNorm2d "1" + ReLU "2"', (4, 48, 32, 32), ["direct: 1x1 kernel"]),
+        ('+ Conv2d "3" + ReLU "4"', (4, 48, 16, 16), ["depthwise: each channel has a filter of its own"]),
+        ('+ Conv2d "5"', (4, 16, 16, 16), ["direct: 1x1 kernel"])]
+    assert "What begins with a + goes through the image in bands of rows, with the step before it." in str(found)
+    assert "conv2d_chain_inference(x=x, packed=[v0, v1, v2], grouped=1, " in str(net.program((4, 8, 32, 32)))
+    with fastnet.bfloat16_products():   # 1x1 convolutions have other ways then
+        assert "conv2d_chain_inference" not in str(net.program((4, 8, 32, 32)))
+
+
 def test_transposed_convolutions_are_explained():
     """In the words of what they are: forward the gradient for the input of the convolution that goes the other way."""
     net = Sequential(ConvTranspose2d(16, 32, 3, padding=1), ReLU(), ConvTranspose2d(32, 16, 2, stride=2),

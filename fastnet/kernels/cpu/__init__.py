@@ -6,7 +6,7 @@ Each file has two storeys: the operation, which checks its arguments, and the ke
 backend, the only ones who know of the fused forms: keyword arguments behind those of the contract, and convolutions
 with packed weights.
 
-The words of this folder. Two have two meanings, which the context tells apart, as everywhere in this field:
+The words of this folder. Some have two meanings, which the context tells apart, as everywhere in this field:
 
     pass        forward, or the gradient for the input, or for the weights
     way         how a pass is computed: for convolutions direct, of vectors or whole matrices, Winograd's or depthwise
@@ -15,7 +15,8 @@ The words of this folder. Two have two meanings, which the context tells apart, 
     slot        which of the running threads it is, and so which piece of scratch memory it may use
     plan        numbers that are worked out once and that a kernel reads by name, see `runtime.plan`
     part        one of the pieces that the work of a panel, a sum or a recording is cut into
-    chain       the numbers that are added one by one in float32, no more than 64 in most places, see `sums`
+    chain       the numbers that are added one by one in float32, no more than 64 in most places, see `sums`; and
+                convolutions that an image goes through in bands, some rows at a time, see `conv.chain`
     vector      one register full of numbers; each number is in a lane
     tile        the sums that a register tile keeps in registers while it multiplies: some rows of a panel's width
     panel       some columns of a matrix, as many as a tile is wide, stored row by row
@@ -67,16 +68,16 @@ from fastnet.kernels.cpu import (
     unpool,
     update,
 )
-from fastnet.kernels.cpu.conv import ops, transposed
+from fastnet.kernels.cpu.conv import chain, ops, transposed
 from fastnet.kernels.cpu.fusions import RULES as rules
 
 globals().update(collect(
-    activation, broadcast, counter, embedding, features, group_norm, layer_norm, linear, locally_connected, move,
+    activation, broadcast, chain, counter, embedding, features, group_norm, layer_norm, linear, locally_connected, move,
     nearest, norm, ops, pointwise, pool, pool_max, recurrent, resample, response_norm, roi, runtime, score_losses,
     softmax, statistics, transposed, unpool, update,
     extras=("conv2d_algorithm", "conv2d_pack", "conv2d_pack_folded", "conv2d_inference", "conv2d_maxpool_forward",
-            "conv2d_maxpool_inference", "conv_transpose2d_pack", "conv_transpose2d_pack_folded",
-            "conv_transpose2d_inference", "recorder", "Arena", "address", "release", "empty_cache", "watcher",
-            "places")))
+            "conv2d_maxpool_inference", "conv2d_chain_inference", "conv_transpose2d_pack",
+            "conv_transpose2d_pack_folded", "conv_transpose2d_inference", "recorder", "Arena", "address", "release",
+            "empty_cache", "watcher", "places")))
 
 __all__ = ["rules"]

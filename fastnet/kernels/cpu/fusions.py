@@ -13,7 +13,10 @@ Each rule tells what it gains: the time of a net without the rule over that with
 virtual cores of an AMD EPYC with AVX2 and a batch of 128. They move by 0.03 from run to run; what gains no time saves
 an array that need not be kept.
 """
+from fastnet.kernels import checks
 from fastnet.kernels.activations import reads
+from fastnet.kernels.cpu.conv.chain_plan import ONE_BY_ONE, Chain, bands_of
+from fastnet.kernels.precision import precision
 
 RULES = []
 
@@ -31,6 +34,8 @@ _MASKS = (*_BACK, "linear_backward_input", "add", "dropout")
 
 _HALVES = {"kernel_size": (2, 2), "stride": (2, 2), "padding": (0, 0, 0, 0), "dilation": (1, 1), "ceil_mode": False}
 _LARGEST = "maxpool2d_forward", "adaptive_maxpool2d_forward"
+# What says how a convolution goes over an image; by default as one of single pixels does.
+_WHERE = "stride", "padding", "dilation", "groups"
 
 
 def rule(*ops):
@@ -192,6 +197,24 @@ def pooling_within_convolution(trace, node):
             node.results = node.results[:1]
 
 
+@rule("conv2d_inference")
+def chain_in_bands(trace, node):
+    """A depthwise convolution and the 1x1 convolutions around it go through the image in bands, which stay in a cache.
+    On two virtual cores of an Intel Xeon 1.4 for 16 images of 224 pixels through mobilenet_v2, 1.1 for one."""
+    if not _is_grouped(node):
+        return
+    before, made = trace.source(node.inputs["x"], "conv2d_inference"), node.results[0]
+    if before and (not _is_pointwise(before) or "add" in before.inputs or node.reads(node.inputs["x"]) != ["x"]):
+        before = None
+    behind = next(iter(made.uses)) if len(made.uses) == 1 and "add" not in node.inputs else None
+    if behind and (behind.op != "conv2d_inference" or not _is_pointwise(behind) or behind.reads(made) != ["x"]):
+        behind = None
+    for expand, project in ((before, behind), (before, None), (None, behind)):
+        if (expand or project) and _has_bands(expand, node, project):
+            _join(trace, expand, node, project)
+            return
+
+
 @rule("unflatten")
 def images_as_they_were(trace, node):
     """Rows that are made of images in order to become these images again, as between two Conv1d."""
@@ -281,3 +304,46 @@ def _undo_within(trace, node, norm):
     backward.give("dy", node.inputs["dy"])
     backward.layers = (*node.layers, *backward.layers)
     trace.remove(node)
+
+
+def _weights_of(conv):
+    """The shape of a convolution's weights."""
+    return conv.inputs["packed"].node.inputs["w"].shape
+
+
+def _is_grouped(conv):
+    return conv.options.get("groups", 1) > 1
+
+
+def _is_pointwise(conv):
+    """Whether it is a 1x1 convolution that reads every pixel once."""
+    return _weights_of(conv)[2:] == (1, 1) and _where(conv) == ONE_BY_ONE
+
+
+def _has_bands(expand, grouped, project):
+    """Whether these convolutions, of which None are missing, are worth a chain."""
+    if precision.get() == "bfloat16":   # for which they have other ways
+        return False
+    shapes = [None if conv is None else _weights_of(conv) for conv in (expand, grouped, project)]
+    x = (expand or grouped).inputs["x"]
+    return bands_of(Chain(x.shape, *shapes, _where(grouped)), x.dtype) is not None
+
+
+def _where(conv):
+    """Its stride, padding, dilation and groups."""
+    return checks.conv2d_where(*(conv.options.get(name, default) for name, default in zip(_WHERE, ONE_BY_ONE,
+                                                                                          strict=True)))
+
+
+def _join(trace, expand, grouped, project):
+    """Let the last of these convolutions do the work of all."""
+    convs = [conv for conv in (expand, grouped, project) if conv is not None]
+    last, x, packed = convs[-1], convs[0].inputs["x"], [conv.inputs["packed"] for conv in convs]
+    last.parts = tuple(conv.layers for conv in convs)
+    last.op, last.layers = "conv2d_chain_inference", sum(last.parts, ())
+    last.options = {"grouped": convs.index(grouped), "where": _where(grouped),
+                    "activations": [_activation(conv) for conv in convs]}
+    last.give("x", x)
+    last.give("packed", packed)
+    for conv in reversed(convs[:-1]):
+        trace.remove(conv)

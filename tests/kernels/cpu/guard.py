@@ -24,7 +24,7 @@ from fastnet.kernels.cpu import runtime, simd
 from fastnet.kernels.cpu.conv import bfloat16
 from fastnet.kernels.cpu.runtime import array, pool
 from tests.kernels import cases
-from tests.kernels.cpu import fused
+from tests.kernels.cpu import chains, fused
 from tests.kernels.test_backends import outcome
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -259,6 +259,10 @@ if __name__ == "__main__":
         update(size, "float32")
     update(17, "float64")
     read_loader()
+    for name, case in chains.CASES.items():
+        print("chain", name, flush=True)
+        with guarded():
+            chains.results(case)
     numba.set_num_threads(threads)   # scratch memory has a part for each thread
     with bfloat16_products():
         run(CONVOLUTIONS[1], "float32")

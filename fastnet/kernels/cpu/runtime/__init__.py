@@ -50,12 +50,13 @@ from fastnet.kernels.cpu.runtime.plan import entry, in_words, named
 from fastnet.kernels.cpu.runtime.pool import release
 from fastnet.kernels.cpu.runtime.record import recorder
 from fastnet.kernels.cpu.runtime.results import kept, planned
+from fastnet.kernels.cpu.runtime.views import part
 from fastnet.kernels.cpu.runtime.watch import watcher
 
 __all__ = ["Arena", "Launch", "SERIAL_WORK", "address", "aligned", "cache", "call", "empty", "empty_cache",
            "empty_images", "entry", "flat", "function_address", "in_words", "inlined", "jit", "kept", "launch", "like",
-           "literal", "lying_at", "named", "places", "planned", "readable", "recorder", "regrouped", "release",
-           "scratch", "watcher", "whole_lines"]
+           "literal", "lying_at", "named", "part", "places", "planned", "readable", "recorder", "regrouped",
+           "release", "scratch", "watcher", "whole_lines"]
 
 
 def empty_cache():

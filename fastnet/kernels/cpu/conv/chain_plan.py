@@ -1,0 +1,216 @@
+"""How a chain of convolutions, see `chain`, is cut into bands, and what its kernels are told for each of them."""
+from bisect import bisect_left
+from math import prod
+from typing import NamedTuple
+
+import numpy as np
+
+from fastnet.kernels import checks
+from fastnet.kernels.cpu import epilogue, simd
+from fastnet.kernels.cpu.conv.depthwise import Windows, group_size
+from fastnet.kernels.cpu.conv.direct_tables import MOST_ENTRIES, GridPlan, Tables
+from fastnet.kernels.cpu.conv.geometry import Geometry
+from fastnet.kernels.cpu.conv.operands import Operands
+from fastnet.kernels.cpu.conv.passes import DepthwiseForward, DirectForward
+from fastnet.kernels.cpu.runtime import function_address, in_words
+
+# Of the second cache, how much a band's wide rows may take, and how many bands all images should have, and have to.
+_SHARE, _BANDS, _FEWEST = 0.75, 8, 4
+# More products than this with each number in between take so long that bringing it from memory does not matter.
+_MOST_PRODUCTS = 384
+# What is gained is the time for writing and reading the wide rows, in bytes. What is lost is that for what neighbouring
+# bands both compute, so many bytes' for a product, and for reading weights from a near cache for each band. These are
+# guesses, so the gain has to be larger by a half.
+_PRODUCT, _READ_AGAIN, _GAIN = 0.2, 0.5, 1.5
+# Bytes of a result that a cache may not hold.
+_LARGE_RESULT = 4 << 20
+# A batch that nobody has: with many images a depthwise convolution takes as many channels at a time as it can. The
+# blocks of the first image come first, and are all that run.
+_MANY = 64
+ONE_BY_ONE = (1, 1), (0, 0, 0, 0), (1, 1), 1
+
+
+class Chain(NamedTuple):
+    """The shapes of x and of the weights of its convolutions, None for one that is missing, and stride, padding,
+    dilation and groups of the grouped one."""
+
+    x: tuple
+    expand: tuple | None
+    grouped: tuple
+    project: tuple | None
+    where: tuple
+
+    @property
+    def wide(self):
+        """The shape of what the grouped convolution reads."""
+        return _pointwise_shape(self.x, self.expand, "expand")
+
+    @property
+    def made(self):
+        """The shape of what it makes."""
+        return tuple(checks.conv2d_shape(self.wide, self.grouped, *self.where))
+
+    @property
+    def stride(self):
+        """How many rows below another one a window begins."""
+        (down, _), *_ = self.where
+        return down
+
+    @property
+    def reach(self):
+        """How many rows it covers."""
+        _, _, (dilation, _), _ = self.where
+        _, _, r, _ = self.grouped
+        return (r - 1) * dilation + 1
+
+    @property
+    def y(self):
+        """The shape of the result."""
+        return _pointwise_shape(self.made, self.project, "project")
+
+
+def _pointwise_shape(x, w, name):
+    """What becomes of images of shape x by 1x1 weights of shape w, or by none."""
+    if w is None:
+        return x
+    if tuple(w[2:]) != (1, 1):
+        raise ValueError(f"expected 1x1 weights to {name}, got weights of shape {tuple(w)}")
+    return tuple(checks.conv2d_shape(x, w, *ONE_BY_ONE))
+
+
+class Band(NamedTuple):
+    """Rows of the result, from `first` up to `stop`, and those of x that they are computed from, `top` to `bottom`,
+    with so many rows of zeros above and below."""
+
+    first: int
+    stop: int
+    top: int
+    bottom: int
+    above: int
+    below: int
+
+    @property
+    def kind(self):
+        """What is the same for all bands that can share tables: rows that are made and read, and those of zeros."""
+        return self.stop - self.first, self.bottom - self.top, self.above, self.below
+
+
+def bands_of(chain, dtype):
+    """The Bands of an image; None where a chain would not pay, or cannot be cut."""
+    (n, _, h, w), (_, wide, p, q), itemsize = chain.x, chain.made, np.dtype(dtype).itemsize
+    products = (chain.x[1] if chain.expand else 0) + (chain.y[1] if chain.project else 0)
+    if not group_size(Geometry.of(chain.wide, chain.grouped, chain.made, dtype, chain.where)) or \
+            products > _MOST_PRODUCTS:
+        return None
+    read = w * wide * itemsize if chain.expand else 0       # bytes of a wide row that is read
+    made = q * wide * itemsize if chain.project else 0      # and of one that is made
+
+    def too_large(rows):
+        """Whether the second cache does not hold the wide rows of a band, or one strip of the direct way its pixels."""
+        lines = min(h, (rows - 1) * chain.stride + chain.reach)
+        return max(lines * w, rows * q) > MOST_ENTRIES // 2 or \
+            lines * read + rows * made > _SHARE * simd.CACHE_BYTES
+
+    most = bisect_left(range(1, p + 1), True, key=too_large)    # rows that a band may have
+    if not most:
+        return None
+    weights = sum(prod(shape) for shape in (chain.expand, chain.grouped, chain.project) if shape) * itemsize
+    expanding = prod(chain.expand) * w if chain.expand else 0   # products of a wide row
+    needed = -(-p // most)
+    for count in range(max(needed, min(p, -(-_BANDS // n))), max(needed, -(-_FEWEST // n)) - 1, -1):
+        bands = _cut(chain, count)
+        again = sum(band.bottom - band.top for band in bands) - h
+        lost = again * expanding * _PRODUCT + len(bands) * weights * _READ_AGAIN
+        whole = all(band.bottom > band.top for band in bands)
+        if whole and n * len(bands) >= _FEWEST and 2 * (h * read + p * made) >= _GAIN * lost:
+            return bands
+    return None
+
+
+def _cut(chain, count):
+    """So many Bands, or fewer, as even as they can be."""
+    (_, _, h, _), (_, _, p, _), (_, (top, *_), _, _) = chain.x, chain.made, chain.where
+    rows, bands = -(-p // count), []
+    for first in range(0, p, rows):
+        stop = min(p, first + rows)
+        begin, end = first * chain.stride - top, (stop - 1) * chain.stride - top + chain.reach
+        bands.append(Band(first, stop, max(0, begin), min(h, end), max(0, -begin), max(0, end - h)))
+    return bands
+
+
+class StagePlan(NamedTuple):
+    """One convolution of a kind of bands: the address of its kernel, and its blocks."""
+
+    kernel: int
+    blocks: int
+
+
+class Stage:
+    """One convolution of a chain, for all kinds of bands: `plans`, `numbers` and `tables` are theirs, one behind the
+    other; `way` packs its weights. Without a way there is none."""
+
+    def __init__(self, dtype, ways=()):
+        self.way, self.memory = ways[0] if ways else None, 0
+        self.plans, self.numbers, nothing = [StagePlan(0, 0)] * (not ways), [], np.zeros(0, np.int64)
+        self.tables = Tables(nothing, nothing, nothing, nothing, np.zeros(0, dtype))
+        array = np.zeros(0, dtype)
+        self._examples = Operands(array, array, array, array), epilogue.make(array)
+        for way in ways:
+            self._add(way.convolve)
+        self.numbers, self.plans = np.concatenate([nothing, *self.numbers]), in_words(*self.plans)
+
+    def _add(self, convolve):
+        raise NotImplementedError
+
+    def _plan(self, convolve, numbers, more, blocks):
+        """Add a convolution that is launched with these numbers, and such tables or scratch memory in front of them."""
+        operands, how = self._examples
+        self.numbers.append(numbers)
+        kernel = function_address(convolve.launch.body, (operands, more, numbers, how))
+        self.plans.append(StagePlan(kernel, blocks))
+
+
+class PointwiseStage(Stage):
+    """A 1x1 convolution, by `direct`."""
+
+    def _add(self, convolve):
+        found, before = convolve.tables, self.tables
+        grid = GridPlan(*map(int, found.grids))
+        grid = grid._replace(reads=grid.reads + before.reads.size, writes=grid.writes + before.writes.size)
+        # A band is one strip in all kinds, which read the same zeros.
+        self.tables = Tables(np.concatenate([before.reads, found.reads]), np.concatenate([before.writes, found.writes]),
+                             found.strips, np.concatenate([before.grids, in_words(grid)]), found.zeros)
+        self._plan(convolve, convolve.numbers, found, convolve.launch.blocks)
+
+
+class GroupedStage(Stage):
+    """The grouped convolution, by `depthwise`; it asks early for what it writes to where that is `far`, not in a cache.
+    """
+
+    def __init__(self, dtype, ways, far):
+        self.far = far
+        super().__init__(dtype, ways)
+
+    def _add(self, convolve):
+        self.memory = max(self.memory, convolve.memory)
+        numbers = in_words(Windows(*map(int, convolve.numbers))._replace(large=self.far))
+        self._plan(convolve, numbers, self.tables.zeros, convolve.launch.blocks // _MANY)
+
+
+def stages_of(chain, kinds, dtype):
+    """(expand, grouped, project): the Stages of bands of these kinds."""
+    (_, _, _, w), (_, wide, _, q) = chain.x, chain.made
+    stride, (_, _, *sides), dilation, groups = chain.where
+
+    def pointwise(w_shape, sizes):
+        k, c, *_ = w_shape or (0, 0)
+        ways = [DirectForward(Geometry.of((1, c, *size), w_shape, (1, k, *size), dtype, ONE_BY_ONE))
+                for size in sizes] if w_shape else ()
+        return PointwiseStage(dtype, ways)
+
+    ways = [DepthwiseForward(Geometry.of((_MANY, wide, read, w), chain.grouped, (_MANY, wide, made, q), dtype,
+                                         (stride, (above, below, *sides), dilation, groups)))
+            for made, read, above, below in kinds]
+    far = chain.project is None and prod(chain.y) * dtype.itemsize > _LARGE_RESULT
+    return (pointwise(chain.expand, [(read, w) for _, read, _, _ in kinds]), GroupedStage(dtype, ways, far),
+            pointwise(chain.project, [(made, q) for made, _, _, _ in kinds]))
