@@ -160,6 +160,7 @@ class Stage:
         self.numbers, self.plans = np.concatenate([nothing, *self.numbers]), in_words(*self.plans)
 
     def _add(self, convolve):
+        """Take in what the convolution of one kind of bands has been worked out to: each kind of stage has its own."""
         raise NotImplementedError
 
     def _plan(self, convolve, numbers, more, blocks):
