@@ -2,7 +2,7 @@
 import math
 
 from fastnet.kernels.cpu import simd
-from fastnet.kernels.cpu.runtime import literal
+from fastnet.kernels.cpu.runtime import hash_of, literal, made_for
 
 
 def polynomial(*coefficients):
@@ -10,6 +10,7 @@ def polynomial(*coefficients):
     first, rest = coefficients[0], coefficients[1:]
 
     @literal
+    @made_for(hash_of(coefficients))
     def polynomial(v, like):
         result = simd.full(like, first)
         for coefficient in rest:

@@ -13,7 +13,17 @@ import numpy as np
 import pytest
 from numba import config
 
-from fastnet.kernels.cpu.runtime import SERIAL_WORK, Launch, call, function_address, jit, launch
+from fastnet.kernels.cpu.runtime import (
+    SERIAL_WORK,
+    Launch,
+    call,
+    function_address,
+    inlined,
+    jit,
+    launch,
+    literal,
+    made_for,
+)
 from fastnet.kernels.cpu.runtime.atomic import count, look
 from fastnet.kernels.cpu.runtime.launches import slots
 
@@ -284,3 +294,22 @@ def test_the_kernel_of_the_documentation():
     exec(compile(block, str(path), "exec"), names)
     x = np.arange(2 * 3 * 70 * 80, dtype=np.float32).reshape(2, 70, 80, 3)
     np.testing.assert_array_equal(names["double"](x), 2 * x)
+
+
+@pytest.mark.parametrize("compiled", [jit, literal])
+def test_functions_that_differ_in_what_they_are_made_for_differ_in_name(compiled):
+    """Machine code finds a function by its name: of two, kept on disk by two processes, a third would call one."""
+    def make(number, mark):
+        @mark
+        def plus(x):
+            return x + number
+
+        return plus
+
+    with pytest.raises(TypeError, match=r"make\.<locals>\.plus reads names of the function around it.*`made_for`"):
+        make(3, compiled)
+    one, other = (make(number, lambda function, number=number: compiled(made_for(number, "x")(function)))
+                  for number in (3, 30))
+    assert (one.__qualname__, other.__qualname__) == ("plus_3_x", "plus_30_x")
+    assert (one(4), other(4)) == (7, 34)
+    assert make(5, inlined)(4) == 9     # which nobody finds by its name

@@ -23,7 +23,7 @@ from fastnet.kernels.cpu.conv.amx_layout import POSITIONS, WORDS, Lines, LinesPl
 from fastnet.kernels.cpu.conv.collect import Collect, CollectPlan
 from fastnet.kernels.cpu.conv.direct_weight import shares
 from fastnet.kernels.cpu.conv.operands import Gradients, Inputs
-from fastnet.kernels.cpu.runtime import Launch, empty, entry, in_words, jit, named, scratch
+from fastnet.kernels.cpu.runtime import Launch, empty, entry, in_words, jit, made_for, named, scratch
 
 # Words of a chunk's two matrices that stay in the second cache, and positions that one has at most.
 _CHUNK_WORDS, _CHUNK_POSITIONS = 96 << 10, 768
@@ -153,6 +153,7 @@ def _kernel(deep, across):
                     _add_bias(inputs.dy, line, channels, to, bias, lines, plan)
 
     @jit
+    @made_for(deep, across)
     def own_of(piece, slot, lines, plan):
         """The _Own of a block: which of a part's pieces, and which slot's memory."""
         row_piece, piece, tiles, panels = piece // plan.slices, piece % plan.slices, plan.rows // deep, \

@@ -16,7 +16,6 @@ The gradient for the input is the same with the images in other roles. With a st
 stride x stride of them, each reached by taps of its own; without one there is a single class, as in the forward pass.
 """
 import functools
-import zlib
 from typing import NamedTuple
 
 import numpy as np
@@ -24,7 +23,7 @@ import numpy as np
 from fastnet.kernels.cpu import simd, spans
 from fastnet.kernels.cpu.conv.geometry import Pair
 from fastnet.kernels.cpu.conv.operands import Operands
-from fastnet.kernels.cpu.runtime import Launch, empty, in_words, inlined, jit, named, scratch
+from fastnet.kernels.cpu.runtime import Launch, empty, hash_of, in_words, inlined, jit, named, scratch
 
 # The most bytes of copied pixels, the numbers of the result that a block takes where that makes so many blocks, and
 # how many windows may be taken at a time. Taking 4 as well would save a tenth at widths of 4 and 12, and cost a second
@@ -278,8 +277,3 @@ def _kernel(constants):
 
     convolve.__qualname__ = f"convolve_{count}_{step}_{apart}_{size}_{hash_of(classes)}"
     return jit(convolve)
-
-
-def hash_of(classes):
-    """A name for what kernels are compiled for, the same in every process."""
-    return f"{len(classes)}_{zlib.crc32(repr(classes).encode()):x}"

@@ -14,9 +14,9 @@ from typing import NamedTuple
 import numpy as np
 
 from fastnet.kernels.cpu import simd, spans, sums
-from fastnet.kernels.cpu.conv.depthwise import Windows, copy_pixels, cut, fetch_pixels, hash_of, work_of
+from fastnet.kernels.cpu.conv.depthwise import Windows, copy_pixels, cut, fetch_pixels, work_of
 from fastnet.kernels.cpu.conv.operands import Inputs, Sums
-from fastnet.kernels.cpu.runtime import Launch, empty, in_words, inlined, jit, launch, named, scratch
+from fastnet.kernels.cpu.runtime import Launch, empty, hash_of, in_words, inlined, jit, launch, named, scratch
 
 # About how many blocks there are, and the most taps whose sums are in registers together.
 _BLOCKS, _TAPS = 16, 16

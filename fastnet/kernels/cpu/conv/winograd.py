@@ -37,7 +37,7 @@ from fastnet.kernels.cpu.conv.winograd_patches import (
     patch_offsets,
     place_of,
 )
-from fastnet.kernels.cpu.runtime import Launch, in_words, inlined, jit, named, scratch
+from fastnet.kernels.cpu.runtime import Launch, in_words, inlined, jit, made_for, named, scratch
 
 # Bytes of transformed input that a block may fill; the products take its place. And how many patches it should hold at
 # most: with more, the threads' shares differ, and nothing is gained. In a small second cache both are less, where that
@@ -250,6 +250,7 @@ def _make_multiply_all(m, n, tiles):
 
 def _make_written_to(m):
     @jit
+    @made_for(m)
     def written_to(number, after, plan):
         """Where in y the first row of patch `number` starts or, `after` it, the row behind its last one."""
         side = 1 + plan.pooled

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastnet.kernels.cpu import simd
-from fastnet.kernels.cpu.runtime import inlined, jit, kept
+from fastnet.kernels.cpu.runtime import inlined, jit, kept, made_for
 
 
 class Place(NamedTuple):
@@ -108,6 +108,7 @@ def make_read_to(m, size):
     """A function that says up to where images are read by their patches up to a certain one."""
 
     @jit
+    @made_for(m, size)
     def read_to(number, height, row_size, above, down, across):
         """The place in x at which the first row of pixels, `row_size` numbers each, starts that no patch up to this one
         reads."""
@@ -122,6 +123,7 @@ def make_transform_patch(m, size, transform, word=1):
     describes, which puts `word` numbers of a vector into one."""
 
     @jit
+    @made_for(size)
     def copy_patch(images, start, table, memory, spare):
         """Copy a patch to memory, with zeros for pixels and channels that do not exist."""
         x, width = images.x, images.whole_channels

@@ -43,7 +43,16 @@ from fastnet.kernels.cpu.runtime.array import (
     scratch,
     whole_lines,
 )
-from fastnet.kernels.cpu.runtime.compiler import call, function_address, inlined, jit, literal, regrouped
+from fastnet.kernels.cpu.runtime.compiler import (
+    call,
+    function_address,
+    hash_of,
+    inlined,
+    jit,
+    literal,
+    made_for,
+    regrouped,
+)
 from fastnet.kernels.cpu.runtime.launches import SERIAL_WORK, Launch, launch
 from fastnet.kernels.cpu.runtime.places import address, places
 from fastnet.kernels.cpu.runtime.plan import entry, in_words, named
@@ -54,9 +63,9 @@ from fastnet.kernels.cpu.runtime.views import part
 from fastnet.kernels.cpu.runtime.watch import watcher
 
 __all__ = ["Arena", "Launch", "SERIAL_WORK", "address", "aligned", "cache", "call", "empty", "empty_cache",
-           "empty_images", "entry", "flat", "function_address", "in_words", "inlined", "jit", "kept", "launch", "like",
-           "literal", "lying_at", "named", "part", "places", "planned", "readable", "recorder", "regrouped",
-           "release", "scratch", "watcher", "whole_lines"]
+           "empty_images", "entry", "flat", "function_address", "hash_of", "in_words", "inlined", "jit", "kept",
+           "launch", "like", "literal", "lying_at", "made_for", "named", "part", "places", "planned", "readable",
+           "recorder", "regrouped", "release", "scratch", "watcher", "whole_lines"]
 
 
 def empty_cache():

@@ -4,6 +4,7 @@ Numba compiles a function for the types of its arguments. What is compiled is ke
 its address: so one loop in machine code can run any kernel, see `launches`, and one kernel any activation.
 """
 import functools
+import hashlib
 
 import numba
 import numpy as np
@@ -39,7 +40,26 @@ class _Inside(CPUDispatcher):
         return numba.jit(**self.targetoptions | {"no_cpython_wrapper": False})(self.py_func)
 
 
+def made_for(*what):
+    """Mark a function that is made anew for each of some numbers or names, and tells by its own name which: machine
+    code finds functions by their names and the types of their arguments, and what two processes have kept on disk may
+    meet in a third. So of two functions of one name the wrong one would be called."""
+    def rename(function):
+        function.__qualname__ = "_".join([function.__name__, *map(str, what)])
+        return function
+
+    return rename
+
+
+def hash_of(what):
+    """A name for what a function is made for, a tuple, the same in every process."""
+    return f"{len(what)}_{hashlib.sha256(repr(what).encode()).hexdigest()[:12]}"
+
+
 def _inside(function, **flags):
+    if function.__closure__ and "<locals>" in function.__qualname__ and "forceinline" not in flags:
+        raise TypeError(f"{function.__module__}: {function.__qualname__} reads names of the function around it, which "
+                        "others of its kind may not share: say by `made_for` what it is made for, or use `inlined`")
     if config.DISABLE_JIT:
         return function
     return _Inside(function, targetoptions={"nopython": True, "no_cpython_wrapper": True} | _FLAGS | flags)
