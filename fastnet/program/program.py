@@ -210,8 +210,12 @@ def _parts(steps, backward):
 
 
 def rewrite(traced, rules):
-    """Apply the rules of a backend, one after the other, each to all nodes of its operations."""
+    """Apply the rules of a backend, one after the other, each to all nodes of its operations, or once where it is one
+    for the whole trace."""
     for ops, rule in rules:
+        if ops is None:
+            rule(traced)
+            continue
         for node in list(traced.nodes):
             if node is not None and node.place is not None and node.op in ops:
                 rule(traced, node)

@@ -7,6 +7,7 @@ import numpy as np
 from fastnet import arguments
 from fastnet.columns import table
 from fastnet.kernels import shapes
+from fastnet.kernels.precision import precision
 from fastnet.program import trees
 from fastnet.program.program import rewrite
 from fastnet.program.sizes import inference_memory, nbytes, receptive_fields, training_memory
@@ -17,7 +18,10 @@ _HEAD = ("name", "layer", "output shape", "parameters", "multiply-adds", "memory
 _WIDTH, _LEAST = 102, 14    # columns of a summary, and what of them is a layer's at least, spaces counted in
 _STEPS = ("step", "output shape", "computed by")
 # What is shown as the shape of weights in the form in which kernels read them, and of a layer that is called.
-_ONCE, _CALLED = "made once for these weights", "its own forward, called with arrays"
+_ONCE = "made once for these weights"
+# What is told of operations that are not a layer's, or not known.
+_ALONE = {"opaque": "its own forward, called with arrays", "shorten": "rounded to bfloat16, two numbers to a word",
+          "lengthen": "float32 again"}
 _IN_BANDS = "+ "
 _DIRECTIONS = {"forward": "", "backward_input": "input gradient: ", "backward_weight": "weight gradient: "}
 
@@ -115,7 +119,7 @@ def _contract(op):
 def _plain(value):
     if isinstance(value, weakref.ref):
         return value().label
-    if isinstance(value, tuple) and value and isinstance(value[0], str):    # an activation
+    if isinstance(value, tuple) and len(value) == 3 and isinstance(value[0], str):  # an activation
         return f"{value[0]}({', '.join(f'{number:g}' for number in value[1:])})" if any(value[1:]) else value[0]
     return value
 
@@ -282,7 +286,7 @@ def explain(net, input_shape, dtype="float32"):
     """
     rows, dtype = [], arguments.dtype(dtype).name
     for node in _checked(net).program(input_shape, dtype=dtype).after.nodes:
-        shapes_ = [value.shape for value in node.results]
+        shapes_ = [value.images for value in node.results]
         if node.op == "conv2d_chain_inference":
             rows += _convolutions_of_chain(net.ops, node, dtype)
             continue
@@ -294,15 +298,15 @@ def explain(net, input_shape, dtype="float32"):
 def _algorithms(ops, node, dtype):
     """How the passes of a convolution are computed: lines; those of a gradient only where they differ from forward. An
     opaque layer tells that it is one."""
-    if node.op == "opaque":
-        return [_CALLED]
+    if node.op in _ALONE:
+        return [_ALONE[node.op]]
     if _contract(node.op) is None:
         return []
-    where = [node.options.get(name, default) for name, default in _WHERE.items()]
+    where = node.options.get("where") or [node.options.get(name, default) for name, default in _WHERE.items()]
     turned = node.op.startswith("conv_transpose2d")     # whose result is what in a convolution's words are the images
     images = node.results[0] if turned else node.inputs["x"]
     maker = node.inputs["packed"].node if "packed" in node.inputs else node
-    return _passes(ops, dtype, images.shape, maker.inputs["w"].shape, where, turned)
+    return _passes(ops, dtype, images.images, maker.inputs["w"].shape, where, turned)
 
 
 def _convolutions_of_chain(ops, node, dtype):
@@ -311,7 +315,11 @@ def _convolutions_of_chain(ops, node, dtype):
     for place, (packed, layers) in enumerate(zip(node.inputs["packed"], node.parts, strict=True)):
         where = node.options["where"] if place == node.options["grouped"] else tuple(_WHERE.values())
         w = packed.node.inputs["w"].shape
-        lines = _passes(ops, dtype, shape, w, where)
+        token = precision.set("float32")    # in which all of a chain is computed
+        try:
+            lines = _passes(ops, dtype, shape, w, where)
+        finally:
+            precision.reset(token)
         shape = shapes.conv2d_forward(shapes.Kind(shape, dtype), shapes.Kind(w, dtype), None, *where).shape
         rows.append((_IN_BANDS * bool(rows) + " + ".join(layers), shape, lines))
     return rows

@@ -28,17 +28,23 @@ here = _Here()
 
 
 class Value:
-    """What an operation will give: a shape and a dtype. `node` makes it; None makes inputs, weights and draws."""
+    """What an operation will give: a shape and a dtype. `node` makes it; None makes inputs, weights and draws. `short`
+    says that each number of the array is two of half as many bits: of images with twice as many channels."""
 
-    __slots__ = ("shape", "dtype", "node", "name", "uses")
+    __slots__ = ("shape", "dtype", "node", "name", "uses", "short")
 
     def __init__(self, shape, dtype, node=None, name=""):
-        self.shape, self.dtype, self.node, self.name = shape, dtype, node, name
+        self.shape, self.dtype, self.node, self.name, self.short = shape, dtype, node, name, False
         self.uses = {}      # nodes that read it, each once, as keys, in the order in which they were made
 
     @property
     def ndim(self):
         return len(self.shape)
+
+    @property
+    def images(self):
+        """The shape of what it stands for."""
+        return (self.shape[0], 2 * self.shape[1], *self.shape[2:]) if self.short else self.shape
 
     @property
     def size(self):
@@ -197,9 +203,21 @@ class Trace:
         for name in list(node.inputs):
             node.take(name)
 
-    def replace(self, old, new):
-        """Have everybody who reads one value read another."""
-        for node in list(old.uses):
+    def convert(self, value, op, shape, readers):
+        """Have these readers of a value read what an operation makes of it; returns that."""
+        maker = value.node
+        node = Node(op, {"x": value}, {}, () if maker is None else maker.layers)
+        node.results = (Value(shape, value.dtype, node),)
+        self.nodes.insert(0 if maker is None else maker.place + 1, node)
+        for place, one in enumerate(self.nodes):
+            if one is not None:
+                one.place = place
+        self.replace(value, node.results[0], readers)
+        return node.results[0]
+
+    def replace(self, old, new, readers=None):
+        """Have everybody who reads one value, or these readers, read another."""
+        for node in list(old.uses) if readers is None else readers:
             for name in node.reads(old):
                 given = node.inputs[name]
                 node.give(name, [new if one is old else one for one in given] if isinstance(given, list) else new)

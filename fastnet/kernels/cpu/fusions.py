@@ -15,7 +15,9 @@ an array that need not be kept.
 """
 from fastnet.kernels import checks
 from fastnet.kernels.activations import reads
+from fastnet.kernels.cpu import simd
 from fastnet.kernels.cpu.conv.chain_plan import ONE_BY_ONE, Chain, bands_of
+from fastnet.kernels.cpu.shortening import shorten_images
 from fastnet.kernels.precision import precision
 
 RULES = []
@@ -183,6 +185,8 @@ def pooling_within_convolution(trace, node):
     """Only the largest of each 2 x 2 pixels is ever written, and at inference not where it stood. 1.01 in training of
     small_convnet, 1.09 at inference."""
     conv = trace.source(node.inputs["x"], *_CONVOLVES)
+    if conv and conv.op == "conv2d_inference" and precision.get() == "bfloat16" and simd.AMX:
+        return  # one after the other there, and with short images in between
     halves = all(node.options.get(name, wanted) == wanted for name, wanted in _HALVES.items())
     if conv and _plain(conv) and halves and (conv.op == "conv2d_forward" or not node.results[1].uses):
         relu = {"relu": True} if node.options.get("relu") else {}
@@ -322,7 +326,7 @@ def _is_pointwise(conv):
 
 def _has_bands(expand, grouped, project):
     """Whether these convolutions, of which None are missing, are worth a chain."""
-    if precision.get() == "bfloat16":   # for which they have other ways
+    if precision.get() == "bfloat16" and not simd.AMX:  # for which they have other ways
         return False
     shapes = [None if conv is None else _weights_of(conv) for conv in (expand, grouped, project)]
     x = (expand or grouped).inputs["x"]
@@ -347,3 +351,7 @@ def _join(trace, expand, grouped, project):
     last.give("packed", packed)
     for conv in reversed(convs[:-1]):
         trace.remove(conv)
+
+
+# What is decided for a whole trace, when everything else is.
+RULES.append((None, shorten_images))

@@ -14,6 +14,7 @@ from fastnet.kernels import bfloat16_products, exact, naive
 from fastnet.kernels.cpu import simd
 from fastnet.kernels.cpu.conv import collect
 from fastnet.kernels.cpu.conv.amx_layout import Lines
+from fastnet.kernels.cpu.conv.amx_stem import words_at_once
 from fastnet.kernels.cpu.conv.geometry import Images, Pair
 from fastnet.kernels.cpu.conv.operands import Gradients
 from fastnet.kernels.cpu.simd import python as in_python
@@ -51,6 +52,31 @@ def test_any_geometry(seed):
     where = tuple(map(int, stride)), tuple(map(int, padding)), tuple(map(int, dilation)), groups
     shapes = (n, groups * channels, height, width), (groups * out, channels, int(r), int(s))
     assert amx.compare(*shapes, where, seed)[2] == "direct of bfloat16 (AMX)"
+    amx.compare_short(*shapes, where, seed)
+
+
+@AMX
+@pytest.mark.parametrize("seed", [pytest.param(seed, marks=[pytest.mark.slow] * (seed > 8)) for seed in range(100)])
+def test_any_geometry_of_few_channels(seed):
+    rng = np.random.default_rng(seed)
+    channels, s = int(rng.integers(1, 13)), int(rng.integers(2, 12))
+    r, stride, down = int(rng.integers(1, 6)), rng.integers(1, 5, 2), int(rng.integers(1, 3))
+    padding = rng.integers(0, 4, 4)
+    height, width = int(rng.integers(r * down, r * down + 30)), int(rng.integers(s, s + 90))
+    where = tuple(map(int, stride)), tuple(map(int, padding)), (down, 1), 1
+    shapes = (int(rng.integers(1, 5)), channels, height, width), (int(rng.integers(8, 70)), channels, r, s)
+    with bfloat16_products():
+        used = amx.names(*shapes, where)[0].endswith("(AMX)")
+    assert used == (words_at_once(s, channels) is not None)
+    amx.compare(*shapes, where, seed)
+    if used:
+        amx.compare_short(*shapes, where, seed)
+
+
+@AMX
+@pytest.mark.parametrize("x_shape, w_shape, where", amx.FEW + amx.MANY)
+def test_short_images_are_the_same_rounded_once(x_shape, w_shape, where):
+    amx.compare_short(x_shape, w_shape, where)
 
 
 def words(rng, count):
@@ -64,7 +90,7 @@ def words(rng, count):
 @pytest.mark.parametrize("columns", [1, 2])
 def test_the_primitive_does_what_plain_python_says(rows, columns):
     def made(module):
-        begin, product, end = module.open_amx, module.make_amx_product(rows, columns), module.close_amx
+        begin, product, end = module.make_open_amx(), module.make_amx_product(rows, columns), module.close_amx
 
         def run(a, table, b, c):
             begin()
@@ -151,7 +177,9 @@ def test_what_is_computed_otherwise():
             "direct of bfloat16 (AMX)"] * 3
         assert amx.names((2, 16, 8, 8), (96, 16, 1, 1), (amx.PLAIN, amx.NONE, amx.PLAIN, 1)) == [
             "direct", "direct of bfloat16 (AMX)", "direct of bfloat16 (AMX)"]
-        assert amx.names((2, 3, 8, 8), (64, 3, 3, 3), (amx.PLAIN, amx.ONE_AROUND, amx.PLAIN, 1))[0] == "direct"
+        assert amx.names((2, 3, 8, 8), (64, 3, 3, 3), (amx.PLAIN, amx.ONE_AROUND, amx.PLAIN, 1)) == [
+            "direct of bfloat16 (AMX)", "direct", "direct"]
+        assert amx.names((2, 3, 8, 8), (64, 3, 2, 2), (amx.PLAIN, amx.ONE_AROUND, amx.PLAIN, 1))[0] == "direct"
         assert amx.names((2, 64, 8, 8), (64, 1, 3, 3), (amx.PLAIN, amx.ONE_AROUND, amx.PLAIN, 64)) == ["depthwise"] * 3
         with exact():
             assert amx.names((2, 64, 8, 8), (64, 64, 3, 3), (amx.PLAIN, amx.ONE_AROUND, amx.PLAIN, 1))[0] == "direct"

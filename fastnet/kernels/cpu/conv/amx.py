@@ -26,7 +26,7 @@ from fastnet.kernels.cpu.conv.amx_layout import (
     words_of,
     write_pixels,
 )
-from fastnet.kernels.cpu.conv.operands import Operands
+from fastnet.kernels.cpu.conv.operands import NUMBERS, Operands
 from fastnet.kernels.cpu.conv.prefetch import ahead, fetch_portion
 from fastnet.kernels.cpu.runtime import Launch, entry, in_words, inlined, jit, named, scratch
 
@@ -70,7 +70,7 @@ class _GridPlan(NamedTuple):
     offset_across: int
 
 
-class _Columns(NamedTuple):
+class Columns(NamedTuple):
     """Output channels of a panel: their biases begin at `bias`, their numbers in each pixel of y at `first`."""
 
     bias: int
@@ -78,14 +78,20 @@ class _Columns(NamedTuple):
     count: int
 
 
-class _Sums(NamedTuple):
-    """The sums of some positions of a line and those behind it, `panel` numbers each."""
+class Sums(NamedTuple):
+    """Where the sums of some positions are, `panel` numbers each."""
 
     memory: np.ndarray
     start: int
     panel: int
-    line: int       # the first one of the strip, from where positions count
-    position: int
+
+
+class _Positions(NamedTuple):
+    """Positions of a strip, whose first line is `line`; `sums` are those of the first one and of those behind it."""
+
+    sums: Sums
+    line: int
+    first: int
     stop: int
 
 
@@ -97,8 +103,8 @@ class _Tables(NamedTuple):
 
 
 class AmxConvolution:
-    """As `direct.DirectConvolution`, for pixels of float32: the packed filters hold words, for each panel and tap those
-    of `words_of` the channels."""
+    """As `direct.DirectConvolution`, for pixels of float32 or, where they are `operands.Short`, of bfloat16: the packed
+    filters hold words, for each panel and tap those of `words_of` the channels."""
 
     def __init__(self, batch, source, target, stride, grids, groups):
         channels, out_channels = source.channels // groups, target.channels // groups
@@ -126,17 +132,17 @@ class AmxConvolution:
         work = batch * target.channels * sum(prod(grid.size) * (len(grid.origins) * words + 1) for grid in grids)
         self.launch = Launch(_kernel(columns), strips * groups * parts, work)
 
-    def __call__(self, x, filters, bias, y, epilogue):
+    def __call__(self, x, filters, bias, y, epilogue, short=NUMBERS):
         """Fill y; x and y are flat and channels-last, filters and bias packed."""
         memory = scratch(self.memory, x.dtype, self.launch.work)
-        self.launch(Operands(x, filters, bias, y), memory, self.tables, self.numbers, epilogue)
+        self.launch(Operands(x, filters, bias, y), memory, self.tables, self.numbers, epilogue, short)
 
 
 @functools.cache
 def _kernel(panel):
-    product = simd.make_amx_product(POSITIONS // WORDS, panel // WORDS)
+    product, open_amx = simd.make_amx_product(POSITIONS // WORDS, panel // WORDS), simd.make_open_amx()
 
-    def convolve(block, slot, operands, memory, tables, numbers, epilogue):
+    def convolve(block, slot, operands, memory, tables, numbers, epilogue, short):
         """Compute one block: a strip of lines of one group, in some panels of output channels."""
         plan, lines, x, y = named(_Plan, numbers), named(LinesPlan, tables.lines), operands.x, operands.y
         part, share = block % plan.parts, block // plan.parts
@@ -145,32 +151,34 @@ def _kernel(panel):
         room = Room(slot * plan.memory, plan.size, plan.words, plan.apart)
         positions = (strip.last - strip.first) * lines.pitch
         sums = room.start + lines.phases * plan.size * plan.apart
-        write_pixels(x, strip, memory, room, tables.phases, lines)
+        write_pixels(x, strip, memory, room, tables.phases, lines, short.x)
         first_panel, last_panel = part * plan.panels // plan.parts, (part + 1) * plan.panels // plan.parts
         times = plan.grids * (last_panel - first_panel) * ((positions + POSITIONS - 1) // POSITIONS)
         x_ahead, y_ahead = _next_strip(x, number, times, plan), _next_strip(y, number, times, plan)
         if lines.phases < lines.stride_down * lines.stride_across:  # much of x is never read
             x_ahead = ahead(x, 0, 0, times)
-        simd.open_amx()
+        open_amx()
         for g in range(plan.grids):
             grid = entry(_GridPlan, tables.grids, g)
             for begin in range(0, positions, plan.piece):
                 for p in range(group * plan.panels + first_panel, group * plan.panels + last_panel):
                     filters = (p * plan.taps + grid.taps_before) * plan.words * panel
                     left = p % plan.panels * panel
-                    columns = _Columns(p * panel, group * plan.out_channels + left,
+                    columns = Columns(p * panel, group * plan.out_channels + left,
                                        min(panel, plan.out_channels - left))
                     for position in range(begin, min(begin + plan.piece, positions), POSITIONS):
                         x_ahead, y_ahead = fetch_portion(x, x_ahead), fetch_portion(y, y_ahead)
                         product(memory, 2 * (room.start + position * plan.apart), 2 * plan.apart, tables.taps,
                                 grid.taps_before, grid.taps, plan.words, operands.filters, filters, panel, memory, sums,
                                 panel, 0)
-                        made = _Sums(memory, sums, panel, strip.first, position, min(position + POSITIONS, positions))
-                        _write_sums(made, columns, operands, grid, plan, lines, epilogue)
-                if spans.has_calls(epilogue):
-                    made = _Sums(memory, sums, panel, strip.first, begin, min(begin + plan.piece, positions))
+                        made = _Positions(Sums(memory, sums, panel), strip.first, position,
+                                          min(position + POSITIONS, positions))
+                        _write_sums(made, columns, operands, grid, plan, lines, epilogue, short.y)
+                if spans.has_calls(epilogue) and not short.y:
+                    made = _Positions(Sums(memory, sums, panel), strip.first, begin,
+                                      min(begin + plan.piece, positions))
                     channel = first_panel * panel
-                    columns = _Columns(0, group * plan.out_channels + channel,
+                    columns = Columns(0, group * plan.out_channels + channel,
                                        min(last_panel * panel, plan.out_channels) - channel)
                     _call_functions(made, columns, y, grid, plan, lines, epilogue)
         simd.close_amx()
@@ -195,30 +203,25 @@ def _pixels_of(run, grid, plan, lines):
 
 
 @inlined
-def _write_sums(sums, columns, operands, grid, plan, lines, epilogue):
-    """Write the sums that belong to pixels of the grid to some channels of y."""
-    position, at, apart = sums.position, sums.start, grid.place_across * plan.y_channels
-    while position < sums.stop:
-        run = run_at(position, sums.stop, sums.line, lines.pitch)
+def _write_sums(made, columns, operands, grid, plan, lines, epilogue, short):
+    """Write the sums that belong to pixels of the grid to some channels of y, of words if it is `short`."""
+    sums, apart = made.sums, grid.place_across * plan.y_channels
+    position, at = made.first, sums.start
+    while position < made.stop:
+        run = run_at(position, made.stop, made.line, lines.pitch)
         pixel, pixels = _pixels_of(run, grid, plan, lines)
-        mine = _Sums(sums.memory, at, sums.panel, sums.line, position, sums.stop)
-        to = pixel * plan.y_channels + columns.first
-        if epilogue.level == spans.BOUND:   # with the level a constant there is less to do in each step
-            _write_run(mine, columns, operands, to, apart, pixels, epilogue, spans.BOUND)
-        elif epilogue.level == spans.OPERANDS:
-            _write_run(mine, columns, operands, to, apart, pixels, epilogue, spans.OPERANDS)
-        else:
-            _write_run(mine, columns, operands, to, apart, pixels, epilogue, spans.SLOPED)
+        write_run(Sums(sums.memory, at, sums.panel), columns, operands, pixel * plan.y_channels + columns.first, apart,
+                  pixels, epilogue, short)
         position, at = position + run.count, at + run.count * sums.panel
 
 
 @inlined
-def _call_functions(sums, columns, y, grid, plan, lines, epilogue):
+def _call_functions(made, columns, y, grid, plan, lines, epilogue):
     """Have the epilogue's functions do their work on what sums were written to: in one go where pixels lie side by
     side, since a function for few numbers takes little more time than its call."""
-    position, apart = sums.position, grid.place_across * plan.y_channels
-    while position < sums.stop:
-        run = run_at(position, sums.stop, sums.line, lines.pitch)
+    position, apart = made.first, grid.place_across * plan.y_channels
+    while position < made.stop:
+        run = run_at(position, made.stop, made.line, lines.pitch)
         pixel, pixels = _pixels_of(run, grid, plan, lines)
         together = max(1, pixels) if apart == columns.count else 1
         for i in range(0, pixels, together):
@@ -228,8 +231,25 @@ def _call_functions(sums, columns, y, grid, plan, lines, epilogue):
 
 
 @inlined
+def write_run(sums, columns, operands, to, apart, pixels, epilogue, short):
+    """Write the sums of some pixels to some channels of y, from its number `to` on and `apart` numbers from one pixel
+    to the next. With the level a constant there is less to do in each step."""
+    if short and epilogue.level == spans.BOUND:
+        _write_short_run(sums, columns, operands, to, apart, pixels, epilogue, spans.BOUND)
+    elif short and epilogue.level == spans.OPERANDS:
+        _write_short_run(sums, columns, operands, to, apart, pixels, epilogue, spans.OPERANDS)
+    elif short:
+        _write_short_run(sums, columns, operands, to, apart, pixels, epilogue, spans.SLOPED)
+    elif epilogue.level == spans.BOUND:
+        _write_run(sums, columns, operands, to, apart, pixels, epilogue, spans.BOUND)
+    elif epilogue.level == spans.OPERANDS:
+        _write_run(sums, columns, operands, to, apart, pixels, epilogue, spans.OPERANDS)
+    else:
+        _write_run(sums, columns, operands, to, apart, pixels, epilogue, spans.SLOPED)
+
+
+@inlined
 def _write_run(sums, columns, operands, to, apart, pixels, epilogue, level):
-    """Write the sums of some pixels, `apart` numbers from one to the next in y."""
     y = operands.y
     for i in range(sums.start, sums.start + pixels * sums.panel, sums.panel):
         for j in range(0, columns.count, simd.lanes(y)):
@@ -237,3 +257,46 @@ def _write_run(sums, columns, operands, to, apart, pixels, epilogue, level):
             v = spans.in_registers(v, to + j, columns.count - j, epilogue, level)
             simd.store_part(y, to + j, v, columns.count - j)
         to += apart
+
+
+@inlined
+def _write_short_run(sums, columns, operands, to, apart, pixels, epilogue, level):
+    """Where y and what is added to it hold words. Functions are called on the sums, while these are numbers
+    of float32."""
+    y, memory, lanes, called = operands.y, sums.memory, simd.lanes(operands.y), spans.has_calls(epilogue)
+    stop, first, far = sums.start + pixels * sums.panel, to, spans.is_far(y)
+    for i in range(sums.start, stop, sums.panel):
+        for j in range(0, columns.count, 2 * lanes):
+            v = _finished(memory, i, columns, j, operands.bias, to, epilogue, level)
+            w = simd.full(y, 0)
+            if sums.panel > lanes:
+                w = _finished(memory, i, columns, j + lanes, operands.bias, to, epilogue, level)
+            if not called:
+                simd.store_short(y, to + j, v, w, columns.count - j, far)
+            else:
+                simd.store(memory, i + j, v)
+                if sums.panel > lanes:
+                    simd.store(memory, i + j + lanes, w)
+        to += apart
+    if called:
+        spans.call_functions(memory, sums.start, stop, epilogue)
+        for i in range(sums.start, stop, sums.panel):
+            for j in range(0, columns.count, 2 * lanes):
+                v, w = simd.load(memory, i + j), simd.full(y, 0)
+                if sums.panel > lanes:
+                    w = simd.load(memory, i + j + lanes)
+                simd.store_short(y, first + j, v, w, columns.count - j, far)
+            first += apart
+
+
+@inlined
+def _finished(memory, i, columns, j, bias, to, epilogue, level):
+    """The vector of sums from column j on, after all steps of the epilogue that need no function; of those that use a
+    mask there are none, since nothing is short in training."""
+    v = simd.load(memory, i + j) + simd.load(bias, columns.bias + j)
+    if level:
+        added = simd.full(memory, -0.0)
+        if epilogue.adding:
+            added = simd.load_short(epilogue.add, to + j, columns.count - j)
+        return simd.finish(v, added, simd.full(memory, 1), epilogue, level == spans.SLOPED)
+    return simd.bound(v, epilogue.bend)

@@ -21,7 +21,6 @@ from typing import NamedTuple
 import numpy as np
 
 from fastnet.kernels.cpu import simd, spans
-from fastnet.kernels.cpu.conv.bfloat16 import pair_rows
 from fastnet.kernels.cpu.runtime import entry, in_words, inlined, jit
 
 # Positions, and input channels, that are multiplied at once: rows of two matrix registers, numbers of a row of one.
@@ -155,9 +154,9 @@ class Room(NamedTuple):
 
 
 @jit
-def write_pixels(x, strip, memory, room, phases, plan):
-    """Write the words of all phases of a strip."""
-    half, apart = (plan.channels + 1) // 2, room.apart
+def write_pixels(x, strip, memory, room, phases, plan, short):
+    """Write the words of all phases of a strip; of an x that holds words itself if it is `short`."""
+    apart = room.apart
     for number in range(plan.phases):
         phase, to = entry(Phase, phases, number), room.start + number * room.size * apart
         spans.clear(memory, to, to + plan.before * apart)
@@ -168,10 +167,24 @@ def write_pixels(x, strip, memory, room, phases, plan):
             row = image * plan.x_height + row * plan.stride_down + phase.top
             at = (row * plan.x_width + phase.left) * plan.x_channels + strip.group * plan.channels
             for column in range(pixels):
-                pair_rows(x, at + column * plan.stride_across * plan.x_channels, half, plan.channels - half, memory,
-                          to + column * apart, room.words)
+                write_words(x, at + column * plan.stride_across * plan.x_channels, plan.channels, memory,
+                            to + column * apart, room.words, short)
             spans.clear(memory, to + pixels * apart, to + plan.pitch * apart)
             to += plan.pitch * apart
+
+
+@inlined
+def write_words(x, at, channels, memory, to, words, short):
+    """Write the words of a pixel whose numbers begin at number `at` of x, with zeros behind them up to so many."""
+    if short:
+        for i in range(0, words, simd.lanes(x)):
+            simd.store(memory, to + i, simd.load_part(x, at // 2 + i, channels // 2 - i))
+    else:
+        lanes = simd.lanes(x)
+        for i in range(0, 2 * words, 2 * lanes):
+            first, second = (simd.load_part(x, at + i, channels - i),
+                             simd.load_part(x, at + i + lanes, channels - i - lanes))
+            simd.store_short(memory, 2 * to + i, first, second, 2 * lanes, False)
 
 
 class Run(NamedTuple):

@@ -115,7 +115,7 @@ class AmxWeightGradient:
 
 @functools.cache
 def _kernel(deep, across):
-    product = simd.make_amx_product(deep // WORDS, across // WORDS)
+    product, open_amx = simd.make_amx_product(deep // WORDS, across // WORDS), simd.make_open_amx()
 
     def add_products_amx(block, slot, inputs, to, tables, memory, numbers):
         """Add up one block's share of dw: a part of the lines, of one group, for some rows and columns; and its share
@@ -140,7 +140,7 @@ def _kernel(deep, across):
             _turn_pixels(inputs.x, group, top, memory, own, tables.phases, lines, plan)
             positions = _Positions(top, 0, (bottom - top) * lines.pitch, lines.height, lines.pitch, lines.batch)
             _pair_positions(inputs.dy, made, positions, channels, words, memory, own.dy)
-            simd.open_amx()
+            open_amx()
             for i in range(own.first_row, own.last_row, deep):
                 for j in range(own.left, own.right, across):
                     for t in range(plan.taps):

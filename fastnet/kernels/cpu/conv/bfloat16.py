@@ -7,7 +7,10 @@ in memory: word c, for c < C / 2, holds channel c in its lower half and channel 
     a pixel's numbers:  0 1 2 3 4 5 | 6 7 8 9 10 11     and the rows of a filter's panel likewise:
     and its words:      06 17 28 39 4,10 5,11           word (c, j) holds rows c and c + C / 2 of column j
 
-A sum over words is then one over all channels, whatever their order.
+A sum over words is then one over all channels, whatever their order. Matrix registers, see `amx`, are given words of
+two channels that follow each other, which images may be kept in from one convolution to the next:
+
+    a pixel's words:     01 23 45 67 89 10,11           word (c, j) holds rows 2 c and 2 c + 1 of column j
 """
 from typing import NamedTuple
 
@@ -49,34 +52,48 @@ def _pair_pixels(block, slot, x, words, numbers):
 
 
 class PairFilters:
-    """What packs weights into panels, (..., rows = channels, panel), and then pairs the `rows` of each tap; rows of
-    words are filled up to a multiple of `whole`, with zeros."""
+    """What packs weights into panels, (..., rows = channels, panel), and then pairs the `rows` of each tap: half by
+    half or, for words of channels that follow each other, row by row, with zeros up to a multiple of `whole` rows."""
 
-    def __init__(self, pack_weights, rows, whole=1):
+    def __init__(self, pack_weights, rows, whole=None):
         self.pack_weights, panel, half = pack_weights, pack_weights.panel, -(-rows // 2)
-        self.taps, words = pack_weights.size // (rows * panel) if rows else 0, -(-half // whole) * whole * panel
-        self.numbers, self.size = in_words(_FiltersPlan(half * panel, (rows - half) * panel, words)), self.taps * words
+        words = (-(-rows // whole) * whole // 2 if whole else half) * panel
+        self.taps, self.pair = pack_weights.size // (rows * panel) if rows else 0, _pair_rows if whole else _pair_halves
+        self.numbers = in_words(_FiltersPlan(half * panel, (rows - half) * panel, words, panel))
+        self.size = self.taps * words
 
     def __call__(self, w):
         filters = self.pack_weights(w)
         words = aligned(self.size, w.dtype)
-        launch(_pair_filters, self.taps, filters, words, self.numbers, work=self.size)
+        launch(self.pair, self.taps, filters, words, self.numbers, work=self.size)
         return words
 
 
 class _FiltersPlan(NamedTuple):
-    """Numbers of a tap: those that become lower and upper halves, and words with those that fill up rows."""
+    """Numbers of a tap: those that become lower and upper halves, words with those that fill it up, and of a row."""
 
     lower: int
     upper: int
     words: int
+    panel: int
 
 
 @jit
-def _pair_filters(block, slot, filters, words, numbers):
-    """The words of one tap of a panel."""
+def _pair_halves(block, slot, filters, words, numbers):
+    """The words of one tap of a panel, half by half."""
     plan = named(_FiltersPlan, numbers)
     pair_rows(filters, block * (plan.lower + plan.upper), plan.lower, plan.upper, words, block * plan.words, plan.words)
+
+
+@jit
+def _pair_rows(block, slot, filters, words, numbers):
+    """Those of rows 0 and 1, 2 and 3, ..., with zeros behind them up to whole registers."""
+    plan = named(_FiltersPlan, numbers)
+    start, to = block * (plan.lower + plan.upper), block * plan.words
+    for at in range(0, plan.lower + plan.upper, 2 * plan.panel):
+        upper = min(plan.panel, plan.lower + plan.upper - plan.panel - at)
+        pair_rows(filters, start + at, plan.panel, upper, words, to + at // 2, plan.panel)
+    spans.clear(words, to + plan.lower, to + plan.words)
 
 
 @inlined

@@ -16,6 +16,7 @@ import numpy as np
 
 from fastnet.kernels.cpu import simd
 from fastnet.kernels.cpu.conv import amx_layout
+from fastnet.kernels.cpu.conv.amx_stem import numbers_of, words_at_once
 from fastnet.kernels.cpu.conv.direct_tables import images_together, rows_for
 from fastnet.kernels.cpu.conv.passes import FEW_CHANNELS
 from fastnet.kernels.cpu.conv.split import SPLIT_CHANNELS, part_of
@@ -96,6 +97,11 @@ def _multiplies_matrices(direction, geometry):
     if direction == "backward_input":
         read, made, images = made, read, geometry.target
         rows, columns = -(-rows // geometry.stride.down), -(-columns // geometry.stride.across)
+    if direction == "forward" and channels <= FEW_CHANNELS:
+        width = (images.width + columns) * numbers_of(channels) // 2
+        near = geometry.kernel.down * geometry.dilation.down * width <= amx_layout.MOST_WORDS_BESIDE
+        return (geometry.dtype == np.float32 and groups == 1 and geometry.dilation.across == 1 and near
+                and made >= FEWEST_CHANNELS and words_at_once(s, channels) is not None)
     near = rows * (images.width + columns) * amx_layout.words_of(read)[1] <= amx_layout.MOST_WORDS_BESIDE
     enough = direction == "backward_weight" or read * r * s >= amx_layout.CHANNELS
     return geometry.dtype == np.float32 and read > FEW_CHANNELS and made >= FEWEST_CHANNELS and near and enough

@@ -13,6 +13,16 @@ class Operands(NamedTuple):
     y: np.ndarray
 
 
+class Short(NamedTuple):
+    """Which images hold words of two bfloat16 numbers, of channels that follow each other: half as much to move."""
+
+    x: bool
+    y: bool     # with what is added to it
+
+
+NUMBERS = Short(False, False)
+
+
 class Inputs(NamedTuple):
     """Of a gradient for the weights; also what these two have been transformed to."""
 

@@ -10,8 +10,10 @@ from fastnet.kernels.cpu.conv import passes
 from fastnet.kernels.cpu.conv.choice import choose
 from fastnet.kernels.cpu.conv.depthwise import group_size
 from fastnet.kernels.cpu.conv.geometry import Geometry
+from fastnet.kernels.cpu.conv.operands import Short
 from fastnet.kernels.cpu.pool_max import maxpool2d_forward
 from fastnet.kernels.cpu.runtime import empty_images, flat, kept
+from fastnet.kernels.cpu.short import doubled, halved
 from fastnet.kernels.precision import precision
 from fastnet.kernels.shapes import Kind
 
@@ -31,7 +33,7 @@ class _Ways(NamedTuple):
 
 _WAYS = {
     "forward": _Ways(passes.DepthwiseForward, passes.WinogradForward, passes.SplitForward,
-                     passes.DirectForward, passes.AmxForward),
+                     passes.DirectForward, passes.amx_forward),
     "backward_input": _Ways(passes.DepthwiseBackwardInput, passes.WinogradBackwardInput,
                             passes.SplitBackwardInput, passes.DirectBackwardInput,
                             passes.AmxBackwardInput),
@@ -84,6 +86,28 @@ def conv2d_inference(x, packed, stride=(1, 1), padding=(0, 0, 0, 0), dilation=(1
     y = empty_images(*geometry.y_shape, x.dtype)
     way.run(flat(x), *packed.form(way, x.dtype), flat(y), epilogue.make(flat(y), add, activation))
     return y
+
+
+def conv2d_short(x, packed, short, where, add=None, activation=None):
+    """conv2d_inference with ``where`` = (stride, padding, dilation, groups), where those of "x" and "y" that `short`
+    names are short images, see `cpu.short`; with y what is added to it is."""
+    checks.conv2d_packed(packed, PackedWeights)
+    x, kinds = checks.floating(x, "x"), Short(*(name in short for name in Short._fields))
+    geometry, way = find("forward", doubled(x.shape) if kinds.x else x.shape, packed.w.shape, x.dtype, where)
+    if not set(short) <= set(shortened_by(way, geometry)):
+        raise ValueError(f"no way of computing this convolution reads and writes such short images: {tuple(short)}")
+    y_shape = halved(geometry.y_shape) if kinds.y else geometry.y_shape
+    add, _ = epilogue.checked(Kind(y_shape, x.dtype), add, activation)
+    y = empty_images(*y_shape, x.dtype)
+    way.run(flat(x), *packed.form(way, x.dtype), flat(y), epilogue.make(flat(y), add, activation), kinds)
+    return y
+
+
+def shortened_by(way, geometry):
+    """Which of "x" and "y" may be short where a convolution is computed in this way: no word may belong to two
+    groups."""
+    channels = {"x": geometry.w_shape[1], "y": geometry.w_shape[0] // geometry.groups}
+    return [name for name in getattr(way, "shortens", ()) if channels[name] % 2 == 0]
 
 
 def conv2d_maxpool_forward(x, w, b=None, stride=(1, 1), padding=(0, 0, 0, 0), dilation=(1, 1), groups=1, relu=False):

@@ -9,7 +9,8 @@ import numpy as np
 
 from fastnet.kernels.cpu import simd
 from fastnet.kernels.cpu.conv.amx import AmxConvolution
-from fastnet.kernels.cpu.conv.amx_layout import WORDS, panel_for
+from fastnet.kernels.cpu.conv.amx_layout import CHANNELS, panel_for
+from fastnet.kernels.cpu.conv.amx_stem import AmxStem, numbers_of
 from fastnet.kernels.cpu.conv.amx_weight import AmxWeightGradient
 from fastnet.kernels.cpu.conv.bfloat16 import PairFilters, PairPixels
 from fastnet.kernels.cpu.conv.depthwise import DepthwiseConvolution, PackFilters
@@ -19,7 +20,7 @@ from fastnet.kernels.cpu.conv.direct_tables import Grid
 from fastnet.kernels.cpu.conv.direct_weight import DirectWeightGradient
 from fastnet.kernels.cpu.conv.geometry import Pair
 from fastnet.kernels.cpu.conv.matrix_weight import MatrixGradient
-from fastnet.kernels.cpu.conv.operands import Operands
+from fastnet.kernels.cpu.conv.operands import NUMBERS, Operands
 from fastnet.kernels.cpu.conv.packing import PackWeights, pack_bias
 from fastnet.kernels.cpu.conv.padding import WritePadding
 from fastnet.kernels.cpu.conv.split import SplitConvolution, SplitWeightGradient, part_of
@@ -101,9 +102,9 @@ class DirectForward:
 
 
 class AmxForward:
-    """Whole matrices of bfloat16 numbers at once; see `amx`."""
+    """Whole matrices of bfloat16 numbers at once; see `amx`. `shortens` says which images may be short."""
 
-    pools = False
+    pools, shortens = False, ("x", "y")
 
     def __init__(self, geometry):
         kernel, target = geometry.kernel, geometry.target
@@ -114,15 +115,33 @@ class AmxForward:
     def _prepare(self, geometry, source, target, stride, grids, taps, backward=False):
         groups, self.channels, dtype = geometry.groups, target.channels, geometry.dtype
         pack_weights = PackWeights(geometry.w_shape, dtype, groups, taps, backward, panel_for)
-        self.pack_weights = PairFilters(pack_weights, source.channels // groups, whole=WORDS)
+        self.pack_weights = PairFilters(pack_weights, source.channels // groups, whole=CHANNELS)
         self.convolve = AmxConvolution(geometry.batch, source, target, stride, grids, groups)
         self.groups = groups
 
     def pack(self, w, b):
         return self.pack_weights(w), pack_bias(b, self.channels, w.dtype, self.groups, panel_for)
 
-    def run(self, x, w, b, y, epilogue):
-        self.convolve(x, w, b, y, epilogue)
+    def run(self, x, w, b, y, epilogue, short=NUMBERS):
+        self.convolve(x, w, b, y, epilogue, short)
+
+
+class AmxStemForward(AmxForward):
+    """The same for few channels; see `amx_stem`."""
+
+    shortens = ("y",)
+
+    def __init__(self, geometry):
+        channels, kernel = geometry.source.channels, geometry.kernel
+        self.form, self.channels, self.groups = (geometry.dtype, "amx stem"), geometry.target.channels, 1
+        taps = range(kernel.down * kernel.across)
+        pack_weights = PackWeights(geometry.w_shape, geometry.dtype, 1, taps, choose=panel_for)
+        self.pack_weights, self.convolve = PairFilters(pack_weights, channels, numbers_of(channels)), AmxStem(geometry)
+
+
+def amx_forward(geometry):
+    """The one of these two that a convolution wants."""
+    return (AmxStemForward if geometry.w_shape[1] <= FEW_CHANNELS else AmxForward)(geometry)
 
 
 class DepthwiseForward:

@@ -72,6 +72,7 @@ load = _vectors.load
 load_wide = _vectors.load_wide
 load_part = _vectors.load_part
 load_filled = _vectors.load_filled
+make_load_spread = _orders.make_load_spread
 load_index = _vectors.load_index
 load_distances = _vectors.load_distances
 store = _vectors.store
@@ -115,11 +116,13 @@ finish = _bends.finish
 unbend = _bends.unbend
 through = _bends.through
 # Words of two bfloat16 numbers
+load_short = _bfloat16.load_short
+store_short = _bfloat16.store_short
 pair = _bfloat16.pair
 low = _bfloat16.low
 high = _bfloat16.high
 # Matrix registers
-open_amx = _amx.open_amx
+make_open_amx = _amx.make_open_amx
 close_amx = _amx.close_amx
 make_amx_product = _amx.make_amx_product
 # Winograd's transforms, made for one matrix each

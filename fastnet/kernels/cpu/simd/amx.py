@@ -8,8 +8,8 @@ below, since the instructions name them and the compiler does not choose.
     registers of a product of 2 x 2:    sums 0 1    rows of a 4    columns of b 6 7
                                              2 3              5
 
-The registers belong to a thread, which says first how large they are (`open_amx`), and gives them back (`close_amx`) so
-that the operating system need not save them.
+The registers belong to a thread, which says first how large they are (`make_open_amx`), and gives them back
+(`close_amx`) so that the operating system need not save them.
 """
 from llvmlite import ir
 from numba import types
@@ -21,23 +21,32 @@ from fastnet.kernels.cpu.simd.tiles import Loops
 _VOID = ir.VoidType()
 # Bytes of a word and of a row of a register; words of a row, which are the rows of a register too.
 _WORD, SIDE = 4, 16
-# What `ldtilecfg` reads: the kind of table, 1; from byte 16 on how many bytes the rows of each register have, two bytes
-# each, and from 48 on how many rows, one byte each.
-_SIZES = bytes([1, *15 * [0], *8 * [SIDE * _WORD, 0], *16 * [0], *8 * [SIDE], *8 * [0]])
 _ROWS_OF_A, _COLUMNS_OF_B = 4, 6
 
 
-@primitive
-def open_amx():
-    def emit(code):
-        kind = ir.ArrayType(I8, len(_SIZES))
-        name = "fastnet.amx.sizes"
-        sizes = code.builder.module.globals.get(name)
-        if sizes is None:
-            sizes = cgutils.global_constant(code.builder.module, name, ir.Constant(kind, bytearray(_SIZES)))
-        code.call("llvm.x86.ldtilecfg", _VOID, [code.builder.bitcast(sizes, I8.as_pointer())])
+def _sizes(words):
+    """What `ldtilecfg` reads: the kind of table, 1; from byte 16 on how many bytes the rows of each register have, two
+    bytes each, and from 48 on how many rows, one byte each."""
+    row, short = [SIDE * _WORD, 0], [words * _WORD, 0]
+    return bytes([1, *15 * [0], *4 * row, *2 * short, *2 * row, *16 * [0], *6 * [SIDE], *2 * [words], *8 * [0]])
 
-    return types.void(), emit
+
+def make_open_amx(words=SIDE):
+    """What begins products of so many words at a time."""
+
+    @primitive
+    def open_amx():
+        def emit(code):
+            numbers, name = _sizes(words), f"fastnet.amx.sizes.{words}"
+            sizes = code.builder.module.globals.get(name)
+            if sizes is None:
+                constant = ir.Constant(ir.ArrayType(I8, len(numbers)), bytearray(numbers))
+                sizes = cgutils.global_constant(code.builder.module, name, constant)
+            code.call("llvm.x86.ldtilecfg", _VOID, [code.builder.bitcast(sizes, I8.as_pointer())])
+
+        return types.void(), emit
+
+    return open_amx
 
 
 @primitive
@@ -74,7 +83,7 @@ class _Product(Loops):
                     self.code.call("llvm.x86.tilezero", _VOID, [I8(register)])
 
     def step(self, left, right):
-        """Add the products of 16 words of all rows and columns, from pointers to the first of each."""
+        """Add the products of some words of all rows and columns, from pointers to the first of each."""
         code, b = self.code, self.code.builder
         a_apart, b_apart = b.mul(code.a_row, I64(_WORD // 2)), b.mul(code.b_row, I64(_WORD))
         for i in self.rows:
@@ -89,8 +98,8 @@ class _Product(Loops):
             self.memory("tilestored64", register, *self.sum_at(i, j))
 
 
-def make_amx_product(rows, columns):
-    """The product of 16 `rows` rows and 16 `columns` columns, each 1 or 2."""
+def make_amx_product(rows, columns, words=SIDE):
+    """The product of 16 `rows` rows and 16 `columns` columns, each 1 or 2, of so many words at a time."""
 
     @primitive
     def amx_product(a, a0, a_row, table, t, runs, length, b, b0, b_row, c, c0, c_row, add):
@@ -101,8 +110,8 @@ def make_amx_product(rows, columns):
             bytes_of = [builder.bitcast(pointer, I8.as_pointer()) for pointer in (code.a, code.b)]
             first, right = code.at(bytes_of[0], builder.mul(code.a0, I64(_WORD // 2))), \
                 code.at(bytes_of[1], builder.mul(code.b0, I64(_WORD)))
-            steps, entries = builder.sdiv(code.length, I64(SIDE)), code.at(code.table, code.t)
-            following = builder.mul(code.b_row, I64(SIDE * _WORD))
+            steps, entries = builder.sdiv(code.length, I64(words)), code.at(code.table, code.t)
+            following = builder.mul(code.b_row, I64(words * _WORD))
             product.begin()
 
             def run(r, state):
@@ -112,7 +121,7 @@ def make_amx_product(rows, columns):
                 def step(k, pointers):
                     product.step(*pointers)
                     rows, columns = pointers
-                    return [code.at(rows, SIDE * _WORD), code.at(columns, following)]
+                    return [code.at(rows, words * _WORD), code.at(columns, following)]
 
                 return product.loop(steps, [left, *state], step)[1:]
 

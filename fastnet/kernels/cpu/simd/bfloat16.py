@@ -7,7 +7,7 @@ vector of float32. Where the host has no such instruction, shifts and two multip
 from llvmlite import ir
 from numba import types
 
-from fastnet.kernels.cpu.simd.code import I32, Vector, primitive
+from fastnet.kernels.cpu.simd.code import I32, I64, Vector, primitive, vector_of
 
 _I16 = ir.IntType(16)
 _SHIFT, _UPPER = 16, 0xFFFF0000
@@ -63,9 +63,20 @@ def paired(code, vector, low, high):
 
 def store_half(code, vector, value, pointer):
     """Store the numbers as words, which fill half a vector: number 2 i and number 2 i + 1 in word i."""
-    b, half = code.builder, ir.VectorType(_I16, vector.count)
+    half = _half_of(vector)
+    code.store(half, _side_by_side(code, vector, value, half), pointer)
+
+
+def _half_of(vector):
+    """The type of the words that a vector's numbers make."""
+    return Vector(types.int32, vector.count // 2)
+
+
+def _side_by_side(code, vector, value, half):
+    """Those words."""
+    b = code.builder
     bits = b.lshr(_rounded(code, vector, value), _constant(vector, _SHIFT))
-    b.store(b.trunc(bits, half), b.bitcast(pointer, half.as_pointer()), align=vector.align.constant)
+    return b.bitcast(b.trunc(bits, ir.VectorType(_I16, vector.count)), half.llvm)
 
 
 def _low(code, vector, words):
@@ -87,6 +98,45 @@ def multiply_words(code, vector, a, b, c):
     for half in (_low, _high):
         c = code.fma(vector, half(code, vector, a), half(code, vector, b), c)
     return c
+
+
+@primitive
+def load_short(words, i, n):
+    vector = _floats_of(words)
+
+    def emit(code):
+        b, half, one = code.builder, _half_of(vector), ir.Constant(I64, 1)
+        found = code.load_part(half, code.at(code.words, b.ashr(code.i, one)), b.ashr(code.n, one))
+        numbers = b.zext(b.bitcast(found, ir.VectorType(_I16, vector.count)), ir.VectorType(I32, vector.count))
+        return b.bitcast(b.shl(numbers, _constant(vector, _SHIFT)), vector.llvm)
+
+    if vector:
+        return vector(words, types.int64, types.int64), emit
+
+
+@primitive
+def store_short(words, i, v, w, n, far):
+    vector = _floats_of(words)
+
+    def emit(code):
+        b, half, one = code.builder, _half_of(vector), ir.Constant(I64, 1)
+        parts = [b.bitcast(_side_by_side(code, vector, value, half), half.llvm) for value in (code.v, code.w)]
+        both = b.bitcast(code.numbered(parts[0], range(vector.count), parts[1]), vector.llvm)
+        pointer, n = code.at(code.words, b.ashr(code.i, one)), b.ashr(code.n, one)
+        with b.if_else(b.trunc(code.far, ir.IntType(1))) as (then, otherwise):
+            with then:
+                code.stream_part(vector, both, pointer, n)
+            with otherwise:
+                code.store_part(vector, both, pointer, n)
+
+    if vector and v == w == vector:
+        return types.void(words, types.int64, v, w, types.int64, types.boolean), emit
+
+
+def _floats_of(words):
+    """The type of the vectors of an array of words; None where it is none."""
+    vector = vector_of(words)
+    return vector if vector and vector.dtype == types.float32 else None
 
 
 @primitive

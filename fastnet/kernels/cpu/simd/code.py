@@ -150,7 +150,7 @@ class Code:
             with then:
                 all_lanes, then_block = self.load(vector, pointer), self.builder.block
             with otherwise:
-                operands = [self._as(vector, pointer), vector.align, self._below(n, vector.count), rest]
+                operands = [self._as(vector, pointer), vector.align, self.below(n, vector.count), rest]
                 some_lanes = self.call(f"llvm.masked.load.{vector.suffix}.p0", vector.llvm, operands)
                 otherwise_block = self.builder.block
         value = self.builder.phi(vector.llvm)
@@ -164,8 +164,20 @@ class Code:
             with then:
                 self.store(vector, value, pointer)
             with otherwise:
-                operands = [value, self._as(vector, pointer), vector.align, self._below(n, vector.count)]
+                operands = [value, self._as(vector, pointer), vector.align, self.below(n, vector.count)]
                 self.call(f"llvm.masked.store.{vector.suffix}.p0", ir.VoidType(), operands)
+
+    def stream_part(self, vector, value, pointer, n):
+        """`store_part` past the caches, where a whole vector belongs at a multiple of its size."""
+        # No fence follows: each thread takes its next block by a locked instruction, which waits for these stores.
+        builder, size = self.builder, vector.count * vector.dtype.bitwidth // 8
+        aligned = builder.icmp_signed("==", builder.and_(builder.ptrtoint(pointer, I64), I64(size - 1)), I64(0))
+        with builder.if_else(builder.and_(aligned, self._whole(vector, n)), likely=True) as (then, otherwise):
+            with then:
+                store = builder.store(value, self._as(vector, pointer), align=size)
+                store.set_metadata("nontemporal", builder.module.add_metadata([I32(1)]))
+            with otherwise:
+                self.store_part(vector, value, pointer, n)
 
     def _as(self, vector, pointer):
         return self.builder.bitcast(pointer, vector.llvm.as_pointer())
@@ -173,7 +185,7 @@ class Code:
     def _whole(self, vector, n):
         return self.builder.icmp_signed(">=", n, I64(vector.count))
 
-    def _below(self, n, count):
+    def below(self, n, count):
         """The mask of the lanes whose number is below the integer n."""
         numbers = ir.Constant(ir.VectorType(I64, count), list(range(count)))
         return self.builder.icmp_signed("<", numbers, self.splat(n, count))

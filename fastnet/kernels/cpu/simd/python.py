@@ -232,6 +232,24 @@ def largest(v):
     return np.max(v)
 
 
+def load_short(words, i, n):
+    """A vector of the bfloat16 numbers i, i + 1, ... of an array of words, two in each, the even one in the lower half;
+    `load_part` otherwise. i and n are even."""
+    n = min(max(n, 0), lanes(words))
+    v = np.zeros(lanes(words), np.float32)
+    if n:
+        v[:n] = apart(part(words, i // 2, n // 2), 0)
+    return v
+
+
+def store_short(words, i, v, w, n, far):
+    """Write n numbers, those of v and behind them those of w, rounded to nearest, as `load_short` finds them; past the
+    caches if `far`. At most 2 lanes are written, none where n <= 0. i and n are even."""
+    n, both = min(max(n, 0), 2 * lanes(words)), np.concatenate([v, w])
+    if n:
+        part(words, i // 2, n // 2)[:] = pair(both[0: n: 2], both[1: n: 2])
+
+
 def pair(v, w):
     """Words that hold two bfloat16 numbers each, v rounded to nearest in the lower half and w in the upper one."""
     return ((rounded_bits(v) >> 16) | rounded_bits(w)).view(np.float32)

@@ -7,16 +7,21 @@ from fastnet.kernels.cpu.simd.python import apart, part
 SIDE = 16
 
 
-def open_amx():
-    """Begin to multiply: every thread does it before its first product."""
+def make_open_amx(words=SIDE):
+    """What begins products of so many words at a time."""
+
+    def open_amx():
+        """Begin to multiply: every thread does it before its first product."""
+
+    return open_amx
 
 
 def close_amx():
     """Multiply no more."""
 
 
-def make_amx_product(rows, columns):
-    """The product of 16 `rows` rows and 16 `columns` columns, each 1 or 2."""
+def make_amx_product(rows, columns, words=SIDE):
+    """The product of 16 `rows` rows and 16 `columns` columns, each 1 or 2, of so many words at a time."""
 
     def amx_product(a, a0, a_row, table, t, runs, length, b, b0, b_row, c, c0, c_row, add):
         """c[c0 + i c_row + j] = sum over r < runs and l < 2 length of a_r[i a_row + l] b_r[l, j], for all i < 16 rows
@@ -24,7 +29,7 @@ def make_amx_product(rows, columns):
 
         a and b hold words of two bfloat16 numbers. a_r begins at *number* a0 + table[t + r] of a, lower halves being
         even numbers and upper ones odd, and its rows are `a_row` numbers apart. b_r[2 l] and b_r[2 l + 1] are the lower
-        and the upper numbers of the words from b[b0 + (r length + l) b_row] on. `length` is a multiple of 16.
+        and the upper numbers of the words from b[b0 + (r length + l) b_row] on. `length` is a multiple of `words`.
         """
         height, width = SIDE * rows, SIDE * columns
         halves = a.view(np.uint16)

@@ -1,6 +1,8 @@
 """What the primitives of `exponential` and `orders` mean, in plain NumPy; see `python`."""
 import numpy as np
 
+from fastnet.kernels.cpu.simd.python import lanes, part
+
 
 def exp(v):
     """e to the power of each lane, within 2 units in the last place."""
@@ -38,3 +40,16 @@ def evens(v, w):
 def odds(v, w):
     """v[1], v[3], ..., w[1], w[3], ..."""
     return np.concatenate([v[1::2], w[1::2]])
+
+
+def make_load_spread(channels, wide):
+    """What loads pixels of so many channels as such of `wide`, a power of two, which zeros fill up."""
+
+    def load_spread(x, i, n):
+        """A vector of pixels, the first one at x[i]; of n numbers with the zeros, and zeros behind them."""
+        count, v = min(max(n, 0), lanes(x)) // wide, np.zeros((lanes(x) // wide, wide), x.dtype)
+        if count:
+            v[:count, :channels] = part(x, i, count * channels).reshape(count, channels)
+        return v.reshape(-1)
+
+    return load_spread

@@ -116,20 +116,9 @@ def store_part(x, i, v, n):
 
 @primitive
 def stream_part(x, i, v, n):
-    def emit(code):
-        # No fence follows: each thread takes its next block by a locked instruction, which waits for these stores.
-        builder, pointer, size = code.builder, code.at(code.x, code.i), v.count * v.dtype.bitwidth // 8
-        aligned = builder.icmp_signed("==", builder.and_(builder.ptrtoint(pointer, I64), I64(size - 1)), I64(0))
-        whole = builder.icmp_signed(">=", code.n, I64(v.count))
-        with builder.if_else(builder.and_(aligned, whole), likely=True) as (then, otherwise):
-            with then:
-                store = builder.store(code.v, builder.bitcast(pointer, v.llvm.as_pointer()), align=size)
-                store.set_metadata("nontemporal", builder.module.add_metadata([I32(1)]))
-            with otherwise:
-                code.store_part(v, code.v, pointer, code.n)
-
     if vector_of(x) == v:
-        return types.void(x, types.int64, v, types.int64), emit
+        signature = types.void(x, types.int64, v, types.int64)
+        return signature, lambda code: code.stream_part(v, code.v, code.at(code.x, code.i), code.n)
 
 
 @primitive
