@@ -14,13 +14,14 @@ settings.load_profile("fastnet")
 # Tables that are long: the default tier runs one in so many of their cases, always the same ones, `make test-all` every
 # one. What is the only one of its name, as the tests that a table is complete, is always run.
 ONE_IN = {
-    "kernels/test_backends.py": 4, "kernels/test_gradients.py": 2, "kernels/test_torch.py": 2,
-    "kernels/test_sums.py": 2, "kernels/test_bfloat16.py": 2, "kernels/test_epilogues.py": 2,
-    "kernels/cpu/test_simd.py": 2, "layers/test_battery.py": 4, "layers/test_inputs.py": 3,
-    "layers/test_copies.py": 3, "layers/test_state.py": 3, "layers/test_arguments.py": 2,
-    "program/test_changes.py": 2, "program/test_passes.py": 3, "program/test_nets.py": 2, "program/test_memory.py": 2,
-    "files/test_models.py": 4, "estimators/test_checks.py": 3, "estimators/test_checks_of_features.py": 4,
-    "training/test_ends.py": 2, "test_copies.py": 3, "test_wrong_arguments.py": 2,
+    "kernels/test_backends.py": 6, "kernels/test_gradients.py": 3, "kernels/test_torch.py": 2,
+    "kernels/test_sums.py": 3, "kernels/test_bfloat16.py": 4, "kernels/test_epilogues.py": 2,
+    "kernels/cpu/test_simd.py": 3, "kernels/cpu/test_amx.py": 2, "layers/test_battery.py": 6,
+    "layers/test_inputs.py": 3, "layers/test_copies.py": 3, "layers/test_state.py": 3, "layers/test_arguments.py": 2,
+    "models/test_models.py": 2, "program/test_changes.py": 2, "program/test_passes.py": 4, "program/test_nets.py": 3,
+    "program/test_memory.py": 3, "files/test_models.py": 4, "estimators/test_checks.py": 3,
+    "estimators/test_checks_of_features.py": 4, "training/test_ends.py": 2, "test_copies.py": 3,
+    "test_wrong_arguments.py": 2,
 }
 HERE = Path(__file__).parent
 
