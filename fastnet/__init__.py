@@ -117,7 +117,9 @@ from fastnet.layers import (
     freeze,
     input_gradient,
     plainly,
+    seal,
     unfreeze,
+    unseal,
 )
 from fastnet.losses import (
     BCELoss,
@@ -201,5 +203,5 @@ __all__ = [
     "features", "freeze", "fully_convolutional", "gradient_check", "gradients", "init", "input_gradient", "kernels",
     "layers", "load_model", "load_weights", "losses", "lr_range_test", "manual_seed", "metrics", "minimise", "models",
     "optim", "plainly", "plot", "predict", "predict_images", "profile", "regularizers", "sanity_check", "save_model",
-    "save_weights", "schedules", "summary", "training", "tta", "unfreeze", "update_bn", "watch",
+    "save_weights", "schedules", "seal", "summary", "training", "tta", "unfreeze", "unseal", "update_bn", "watch",
 ]

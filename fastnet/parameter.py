@@ -4,17 +4,18 @@ from operator import attrgetter
 import numpy as np
 
 from fastnet import arguments, changes, habits
+from fastnet.sealed import is_sealed
 
 
 class Parameter:
     """`value`, a contiguous float32 or float64 array of its own, and `grad`, which each backward pass assigns.
 
     The numbers given, an array or a list, are copied, because optimisers write into `value`. An array that is assigned
-    to `value` later stays as it is where it has the parameter's dtype, can be written to, and its numbers lie in order;
-    any other is copied, and converted to that dtype, which `astype` alone changes. `grad` is None until the first
-    backward pass; optimisers check it before they use it. Each backward pass lets go of the last gradient as it begins,
-    so that its memory serves the new one: an array that somebody keeps stays as it is, and a pass that is interrupted
-    leaves None.
+    to `value` later stays as it is where it has the parameter's dtype, can be written to (or is of `fastnet.seal`), and
+    its numbers lie in order; any other is copied, and converted to that dtype, which `astype` alone changes. `grad` is
+    None until the first backward pass; optimisers check it before they use it. Each backward pass lets go of the last
+    gradient as it begins, so that its memory serves the new one: an array that somebody keeps stays as it is, and a
+    pass that is interrupted leaves None.
     With `requires_grad` False the parameter is frozen: `grad` is None and stays it whatever is assigned, layers leave
     out the work for it, and optimisers pass it by.
     TypeError for values that are not real numbers, ValueError for numbers beyond the dtype; then nothing is changed.
@@ -41,7 +42,8 @@ class Parameter:
 
     @value.setter
     def value(self, value):
-        if type(value) is not np.ndarray or value.dtype != self._value.dtype or not value.flags.carray:
+        if type(value) is not np.ndarray or value.dtype != self._value.dtype \
+                or not (value.flags.carray or is_sealed(value)):
             name = "Parameter: value"
             value = arguments.converted(arguments.array(value, name), self._value.dtype, name)
         self._value = value

@@ -45,6 +45,7 @@ from fastnet.layers.recurrent import GRU, LSTM, RNN
 from fastnet.layers.roi import RoIAlign, RoIPool
 from fastnet.layers.scale import LayerScale
 from fastnet.layers.scores import LogSoftmax, Softmax
+from fastnet.layers.sealing import seal, unseal
 from fastnet.layers.shape import ChannelShuffle, Chunk, Flatten, Identity, Mean, Permute, Unflatten
 from fastnet.layers.upsample import (
     BedOfNails,
@@ -65,5 +66,6 @@ __all__ = [
     "Permute", "PixelShuffle", "PixelUnshuffle", "RMSNorm", "RNN", "ReLU", "ReLU6", "Recompute", "ReflectionPad2d",
     "ReplicationPad2d", "Residual", "RoIAlign", "RoIPool", "SELU", "Sequential", "SiLU", "Sigmoid", "Softmax",
     "Softplus", "Softshrink", "Softsign", "StochasticDepth", "Tanh", "Tanhshrink", "Threshold", "Unflatten", "Upsample",
-    "UpsamplingBilinear2d", "UpsamplingNearest2d", "ZeroPad2d", "freeze", "input_gradient", "plainly", "unfreeze",
+    "UpsamplingBilinear2d", "UpsamplingNearest2d", "ZeroPad2d", "freeze", "input_gradient", "plainly", "seal",
+    "unfreeze", "unseal",
 ]

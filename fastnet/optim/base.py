@@ -176,7 +176,8 @@ class Optimizer:
         if not isinstance(value, np.ndarray) or value.dtype not in (np.float32, np.float64):
             raise TypeError(f"{who} must be a float32 or float64 array, got {arguments.shown(value)}")
         if not value.flags.writeable:
-            raise ValueError(f"{who} is read-only, of shape {value.shape}; give it an array that can be updated")
+            raise ValueError(f"{who} is read-only, of shape {value.shape}; give it an array that can be updated: where "
+                             "the net is sealed, fastnet.unseal(net) does")
         grad = arguments.array(parameter.grad, f"{who}'s grad")
         if grad.shape != value.shape:
             raise ValueError(f"{type(self).__name__}: got a gradient of shape {grad.shape} for a parameter of shape "

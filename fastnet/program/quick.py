@@ -16,6 +16,8 @@ class Quick:
         self._seen, self._precision, self._x = program.seen, current.precision, program.trace.x
         self._recording, self._constants = current.recorded.recording, current.constants
         self._part, self._hashes = current.recorded.parts[program.parts[0][0]], current.recorded.hashes
+        if self._hashes is not None and not self._hashes.size:  # nobody can write to those weights, see `seal`
+            self._hashes = None
         self._expected = None if self._hashes is None else self._hashes.tobytes()
         self._arena, self._address = runner.arena(False), runner.ops.address
         self._y = root(program.trace.y)
@@ -26,8 +28,8 @@ class Quick:
     def fits(current):
         """Whether a pass that was replayed is of that kind."""
         program = current.program
-        parts = program.parts[0]
-        return (not program.heads and len(parts) == 1 and len(parts[0].keys) == 2 and len(parts[0].makes) == 1
+        parts, told = program.parts[0], current.constants is None or current.recorded.hashes is not None
+        return (told and not program.heads and len(parts) == 1 and len(parts[0].keys) == 2 and len(parts[0].makes) == 1
                 and set(parts[0].keys) == {program.trace.x, root(program.trace.y)})
 
     def run(self, x):

@@ -21,6 +21,7 @@ from fastnet.program.program import Program, make
 from fastnet.program.quick import Quick
 from fastnet.program.trace import here
 from fastnet.program.tracer import trace
+from fastnet.sealed import is_sealed
 
 # Programs that a net keeps, the latest ones, and bytes that their recordings may hold.
 _MOST_PROGRAMS, _MOST_BYTES = 64, 64 << 20
@@ -326,6 +327,7 @@ class Constants:
         if leaf.name not in self._sources:
             read = program.trace.leaves[leaf]
             array = read()
-            self._watcher.add([array])
+            if not is_sealed(array):
+                self._watcher.add([array])
             self._sources[leaf.name] = array, read
         return self._sources[leaf.name][0]

@@ -125,7 +125,8 @@ def _launch(blocks, count):
 
 def _hash(launch, blocks):
     hashes = np.empty(blocks.shape[1], np.uint64)
-    launch(blocks[0], blocks[1], hashes)
+    if hashes.size:
+        launch(blocks[0], blocks[1], hashes)
     return hashes
 
 
