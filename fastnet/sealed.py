@@ -6,7 +6,8 @@ _ALIGNMENT = 64
 
 
 class _Memory:
-    """Owns memory and shows it to NumPy as read-only; no flag of an array changes that."""
+    """Owns memory and shows it to NumPy as read-only; no flag of an array changes that. Other libraries that are given
+    the array, as by ``torch.from_numpy``, which warns, may write all the same."""
 
     __slots__ = ("_kept", "__array_interface__")
 
@@ -15,6 +16,7 @@ class _Memory:
         start = -memory.ctypes.data % _ALIGNMENT
         copy = memory[start: start + array.nbytes].view(array.dtype).reshape(array.shape)
         copy[...] = array
+        memory.flags.writeable = False
         self._kept = memory
         self.__array_interface__ = {**copy.__array_interface__, "data": (copy.ctypes.data, True)}
 

@@ -35,7 +35,7 @@ def pytest_collection_modifyitems(items):
     tables = defaultdict(list)      # (file, test) -> its cases
     for item in items:
         file, test = item.path.relative_to(HERE).as_posix(), item.nodeid.partition("[")[0]
-        if file in ONE_IN and hasattr(item, "callspec"):
+        if file in ONE_IN and hasattr(item, "callspec") and not item.get_closest_marker("slow"):
             tables[file, test].append(item)
     for (file, _), cases in tables.items():
         left = {case for case in cases if _number(case) % ONE_IN[file] == 0} or {cases[0]}

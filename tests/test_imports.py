@@ -18,7 +18,7 @@ INSIDE = {
     "writing": set(),
     "columns": set(),
     "probabilities": set(),
-    "kernels": {"arguments", "kernels"},
+    "kernels": {"arguments", "kernels", "sealed"},
     "parameter": {"arguments", "changes", "habits", "sealed"},
     "sealed": set(),
     "habits": set(),

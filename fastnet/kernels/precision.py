@@ -50,7 +50,7 @@ def bfloat16_products():
 
     - Intel's Xeons from Sapphire Rapids on, under Linux, multiply whole matrices of them (AMX). There convolutions are
       direct, whatever their kernel and stride, of more than 12 channels to 8 or more, and forward of fewer channels
-      where a row of the kernel has 5 words of two; all others stay float32. Numbers below 1e-38 count as 0, and an
+      where the kernel is wide enough, as 3x3 is for 3; all others stay float32. Numbers below 1e-38 count as 0, and an
       infinity or NaN reaches the gradients for all weights of its channel. At inference images stay bfloat16 from one
       convolution to the next, through max-pooling and concatenation: what a convolution reads it rounds anyway, but
       what is added, as around a shortcut, or averaged is then 0.4 % off as well (scores of resnet18 0.3 % of the

@@ -4,9 +4,24 @@ import pickle
 
 import numpy as np
 import pytest
+from numba import config
 
 from fastnet import changes, init, seal, sealed, unseal
-from fastnet.layers import BatchNorm2d, Conv2d, Flatten, Linear, ReLU, Sequential
+from fastnet.kernels.cpu.runtime import address, flat
+from fastnet.layers import (
+    LSTM,
+    BatchNorm2d,
+    Conv2d,
+    ConvTranspose2d,
+    Flatten,
+    GroupNorm,
+    LayerNorm,
+    Linear,
+    LocallyConnected2d,
+    PReLU,
+    ReLU,
+    Sequential,
+)
 from fastnet.losses import CrossEntropyLoss
 from fastnet.optim import SGD
 
@@ -33,6 +48,35 @@ def test_the_same_comes_out(net):
         assert array.flags.writeable    # copies, as ever
     unseal(net)
     np.testing.assert_array_equal(net(x), before)
+
+
+def test_nobody_looks():
+    """Neither for the forms of convolutions' weights, nor in the quickest passes."""
+    net, x = Sequential(Conv2d(3, 8, 3), BatchNorm2d(8), ReLU()), arrays(SHAPE)
+    for sealing, watched in ((unseal, True), (seal, False), (unseal, True)):
+        sealing(net)
+        for _ in range(5):
+            net(x)
+        assert bool(net.runner.constants.hashes().size) == watched
+        assert net.runner._quick is None or (net.runner._quick._hashes is not None) == watched
+    assert net.runner._quick is not None or config.DISABLE_JIT
+
+
+@pytest.mark.parametrize("layer, shape", [
+    (Linear(5, 3), (4, 5)), (PReLU(3), SHAPE), (LayerNorm(5), (4, 5)), (LSTM(5, 3), (4, 6, 5)),
+    (ConvTranspose2d(3, 4, 2), SHAPE), (LocallyConnected2d(3, 2, (5, 5), 3), SHAPE), (GroupNorm(1, 3), SHAPE)], ids=str)
+def test_all_layers_read_what_is_sealed(layer, shape):
+    x = arrays(shape)
+    before = layer(x)
+    seal(layer)
+    for _ in range(4):
+        for one, other in zip(*(y if isinstance(y, tuple) else (y,) for y in (layer(x), before)), strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+def test_kernels_read_sealed_arrays_where_they_lie():
+    array = sealed.sealed(np.arange(6, dtype=np.float32).reshape(2, 3))
+    assert address(flat(array)) == address(array)
 
 
 def test_nobody_can_write(net):

@@ -57,6 +57,10 @@ NETS = {
                           conv(96, 40, ReLU(), size=1), Conv2d(40, 5, 1)],
                  [("conv2d_short", ("y",)), *[("conv2d_short", ("x", "y"))] * 2, ("maxpool2d_short", None),
                   ("conv2d_short", ("x", "y")), ("concat", None), ("conv2d_short", ("x",))]),
+    # The shortcut of few channels is read as images that matrices are made of, and added: short for both or for none.
+    "few channels twice": (lambda: [Conv2d(3, 8, 3, padding=1), ReLU(), Residual(Conv2d(8, 8, 3, padding=1)),
+                                    MaxPool2d(2), Conv2d(8, 16, 3), ReLU(), Conv2d(16, 8, 3)],
+                           [("conv2d_short", ("y",)), ("conv2d_short", ("x",))]),
     "odd": (lambda: [*stem(33), conv(33, 35, ReLU()), Conv2d(35, 8, 1)], []),
     "groups": (lambda: [*stem(64), Conv2d(64, 66, 3, groups=2), ReLU(), Conv2d(66, 32, 1)],
                [("conv2d_short", ("y",)), ("conv2d_short", ("x",))]),

@@ -13,11 +13,10 @@ Each rule tells what it gains: the time of a net without the rule over that with
 virtual cores of an AMD EPYC with AVX2 and a batch of 128. They move by 0.03 from run to run; what gains no time saves
 an array that need not be kept.
 """
-from fastnet.kernels import checks
 from fastnet.kernels.activations import reads
 from fastnet.kernels.cpu import simd
 from fastnet.kernels.cpu.conv.chain_plan import ONE_BY_ONE, Chain, bands_of
-from fastnet.kernels.cpu.shortening import shorten_images
+from fastnet.kernels.cpu.shortening import shorten_images, shortens, where_of
 from fastnet.kernels.precision import precision
 
 RULES = []
@@ -36,8 +35,6 @@ _MASKS = (*_BACK, "linear_backward_input", "add", "dropout")
 
 _HALVES = {"kernel_size": (2, 2), "stride": (2, 2), "padding": (0, 0, 0, 0), "dilation": (1, 1), "ceil_mode": False}
 _LARGEST = "maxpool2d_forward", "adaptive_maxpool2d_forward"
-# What says how a convolution goes over an image; by default as one of single pixels does.
-_WHERE = "stride", "padding", "dilation", "groups"
 
 
 def rule(*ops):
@@ -185,7 +182,7 @@ def pooling_within_convolution(trace, node):
     """Only the largest of each 2 x 2 pixels is ever written, and at inference not where it stood. 1.01 in training of
     small_convnet, 1.09 at inference."""
     conv = trace.source(node.inputs["x"], *_CONVOLVES)
-    if conv and conv.op == "conv2d_inference" and precision.get() == "bfloat16" and simd.AMX:
+    if conv and conv.op == "conv2d_inference" and shortens(conv):
         return  # one after the other there, and with short images in between
     halves = all(node.options.get(name, wanted) == wanted for name, wanted in _HALVES.items())
     if conv and _plain(conv) and halves and (conv.op == "conv2d_forward" or not node.results[1].uses):
@@ -321,7 +318,7 @@ def _is_grouped(conv):
 
 def _is_pointwise(conv):
     """Whether it is a 1x1 convolution that reads every pixel once."""
-    return _weights_of(conv)[2:] == (1, 1) and _where(conv) == ONE_BY_ONE
+    return _weights_of(conv)[2:] == (1, 1) and where_of(conv) == ONE_BY_ONE
 
 
 def _has_bands(expand, grouped, project):
@@ -330,13 +327,7 @@ def _has_bands(expand, grouped, project):
         return False
     shapes = [None if conv is None else _weights_of(conv) for conv in (expand, grouped, project)]
     x = (expand or grouped).inputs["x"]
-    return bands_of(Chain(x.shape, *shapes, _where(grouped)), x.dtype) is not None
-
-
-def _where(conv):
-    """Its stride, padding, dilation and groups."""
-    return checks.conv2d_where(*(conv.options.get(name, default) for name, default in zip(_WHERE, ONE_BY_ONE,
-                                                                                          strict=True)))
+    return bands_of(Chain(x.shape, *shapes, where_of(grouped)), x.dtype) is not None
 
 
 def _join(trace, expand, grouped, project):
@@ -345,7 +336,7 @@ def _join(trace, expand, grouped, project):
     last, x, packed = convs[-1], convs[0].inputs["x"], [conv.inputs["packed"] for conv in convs]
     last.parts = tuple(conv.layers for conv in convs)
     last.op, last.layers = "conv2d_chain_inference", sum(last.parts, ())
-    last.options = {"grouped": convs.index(grouped), "where": _where(grouped),
+    last.options = {"grouped": convs.index(grouped), "where": where_of(grouped),
                     "activations": [_activation(conv) for conv in convs]}
     last.give("x", x)
     last.give("packed", packed)

@@ -13,7 +13,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fastnet.kernels import checks
 from fastnet.kernels.cpu import simd
+from fastnet.kernels.cpu.conv.chain_plan import ONE_BY_ONE
 from fastnet.kernels.cpu.conv.ops import find, shortened_by
 from fastnet.kernels.cpu.short import halved
 from fastnet.kernels.precision import precision
@@ -21,7 +23,8 @@ from fastnet.kernels.precision import precision
 # What it costs to make other images of some, in units of what it costs to write or to read them.
 _CONVERSION = 1.5
 
-_WHERE = {"stride": (1, 1), "padding": (0, 0, 0, 0), "dilation": (1, 1), "groups": 1}
+# What says how a convolution goes over an image; by default as one of single pixels does.
+WHERE = dict(zip(("stride", "padding", "dilation", "groups"), ONE_BY_ONE, strict=True))
 
 
 class _Able(NamedTuple):
@@ -34,36 +37,49 @@ class _Able(NamedTuple):
 
 def shorten_images(trace):
     """Let the images of a trace be short where that pays."""
-    if trace.training or precision.get() != "bfloat16" or not simd.AMX:
+    if trace.training or not _is_worth_it():
         return
     able = {node: found for node in trace.nodes if node is not None and (found := _ability(node))}
-    chosen = set()
+    chosen = {}     # images, in an order that is the same each time
     for images in _tied_together(able):
         if sum(_saved(image, able) for image in images) > 0:
-            chosen.update(images)
-    for node, one in able.items():
-        _tell(node, one, chosen)
+            chosen.update(dict.fromkeys(images))
+    for node in able:
+        _tell(node, able, chosen)
     for image in chosen:
         _convert(trace, image, able)
 
 
+def _is_worth_it():
+    return precision.get() == "bfloat16" and simd.AMX
+
+
+def shortens(conv):
+    """Which of "x" and "y" may be short for a node of conv2d_inference, where that is worth anything."""
+    if not _is_worth_it():
+        return []
+    x, w = conv.inputs["x"], conv.inputs["packed"].node.inputs["w"]
+    geometry, way = find("forward", x.shape, w.shape, x.dtype, where_of(conv))
+    return shortened_by(way, geometry)
+
+
+def where_of(conv):
+    """The stride, padding, dilation and groups of a node."""
+    return checks.conv2d_where(*(conv.options.get(name, default) for name, default in WHERE.items()))
+
+
 def _ability(node):
     """The _Able of an operation; None for those that know nothing of short images."""
-    y = node.results[0]
-    if y.dtype != np.float32 or y.ndim != 4:
+    if not node.results or node.results[0].dtype != np.float32 or node.results[0].ndim != 4:
         return None
     if node.op == "conv2d_inference":
-        x, w = node.inputs["x"], node.inputs["packed"].node.inputs["w"]
-        geometry, way = find("forward", x.shape, w.shape, x.dtype, _where(node))
-        names = shortened_by(way, geometry)
-        return _Able("y" in names, ("add",) * ("y" in names), ("x",) * ("x" in names)) if names else None
+        names = shortens(node)
+        # An image that is read as x, and added as well, is short for both or for none.
+        makes = "y" in names and ("x" in names or node.inputs.get("add") is not node.inputs["x"])
+        return _Able(makes, ("add",) * makes, ("x",) * ("x" in names)) if names else None
     names = ("x",) if node.op == "maxpool2d_forward" and not node.results[1].uses else \
         ("arrays",) if node.op == "concat" and node.options.get("dim", 1) == 1 else ()
     return _Able(True, names, ()) if names and all(image.shape[1] % 2 == 0 for image in _images(node, names)) else None
-
-
-def _where(conv):
-    return tuple(conv.options.get(name, default) for name, default in _WHERE.items())
 
 
 def _images(node, names):
@@ -98,14 +114,15 @@ def _reads(node, image, able):
     return node in able and {*able[node].tied, *able[node].free}.issuperset(node.reads(image))
 
 
-def _tell(node, one, chosen):
+def _tell(node, able, chosen):
     """Tell an operation which of its images are short."""
-    y = one.makes and node.results[0] in chosen
+    y = able[node].makes and node.results[0] in chosen
     if node.op == "conv2d_inference":
-        short = ("x",) * any(image in chosen for image in _images(node, one.free)) + ("y",) * y
+        x = any(image in chosen and _reads(node, image, able) for image in _images(node, able[node].free))
+        short = ("x",) * x + ("y",) * y
         if short:
-            options = {name: value for name, value in node.options.items() if name not in _WHERE}
-            node.op, node.options = "conv2d_short", {"short": short, "where": _where(node), **options}
+            options = {name: value for name, value in node.options.items() if name not in WHERE}
+            node.op, node.options = "conv2d_short", {"short": short, "where": where_of(node), **options}
     elif node.op == "maxpool2d_forward" and y:
         node.op, node.results = "maxpool2d_short", node.results[:1]
 

@@ -78,7 +78,7 @@ class Columns(NamedTuple):
     count: int
 
 
-class Sums(NamedTuple):
+class TileSums(NamedTuple):
     """Where the sums of some positions are, `panel` numbers each."""
 
     memory: np.ndarray
@@ -89,7 +89,7 @@ class Sums(NamedTuple):
 class _Positions(NamedTuple):
     """Positions of a strip, whose first line is `line`; `sums` are those of the first one and of those behind it."""
 
-    sums: Sums
+    sums: TileSums
     line: int
     first: int
     stop: int
@@ -157,6 +157,8 @@ def _kernel(panel):
         x_ahead, y_ahead = _next_strip(x, number, times, plan), _next_strip(y, number, times, plan)
         if lines.phases < lines.stride_down * lines.stride_across:  # much of x is never read
             x_ahead = ahead(x, 0, 0, times)
+        if short.y and spans.is_far(y):
+            y_ahead = ahead(y, 0, 0, times)
         open_amx()
         for g in range(plan.grids):
             grid = entry(_GridPlan, tables.grids, g)
@@ -165,21 +167,21 @@ def _kernel(panel):
                     filters = (p * plan.taps + grid.taps_before) * plan.words * panel
                     left = p % plan.panels * panel
                     columns = Columns(p * panel, group * plan.out_channels + left,
-                                       min(panel, plan.out_channels - left))
+                                      min(panel, plan.out_channels - left))
                     for position in range(begin, min(begin + plan.piece, positions), POSITIONS):
                         x_ahead, y_ahead = fetch_portion(x, x_ahead), fetch_portion(y, y_ahead)
                         product(memory, 2 * (room.start + position * plan.apart), 2 * plan.apart, tables.taps,
                                 grid.taps_before, grid.taps, plan.words, operands.filters, filters, panel, memory, sums,
                                 panel, 0)
-                        made = _Positions(Sums(memory, sums, panel), strip.first, position,
+                        made = _Positions(TileSums(memory, sums, panel), strip.first, position,
                                           min(position + POSITIONS, positions))
                         _write_sums(made, columns, operands, grid, plan, lines, epilogue, short.y)
                 if spans.has_calls(epilogue) and not short.y:
-                    made = _Positions(Sums(memory, sums, panel), strip.first, begin,
+                    made = _Positions(TileSums(memory, sums, panel), strip.first, begin,
                                       min(begin + plan.piece, positions))
                     channel = first_panel * panel
                     columns = Columns(0, group * plan.out_channels + channel,
-                                       min(last_panel * panel, plan.out_channels) - channel)
+                                      min(last_panel * panel, plan.out_channels) - channel)
                     _call_functions(made, columns, y, grid, plan, lines, epilogue)
         simd.close_amx()
 
@@ -210,8 +212,8 @@ def _write_sums(made, columns, operands, grid, plan, lines, epilogue, short):
     while position < made.stop:
         run = run_at(position, made.stop, made.line, lines.pitch)
         pixel, pixels = _pixels_of(run, grid, plan, lines)
-        write_run(Sums(sums.memory, at, sums.panel), columns, operands, pixel * plan.y_channels + columns.first, apart,
-                  pixels, epilogue, short)
+        write_run(TileSums(sums.memory, at, sums.panel), columns, operands, pixel * plan.y_channels + columns.first,
+                  apart, pixels, epilogue, short)
         position, at = position + run.count, at + run.count * sums.panel
 
 
@@ -261,8 +263,8 @@ def _write_run(sums, columns, operands, to, apart, pixels, epilogue, level):
 
 @inlined
 def _write_short_run(sums, columns, operands, to, apart, pixels, epilogue, level):
-    """Where y and what is added to it hold words. Functions are called on the sums, while these are numbers
-    of float32."""
+    """The same where y and what is added to it hold words. Functions are called on numbers of float32, which for that
+    are written over the sums."""
     y, memory, lanes, called = operands.y, sums.memory, simd.lanes(operands.y), spans.has_calls(epilogue)
     stop, first, far = sums.start + pixels * sums.panel, to, spans.is_far(y)
     for i in range(sums.start, stop, sums.panel):

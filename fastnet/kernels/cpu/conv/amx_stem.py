@@ -17,14 +17,15 @@ from typing import NamedTuple
 import numpy as np
 
 from fastnet.kernels.cpu import simd, spans
-from fastnet.kernels.cpu.conv.amx import Columns, Sums, write_run
+from fastnet.kernels.cpu.conv.amx import Columns, TileSums, write_run
 from fastnet.kernels.cpu.conv.amx_layout import POSITIONS, WORDS, columns_at_once
 from fastnet.kernels.cpu.conv.operands import NUMBERS, Operands
 from fastnet.kernels.cpu.conv.prefetch import ahead, fetch_portion
 from fastnet.kernels.cpu.runtime import Launch, in_words, jit, made_for, named, scratch
 
-# Rows of y that a block computes at most, and how many blocks there should be; words of a matrix's rows at least.
-_ROWS, _BLOCKS, _FEWEST_WORDS = 8, 16, 5
+# Rows of y that a block computes at most, and words of x that it writes out for them; how many blocks there should be;
+# words of a matrix's rows at least.
+_ROWS, _MOST_WORDS, _BLOCKS, _FEWEST_WORDS = 8, 96 << 10, 16, 5
 
 
 class _Plan(NamedTuple):
@@ -56,8 +57,11 @@ def numbers_of(channels):
 
 
 def words_at_once(across, channels):
-    """How many words of a row of the kernel are multiplied at once; None where they would be too few."""
+    """How many words of a row of the kernel are multiplied at once; None where they would be too few, or where vectors
+    are narrower than pixels."""
     words = across * numbers_of(channels) // 2
+    if numbers_of(channels) > simd.width(np.float32):
+        return None
     return max((step for step in range(_FEWEST_WORDS, WORDS + 1) if words % step == 0), default=None)
 
 
@@ -68,10 +72,11 @@ class AmxStem:
     def __init__(self, geometry):
         x, y, kernel, padding = geometry.source, geometry.target, geometry.kernel, geometry.padding
         stride, dilation, wide = geometry.stride, geometry.dilation.down, numbers_of(x.channels)
-        rows = max(1, min(_ROWS, y.height * geometry.batch // _BLOCKS))
         reach, panel = (kernel.down - 1) * dilation + 1, columns_at_once(y.channels)
         columns = max(padding.left + x.width, (y.width - 1) * stride.across + kernel.across)
         pitch, words = columns * wide // 2, kernel.across * wide // 2
+        most = (_MOST_WORDS // pitch - reach) // stride.down + 1
+        rows = max(1, min(_ROWS, most, y.height * geometry.batch // _BLOCKS))
         # What is read behind the last row, for positions that do not exist, and written by the last vector.
         beyond = POSITIONS * stride.across * wide // 2 + 2 * simd.width(np.float32)
         sums = ((rows - 1) * stride.down + reach) * pitch + beyond
@@ -127,7 +132,7 @@ def _kernel(panel, channels, step):
         to = (image * plan.out_height + row) * size
         times, behind, more = rows * plan.panels * (plan.out_width // POSITIONS + 1), to + rows * size, rows * size
         if short.y:
-            behind, more = behind // 2, more // 2
+            behind, more = behind // 2, 0 if spans.is_far(y) else more // 2
         y_ahead = ahead(y, behind, behind + more, times)
         open_amx()
         for r in range(rows):
@@ -140,7 +145,7 @@ def _kernel(panel, channels, step):
                     product(memory, at, plan.across * plan.wide, taps, 0, plan.taps, plan.words, operands.filters,
                             filters, panel, memory, sums, panel, 0)
                     pixels = min(POSITIONS, plan.out_width - position)
-                    write_run(Sums(memory, sums, panel), columns, operands,
+                    write_run(TileSums(memory, sums, panel), columns, operands,
                               to + r * size + position * plan.out_channels + left, plan.out_channels, pixels, epilogue,
                               short.y)
         simd.close_amx()

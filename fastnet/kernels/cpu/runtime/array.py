@@ -16,6 +16,7 @@ from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
 
 from fastnet.kernels.cpu.runtime import launches, pool
+from fastnet.sealed import is_sealed
 
 # Bytes of a cache line.
 _LINE = 64
@@ -124,7 +125,8 @@ def release_scratch():
 
 def flat(x):
     """x as one flat C-contiguous array in memory order, an image batch channels-last. It is copied if it lies
-    otherwise, and if it is read-only, not aligned or of foreign byte order, for which no kernel is compiled.
+    otherwise, and if it is read-only (but for `sealed` ones, which kernels only read), not aligned or of foreign byte
+    order, for which no kernel is compiled.
 
     >>> flat(np.float32([[[[1, 2]], [[10, 20]]]]))  # an image of two channels and two pixels
     array([ 1., 10.,  2., 20.], dtype=float32)
@@ -132,8 +134,8 @@ def flat(x):
     if x.ndim == 4:
         x = x.transpose(0, 2, 3, 1)
     flags = x.flags
-    if flags.c_contiguous and flags.aligned and flags.writeable and x.dtype.isnative:
-        return x.reshape(-1)
+    if flags.c_contiguous and flags.aligned and x.dtype.isnative and (flags.writeable or is_sealed(x)):
+        return (x if flags.writeable else np.asarray(_Alias(x))).reshape(-1)
     _note_copy()
     copy = empty(x.shape, x.dtype.newbyteorder("="))
     copy[...] = x
