@@ -22,6 +22,7 @@ The words of this folder. Some have two meanings, which the context tells apart,
     panel       some columns of a matrix, as many as a tile is wide, stored row by row
     word        what is moved as one, whatever it means: an element of an array, a number or two of bfloat16; in frames
                 and plans 64 bits
+    short       images whose words are two numbers of bfloat16 each, see `short`; `shortening` says which are
     pixel       a place of an image with all its channels, which lie side by side
     tap         one element (r, s) of a convolution's kernel, and the pixel that it meets
     patch       what Winograd computes at a time: m x m pixels of a result, and the n x n that they are computed from
