@@ -16,7 +16,7 @@ SAID = {
         "errors": (OSError, data.DownloadError, UserWarning)}),
     **dict.fromkeys(("confusion", "confusion_matrix"), {
         "words": dict.fromkeys(("labels", "predictions", "classes"), "(labels|predictions|classes)")}),
-    "save_weights": {"errors": (OSError,)},
+    **dict.fromkeys(("save_weights", "save_model"), {"errors": (OSError,)}),
     **dict.fromkeys(("ImageFiles", "ImageFolder"), {"errors": (OSError,)}),
     "ImageFiles.from_csv": {"errors": (OSError,), "words": {"folder": "(folder|paths)"}, "called": "ImageFiles"},
     "ImageFiles.__getitem__": {"errors": (IndexError,), "words": {"index": "(what is selected|there are)"}},
