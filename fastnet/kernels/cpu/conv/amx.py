@@ -252,6 +252,7 @@ def write_run(sums, columns, operands, to, apart, pixels, epilogue, short):
 
 @inlined
 def _write_run(sums, columns, operands, to, apart, pixels, epilogue, level):
+    """Where y holds numbers; functions are called later, on y itself."""
     y = operands.y
     for i in range(sums.start, sums.start + pixels * sums.panel, sums.panel):
         for j in range(0, columns.count, simd.lanes(y)):
@@ -263,8 +264,8 @@ def _write_run(sums, columns, operands, to, apart, pixels, epilogue, level):
 
 @inlined
 def _write_short_run(sums, columns, operands, to, apart, pixels, epilogue, level):
-    """The same where y and what is added to it hold words. Functions are called on numbers of float32, which for that
-    are written over the sums."""
+    """Where y and what is added to it hold words. Functions are called on numbers of float32, which are written over
+    the sums for that."""
     y, memory, lanes, called = operands.y, sums.memory, simd.lanes(operands.y), spans.has_calls(epilogue)
     stop, first, far = sums.start + pixels * sums.panel, to, spans.is_far(y)
     for i in range(sums.start, stop, sums.panel):
