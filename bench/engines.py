@@ -1,10 +1,13 @@
-"""How engines for inference run whole nets, those that are installed: each reads the graph that `onnx_peer` writes, and
-computes in float32; OpenVINO, where bfloat16 is asked, as it does when it is only installed."""
+"""How engines for inference run whole nets, those that are installed: each reads the graph that `onnx_peer` writes,
+LiteRT what is made of PyTorch's modules, and computes in float32; OpenVINO, where bfloat16 is asked, as it does when it
+is only installed."""
 import importlib.util
+import multiprocessing
 import os
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -71,6 +74,42 @@ def ncnn(case, threads, network):
     return run
 
 
+def litert(case, threads, network):
+    from ai_edge_litert.interpreter import Interpreter
+
+    x = np.ascontiguousarray(net_inputs(case)[0].transpose(0, 2, 3, 1))
+    # In a process of its own, which takes along what the converter has loaded: JAX and more.
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
+        written = process.submit(tflite, case, network).result()
+    net = Interpreter(model_content=written, num_threads=threads)
+    net.allocate_tensors()
+    (given,), (result,) = net.get_input_details(), net.get_output_details()
+
+    def run():
+        net.set_tensor(given["index"], x)
+        net.invoke()
+        y = net.get_tensor(result["index"])
+        return (y.transpose(0, 3, 1, 2) if y.ndim == 4 else y,)
+
+    return run
+
+
+def tflite(case, network):
+    """The net of a case in the form that LiteRT reads, as bytes; its images are channels-last, and so is its result
+    where it is one."""
+    import litert_torch
+    import peers
+    import torch
+
+    module = peers.loaded(network, peers.EAGER).eval()
+    images = litert_torch.to_channel_last_io(module, args=[0], outputs=[0] if case.per_pixel else None)
+    x = torch.zeros(case.batch, case.size, case.size, case.channels)
+    with tempfile.TemporaryDirectory() as folder:
+        written = Path(folder, "net.tflite")
+        litert_torch.convert(images, (x,)).export(str(written))
+        return written.read_bytes()
+
+
 def quietly(command, folder):
     """Run a program there; RuntimeError with what it said where it fails."""
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=os.environ)
@@ -84,6 +123,7 @@ ENGINES = {
     "openvino": ("openvino", None, True, True, openvino),
     "mnn": ("MNN", None, True, False, mnn),
     "ncnn": ("ncnn", "pnnx", False, False, ncnn),
+    "litert": ("ai_edge_litert", "litert_torch", True, False, litert),
 }
 
 
@@ -99,6 +139,7 @@ def inference(name, case, threads, network):
     converter, which brings nets into the engine's form."""
     module, converter, *_, prepare = ENGINES[name]
     if converter and not importlib.util.find_spec(converter):
+        package = converter.replace("_", "-")
         raise ModuleNotFoundError(
-            f"{module} is installed, but not {converter}, which makes its nets of ONNX: pip install {converter}")
+            f"{module} is installed, but not {package}, which brings nets into its form: pip install {package}")
     return prepare(case, threads, network)

@@ -18,7 +18,8 @@ from summary import summary
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402  (the backend comes first)
 
-PEERS = ("torch", "torch channels-last", "torch compiled", "torch tcmalloc", "onnxruntime", "openvino", "mnn", "ncnn")
+PEERS = ("torch", "torch channels-last", "torch compiled", "torch tcmalloc", "onnxruntime", "openvino", "mnn", "ncnn",
+         "litert")
 CONTENDERS = ("naive", "fastnet", *PEERS)
 # Heading and unit of each group's table.
 GROUPS = {
@@ -165,7 +166,8 @@ def picture(rows, title, path):
     styles = {"naive": ("0.6", "x"), "fastnet": ("tab:red", "o"), "torch": ("tab:blue", "|"),
               "torch channels-last": ("tab:cyan", "|"), "torch compiled": ("tab:green", "|"),
               "torch tcmalloc": ("tab:olive", "|"), "onnxruntime": ("tab:purple", "|"),
-              "openvino": ("tab:pink", "|"), "mnn": ("tab:brown", "|"), "ncnn": ("tab:orange", "|")}
+              "openvino": ("tab:pink", "|"), "mnn": ("tab:brown", "|"), "ncnn": ("tab:orange", "|"),
+              "litert": ("tab:gray", "|")}
     for who in CONTENDERS:
         points = [(row["median"][who], i) for i, row in enumerate(rows) if who in row["median"]]
         if points:

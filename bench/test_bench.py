@@ -48,7 +48,7 @@ failed = {}  # why torch.compile did not work, by case
 
 def contenders(case):
     """Who runs the case. torch.compile gets what it can fuse, and not the scaling: every size would be compiled.
-    Engines for inference and another allocator get the group real."""
+    Another allocator gets the group real; engines for inference get every net."""
     names = ["fastnet"]
     if "PyTorch" in PEERS:
         names.append(peers.EAGER)
@@ -60,7 +60,7 @@ def contenders(case):
             names.append(peers.TCMALLOC)
     if "ONNX Runtime" in PEERS and case.op == "inference":
         names += [ONNX] if case.precision == "float32" else []
-        names += engines.installed(case) if case.group == "real" else []
+        names += engines.installed(case)
     return names
 
 

@@ -117,11 +117,12 @@ def test_optimisers_get_gradients_in_the_order_of_their_parameters(monkeypatch):
 
 def test_an_engine_without_its_converter_says_so(monkeypatch):
     engines = pytest.importorskip("engines", reason="needs ONNX")
-    case = BATCHES[0]
-    monkeypatch.setattr(engines.importlib.util, "find_spec", lambda name: None if name == "pnnx" else name)
+    case, missing = BATCHES[0], ("pnnx", "litert_torch")
+    monkeypatch.setattr(engines.importlib.util, "find_spec", lambda name: None if name in missing else name)
     assert "ncnn" in engines.installed(replace(case, batch=1)) and "ncnn" not in engines.installed(case)
-    with pytest.raises(ModuleNotFoundError, match="ncnn is installed, but not pnnx"):
-        engines.inference("ncnn", replace(case, batch=1), 1, None)
+    for engine, said in ("ncnn", "ncnn is installed, but not pnnx"), ("litert", "but not litert-torch"):
+        with pytest.raises(ModuleNotFoundError, match=said):
+            engines.inference(engine, replace(case, batch=1), 1, None)
 
 
 @pytest.mark.parametrize("case", of("inference", QUICK))
