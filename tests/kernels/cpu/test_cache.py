@@ -271,7 +271,7 @@ def test_kernels_have_names_of_their_own():
     for channels in (20, 2):  # Winograd and direct, wide and narrow panels
         for outputs in (40, 3):
             ops.conv2d_forward(np.ones((1, channels, 8, 8), np.float32), w[:outputs, :channels])
-    bodies = {body for body, *_ in compiler._addresses}
+    bodies = {body for body, *_ in compiler._addresses if body.__module__.startswith("fastnet.")}  # not of tests
     assert len(bodies) > 4
     names = {(body.__module__, body.__qualname__, body.targetoptions.get("parallel", False)) for body in bodies}
     assert len(names) == len(bodies)

@@ -1,4 +1,5 @@
 """Launching: which threads run, and what happens with several Python threads and after a fork."""
+import gc
 import json
 import os
 import re
@@ -103,6 +104,51 @@ def test_kernels_have_no_entrance_from_python_until_it_is_asked_for():
     body(2, 0, out[::-1])
     np.testing.assert_array_equal(out, [0, 2, 2, 3])
     assert len(body.overloads) == 1
+
+
+@pytest.mark.skipif(config.DISABLE_JIT, reason="nothing is compiled")
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_function_is_machine_code_by_itself_only_where_somebody_calls_it_by_its_address(
+        first, tmp_path, monkeypatch):
+    """Whichever comes first, the function and the one whose code it is part of give the same."""
+    monkeypatch.setenv("FASTNET_CACHE_DIR", str(tmp_path))  # what is kept there is machine code already
+    inner, out = jit(_fill), np.zeros((2, 4), np.int64)
+
+    @inlined
+    def outer(block, slot, out):
+        inner(block, slot, out)
+        out[block] *= 2
+
+    def is_made(body):
+        (result,) = body.overloads.values()
+        return result.library.codegen._engine.is_symbol_defined(result.fndesc.llvm_func_name)
+
+    bodies = [inner, outer]
+    launch(bodies[first], 4, out[first], work=1)
+    if first:
+        assert is_made(outer) and not is_made(inner)
+    launch(bodies[1 - first], 4, out[1 - first], work=1)
+    assert is_made(outer) and is_made(inner)
+    np.testing.assert_array_equal(out, [[0, 1, 2, 3], [0, 2, 4, 6]])
+
+
+@pytest.mark.skipif(config.DISABLE_JIT, reason="nothing is compiled")
+@pytest.mark.parametrize("wanted", [True, False])
+def test_the_collector_goes_on_after_compiling_where_it_did_before(wanted):
+    before = gc.isenabled()
+    try:
+        (gc.enable if wanted else gc.disable)()
+        launch(jit(_fill), 4, np.zeros(4, np.int64), work=1)
+        assert gc.isenabled() == wanted
+        with pytest.raises(numba.TypingError):
+            launch(jit(_nonsense), 4, np.zeros(4, np.int64), work=1)
+        assert gc.isenabled() == wanted
+    finally:
+        (gc.enable if before else gc.disable)()
+
+
+def _nonsense(block, slot, out):
+    out[block] = "nonsense" + block
 
 
 @jit

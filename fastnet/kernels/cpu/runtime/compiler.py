@@ -3,13 +3,18 @@
 Numba compiles a function for the types of its arguments. What is compiled is kept on disk, see `cache`, and called by
 its address: so one loop in machine code can run any kernel, see `launches`, and one kernel any activation.
 """
+import contextlib
 import functools
+import gc
 import hashlib
 
 import numba
 import numpy as np
 from numba import config, types
 from numba.core import cgutils
+from numba.core.codegen import JITCodeLibrary
+from numba.core.compiler import Compiler
+from numba.core.compiler_lock import global_compiler_lock
 from numba.core.registry import CPUDispatcher
 from numba.extending import intrinsic
 
@@ -27,10 +32,57 @@ _attached = set()   # functions that have a cache on disk
 _functions = {}     # what stands for addresses where nothing is compiled: number -> function
 
 
+class _Library(JITCodeLibrary):
+    """The code of a function that others may call, whose code becomes part of theirs. So it is optimised, and made
+    machine code, only where it is called by its address: nearly two thirds of all functions never are."""
+
+    _made = False
+
+    def _optimize_final_module(self):
+        """Not yet."""
+
+    def _finalize_final_module(self):
+        """Callers can be given this code from now on."""
+        self._finalized = True
+
+    def _make(self):
+        """Machine code. What callers are given stays as it was, whether that was asked for before or not."""
+        if not self._made:
+            self._made = True
+            self._get_module_for_linking()  # keeps a copy
+            super()._optimize_final_module()
+            super()._finalize_final_module()
+
+    def get_pointer_to_function(self, name):
+        self._make()
+        return super().get_pointer_to_function(name)
+
+    def serialize_using_object_code(self):
+        self._make()
+        return super().serialize_using_object_code()
+
+
+class _Pipeline(Compiler):
+    """Numba's own, whose result is in a `_Library`."""
+
+    def _compile_bytecode(self):
+        state = self.state
+        state.flags.no_compile = True
+        state.library = _Library(state.targetctx.codegen(), state.func_id.func_qualname)
+        state.library.enable_object_caching()
+        result = super()._compile_bytecode()._replace(entry_point=object())     # which callers find it by
+        state.targetctx.insert_user_function(result.entry_point, result.fndesc, [result.library])
+        return result
+
+
 class _Inside(CPUDispatcher):
     """A compiled function that compiled code calls, by its name or by its address. The entrance from Python, which
     takes the arguments out of Python's objects, is a sixth of the work of compiling, so it has none. Where Python calls
     it nevertheless, as tests do, it is compiled once more, with one."""
+
+    def add_overload(self, result):
+        """Without a word to what looks at the arguments of calls from Python."""
+        self.overloads[tuple(result.signature.args)] = result
 
     def __call__(self, *args):
         return self._from_python(*args)
@@ -62,7 +114,8 @@ def _inside(function, **flags):
                         "others of its kind may not share: say by `made_for` what it is made for, or use `inlined`")
     if config.DISABLE_JIT:
         return function
-    return _Inside(function, targetoptions={"nopython": True, "no_cpython_wrapper": True} | _FLAGS | flags)
+    return _Inside(function, targetoptions={"nopython": True, "no_cpython_wrapper": True} | _FLAGS | flags,
+                   pipeline_class=_Pipeline)
 
 
 def jit(function):
@@ -79,7 +132,7 @@ def inlined(function):
 def regrouped(function):
     """`jit` with the liberty to add up in any order: a sum over a loop becomes several, side by side in vectors. Which,
     is the compiler's choice, and the same at each call."""
-    return numba.njit(**_FLAGS | {"fastmath": _FLAGS["fastmath"] | {"reassoc"}})(function)
+    return _inside(function, fastmath=_FLAGS["fastmath"] | {"reassoc"})
 
 
 def literal(function):
@@ -108,10 +161,24 @@ def address(body, args):
         if body not in _attached:
             _attached.add(cache.attach(body))
         signature = (types.int64, types.int64, *map(numba.typeof, args))
-        body.compile(signature)  # under Numba's own lock: a second thread finds it done
-        result = body.overloads[signature]
-        place = _addresses[key] = result.library.get_pointer_to_function(result.fndesc.llvm_func_name)
+        with global_compiler_lock, _no_collector():     # a second thread finds it done
+            body.compile(signature)
+            result = body.overloads[signature]
+            place = _addresses[key] = result.library.get_pointer_to_function(result.fndesc.llvm_func_name)
     return place
+
+
+@contextlib.contextmanager
+def _no_collector():
+    """Nobody looks for garbage in the block. Compiling makes millions of small objects, and few of them in circles: to
+    look through them again and again took a tenth of Python's part of the time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _kind(arg):
