@@ -263,13 +263,18 @@ def padding2d(padding, mode):
 def linear_shape(x_shape, w_shape):
     """(N, K) from x (N, C) and w (K, C)."""
     n, c = scores(x_shape)
-    if len(w_shape) != 2:
-        raise ValueError(f"expected w of shape (K, C), got w of shape {tuple(w_shape)}")
-    if 0 in w_shape:
-        raise ValueError(f"empty axis: got w of shape {tuple(w_shape)}; every axis needs at least one element")
+    linear_weights(w_shape)
     if w_shape[1] != c:
         raise ValueError(f"expected {w_shape[1]} input features, got x of shape {tuple(x_shape)}")
     return n, w_shape[0]
+
+
+def linear_weights(shape):
+    """Refuse what is not the shape of a matrix with elements."""
+    if len(shape) != 2:
+        raise ValueError(f"expected w of shape (K, C), got w of shape {tuple(shape)}")
+    if 0 in shape:
+        raise ValueError(f"empty axis: got w of shape {tuple(shape)}; every axis needs at least one element")
 
 
 def batchnorm_channels(x_shape, training):

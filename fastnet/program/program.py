@@ -6,6 +6,7 @@ from fastnet.program import trees
 from fastnet.program.calls import put_label
 from fastnet.program.trace import root
 from fastnet.program.tracer import trace
+from fastnet.sealed import is_sealed
 
 
 class Program:
@@ -64,10 +65,10 @@ class Program:
 
     def read_leaves(self):
         """Read weights and statistics anew; False where they are of another shape, dtype or, where parts of them are
-        read, layout than those that were traced."""
+        read, layout than those that were traced, or where they have been sealed or unsealed."""
         arrays = [read() for _, read in self.leaves]
         if not all(array is not None and array.shape == leaf.shape and array.dtype == leaf.dtype
-                   for array, (leaf, _) in zip(arrays, self.leaves, strict=True)):
+                   and is_sealed(array) == leaf.sealed for array, (leaf, _) in zip(arrays, self.leaves, strict=True)):
             return False
         self.flat = all(array.flags.c_contiguous and array.flags.aligned and array.dtype.isnative for array in arrays)
         self.arrays = arrays

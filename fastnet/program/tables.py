@@ -21,7 +21,7 @@ _STEPS = ("step", "output shape", "computed by")
 _ONCE = "made once for these weights"
 # What is told of operations that are not a layer's, or not known.
 _ALONE = {"opaque": "its own forward, called with arrays", "shorten": "rounded to bfloat16, two numbers to a word",
-          "lengthen": "float32 again"}
+          "lengthen": "float32 again", "linear_inference": "matrices of bfloat16 (AMX), since the weights are sealed"}
 _IN_BANDS = "+ "
 _DIRECTIONS = {"forward": "", "backward_input": "input gradient: ", "backward_weight": "weight gradient: "}
 

@@ -29,12 +29,13 @@ here = _Here()
 
 class Value:
     """What an operation will give: a shape and a dtype. `node` makes it; None makes inputs, weights and draws. `short`
-    says that each number of the array is two of half as many bits: of images with twice as many channels."""
+    says that each number of the array is two of half as many bits: of images with twice as many channels; `sealed`
+    that these are weights that nobody can write to."""
 
-    __slots__ = ("shape", "dtype", "node", "name", "uses", "short")
+    __slots__ = ("shape", "dtype", "node", "name", "uses", "short", "sealed")
 
     def __init__(self, shape, dtype, node=None, name=""):
-        self.shape, self.dtype, self.node, self.name, self.short = shape, dtype, node, name, False
+        self.shape, self.dtype, self.node, self.name, self.short, self.sealed = shape, dtype, node, name, False, False
         self.uses = {}      # nodes that read it, each once, as keys, in the order in which they were made
 
     @property

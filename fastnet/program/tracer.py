@@ -10,6 +10,7 @@ from fastnet.kernels import counter, shapes
 from fastnet.program import trees, watch
 from fastnet.program.calls import call, call_backward, opaque
 from fastnet.program.trace import Node, Trace, Value, here, root
+from fastnet.sealed import is_sealed
 
 
 class Tracer:
@@ -242,5 +243,6 @@ def _read(layer, name):
 
 def _leaf(found, places, array, name, read):
     value = Value(array.shape, array.dtype, name=name)
+    value.sealed = is_sealed(array)
     found.leaves[value] = read
     places[id(array)] = array, value

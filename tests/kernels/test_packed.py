@@ -35,6 +35,29 @@ def test_same_as_conv_transpose2d_forward(case):
             assert_same(ops.conv_transpose2d_inference(other, packed, **case.options), wanted)
 
 
+@pytest.mark.parametrize("n, c, k", [(1, 5, 3), (3, 40, 33), (70, 9, 64), (2, 5000, 7), (600, 1000, 10)])
+def test_same_as_linear_forward(n, c, k):
+    """With few samples, with many; more than 4096 features are added up in another order."""
+    rng = np.random.default_rng(0)
+    x, w, b = (rng.standard_normal(shape, np.float32) for shape in ((n, c), (k, c), (k,)))
+    for b_ in (b, None):
+        packed = ops.linear_pack(w, b_)
+        for other in (x, x.astype(np.float64), x[:1]):
+            for activation in (None, ("relu", 0.0, 0.0), ("gelu", 0.0, 0.0)):
+                wanted = ops.linear_forward(other, w, b_, activation=activation)
+                found = ops.linear_inference(other, packed, activation)
+                assert found.dtype == wanted.dtype and found.shape == wanted.shape
+                np.testing.assert_allclose(found, wanted, rtol=2e-5, atol=2e-5 * np.sqrt(c))
+
+
+@pytest.mark.parametrize("what", TABLE["linear_forward"])
+def test_refuses_what_linear_forward_refuses(what):
+    (x, w, *b), options, message = TABLE["linear_forward"][what]
+    with pytest.raises((ValueError, TypeError)) as error:
+        ops.linear_inference(x, ops.linear_pack(w, *b), **options)
+    assert str(error.value) == message
+
+
 def test_one_packing_for_both_directions():
     """Weights that a convolution has used already serve the transposed one, and the other way round."""
     rng = np.random.default_rng(0)

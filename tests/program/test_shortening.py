@@ -127,6 +127,41 @@ def test_convolutions_alone_see_the_same_numbers():
             np.testing.assert_array_equal(short, net(x))
 
 
+@AMX
+@pytest.mark.parametrize("n", [1, 3, 40, 2000])
+def test_linear_layers_of_sealed_nets_multiply_bfloat16_numbers(n):
+    """As if x and the weights had been rounded; 2000 x 300 numbers are more than one line of pixels holds."""
+    net, x = shortened.made([Linear(300, 70), ReLU(), Linear(70, 12)]), shortened.images((n, 300))
+    first, _, second = net
+    with bfloat16_products():
+        as_ever = net(x)
+        assert "linear_inference" not in str(net.program(x.shape))
+        fastnet.seal(net)
+        assert str(net.program(x.shape)).count("linear_inference") == 2
+        y = net(x)
+        for _ in range(4):      # plainly, recorded, replayed, quickly
+            np.testing.assert_array_equal(net(x), y)
+        h = np.maximum(rounded(x) @ rounded(first.weight.value).T + first.bias.value, 0)
+        wanted = rounded(h) @ rounded(second.weight.value).T + second.bias.value
+        # A number between two of bfloat16 may become either one where sums were rounded in another order.
+        assert np.abs(y - wanted).max() <= 2e-3 * np.abs(wanted).max() < np.abs(y - as_ever).max() * 2
+        with fastnet.plainly():
+            np.testing.assert_array_equal(net(x), as_ever)
+        net.load_state_dict({name: 2 * value for name, value in net.state_dict().items()})
+        assert "linear_inference" not in str(net.program(x.shape)) and np.abs(net(x)).max() > 2 * np.abs(y).max()
+    fastnet.seal(net)
+    assert "linear_inference" not in str(net.program(x.shape))
+    with bfloat16_products():
+        assert "matrices of bfloat16" in fastnet.explain(net, x.shape).rows[0][2][0]
+        assert "linear_inference" not in str(net.program(x.shape, training=True))
+
+
+def rounded(array):
+    """Each number as the nearest of bfloat16, of two that are as near the even one."""
+    bits = np.ascontiguousarray(array, np.float32).view(np.uint32)
+    return ((bits + 0x7FFF + (bits >> 16 & 1)) & 0xFFFF0000).view(np.float32)
+
+
 def test_in_plain_python():
     """Where every place is checked, and on any processor."""
     done = subprocess.run([sys.executable, "-m", "tests.program.shortened"], cwd=Path(__file__).parents[2],

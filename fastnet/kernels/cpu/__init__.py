@@ -55,6 +55,7 @@ from fastnet.kernels.cpu import (
     move,
     nearest,
     norm,
+    packed_linear,
     pointwise,
     pool,
     pool_max,
@@ -75,11 +76,12 @@ from fastnet.kernels.cpu.fusions import RULES as rules
 
 globals().update(collect(
     activation, broadcast, chain, counter, embedding, features, group_norm, layer_norm, linear, locally_connected, move,
-    nearest, norm, ops, pointwise, pool, pool_max, recurrent, resample, response_norm, roi, runtime, score_losses,
-    short, softmax, statistics, transposed, unpool, update,
+    nearest, norm, ops, packed_linear, pointwise, pool, pool_max, recurrent, resample, response_norm, roi, runtime,
+    score_losses, short, softmax, statistics, transposed, unpool, update,
     extras=("conv2d_algorithm", "conv2d_pack", "conv2d_pack_folded", "conv2d_inference", "conv2d_maxpool_forward",
             "conv2d_maxpool_inference", "conv2d_chain_inference", "conv2d_short", "conv_transpose2d_pack",
             "conv_transpose2d_pack_folded", "conv_transpose2d_inference", "recorder", "Arena", "address", "release",
-            "empty_cache", "watcher", "places", "shorten", "lengthen", "maxpool2d_short")))
+            "empty_cache", "watcher", "places", "shorten", "lengthen", "maxpool2d_short", "linear_pack",
+            "linear_inference")))
 
 __all__ = ["rules"]

@@ -16,6 +16,7 @@ an array that need not be kept.
 from fastnet.kernels.activations import reads
 from fastnet.kernels.cpu import simd
 from fastnet.kernels.cpu.conv.chain_plan import ONE_BY_ONE, Chain, bands_of
+from fastnet.kernels.cpu.packed_linear import pack_linear
 from fastnet.kernels.cpu.shortening import shorten_images, shortens, where_of
 from fastnet.kernels.precision import precision
 
@@ -344,5 +345,6 @@ def _join(trace, expand, grouped, project):
         trace.remove(conv)
 
 
+RULES.append((("linear_forward",), pack_linear))
 # What is decided for a whole trace, when everything else is.
 RULES.append((None, shorten_images))
