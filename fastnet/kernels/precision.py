@@ -54,8 +54,8 @@ def bfloat16_products():
       infinity or NaN reaches the gradients for all weights of its channel. At inference images stay bfloat16 from one
       convolution to the next, through max-pooling and concatenation: what a convolution reads it rounds anyway, but
       what is added, as around a shortcut, or averaged is then 0.4 % off as well (scores of resnet18 0.3 % of the
-      largest, of resnet50 0.4 %); and 1x1 convolutions around a depthwise one stay float32 where `explain` shows them
-      to go in bands. Linear layers of a net that is sealed, see `fastnet.seal`, multiply such matrices at inference;
+      largest, of resnet50 0.4 %). Linear layers of a net that is sealed, see `fastnet.seal`, multiply such matrices at
+      inference;
     - AMD's from Zen 4 on, and Intel's Cooper Lake, multiply twice as many of them as of float32 (AVX512-BF16). There
       Winograd's algorithm is used as ever, and direct convolutions for the gradients of their weights compute as ever,
       as do those that sum over an odd number of channels or over few.

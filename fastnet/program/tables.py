@@ -7,7 +7,6 @@ import numpy as np
 from fastnet import arguments
 from fastnet.columns import table
 from fastnet.kernels import shapes
-from fastnet.kernels.precision import precision
 from fastnet.program import trees
 from fastnet.program.program import rewrite
 from fastnet.program.sizes import inference_memory, nbytes, receptive_fields, training_memory
@@ -315,11 +314,7 @@ def _convolutions_of_chain(ops, node, dtype):
     for place, (packed, layers) in enumerate(zip(node.inputs["packed"], node.parts, strict=True)):
         where = node.options["where"] if place == node.options["grouped"] else tuple(_WHERE.values())
         w = packed.node.inputs["w"].shape
-        token = precision.set("float32")    # in which all of a chain is computed
-        try:
-            lines = _passes(ops, dtype, shape, w, where)
-        finally:
-            precision.reset(token)
+        lines = _passes(ops, dtype, shape, w, where)
         shape = shapes.conv2d_forward(shapes.Kind(shape, dtype), shapes.Kind(w, dtype), None, *where).shape
         rows.append((_IN_BANDS * bool(rows) + " + ".join(layers), shape, lines))
     return rows

@@ -163,8 +163,11 @@ def test_convolutions_in_bands_are_explained_one_by_one():
     assert "What begins with a + goes through the image in bands of rows, with the step before it." in str(found)
     assert "conv2d_chain_inference(x=x, packed=[v0, v1, v2], grouped=1, " in str(net.program((4, 8, 32, 32)))
     with fastnet.bfloat16_products():
-        if simd.AMX:
-            assert explain(net, (4, 8, 32, 32)).rows == found.rows
+        if simd.AMX:    # the first one has too few channels for it
+            rows = explain(net, (4, 8, 32, 32)).rows
+            assert [row[:2] for row in rows] == [row[:2] for row in found.rows]
+            assert [row[2][0] for row in rows[:2]] == [row[2][0] for row in found.rows[:2]]
+            assert rows[2][2][0].startswith("direct of bfloat16 (AMX)")
         else:   # 1x1 convolutions have other ways then
             assert "conv2d_chain_inference" not in str(net.program((4, 8, 32, 32)))
 

@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastnet.kernels import load
-from fastnet.kernels.cpu.conv.chain_plan import Chain, bands_of
+from fastnet.kernels import bfloat16_products, load
+from fastnet.kernels.cpu import simd
+from fastnet.kernels.cpu.conv.chain_plan import Chain, bands_of, by_matrices
 
 cpu = load("cpu")
 RELU, SILU, CLIP = ("relu", 0.0, 0.0), ("silu", 0.0, 0.0), ("hardtanh", -0.5, 0.75)
@@ -54,6 +55,14 @@ LARGE = {
 }
 
 
+# Which 1x1 convolutions have channels enough for matrices of bfloat16 numbers: (expand, project).
+MATRICES = {
+    (True, True): Case((2, 32, 9, 7), 40, (1, 3, 3), 16, _PLAIN, (SILU, RELU, SILU), True),
+    (False, True): Case((1, 5, 16, 9), 36, (1, 3, 3), 20, _HALVED, (RELU, SILU, None)),
+    (True, False): Case((4, 33, 8, 5), 48, (2, 3, 3), None, _PLAIN, (CLIP, SILU, None), True),
+}
+
+
 def draw(rng):
     """A random Case, or None."""
     size = int(rng.choice([1, 1, 1, 2, 4, 8]))
@@ -96,7 +105,19 @@ def results(case, seed=0):
     return made, cpu.conv2d_inference(y, project, activation=third, add=add) if project else y
 
 
+def results_by_matrices(matrices):
+    """`results` of that case within bfloat16_products(), on a processor with AMX."""
+    case = MATRICES[matrices]
+    with bfloat16_products():
+        assert by_matrices(case.chain, case.dtype) == matrices
+        return results(case)
+
+
 if __name__ == "__main__":
+    simd.AMX = True
+    for matrices in MATRICES:
+        np.testing.assert_array_equal(*results_by_matrices(matrices))
+        print("by matrices", matrices, flush=True)
     for name, case in CASES.items():
         np.testing.assert_array_equal(*results(case))
         print(name, flush=True)

@@ -263,6 +263,10 @@ if __name__ == "__main__":
         print("chain", name, flush=True)
         with guarded():
             chains.results(case)
+    for matrices in chains.MATRICES if simd.AMX else ():
+        print("chain by matrices", matrices, flush=True)
+        with guarded():
+            chains.results_by_matrices(matrices)
     numba.set_num_threads(threads)   # scratch memory has a part for each thread
     with bfloat16_products():
         run(CONVOLUTIONS[1], "float32")

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from numba import config
 
+from fastnet.kernels.cpu import simd
 from fastnet.kernels.cpu.conv.chain_plan import Chain, bands_of
 from fastnet.kernels.cpu.conv.direct_tables import MOST_ENTRIES
 
@@ -25,6 +26,14 @@ def test_same_bits_as_one_after_the_other(name):
     case = chains.CASES[name]
     assert len(bands_of(case.chain, np.dtype(case.dtype))) * case.x[0] >= 4
     np.testing.assert_array_equal(*chains.results(case))
+
+
+@pytest.mark.skipif(not simd.AMX or config.DISABLE_JIT, reason="needs a processor with AMX")
+@pytest.mark.parametrize("matrices", chains.MATRICES)
+def test_same_bits_by_matrices(matrices):
+    made, wanted = chains.results_by_matrices(matrices)
+    np.testing.assert_array_equal(made, wanted)
+    assert np.abs(made - chains.results(chains.MATRICES[matrices])[0]).max() > 0
 
 
 @pytest.mark.skipif(config.DISABLE_JIT, reason="takes minutes")
@@ -146,4 +155,4 @@ def test_reads_and_writes_within_its_arrays():
     done = subprocess.run([sys.executable, "-m", "tests.kernels.cpu.chains"], cwd=ROOT, capture_output=True, text=True,
                           env={**os.environ, "NUMBA_DISABLE_JIT": "1"})
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines() == list(chains.CASES)
+    assert done.stdout.splitlines() == [*(f"by matrices {matrices}" for matrices in chains.MATRICES), *chains.CASES]

@@ -7,12 +7,15 @@ import numpy as np
 
 from fastnet.kernels import checks
 from fastnet.kernels.cpu import epilogue, simd
+from fastnet.kernels.cpu.conv.amx import AmxTables
+from fastnet.kernels.cpu.conv.choice import choose
 from fastnet.kernels.cpu.conv.depthwise import Windows, group_size
 from fastnet.kernels.cpu.conv.direct_tables import MOST_ENTRIES, GridPlan, Tables
 from fastnet.kernels.cpu.conv.geometry import Geometry
-from fastnet.kernels.cpu.conv.operands import Operands
-from fastnet.kernels.cpu.conv.passes import DepthwiseForward, DirectForward
+from fastnet.kernels.cpu.conv.operands import NUMBERS, Operands
+from fastnet.kernels.cpu.conv.passes import AmxForward, DepthwiseForward, DirectForward
 from fastnet.kernels.cpu.runtime import function_address, in_words
+from fastnet.kernels.precision import precision
 
 # Of the second cache, how much a band's wide rows may take, and how many bands all images should have, and have to.
 _SHARE, _BANDS, _FEWEST = 0.75, 8, 4
@@ -147,14 +150,14 @@ class StagePlan(NamedTuple):
 
 class Stage:
     """One convolution of a chain, for all kinds of bands: `plans`, `numbers` and `tables` are theirs, one behind the
-    other; `way` packs its weights. Without a way there is none."""
+    other, and `memory` the most numbers of scratch that any wants; `way` packs its weights. Without a way there is
+    none."""
 
     def __init__(self, dtype, ways=()):
         self.way, self.memory = ways[0] if ways else None, 0
         self.plans, self.numbers, nothing = [StagePlan(0, 0)] * (not ways), [], np.zeros(0, np.int64)
-        self.tables = Tables(nothing, nothing, nothing, nothing, np.zeros(0, dtype))
-        array = np.zeros(0, dtype)
-        self._examples = Operands(array, array, array, array), epilogue.make(array)
+        self._array = np.zeros(0, dtype)
+        self.tables = self._no_tables(nothing)
         for way in ways:
             self._add(way.convolve)
         self.numbers, self.plans = np.concatenate([nothing, *self.numbers]), in_words(*self.plans)
@@ -163,11 +166,17 @@ class Stage:
         """Take in what the convolution of one kind of bands has been worked out to: each kind of stage has its own."""
         raise NotImplementedError
 
-    def _plan(self, convolve, numbers, more, blocks):
-        """Add a convolution that is launched with these numbers, and such tables or scratch memory in front of them."""
-        operands, how = self._examples
+    def _no_tables(self, nothing):
+        """Those of a stage that is missing, of empty arrays."""
+        return Tables(nothing, nothing, nothing, nothing, self._array)
+
+    def _plan(self, convolve, numbers, before, blocks, *behind):
+        """Add a convolution that is launched with these numbers, and such tables or scratch memory before them, and
+        more behind the epilogue."""
+        array = self._array
+        operands, how = Operands(array, array, array, array), epilogue.make(array)
         self.numbers.append(numbers)
-        kernel = function_address(convolve.launch.body, (operands, more, numbers, how))
+        kernel = function_address(convolve.launch.body, (operands, *before, numbers, how, *behind))
         self.plans.append(StagePlan(kernel, blocks))
 
 
@@ -181,7 +190,19 @@ class PointwiseStage(Stage):
         # A band is one strip in all kinds, which read the same zeros.
         self.tables = Tables(np.concatenate([before.reads, found.reads]), np.concatenate([before.writes, found.writes]),
                              found.strips, np.concatenate([before.grids, in_words(grid)]), found.zeros)
-        self._plan(convolve, convolve.numbers, found, convolve.launch.blocks)
+        self._plan(convolve, convolve.numbers, (found,), convolve.launch.blocks)
+
+
+class MatrixStage(Stage):
+    """A 1x1 convolution, by `amx`. The tables of all kinds are of one size."""
+
+    def _no_tables(self, nothing):
+        return AmxTables(nothing, nothing, nothing, nothing)
+
+    def _add(self, convolve):
+        self.memory = max(self.memory, convolve.memory)
+        self.tables = AmxTables(*map(np.concatenate, zip(self.tables, convolve.tables, strict=True)))
+        self._plan(convolve, convolve.numbers, (self._array, convolve.tables), convolve.launch.blocks, NUMBERS)
 
 
 class GroupedStage(Stage):
@@ -195,23 +216,36 @@ class GroupedStage(Stage):
     def _add(self, convolve):
         self.memory = max(self.memory, convolve.memory)
         numbers = in_words(Windows(*map(int, convolve.numbers))._replace(large=self.far))
-        self._plan(convolve, numbers, self.tables.zeros, convolve.launch.blocks // _MANY)
+        self._plan(convolve, numbers, (self.tables.zeros,), convolve.launch.blocks // _MANY)
 
 
-def stages_of(chain, kinds, dtype):
-    """(expand, grouped, project): the Stages of bands of these kinds."""
+def by_matrices(chain, dtype):
+    """(expand, project): which 1x1 convolutions of a chain multiply matrices of bfloat16 numbers."""
+    (_, _, *x), (_, _, *y) = chain.x, chain.y
+    return tuple(w_shape is not None and choose(
+        "forward", _pointwise_geometry(w_shape, size, np.dtype(dtype)), precision.get()).amx
+        for w_shape, size in ((chain.expand, x), (chain.project, y)))
+
+
+def _pointwise_geometry(w_shape, size, dtype):
+    """That of a 1x1 convolution of one image of so many pixels."""
+    k, c, *_ = w_shape
+    return Geometry.of((1, c, *size), w_shape, (1, k, *size), dtype, ONE_BY_ONE)
+
+
+def stages_of(chain, kinds, dtype, matrices):
+    """(expand, grouped, project): the Stages of bands of these kinds; `matrices` is what `by_matrices` tells."""
     (_, _, _, w), (_, wide, _, q) = chain.x, chain.made
     stride, (_, _, *sides), dilation, groups = chain.where
 
-    def pointwise(w_shape, sizes):
-        k, c, *_ = w_shape or (0, 0)
-        ways = [DirectForward(Geometry.of((1, c, *size), w_shape, (1, k, *size), dtype, ONE_BY_ONE))
-                for size in sizes] if w_shape else ()
-        return PointwiseStage(dtype, ways)
+    by_expand, by_project = ((MatrixStage, AmxForward) if one else (PointwiseStage, DirectForward) for one in matrices)
+
+    def pointwise(w_shape, sizes, stage, way):
+        return stage(dtype, [way(_pointwise_geometry(w_shape, size, dtype)) for size in sizes] if w_shape else ())
 
     ways = [DepthwiseForward(Geometry.of((_MANY, wide, read, w), chain.grouped, (_MANY, wide, made, q), dtype,
                                          (stride, (above, below, *sides), dilation, groups)))
             for made, read, above, below in kinds]
     far = chain.project is None and prod(chain.y) * dtype.itemsize > _LARGE_RESULT
-    return (pointwise(chain.expand, [(read, w) for _, read, _, _ in kinds]), GroupedStage(dtype, ways, far),
-            pointwise(chain.project, [(made, q) for made, _, _, _ in kinds]))
+    return (pointwise(chain.expand, [(read, w) for _, read, _, _ in kinds], *by_expand), GroupedStage(dtype, ways, far),
+            pointwise(chain.project, [(made, q) for made, _, _, _ in kinds], *by_project))
