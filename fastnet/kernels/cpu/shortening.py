@@ -37,7 +37,7 @@ class _Able(NamedTuple):
 
 def shorten_images(trace):
     """Let the images of a trace be short where that pays."""
-    if trace.training or not _is_worth_it():
+    if trace.training or not multiplies_matrices():
         return
     able = {node: found for node in trace.nodes if node is not None and (found := _ability(node))}
     chosen = {}     # images, in an order that is the same each time
@@ -50,13 +50,14 @@ def shorten_images(trace):
         _convert(trace, image, able)
 
 
-def _is_worth_it():
+def multiplies_matrices():
+    """Whether matrices of bfloat16 numbers are wanted, and the processor multiplies them."""
     return precision.get() == "bfloat16" and simd.AMX
 
 
 def shortens(conv):
     """Which of "x" and "y" may be short for a node of conv2d_inference, where that is worth anything."""
-    if not _is_worth_it():
+    if not multiplies_matrices():
         return []
     x, w = conv.inputs["x"], conv.inputs["packed"].node.inputs["w"]
     geometry, way = find("forward", x.shape, w.shape, x.dtype, where_of(conv))

@@ -55,11 +55,14 @@ LARGE = {
 }
 
 
-# Which 1x1 convolutions have channels enough for matrices of bfloat16 numbers: (expand, project).
+# For matrices of bfloat16 numbers: which 1x1 convolutions, (expand, project), have channels enough for them, or so few
+# that one after the other they have a way of their own.
 MATRICES = {
-    (True, True): Case((2, 32, 9, 7), 40, (1, 3, 3), 16, _PLAIN, (SILU, RELU, SILU), True),
-    (False, True): Case((1, 5, 16, 9), 36, (1, 3, 3), 20, _HALVED, (RELU, SILU, None)),
-    (True, False): Case((4, 33, 8, 5), 48, (2, 3, 3), None, _PLAIN, (CLIP, SILU, None), True),
+    "both": ((True, True), Case((2, 32, 9, 7), 40, (1, 3, 3), 16, _PLAIN, (SILU, RELU, SILU), True)),
+    "project": ((False, True), Case((1, 5, 16, 9), 36, (1, 3, 3), 20, _HALVED, (RELU, SILU, None))),
+    "few": ((True, True), Case((2, 10, 12, 9), 40, (1, 3, 3), 24, _PLAIN, (RELU, SILU, None))),
+    "many": ((True, True), Case((2, 35, 24, 20), 210, (1, 3, 3), 70, _PLAIN, (SILU, RELU, SILU), True)),
+    "expand": ((True, False), Case((4, 33, 8, 5), 48, (2, 3, 3), None, _PLAIN, (CLIP, SILU, None), True)),
 }
 
 
@@ -105,9 +108,9 @@ def results(case, seed=0):
     return made, cpu.conv2d_inference(y, project, activation=third, add=add) if project else y
 
 
-def results_by_matrices(matrices):
+def results_by_matrices(name):
     """`results` of that case within bfloat16_products(), on a processor with AMX."""
-    case = MATRICES[matrices]
+    matrices, case = MATRICES[name]
     with bfloat16_products():
         assert by_matrices(case.chain, case.dtype) == matrices
         return results(case)
@@ -115,9 +118,9 @@ def results_by_matrices(matrices):
 
 if __name__ == "__main__":
     simd.AMX = True
-    for matrices in MATRICES:
-        np.testing.assert_array_equal(*results_by_matrices(matrices))
-        print("by matrices", matrices, flush=True)
+    for name in MATRICES:
+        np.testing.assert_array_equal(*results_by_matrices(name))
+        print("by matrices:", name, flush=True)
     for name, case in CASES.items():
         np.testing.assert_array_equal(*results(case))
         print(name, flush=True)

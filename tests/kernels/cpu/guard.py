@@ -263,10 +263,17 @@ if __name__ == "__main__":
         print("chain", name, flush=True)
         with guarded():
             chains.results(case)
-    for matrices in chains.MATRICES if simd.AMX else ():
-        print("chain by matrices", matrices, flush=True)
+    for name in chains.MATRICES if simd.AMX else ():
+        print("chain by matrices", name, flush=True)
         with guarded():
-            chains.results_by_matrices(matrices)
+            chains.results_by_matrices(name)
+    with bfloat16_products():
+        for n, c, k in (1, 300, 70), (33, 41, 9), (200, 4000, 12):
+            rng = np.random.default_rng(0)
+            x, w, b = (rng.standard_normal(shape, np.float32) for shape in ((n, c), (k, c), (k,)))
+            packed = cpu.linear_pack(w, b)
+            with guarded():
+                cpu.linear_inference(x, packed)
     numba.set_num_threads(threads)   # scratch memory has a part for each thread
     with bfloat16_products():
         run(CONVOLUTIONS[1], "float32")

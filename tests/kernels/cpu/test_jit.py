@@ -13,6 +13,7 @@ import numba
 import numpy as np
 import pytest
 from numba import config
+from numba.core.codegen import JITCodeLibrary
 
 from fastnet.kernels.cpu.runtime import (
     SERIAL_WORK,
@@ -145,6 +146,51 @@ def test_the_collector_goes_on_after_compiling_where_it_did_before(wanted):
         assert gc.isenabled() == wanted
     finally:
         (gc.enable if before else gc.disable)()
+
+
+@pytest.mark.skipif(config.DISABLE_JIT, reason="nothing is compiled")
+@pytest.mark.parametrize("when", ["_optimize_final_module", "_finalize_final_module"])
+def test_what_was_interrupted_is_compiled_again(when, tmp_path, monkeypatch):
+    """Ctrl-C while machine code is made must leave no half of a kernel behind, which would be called."""
+    monkeypatch.setenv("FASTNET_CACHE_DIR", str(tmp_path))
+    body, out = jit(made_for(when)(_fill_anew())), np.zeros(4, np.int64)
+
+    def interrupt(library):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(JITCodeLibrary, when, interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            launch(body, 4, out, work=1)
+    for _ in range(2):
+        launch(body, 4, out, work=1)
+    np.testing.assert_array_equal(out, np.arange(4))
+
+
+@pytest.mark.skipif(config.DISABLE_JIT, reason="nothing is compiled")
+def test_a_kernel_that_knows_an_address_of_this_process_is_not_kept(tmp_path, monkeypatch):
+    """As of a large array that it reads without being given it."""
+    monkeypatch.setenv("FASTNET_CACHE_DIR", str(tmp_path))
+    out = np.zeros(4, np.int64)
+    launch(jit(_read_large), 4, out, work=1)
+    np.testing.assert_array_equal(out, LARGE[:4])
+    assert not [path for path in tmp_path.rglob("*.bin") if "_read_large" in path.name]
+    launch(jit(_fill), 4, out, work=1)
+    assert [path for path in tmp_path.rglob("*.bin") if "_fill" in path.name]
+
+
+LARGE = np.arange(200_000) * 3
+
+
+def _read_large(block, slot, out):
+    out[block] = LARGE[block]
+
+
+def _fill_anew():
+    def fill(block, slot, out):
+        out[block] = block
+
+    return fill
 
 
 def _nonsense(block, slot, out):

@@ -32,7 +32,7 @@ from fastnet.kernels.cpu.runtime import Launch, entry, in_words, inlined, jit, n
 
 # Words of pixels that a block writes out at most, so that they stay in the second cache beside the filters; how many
 # blocks there should be, and how many positions a strip should have for the sake of it.
-_MOST_WORDS, _BLOCKS, _FEWEST_POSITIONS = 64 << 10, 16, 128
+_MOST_WORDS, BLOCKS, _FEWEST_POSITIONS = 64 << 10, 16, 128
 # Where there are many panels, and the words of all of a group's filters are so few that they stay in the second cache
 # too, tiles that are multiplied with one panel before the next: so all channels of a pixel are written soon.
 _FEW_FILTERS, _PIECE = 64 << 10, 4
@@ -104,18 +104,19 @@ class AmxTables(NamedTuple):
 
 class AmxConvolution:
     """As `direct.DirectConvolution`, for pixels of float32 or, where they are `operands.Short`, of bfloat16: the packed
-    filters hold words, for each panel and tap those of `words_of` the channels."""
+    filters hold words, for each panel and tap those of `words_of` the channels. `blocks` is how many there should be:
+    each writes out its pixels for itself, so whoever runs all of them in one thread wants one."""
 
-    def __init__(self, batch, source, target, stride, grids, groups):
+    def __init__(self, batch, source, target, stride, grids, groups, blocks=BLOCKS):
         channels, out_channels = source.channels // groups, target.channels // groups
         lines = Lines(batch, source, channels, stride, [(grid.size, grid.origins) for grid in grids])
         words, apart = words_of(channels)
         columns = columns_at_once(out_channels)
         panels, phases, pitch = -(-out_channels // columns), lines.plan.phases, lines.plan.pitch
         most = max(1, _MOST_WORDS // (phases * pitch * apart) - lines.plan.above - lines.plan.below)
-        wanted = min(-(-_BLOCKS // groups), lines.count * pitch // _FEWEST_POSITIONS)
+        wanted = min(-(-blocks // groups), lines.count * pitch // _FEWEST_POSITIONS)
         strips = min(lines.count, max(-(-lines.count // most), wanted, 1))
-        parts = min(panels, -(-_BLOCKS // (strips * groups)))
+        parts = min(panels, -(-blocks // (strips * groups)))
         height = -(-lines.count // strips)
         size = lines.size(height)
         self.memory = phases * size * apart + POSITIONS * columns

@@ -193,6 +193,12 @@ class PointwiseStage(Stage):
         self._plan(convolve, convolve.numbers, (found,), convolve.launch.blocks)
 
 
+class _InOneThread(AmxForward):
+    """Of a band."""
+
+    blocks = 1
+
+
 class MatrixStage(Stage):
     """A 1x1 convolution, by `amx`. The tables of all kinds are of one size."""
 
@@ -238,14 +244,14 @@ def stages_of(chain, kinds, dtype, matrices):
     (_, _, _, w), (_, wide, _, q) = chain.x, chain.made
     stride, (_, _, *sides), dilation, groups = chain.where
 
-    by_expand, by_project = ((MatrixStage, AmxForward) if one else (PointwiseStage, DirectForward) for one in matrices)
-
-    def pointwise(w_shape, sizes, stage, way):
+    def pointwise(w_shape, sizes, by_amx):
+        stage, way = (MatrixStage, _InOneThread) if by_amx else (PointwiseStage, DirectForward)
         return stage(dtype, [way(_pointwise_geometry(w_shape, size, dtype)) for size in sizes] if w_shape else ())
 
     ways = [DepthwiseForward(Geometry.of((_MANY, wide, read, w), chain.grouped, (_MANY, wide, made, q), dtype,
                                          (stride, (above, below, *sides), dilation, groups)))
             for made, read, above, below in kinds]
     far = chain.project is None and prod(chain.y) * dtype.itemsize > _LARGE_RESULT
-    return (pointwise(chain.expand, [(read, w) for _, read, _, _ in kinds], *by_expand), GroupedStage(dtype, ways, far),
-            pointwise(chain.project, [(made, q) for made, _, _, _ in kinds], *by_project))
+    return (pointwise(chain.expand, [(read, w) for _, read, _, _ in kinds], matrices[0]),
+            GroupedStage(dtype, ways, far),
+            pointwise(chain.project, [(made, q) for made, _, _, _ in kinds], matrices[1]))

@@ -8,7 +8,7 @@ groups; depthwise ones for groups of few channels, as one filter a channel.
 import numpy as np
 
 from fastnet.kernels.cpu import simd
-from fastnet.kernels.cpu.conv.amx import AmxConvolution
+from fastnet.kernels.cpu.conv.amx import BLOCKS, AmxConvolution
 from fastnet.kernels.cpu.conv.amx_layout import CHANNELS, panel_for
 from fastnet.kernels.cpu.conv.amx_stem import AmxStem, numbers_of
 from fastnet.kernels.cpu.conv.amx_weight import AmxWeightGradient
@@ -102,9 +102,10 @@ class DirectForward:
 
 
 class AmxForward:
-    """Whole matrices of bfloat16 numbers at once; see `amx`. `shortens` says which images may be short."""
+    """Whole matrices of bfloat16 numbers at once; see `amx`. `shortens` says which images may be short, `blocks` how
+    many there should be."""
 
-    pools, shortens = False, ("x", "y")
+    pools, shortens, blocks = False, ("x", "y"), BLOCKS
 
     def __init__(self, geometry):
         kernel, target = geometry.kernel, geometry.target
@@ -116,7 +117,7 @@ class AmxForward:
         groups, self.channels, dtype = geometry.groups, target.channels, geometry.dtype
         pack_weights = PackWeights(geometry.w_shape, dtype, groups, taps, backward, panel_for)
         self.pack_weights = PairFilters(pack_weights, source.channels // groups, whole=CHANNELS)
-        self.convolve = AmxConvolution(geometry.batch, source, target, stride, grids, groups)
+        self.convolve = AmxConvolution(geometry.batch, source, target, stride, grids, groups, self.blocks)
         self.groups = groups
 
     def pack(self, w, b):

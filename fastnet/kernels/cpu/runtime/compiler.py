@@ -48,10 +48,15 @@ class _Library(JITCodeLibrary):
     def _make(self):
         """Machine code. What callers are given stays as it was, whether that was asked for before or not."""
         if not self._made:
-            self._made = True
             self._get_module_for_linking()  # keeps a copy
             super()._optimize_final_module()
             super()._finalize_final_module()
+            self._made = True
+
+    @property
+    def has_dynamic_globals(self):
+        self._make()    # which finds them
+        return super().has_dynamic_globals
 
     def get_pointer_to_function(self, name):
         self._make()
@@ -63,7 +68,8 @@ class _Library(JITCodeLibrary):
 
 
 class _Pipeline(Compiler):
-    """Numba's own, whose result is in a `_Library`."""
+    """Numba's own, whose result is in a `_Library`. What kernels do without is left out: objects of Python's in their
+    environment, and what has to be done whenever they are loaded."""
 
     def _compile_bytecode(self):
         state = self.state
@@ -162,16 +168,21 @@ def address(body, args):
             _attached.add(cache.attach(body))
         signature = (types.int64, types.int64, *map(numba.typeof, args))
         with global_compiler_lock, _no_collector():     # a second thread finds it done
-            body.compile(signature)
-            result = body.overloads[signature]
-            place = _addresses[key] = result.library.get_pointer_to_function(result.fndesc.llvm_func_name)
+            try:
+                body.compile(signature)
+                result = body.overloads[signature]
+                place = result.library.get_pointer_to_function(result.fndesc.llvm_func_name)
+            except BaseException:   # an interrupt may have left half of it
+                body.overloads.pop(signature, None)
+                raise
+        _addresses[key] = place
     return place
 
 
 @contextlib.contextmanager
 def _no_collector():
-    """Nobody looks for garbage in the block. Compiling makes millions of small objects, and few of them in circles: to
-    look through them again and again took a tenth of Python's part of the time."""
+    """Nobody looks for garbage meanwhile, in any thread. Compiling makes millions of small objects, and few of them in
+    circles: to look through them again and again took a tenth of Python's part of the time."""
     enabled = gc.isenabled()
     gc.disable()
     try:
