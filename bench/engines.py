@@ -1,6 +1,6 @@
-"""How engines for inference run whole nets, those that are installed: each reads the graph that `onnx_peer` writes,
-LiteRT what is made of PyTorch's modules, and computes in float32; OpenVINO, where bfloat16 is asked, as it does when it
-is only installed."""
+"""How engines for inference run whole nets, those that are installed. Each reads the graph that `onnx_peer` writes, but
+for LiteRT, whose form is made of PyTorch's modules. They compute in float32; OpenVINO, where bfloat16 is asked, as it
+does when it is only installed."""
 import importlib.util
 import multiprocessing
 import os

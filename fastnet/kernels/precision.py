@@ -37,7 +37,8 @@ def exact():
 
 
 def bfloat16_products():
-    """Within ``with bfloat16_products():`` convolutions multiply bfloat16 numbers and sum them as float32.
+    """Within ``with bfloat16_products():`` convolutions, and few others, multiply bfloat16 numbers and sum them as
+    float32.
 
     A bfloat16 number has the range of float32 and 8 significant bits instead of 24. Only what is multiplied is rounded
     to it, and with Winograd's algorithm what the gradient for the bias is summed from (0.002 off): weights, activations
@@ -49,13 +50,14 @@ def bfloat16_products():
     It pays on processors that multiply bfloat16 numbers quickly:
 
     - Intel's Xeons from Sapphire Rapids on, under Linux, multiply whole matrices of them (AMX). There convolutions are
-      direct, whatever their kernel and stride, of more than 12 channels to 8 or more, and forward of fewer channels
-      where the kernel is wide enough, as 3x3 is for 3; all others stay float32. Numbers below 1e-38 count as 0, and an
-      infinity or NaN reaches the gradients for all weights of its channel. At inference images stay bfloat16 from one
-      convolution to the next, through max-pooling and concatenation: what a convolution reads it rounds anyway, but
-      what is added, as around a shortcut, or averaged is then 0.4 % off as well (scores of resnet18 0.3 % of the
-      largest, of resnet50 0.4 %). Linear layers of a net that is sealed, see `fastnet.seal`, multiply such matrices at
-      inference;
+      direct, whatever their kernel and stride, of more than 12 channels (1x1 of 16) to 8 or more, and forward of fewer
+      channels where the kernel is wide enough, as 3x3 is for 3; all others stay float32. Numbers below 1e-38 count as
+      0, and an infinity or NaN reaches the gradients for all weights of its channel. At inference images stay bfloat16
+      from one convolution to the next, through max-pooling and concatenation, unless `explain` shows that they go in
+      bands: what a convolution reads it rounds anyway, but what is added, as around a shortcut, or averaged is then 0.4
+      % off as well (scores of resnet18 0.3 % of the largest, of resnet50 0.4 %). Linear layers of a net that is sealed,
+      see `fastnet.seal`, multiply such matrices at inference, but those of more than 4096 features for more samples
+      than 524,288 numbers hold;
     - AMD's from Zen 4 on, and Intel's Cooper Lake, multiply twice as many of them as of float32 (AVX512-BF16). There
       Winograd's algorithm is used as ever, and direct convolutions for the gradients of their weights compute as ever,
       as do those that sum over an odd number of channels or over few.

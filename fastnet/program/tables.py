@@ -18,7 +18,7 @@ _WIDTH, _LEAST = 102, 14    # columns of a summary, and what of them is a layer'
 _STEPS = ("step", "output shape", "computed by")
 # What is shown as the shape of weights in the form in which kernels read them, and of a layer that is called.
 _ONCE = "made once for these weights"
-# What is told of operations that are not a layer's, or not known.
+# What is told of operations other than convolutions.
 _ALONE = {"opaque": "its own forward, called with arrays", "shorten": "rounded to bfloat16, two numbers to a word",
           "lengthen": "float32 again", "linear_inference": "matrices of bfloat16 (AMX), since the weights are sealed"}
 _IN_BANDS = "+ "

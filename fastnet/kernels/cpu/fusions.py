@@ -2,7 +2,8 @@
 
 A rule is handed a `fastnet.program` trace and one of its nodes, looks at who makes what the node reads and who reads
 what it makes, and joins the two where one kernel does both. What comes out is the same to the last bit, but for batch
-norms that are folded into the weights before them. The fused forms are keyword arguments behind the contract's:
+norms that are folded into the weights before them, and for what `bfloat16_products()` lets be rounded. The fused forms
+are keyword arguments behind the contract's:
 
     add=a            a is added to the result
     activation=      (function, alpha, beta), as `activation_forward` takes them, applied to the result, last

@@ -39,6 +39,8 @@ _FROM_MEMORY, _ALL_BYTES = (96, 8 << 20) if simd.FAR_CACHE else (8, 32 << 20)
 _PACKING, _COLLECTING, _COLLECTING_TRANSFORMED = 12, 20, 10
 # Winograd has to cost so many times less.
 _GAIN = 1.1
+# Products of a sum for which matrices of bfloat16 numbers pay: half of what one of them holds in a row.
+_FEWEST_SUMMED = amx_layout.CHANNELS // 2
 # Products that each number of an image must take part in for rounding it to bfloat16 to pay.
 _PAYING_PRODUCTS = 24
 
@@ -103,7 +105,7 @@ def _multiplies_matrices(direction, geometry):
         return (geometry.dtype == np.float32 and groups == 1 and geometry.dilation.across == 1 and near
                 and made >= FEWEST_CHANNELS and words_at_once(s, channels) is not None)
     near = rows * (images.width + columns) * amx_layout.words_of(read)[1] <= amx_layout.MOST_WORDS_BESIDE
-    enough = direction == "backward_weight" or read * r * s >= amx_layout.CHANNELS
+    enough = direction == "backward_weight" or read * r * s >= _FEWEST_SUMMED
     return geometry.dtype == np.float32 and read > FEW_CHANNELS and made >= FEWEST_CHANNELS and near and enough
 
 
