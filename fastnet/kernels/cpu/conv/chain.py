@@ -213,8 +213,8 @@ def _kernel(expands, projects):
 
 @jit
 def _convolve(kind, kinds, stage, tables, memory, operands, epilogue):
-    """All blocks of a 1x1 convolution of a band, by `direct`. Its kind has an equal part of the numbers, and of the
-    grids."""
+    """All blocks of a 1x1 convolution of a band, by `direct`, which needs no memory. Its kind has an equal part of the
+    numbers, and of the grids."""
     plan, size, words = entry(StagePlan, stage.plans, kind), stage.numbers.size // kinds, tables.grids.size // kinds
     own, grids = part(stage.numbers, kind * size, size), part(tables.grids, kind * words, words)
     tables = Tables(tables.reads, tables.writes, tables.strips, grids, tables.zeros)

@@ -194,7 +194,7 @@ class PointwiseStage(Stage):
 
 
 class _InOneThread(AmxForward):
-    """Of a band."""
+    """That of a band, all of whose blocks are computed by one thread."""
 
     blocks = 1
 
