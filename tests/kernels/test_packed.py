@@ -50,14 +50,6 @@ def test_same_as_linear_forward(n, c, k):
                 np.testing.assert_allclose(found, wanted, rtol=2e-5, atol=2e-5 * np.sqrt(c))
 
 
-@pytest.mark.parametrize("what", TABLE["linear_forward"])
-def test_refuses_what_linear_forward_refuses(what):
-    (x, w, *b), options, message = TABLE["linear_forward"][what]
-    with pytest.raises((ValueError, TypeError)) as error:
-        ops.linear_inference(x, ops.linear_pack(w, *b), **options)
-    assert str(error.value) == message
-
-
 def test_one_packing_for_both_directions():
     """Weights that a convolution has used already serve the transposed one, and the other way round."""
     rng = np.random.default_rng(0)
@@ -86,11 +78,13 @@ def test_packing_takes_the_dtype_of_x():
     assert ops.conv2d_inference(x.astype(int), ops.conv2d_pack(w.astype(np.float32))).dtype == np.float32
 
 
-@pytest.mark.parametrize("what", TABLE["conv2d_forward"])
-def test_refuses_what_conv2d_forward_refuses(what):
-    (x, w, *b), options, message = TABLE["conv2d_forward"][what]
+@pytest.mark.parametrize("kind, what", [
+    (kind, what) for kind in ("conv2d", "linear") for what in TABLE[f"{kind}_forward"]])
+def test_refuses_what_forward_refuses(kind, what):
+    (x, w, *b), options, message = TABLE[f"{kind}_forward"][what]
+    pack, inference = (getattr(ops, f"{kind}_{name}") for name in ("pack", "inference"))
     with pytest.raises((ValueError, TypeError)) as error:
-        ops.conv2d_inference(x, ops.conv2d_pack(w, *b), **options)
+        inference(x, pack(w, *b), **options)
     assert str(error.value) == message
 
 

@@ -149,7 +149,7 @@ def test_the_collector_goes_on_after_compiling_where_it_did_before(wanted):
 
 
 @pytest.mark.skipif(config.DISABLE_JIT, reason="nothing is compiled")
-@pytest.mark.parametrize("when", ["_optimize_final_module", "_finalize_final_module"])
+@pytest.mark.parametrize("when", ["_optimize_final_module", "_finalize_final_module", "_finalize_specific"])
 def test_what_was_interrupted_is_compiled_again(when, tmp_path, monkeypatch):
     """Ctrl-C while machine code is made must leave no half of a kernel behind, which would be called."""
     monkeypatch.setenv("FASTNET_CACHE_DIR", str(tmp_path))

@@ -96,6 +96,8 @@ class _Positions(NamedTuple):
 
 
 class AmxTables(NamedTuple):
+    """Where a convolution finds the numbers of its strips; see `amx_layout`."""
+
     taps: np.ndarray    # where each tap reads, in numbers of bfloat16
     grids: np.ndarray   # a _GridPlan for each
     phases: np.ndarray
