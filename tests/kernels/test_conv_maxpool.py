@@ -14,7 +14,7 @@ WINOGRAD = [  # whole tiles and cut ones, an odd pixel that no window reaches, a
     cases.conv("odd", (2, 20, 11, 13), (37, 20, 3, 3), padding=(1, 1, 1, 1)),
     cases.conv("cut", (2, 48, 14, 10), (64, 48, 3, 3), padding=(1, 1, 1, 1), bias=False),
     cases.conv("one-image", (1, 32, 16, 16), (96, 32, 3, 3), padding=(1, 1, 1, 1)),
-    cases.conv("5x5", (2, 17, 9, 12), (33, 17, 5, 5), padding=(2, 2, 2, 2)),
+    cases.conv("5x5", (2, 33, 9, 12), (33, 33, 5, 5), padding=(2, 2, 2, 2)),
     cases.conv("many-tiles", (16, 16, 32, 32), (24, 16, 3, 3), padding=(1, 1, 1, 1)),
 ]
 

@@ -99,9 +99,7 @@ DIRECTIONS = "forward", "backward_input", "backward_weight"
     ("float32", (8, 64, 16, 16), (64, 64, 1, 1), 1, 1, ["direct: 1x1 kernel"] * 3),
     ("float32", (8, 64, 16, 16), (64, 1, 3, 3), 1, 64, ["depthwise: each channel has a filter of its own"] * 3),
     ("float32", (8, 64, 16, 16), (64, 4, 3, 3), 1, 16, ["depthwise: groups of 4 channels share a vector"] * 3),
-    ("float32", (8, 64, 16, 16), (64, 32, 3, 3), 1, 2, ["direct: 2 groups"] * 3),
-    ("float32", (8, 96, 16, 16), (96, 48, 3, 3), 1, 2,
-     ["Winograd F(4x4, 3x3): 4.0 times fewer multiplications, group by group"] * 3),
+    ("float32", (8, 96, 16, 16), (96, 48, 3, 3), 1, 2, ["Winograd F(4x4, 3x3): 4.0 times fewer multiplications"] * 3),
 ])
 def test_algorithms_are_told(dtype, x_shape, w_shape, stride, groups, wanted):
     from fastnet.kernels import cpu, naive

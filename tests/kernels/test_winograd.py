@@ -1,16 +1,27 @@
 """Winograd convolution: the matrices, the shapes that take it, and how far it may round."""
+import contextlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
+from numba import config
 
-from fastnet.kernels import exact, load, naive
+from fastnet.kernels import bfloat16_products, exact, load, naive
 from fastnet.kernels.activations import ACTIVATIONS
 from fastnet.kernels.cpu import epilogue, simd
 from fastnet.kernels.cpu.conv import winograd
 from fastnet.kernels.cpu.conv.choice import WINOGRAD_SIZES
 from fastnet.kernels.cpu.conv.geometry import Geometry
-from fastnet.kernels.cpu.conv.passes import WinogradForward
+from fastnet.kernels.cpu.conv.passes import WinogradBackwardWeight, WinogradForward
 from fastnet.kernels.cpu.conv.winograd_filters import error_bound, matrices
 from fastnet.kernels.cpu.runtime import empty_images, flat
+from tests.kernels.cpu import winograds
+from tests.kernels.judge import assert_same
+
+ROOT = Path(__file__).parents[2]
 
 cpu = load("cpu")
 FORMS = [(m, r) for r, sizes in WINOGRAD_SIZES.items() for m in sizes]
@@ -19,14 +30,14 @@ FORMS = [(m, r) for r, sizes in WINOGRAD_SIZES.items() for m in sizes]
 SHAPES = [
     ((2, 16, 8, 8), (16, 3), (1, 1, 1, 1)),
     ((2, 32, 9, 7), (40, 3), (1, 0, 1, 1)),
-    ((3, 17, 13, 6), (33, 3), (0, 0, 0, 0)),
-    ((2, 64, 4, 4), (32, 3), (2, 2, 2, 2)),
+    ((3, 17, 13, 14), (33, 3), (0, 0, 0, 0)),
+    ((8, 64, 4, 4), (32, 3), (2, 2, 2, 2)),
     ((32, 16, 2, 2), (16, 3), (1, 1, 1, 1)),
-    ((8, 60, 3, 5), (63, 3), (3, 0, 0, 4)),
+    ((8, 60, 7, 5), (63, 3), (3, 0, 0, 4)),
     ((4, 128, 8, 8), (64, 3), (1, 1, 1, 1)),
     ((2, 32, 8, 8), (32, 5), (2, 2, 2, 2)),
     ((2, 48, 9, 11), (35, 5), (0, 1, 3, 0)),
-    ((4, 40, 8, 8), (9, 3), (1, 1, 1, 1)),
+    ((8, 40, 8, 8), (9, 3), (1, 1, 1, 1)),
     ((8, 12, 8, 8), (37, 3), (1, 1, 1, 1)),
 ]
 
@@ -93,6 +104,45 @@ def test_large_weights_are_shared_out_by_channels(shape, k, monkeypatch):
     assert (plans[0] != plans[1]).any()
 
 
+# Groups of a vector, of some more, and of many channels, whose sums no cache holds.
+GROUPS = [((2, 64, 14, 14), 64, 4), ((2, 48, 16, 16), 48, 3), ((4, 66, 16, 15), 102, 2), ((16, 512, 8, 8), 512, 2)]
+
+
+@pytest.mark.parametrize("precision", [contextlib.nullcontext, bfloat16_products])
+@pytest.mark.parametrize("shape, k, groups", GROUPS)
+def test_groups_are_as_good_as_convolutions_of_their_own(shape, k, groups, precision):
+    """The same bits from the same form of Winograd, and no other gradient for the weights but by its roundings."""
+    padding, c = (1, 1, 1, 1), shape[1] // groups
+    x, w, b, dy = operands((shape[0], c, *shape[2:]), (k, 3), padding)
+    x, w = np.random.default_rng(1).standard_normal(shape, np.float32), w * np.float32(0.1)
+    where, alone = ((1, 1), padding, (1, 1), groups), ((1, 1), padding, (1, 1), 1)
+    with precision():
+        y, dx = cpu.conv2d_forward(x, w, b, *where), cpu.conv2d_backward_input(dy, w, x.shape, *where)
+        dw, db = cpu.conv2d_backward_weight(dy, x, w.shape, *where)
+        pooled = cpu.conv2d_maxpool_forward(x, w, b, *where)
+        for g in range(groups):
+            inputs, outputs = slice(g * c, (g + 1) * c), slice(g * k // groups, (g + 1) * k // groups)
+            part, gradient, weights = x[:, inputs], dy[:, outputs], w[outputs]
+            assert_same(y[:, outputs], cpu.conv2d_forward(part, weights, b[outputs], *alone))
+            assert_same(dx[:, inputs], cpu.conv2d_backward_input(gradient, weights, part.shape, *alone))
+            for got, wanted in zip(pooled, cpu.conv2d_maxpool_forward(part, weights, b[outputs], *alone), strict=True):
+                assert_same(got[:, outputs], wanted)
+            for got, wanted in zip((dw, db), cpu.conv2d_backward_weight(gradient, part, weights.shape, *alone),
+                                   strict=True):
+                assert np.linalg.norm(got[outputs] - wanted) < 1e-6 * np.linalg.norm(wanted)
+
+
+def test_groups_take_it():
+    for shape, k, groups in GROUPS:
+        shapes = shape, (k, shape[1] // groups, 3, 3)
+        assert all(way(*shapes, direction, groups=groups).startswith("Winograd")
+                   for direction in ("forward", "backward_input", "backward_weight"))
+    fused = [WinogradBackwardWeight(geometry, 4, False).gradient.fused for geometry in (
+        Geometry.of(shape, (k, shape[1] // groups, 3, 3), (shape[0], k, *shape[2:]), "float32",
+                    ((1, 1), (1, 1, 1, 1), (1, 1), groups)) for shape, k, groups in GROUPS)]
+    assert fused == [True, True, True, False]
+
+
 def test_many_tiles_do_not_add_up_to_a_larger_error():
     """Half a million pixels summed into each weight: the longest sum of a CIFAR net at batch 128."""
     shape, kernel, padding = (128, 16, 32, 32), (16, 3), (1, 1, 1, 1)
@@ -104,7 +154,7 @@ def test_many_tiles_do_not_add_up_to_a_larger_error():
 
 
 def test_exact_turns_it_off():
-    x, w, b, dy = (np.round(4 * a) for a in operands((2, 16, 9, 8), (20, 3), (1, 1, 1, 1)))
+    x, w, b, dy = (np.round(4 * a) for a in operands((4, 16, 9, 8), (20, 3), (1, 1, 1, 1)))
     wanted = passes(naive, x, w, b, dy, (1, 1, 1, 1))
     with exact():
         assert way(x.shape, w.shape) == "direct"
@@ -116,7 +166,7 @@ def test_exact_turns_it_off():
 @pytest.mark.parametrize("change", [
     {"dtype": "float64"}, {"w_shape": (16, 16, 3, 5)}, {"x_shape": (4, 3, 8, 8), "w_shape": (16, 3, 3, 3)},
     {"w_shape": (3, 16, 3, 3)}, {"stride": (2, 2)}, {"dilation": (2, 2)}, {"w_shape": (16, 16, 1, 1)},
-    {"x_shape": (4, 64, 8, 8), "w_shape": (16, 32, 3, 3), "groups": 2}, {"x_shape": (4, 16, 1, 1)}])
+    {"x_shape": (4, 12, 8, 8), "w_shape": (16, 6, 3, 3), "groups": 2}, {"x_shape": (4, 16, 1, 1)}])
 @pytest.mark.parametrize("direction", ["forward", "backward_input", "backward_weight"])
 def test_where_direct_convolution_is_used(change, direction):
     given = {"x_shape": (4, 16, 8, 8), "w_shape": (16, 16, 3, 3), "direction": direction}
@@ -171,7 +221,7 @@ def nothing(x, w):
 def one_tile_each(m, r, c, seed=0):
     """(x, w, padding) of images whose outputs are one tile of F(m, r)."""
     rng, padding = np.random.default_rng(seed), (r // 2,) * 4
-    x, w = rng.standard_normal((64, c, m, m)).astype(np.float32), rng.standard_normal((24, c, r, r)).astype(np.float32)
+    x, w = rng.standard_normal((64, c, m, m)).astype(np.float32), rng.standard_normal((64, c, r, r)).astype(np.float32)
     assert way(x.shape, w.shape, padding=padding) == f"Winograd F({m}x{m}, {r}x{r})"
     return x, w, padding
 
@@ -222,7 +272,7 @@ def test_sums_of_nothing_negative_may_be_slightly_below_0():
 @pytest.mark.parametrize("special", [np.nan, np.inf, -np.inf])
 def test_nan_passes_no_activation_as_a_number(special):
     """Fused or not, in tiles that see a NaN or infinity, and in pooling behind them; nor does a gradient become 0."""
-    x, w, b, _ = operands((2, 16, 12, 9), (24, 3), (1, 1, 1, 1))
+    x, w, b, _ = operands((2, 32, 12, 9), (40, 3), (1, 1, 1, 1))
     x[0, 3, 0, 0], x[1, 5, 7, 7] = special, np.nan
     where = (1, 1), (1, 1, 1, 1), (1, 1), 1
     plain = cpu.conv2d_forward(x, w, b, *where)
@@ -243,3 +293,12 @@ def test_nan_passes_no_activation_as_a_number(special):
     pooled, places = cpu.maxpool2d_forward(plain, (2, 2), (2, 2))
     assert np.isnan(y[np.isnan(pooled)]).all()
     np.testing.assert_array_equal(index[np.isnan(pooled)], places[np.isnan(pooled)])
+
+
+@pytest.mark.skipif(config.DISABLE_JIT, reason="the other tests run that way then")
+def test_reads_and_writes_within_its_arrays():
+    """In plain Python, where every read and write of a vector is looked at."""
+    done = subprocess.run([sys.executable, "-m", "tests.kernels.cpu.winograds"], cwd=ROOT, capture_output=True,
+                          text=True, env={**os.environ, "NUMBA_DISABLE_JIT": "1"})
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [*winograds.CASES]

@@ -32,6 +32,7 @@ CONVOLUTIONS = [
     conv("groups-3-stride-2", (2, 15, 7, 6), (9, 5, 3, 3), stride=(2, 2), padding=(1, 0, 1, 0), groups=3, bias=False),
     conv("groups-1x1", (2, 12, 4, 5), (8, 3, 1, 1), groups=4),
     conv("groups-of-many", (2, 96, 6, 7), (104, 48, 3, 3), padding=(1, 1, 1, 1), groups=2),
+    conv("groups-of-many-to-few", (2, 48, 16, 12), (24, 16, 3, 3), padding=(1, 1, 1, 1), groups=3),
     # several groups to a vector
     conv("groups-of-4", (2, 20, 7, 6), (20, 4, 3, 3), padding=(1, 1, 1, 1), groups=5),
     conv("groups-of-8-dilated", (1, 24, 9, 8), (24, 8, 3, 2), stride=(2, 1), padding=(1, 2, 0, 1), dilation=(1, 2),

@@ -11,7 +11,7 @@
                         amx_weight: dw and db; amx_layout: how pixels lie for it
     depthwise           y, or dx, where groups are of few channels, or each has a filter of its own; depthwise_weight:
                         dw and db
-    stem                y where images have few channels; split: Winograd's form group by group
+    stem                y where images have few channels
     packing, padding    weights and images in the order in which tiles read them; bfloat16: as words of two such numbers
     collect             what becomes of the parts of a direct dw
     prefetch            memory that is needed next, fetched meanwhile

@@ -6,8 +6,10 @@ of vectors, not from the number of threads, so that results do not depend on it 
     products      for each tap, or Winograd point, and each input channel: rows (pixels, or patches) in whole tiles
                   times the vectors of output channels in whole panels
     transforms    Winograd's, for each patch and each vector of its input and output channels
-    weights       which are read once for so many rows, from main memory where they are too many to stay in a cache; in
-                  the gradient for the input they are packed in each call as well
+    weights       which are read once for so many rows, from main memory where those of all groups are too many to stay
+                  in a cache; in the gradient for the input they are packed in each call as well
+
+Where there are groups it is that of one of them.
 """
 from math import prod
 from typing import NamedTuple
@@ -19,15 +21,15 @@ from fastnet.kernels.cpu.conv import amx_layout
 from fastnet.kernels.cpu.conv.amx_stem import numbers_of, words_at_once
 from fastnet.kernels.cpu.conv.direct_tables import images_together, rows_for
 from fastnet.kernels.cpu.conv.passes import FEW_CHANNELS
-from fastnet.kernels.cpu.conv.split import SPLIT_CHANNELS, part_of
 from fastnet.kernels.cpu.conv.winograd import most_patches
 
 # For each kernel size, the numbers of outputs on a side that Winograd is accurate and quick for.
 WINOGRAD_SIZES = {3: (4, 2), 5: (2,)}
 # Up to here transforms, which are done for whole vectors of channels, cost more than products save.
 FEWEST_CHANNELS = 8
-# A transform of a patch of n x n numbers takes n^4 over so many cycles, for each vector of channels.
-_TRANSFORM = 4
+# A transform of a patch of n x n numbers takes n^4 over so many cycles, for each vector of channels, and so many more
+# to read and write it.
+_TRANSFORM, _PATCH = 4, 60
 # Reading a vector of weights takes so many cycles, and serves about so many rows in the direct way.
 _READING, _ROWS_AT_A_TIME = 4, 48
 # What a vector takes besides that comes from main memory, and of how many bytes of weights all do: fewer of smaller
@@ -61,13 +63,12 @@ def choose(direction, geometry, precise):
             return Choice(None, True, True, "the processor multiplies whole matrices of bfloat16 numbers")
         precise = "float32"     # such processors are no quicker with vectors of words than of numbers
     pairs = precise == "bfloat16" and _pairs_directly(direction, geometry)
-    groups, geometry = geometry.groups, part_of(geometry)
+    groups, geometry = geometry.groups, geometry.part
     r, s = geometry.kernel
     channels = min(geometry.source.channels, geometry.target.channels)
     obstacles = {
         "exact() is on": precise == "exact",
         f"{geometry.dtype} numbers": geometry.dtype != np.float32,
-        f"{groups} groups": groups > 1 and channels < SPLIT_CHANNELS,
         f"{r}x{s} kernel": r != s or r not in WINOGRAD_SIZES,
         f"stride {tuple(geometry.stride)}": geometry.stride != (1, 1),
         f"dilation {tuple(geometry.dilation)}": geometry.dilation != (1, 1),
@@ -77,15 +78,14 @@ def choose(direction, geometry, precise):
         if is_there:
             return Choice(None, pairs, False, obstacle)
     convolution = geometry.reversed() if direction == "backward_input" else geometry
-    costs = {m: winograd_cost(direction, convolution, m) for m in WINOGRAD_SIZES[r]}
+    costs = {m: winograd_cost(direction, convolution, m, groups) for m in WINOGRAD_SIZES[r]}
     best = min(costs, key=costs.get)
     source, result = convolution.source, convolution.target
-    if _GAIN * costs[best] >= direct_cost(direction, convolution):
+    if _GAIN * costs[best] >= direct_cost(direction, convolution, groups):
         return Choice(None, pairs, False, f"Winograd on {result.height}x{result.width} outputs would save too little")
     paired = precise == "bfloat16" and (direction == "backward_weight" or source.channels % 2 == 0)
     saved = result.height * result.width * r * s / (patches_of(convolution, best) * (best + r - 1) ** 2)
-    by_group = ", group by group" if groups > 1 else ""
-    return Choice(best, paired, False, f"{saved:.1f} times fewer multiplications{by_group}")
+    return Choice(best, paired, False, f"{saved:.1f} times fewer multiplications")
 
 
 def _multiplies_matrices(direction, geometry):
@@ -126,8 +126,8 @@ def patches_of(convolution, m):
     return -(-convolution.target.height // m) * -(-convolution.target.width // m)
 
 
-def direct_cost(direction, convolution):
-    """That of the direct way."""
+def direct_cost(direction, convolution, groups=1):
+    """That of the direct way, for one of so many groups."""
     target, dtype = convolution.target, convolution.dtype
     pixels = target.height * target.width
     images = min(convolution.batch, images_together(pixels))
@@ -138,25 +138,26 @@ def direct_cost(direction, convolution):
     rows = convolution.batch * pixels
     if direction == "backward_weight":
         return weights * (rows + _COLLECTING)
-    return _product_cost(direction, weights, rows, tiled, _ROWS_AT_A_TIME)
+    return _product_cost(direction, weights, groups, rows, tiled, _ROWS_AT_A_TIME)
 
 
-def winograd_cost(direction, convolution, m):
-    """That of F(m, r)."""
+def winograd_cost(direction, convolution, m, groups=1):
+    """That of F(m, r), for one of so many groups."""
     source, target, dtype, r = convolution.source, convolution.target, convolution.dtype, convolution.kernel.down
     rows, short = convolution.batch * patches_of(convolution, m), simd.tiles_for(target.channels, dtype).short_rows
     vectors, lanes, points = _vectors(target.channels, dtype), simd.width(dtype), (m + r - 1) ** 2
-    transforms = points ** 2 / _TRANSFORM * (-(-source.channels // lanes) + -(-target.channels // lanes))
+    transforms = (points ** 2 / _TRANSFORM + _PATCH) * (-(-source.channels // lanes) + -(-target.channels // lanes))
     weights = points * source.channels * vectors
     if direction == "backward_weight":
         return rows * transforms + weights * (rows + _COLLECTING_TRANSFORMED)
     at_a_time = most_patches(points, source.channels, target.channels, dtype)
-    return rows * transforms + _product_cost(direction, weights, rows, -(-rows // short) * short, at_a_time)
+    return rows * transforms + _product_cost(direction, weights, groups, rows, -(-rows // short) * short, at_a_time)
 
 
-def _product_cost(direction, weights, rows, tiled, at_a_time):
-    """That of the products of so many vectors of weights with so many rows, `tiled` with those that fill up tiles."""
-    missing = min(1, weights * simd.VECTOR_BYTES / _ALL_BYTES) ** 2
+def _product_cost(direction, weights, groups, rows, tiled, at_a_time):
+    """That of the products of so many vectors of a group's weights with so many rows, `tiled` with those that fill up
+    tiles."""
+    missing = min(1, groups * weights * simd.VECTOR_BYTES / _ALL_BYTES) ** 2
     packing = _PACKING if direction == "backward_input" else 0
     return weights * (tiled + _READING * -(-rows // at_a_time) + missing * _FROM_MEMORY + packing)
 

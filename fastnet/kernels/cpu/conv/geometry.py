@@ -82,6 +82,13 @@ class Geometry(NamedTuple):
         return Pair(*self.w_shape[2:])
 
     @property
+    def part(self):
+        """That of one group, as a convolution of its own."""
+        (n, _, h, w), (k, size, r, s), (_, _, p, q) = self.x_shape, self.w_shape, self.y_shape
+        return self._replace(x_shape=(n, size, h, w), w_shape=(k // self.groups, size, r, s),
+                             y_shape=(n, k // self.groups, p, q), groups=1)
+
+    @property
     def taps(self):
         """For each tap the pixel that it meets, relative to (p stride, q stride)."""
         return tuple(Pair(r * self.dilation.down - self.padding.top, s * self.dilation.across - self.padding.left)

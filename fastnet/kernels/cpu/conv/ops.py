@@ -26,20 +26,17 @@ class _Ways(NamedTuple):
 
     depthwise: type
     winograd: type
-    split: type     # Winograd's, group by group
     direct: type
     amx: type
 
 
 _WAYS = {
-    "forward": _Ways(passes.DepthwiseForward, passes.WinogradForward, passes.SplitForward,
-                     passes.DirectForward, passes.amx_forward),
+    "forward": _Ways(passes.DepthwiseForward, passes.WinogradForward, passes.DirectForward,
+                     passes.amx_forward),
     "backward_input": _Ways(passes.DepthwiseBackwardInput, passes.WinogradBackwardInput,
-                            passes.SplitBackwardInput, passes.DirectBackwardInput,
-                            passes.AmxBackwardInput),
+                            passes.DirectBackwardInput, passes.AmxBackwardInput),
     "backward_weight": _Ways(passes.DepthwiseBackwardWeight, passes.WinogradBackwardWeight,
-                             passes.SplitBackwardWeight, passes.DirectBackwardWeight,
-                             passes.AmxBackwardWeight),
+                             passes.DirectBackwardWeight, passes.AmxBackwardWeight),
 }
 
 
@@ -203,8 +200,7 @@ def _way(direction, x_shape, w_shape, y_shape, dtype, where, precise):
         return geometry, ways.amx(geometry)
     if choice.m is None:
         return geometry, ways.direct(geometry, paired=True) if choice.paired else ways.direct(geometry)
-    way = ways.winograd if geometry.groups == 1 else ways.split
-    return geometry, way(geometry, choice.m, choice.paired)
+    return geometry, ways.winograd(geometry, choice.m, choice.paired)
 
 
 def conv2d_algorithm(direction, dtype, x_shape, w_shape, stride, padding, dilation, groups):

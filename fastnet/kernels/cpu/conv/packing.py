@@ -122,26 +122,29 @@ def pack_bias(b, k, dtype, groups=1, choose=simd.tiles_for):
     """The bias of k channels in panels like the weights, zeros behind each group's; for None zeros, to be read only."""
     if b is None:
         return _no_bias(k, dtype, groups, choose)
-    columns, wide = _columns(k, dtype, groups, choose)
-    packed = empty(groups * wide, dtype)
-    launch(_pack_bias, groups, flat(b), packed, columns, wide, work=0)
+    columns, wide, blocks = _columns(k, dtype, groups, choose)
+    packed = empty(blocks * wide, dtype)
+    launch(_pack_bias, blocks, flat(b), packed, columns, wide, work=0)
     return packed
 
 
 def _columns(k, dtype, groups, choose):
-    """A group's channels, and how many numbers the panels of so many have."""
+    """A group's channels, how many numbers the panels of so many have, and of how many groups there have to be: one
+    more where panels are half a vector, since whole ones are read."""
     columns = k // groups
     panel = choose(columns, dtype).halves * simd.width(dtype) // 2
-    return columns, -(-columns // panel) * panel
+    return columns, -(-columns // panel) * panel, groups + (panel < simd.width(dtype))
 
 
 @kept
 def _no_bias(k, dtype, groups, choose):
-    return np.zeros(groups * _columns(k, dtype, groups, choose)[1], dtype)
+    _, wide, blocks = _columns(k, dtype, groups, choose)
+    return np.zeros(blocks * wide, dtype)
 
 
 @jit
 def _pack_bias(block, slot, b, packed, columns, wide):
     """A group's biases, zeros behind them."""
+    left = min(columns, b.size - block * columns)
     for i in range(wide):
-        packed[block * wide + i] = b[block * columns + i] if i < columns else 0
+        packed[block * wide + i] = b[block * columns + i] if i < left else 0

@@ -2,8 +2,8 @@
 
 A *pass* is the forward one, or the gradient for the input or for the weights; a *way* is direct, Winograd's or
 depthwise. Here each pass of each way is put together from the kernels' files, for a `Geometry`. Images are flat and
-channels-last here, weights (K, C / groups, R, S) and contiguous. Winograd's ways are for stride 1, without dilation and
-groups; depthwise ones for groups of few channels, as one filter a channel.
+channels-last here, weights (K, C / groups, R, S) and contiguous. Winograd's ways are for stride 1 and without dilation;
+depthwise ones for groups of few channels, as one filter a channel.
 """
 import numpy as np
 
@@ -23,7 +23,6 @@ from fastnet.kernels.cpu.conv.matrix_weight import MatrixGradient
 from fastnet.kernels.cpu.conv.operands import NUMBERS, Operands
 from fastnet.kernels.cpu.conv.packing import PackWeights, pack_bias
 from fastnet.kernels.cpu.conv.padding import WritePadding
-from fastnet.kernels.cpu.conv.split import SplitConvolution, SplitWeightGradient, part_of
 from fastnet.kernels.cpu.conv.stem import StemConvolution
 from fastnet.kernels.cpu.conv.winograd import WinogradConvolution
 from fastnet.kernels.cpu.conv.winograd_filters import TransformFilters
@@ -44,26 +43,20 @@ class WinogradForward:
 
     def __init__(self, geometry, m, paired):
         convolution = geometry.reversed() if self.backward else geometry
-        self.form, self.channels = (geometry.dtype, m, paired, self.backward), convolution.target.channels
-        self.transform = TransformFilters(geometry.w_shape, geometry.dtype, m, backward=self.backward, paired=paired)
+        self.channels = convolution.target.channels
+        self.form = geometry.dtype, m, paired, self.backward
+        self.groups = geometry.groups
+        self.transform = TransformFilters(geometry.w_shape, geometry.dtype, m, self.groups, self.backward, paired)
         self.convolve = WinogradConvolution(convolution, m, paired)
 
     def pack(self, w, b):
-        return self.transform(w), pack_bias(b, self.channels, w.dtype)
+        return self.transform(w), pack_bias(b, self.channels, w.dtype, self.groups)
 
     def run(self, x, w, b, y, epilogue):
         self.convolve(x, w, b, y, epilogue)
 
     def run_pooled(self, x, w, b, y, index, relu, epilogue):
         self.convolve.pooled(Operands(x, w, b, y), index, relu, epilogue)
-
-
-class SplitForward(SplitConvolution):
-    """Winograd's way group by group; see `split`."""
-
-    def __init__(self, geometry, m, paired):
-        way = WinogradForward(part_of(geometry), m, paired)
-        super().__init__(geometry, way, geometry.x_shape, geometry.y_shape)
 
 
 class DirectForward:
@@ -170,14 +163,6 @@ class WinogradBackwardInput(WinogradForward):
     pools, backward = False, True
 
 
-class SplitBackwardInput(SplitConvolution):
-    """Winograd's way group by group."""
-
-    def __init__(self, geometry, m, paired):
-        way = WinogradBackwardInput(part_of(geometry), m, paired)
-        super().__init__(geometry, way, geometry.y_shape, geometry.x_shape)
-
-
 class DirectBackwardInput:
     """With a stride the pixels fall into stride x stride classes, each reached by taps of its own: each class is one
     convolution of dy without a stride, so the zeros that the stride would put between the pixels of dy are never
@@ -240,13 +225,6 @@ class WinogradBackwardWeight:
 
     def run(self, x, dy, bias):
         return self.gradient(x, dy, bias)
-
-
-class SplitBackwardWeight(SplitWeightGradient):
-    """Winograd's way group by group."""
-
-    def __init__(self, geometry, m, paired):
-        super().__init__(geometry, WinogradBackwardWeight(part_of(geometry), m, paired))
 
 
 class DirectBackwardWeight:

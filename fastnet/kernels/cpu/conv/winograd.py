@@ -58,10 +58,11 @@ class _Plan(NamedTuple):
     batch: int
     height: int         # of x
     width: int
-    channels: int
+    groups: int
+    channels: int       # of a group
     out_height: int     # of y, before any pooling
     out_width: int
-    out_channels: int
+    out_channels: int   # of a group
     above: int          # padding
     before: int
     down: int           # patches of an image
@@ -84,29 +85,29 @@ class WinogradConvolution:
 
     def __init__(self, geometry, m, paired=False):
         source, target, r, dtype = geometry.source, geometry.target, geometry.kernel.down, geometry.dtype
-        n, lanes, tiles = m + r - 1, simd.width(dtype), simd.tiles_for(target.channels, dtype, paired)
-        panel = simd.panel_width(target.channels, dtype)
-        channels, outputs = -(-source.channels // lanes) * lanes, -(-target.channels // panel) * panel
-        patch_size = _patch_size(source.channels, target.channels, dtype, paired)
+        groups, read, made = geometry.groups, geometry.part.source.channels, geometry.part.target.channels
+        n, lanes, tiles = m + r - 1, simd.width(dtype), simd.tiles_for(made, dtype, paired)
+        panel = simd.panel_width(made, dtype)
+        channels, outputs = -(-read // lanes) * lanes, -(-made // panel) * panel
+        patch_size = _patch_size(read, made, dtype, paired)
         down, across = -(-target.height // m), -(-target.width // m)
         total = geometry.batch * down * across
-        count = most_patches(n * n, source.channels, target.channels, dtype, paired)
+        count, enough = most_patches(n * n, read, made, dtype, paired), -(-_BLOCKS // groups)
         blocks = -(-total // count)
-        if n * n * source.channels * outputs * dtype.itemsize <= _LARGE or blocks >= _BLOCKS:
-            # A multiple of _BLOCKS blocks, as nearly as short tiles allow, so that threads get equal shares.
-            count = most_patches(n * n, source.channels, target.channels, dtype, paired, _SMALLER)
-            blocks = -(-total // (_BLOCKS * count)) * _BLOCKS
+        if groups * n * n * read * outputs * dtype.itemsize <= _LARGE or blocks >= enough:
+            # A multiple of `enough` blocks, as nearly as short tiles allow, so that threads get equal shares.
+            count = most_patches(n * n, read, made, dtype, paired, _SMALLER)
+            blocks = -(-total // (enough * count)) * enough
         count = -(-total // (blocks * tiles.short_rows)) * tiles.short_rows
         blocks = -(-total // count)
-        parts = min(outputs // panel, -(-_BLOCKS // blocks))
-        self.launch = Launch(_kernel(m, r, tiles), blocks * parts,
-                             work=total * n * n * source.channels * target.channels)
+        parts = min(outputs // panel, -(-enough // blocks))
+        self.launch = Launch(_kernel(m, r, tiles), groups * blocks * parts, work=groups * total * n * n * read * made)
         self.memory = (n * n + 1) * (count * patch_size + lanes) + n * n * channels + m * m * lanes
         padding = geometry.padding.top, geometry.padding.left
         self.tables = _Tables(patch_offsets(m, n, padding, source, channels, down, across), np.zeros(lanes, dtype))
         plan = _Plan(
-            batch=geometry.batch, height=source.height, width=source.width, channels=source.channels,
-            out_height=target.height, out_width=target.width, out_channels=target.channels,
+            batch=geometry.batch, height=source.height, width=source.width, groups=groups, channels=read,
+            out_height=target.height, out_width=target.width, out_channels=made,
             above=geometry.padding.top, before=geometry.padding.left, down=down, across=across, patches=count,
             patch_size=patch_size, parts=parts, pooled=0, relu=0)
         self.numbers, pooled = in_words(plan), plan._replace(pooled=1)
@@ -141,9 +142,10 @@ def _patch_size(in_channels, out_channels, dtype, paired):
 class _Share(NamedTuple):
     """What a block computes, and where in memory it does."""
 
+    group: int
     first: int          # patch
     count: int
-    first_panel: int    # of output channels
+    first_panel: int    # of the group's output channels
     last_panel: int     # the one behind them
     start: int          # of the slot's memory
     point_size: int     # of a section
@@ -171,21 +173,23 @@ def _kernel(m, r, tiles):
         """
         plan, lanes, panel = named(_Plan, numbers), simd.lanes(memory), halves * simd.lanes(memory) // 2
         panels, channels = (plan.out_channels + panel - 1) // panel, (plan.channels + lanes - 1) // lanes * lanes
-        part, first = block % plan.parts, block // plan.parts * plan.patches
+        part, group = block % plan.parts, block // plan.parts % plan.groups
+        first = block // (plan.parts * plan.groups) * plan.patches
         count = min(plan.patches, plan.batch * plan.down * plan.across - first)
         point_size = plan.patches * plan.patch_size + lanes
         start = slot * ((n * n + 1) * point_size + n * n * channels + m * m * lanes)
         spare = start + (n * n + 1) * point_size
         first_panel, last_panel = part * panels // plan.parts, (part + 1) * panels // plan.parts
-        share = _Share(first, count, first_panel, last_panel, start, point_size, spare)
-        images = Patches(operands.x, plan.height, plan.width, plan.channels, channels, plan.above, plan.before,
-                         plan.down, plan.across, tables.offsets, tables.zeros)
+        share = _Share(group, first, count, first_panel, last_panel, start, point_size, spare)
+        images = Patches(operands.x, plan.height, plan.width, plan.groups * plan.channels, group * plan.channels,
+                         plan.channels, channels, plan.above, plan.before, plan.down, plan.across, tables.offsets,
+                         tables.zeros)
         transform_all(images, memory, share, plan)
         multiply_all(operands, memory, share, plan, epilogue)
         place = place_of(first, plan.down, plan.across)
         for t in range(count):
             products = _Products(memory, start + t * panel, point_size, panel, plan.patches * panel,
-                                 spare + n * n * channels)
+                                 spare + n * n * channels, group, group * panels * panel)
             write_patch(products, operands, index, place, first_panel * panel,
                         min(last_panel * panel, plan.out_channels), plan, epilogue)
             place = following(place, plan.down, plan.across)
@@ -219,26 +223,29 @@ def _make_multiply_all(m, n, tiles):
     @inlined
     def multiply_all(operands, memory, share, plan, epilogue):
         """The second step, the products of each point for each panel. Between them memory is fetched: of x what the
-        next block reads; of y, and of what the epilogue reads, what belongs to this one. Where several blocks write
-        channels of the same pixels, only x is fetched: asking for y would take lines away from the threads that write
-        them, and most of the rest belongs to other blocks."""
+        next patches read, which the blocks of all groups share among them; of y, and of what the epilogue reads, what
+        belongs to this one. Where several blocks write channels of the same pixels, only x is fetched: asking for y
+        would take lines away from the threads that write them, and most of the rest belongs to other blocks."""
         x, y, lanes, panel = operands.x, operands.y, simd.lanes(memory), halves * simd.lanes(memory) // 2
         panels, words = (plan.out_channels + panel - 1) // panel, plan.channels // word
-        filters_size = panels * words * panel + lanes
+        filters_size = plan.groups * panels * words * panel + lanes
         last, total = share.first + share.count - 1, plan.batch * plan.down * plan.across
         times = n * n * (share.last_panel - share.first_panel)
-        row_size, next_last = plan.width * plan.channels, min(last + plan.patches, total - 1)
-        x_ahead = ahead(x, read_to(last, plan.height, row_size, plan.above, plan.down, plan.across),
-                        read_to(next_last, plan.height, row_size, plan.above, plan.down, plan.across), times)
+        row_size, next_last = plan.width * plan.groups * plan.channels, min(last + plan.patches, total - 1)
+        x_start = read_to(last, plan.height, row_size, plan.above, plan.down, plan.across)
+        x_size = read_to(next_last, plan.height, row_size, plan.above, plan.down, plan.across) - x_start
+        x_ahead = ahead(x, x_start + x_size * share.group // plan.groups,
+                        x_start + x_size * (share.group + 1) // plan.groups, times)
         y_ahead = ahead(y, written_to(share.first, False, plan), written_to(last, True, plan), times)
         masked = epilogue.masked or epilogue.derivative.address != 0
         for point in range(n * n):
             to = share.start + point * share.point_size
             for j in range(share.first_panel, share.last_panel):
-                multiply(memory, to + share.point_size, plan.patches * lanes, words, operands.filters,
-                         point * filters_size + j * words * panel, to + j * plan.patches * panel, share.count)
+                filters = point * filters_size + (share.group * panels + j) * words * panel
+                multiply(memory, to + share.point_size, plan.patches * lanes, words, operands.filters, filters,
+                         to + j * plan.patches * panel, share.count)
                 x_ahead = fetch_portion(x, x_ahead)
-                if plan.parts == 1:
+                if plan.parts * plan.groups == 1:
                     if epilogue.adding:
                         fetch_portion(epilogue.add, y_ahead)
                     if masked:
@@ -257,7 +264,7 @@ def _make_written_to(m):
         height, width, rows = plan.out_height // side, plan.out_width // side, m // side
         place = place_of(number, plan.down, plan.across)
         row = max(0, min(height, (place.row + after) * rows))
-        return (place.image * height + row) * width * plan.out_channels
+        return (place.image * height + row) * width * plan.groups * plan.out_channels
 
     return written_to
 
@@ -290,6 +297,8 @@ class _Products(NamedTuple):
     panel: int
     next_panel: int
     spare: int          # where in memory m x m vectors may be put down
+    group: int
+    bias: int           # where its biases are
 
 
 def _make_write_patch(m, n, at):
@@ -303,25 +312,26 @@ def _make_write_patch(m, n, at):
 
         Patches are laid over y from its first pixel on, so those in the last row and column may reach beyond it: of
         m x m pixels the first `rows` x `columns` exist. If all do, and all channels of the vector, the transform writes
-        to y at once. Else it writes to memory, from where those that exist are copied.
+        to y at once. Else it writes to memory, from where those that exist are copied. Channels are counted in the
+        group.
         """
         memory, bias, y, lanes = products.memory, operands.bias, operands.y, simd.lanes(operands.y)
         top, left, bend = place.row * m, place.column * m, epilogue.bend
         rows, columns = min(m, plan.out_height - top), min(m, plan.out_width - left)
-        pixel, row_size = plan.out_channels, plan.out_width * plan.out_channels
-        corner = (place.image * plan.out_height + top) * row_size + left * pixel
+        pixel, row_size = plan.groups * plan.out_channels, plan.out_width * plan.groups * plan.out_channels
+        corner = (place.image * plan.out_height + top) * row_size + left * pixel + products.group * plan.out_channels
         for c in range(first, stop, lanes):
             start = products.start + c // products.panel * products.next_panel + c % products.panel
             whole = not plan.pooled and rows == m and columns == m and c + lanes <= plan.out_channels
             if whole and epilogue.level:
                 transform_finished(memory, start, n * products.point_size, products.point_size,
-                                   y, corner + c, row_size, pixel, bias, c, epilogue)
+                                   y, corner + c, row_size, pixel, bias, products.bias + c, epilogue)
                 continue
             to, at, to_row, to_pixel = memory, products.spare, m * lanes, lanes
             if whole:
                 to, at, to_row, to_pixel = y, corner + c, row_size, pixel
             transform(memory, start, n * products.point_size, products.point_size,
-                      to, at, to_row, to_pixel, bias, c, bend, whole)
+                      to, at, to_row, to_pixel, bias, products.bias + c, bend, whole)
             if plan.pooled:
                 write_largest(products, c, y, index, place, plan)
             elif not whole:
@@ -329,7 +339,8 @@ def _make_write_patch(m, n, at):
                     for column in range(columns):
                         v = simd.load(memory, products.spare + (row * m + column) * lanes)
                         i = corner + row * row_size + column * pixel + c
-                        simd.store_part(y, i, spans.in_registers(v, i, pixel - c, epilogue, epilogue.level), pixel - c)
+                        count = plan.out_channels - c
+                        simd.store_part(y, i, spans.in_registers(v, i, count, epilogue, epilogue.level), count)
         if spans.has_calls(epilogue):
             # Pixels that were written as a whole lie side by side, and make one span.
             together = columns if stop - first == pixel else 1
@@ -358,7 +369,7 @@ def _make_write_largest(m):
                     which = simd.pick(value, best, simd.full(memory, other), which)
                     best = simd.pick(value, best, value, best)
                 pixel = (place.image * height + top + row) * width + left + column
-                pool_max.keep(y, index, pixel * plan.out_channels + channel, best, which, plan.out_channels - channel,
-                          plan.relu, 255)
+                at = (pixel * plan.groups + products.group) * plan.out_channels + channel
+                pool_max.keep(y, index, at, best, which, plan.out_channels - channel, plan.relu, 255)
 
     return write_largest

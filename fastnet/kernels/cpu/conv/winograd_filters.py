@@ -73,7 +73,8 @@ class _Plan(NamedTuple):
 
 
 class TransformFilters:
-    """From w (K, C, r, r) to the filters of F(m, r), F G F^T for each kernel G, as (points, panels, rows, panel).
+    """From w (K, C / groups, r, r) to the filters of F(m, r), F G F^T for each kernel G, as (points, groups, panels,
+    rows, panel).
 
     A *point* is one of the (m + r - 1)^2 numbers that a kernel is then; rows and panels are as in `packing`. `backward`
     makes those of the gradient for the input, whose kernels are rotated by half a circle. One vector is left free after
@@ -81,8 +82,8 @@ class TransformFilters:
     one of words, see `simd.bfloat16`.
     """
 
-    def __init__(self, w_shape, dtype, m, backward=False, paired=False):
-        w, r, lanes = packing.weight_matrices(w_shape, dtype, 1, backward), w_shape[2], simd.width(dtype)
+    def __init__(self, w_shape, dtype, m, groups=1, backward=False, paired=False):
+        w, r, lanes = packing.weight_matrices(w_shape, dtype, groups, backward), w_shape[2], simd.width(dtype)
         points, point = (m + r - 1) ** 2, w.numbers // (1 + paired) + lanes
         self.size, self.spare = points * point, (w.taps + lanes + 2 * points) * lanes
         self.weights, self.numbers = in_words(w), in_words(_Plan(point, backward))
@@ -107,13 +108,14 @@ def _kernel(m, r, paired):
         """
         plan, matrix, lanes = named(_Plan, numbers), named(packing.WeightMatrices, weights), simd.lanes(w)
         panel_number, part = block // matrix.parts, block % matrix.parts
+        group, first = panel_number // matrix.panels, panel_number % matrix.panels * matrix.panel
         taps = slot * (matrix.taps + lanes + 2 * n * n) * lanes
         result, result_size = taps + (matrix.taps + lanes) * lanes, n * n * lanes
         # Rotated by half a circle, taps count down from the last.
         first_tap, step = (taps + (matrix.taps - 1) * lanes, -lanes) if plan.backward else (taps, lanes)
         for j in range(0, matrix.panel, lanes):
-            left = panel_number * matrix.panel + j
-            start, count = min(left, matrix.columns - 1) * matrix.column_stride, max(matrix.columns - left, 1)
+            count = max(matrix.columns - first - j, 1)
+            start = group * matrix.group_stride + (matrix.columns - count) * matrix.column_stride
             for row in range(part * packing.ROWS, min((part + 1) * packing.ROWS, matrix.rows)):
                 packing.transpose_taps(w, start + row * matrix.row_stride, count, memory, taps, matrix)
                 to = (panel_number * matrix.rows + row) // word * matrix.panel + j

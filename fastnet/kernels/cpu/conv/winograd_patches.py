@@ -35,7 +35,9 @@ class Patches(NamedTuple):
     x: np.ndarray           # flat and channels-last
     height: int
     width: int
-    channels: int
+    pixel: int              # numbers from one pixel to the next: the channels of all groups
+    first: int              # of the channels that are meant, those of one group
+    channels: int           # and how many these are
     whole_channels: int     # rounded up to whole vectors, or panels
     above: int              # rows of padding
     before: int             # columns of padding
@@ -140,21 +142,22 @@ def make_transform_patch(m, size, transform, word=1):
         """Transform the patch at a Place, all of its channels. Pixels outside of the image, which the table says, are
         zeros.
 
-        A vector may read on beyond a pixel's channels, and nobody uses that, but not beyond the last pixel of x: then
-        the patch is copied to memory[spare] first.
+        A vector may read on beyond the channels that are meant, and nobody uses that, but not beyond the last pixel of
+        x: then the patch is copied to memory[spare] first.
         """
-        x, offsets, width = images.x, images.offsets, images.whole_channels
+        x, offsets, width, lanes = images.x, images.offsets, images.whole_channels, simd.lanes(images.x)
+        read = (width + lanes - 1) // lanes * lanes     # panels may be half a vector
         top, left = place.row * m - images.above, place.column * m - images.before
-        start = ((place.image * images.height + top) * images.width + left) * images.channels
+        start = ((place.image * images.height + top) * images.width + left) * images.pixel + images.first
         table = offsets[place.row] + offsets[images.down + place.column]
         last_row, last_column = min(top + size, images.height) - 1, min(left + size, images.width) - 1
         last_pixel = (place.image * images.height + last_row) * images.width + last_column
-        if last_pixel * images.channels + width > x.size:
+        if last_pixel * images.pixel + images.first + read > x.size:
             copy_patch(images, start, table, memory, spare)
             x, start, table = memory, spare, offsets[images.down + images.across]
         target = to.start
         for panel in range(0, width, to.panel):
-            for c in range(0, min(to.panel, width - panel), simd.lanes(x)):
+            for c in range(0, min(to.panel, width - panel), lanes):
                 transform(x, start + panel + c, offsets, table, images.zeros, to.y, target + c // word, to.row,
                           to.column)
             target += to.next_panel

@@ -2,12 +2,13 @@
 
     dG = F^T [ sum over patches of (A dY A^T) * (B^T D B) ] F
 
-At each Winograd point the sum is a matrix product, input channels by patches times patches by output channels. What has
-to stay in the second cache is these sums, a C x K matrix for each point. Where they leave room for the transforms of
-some patches, a block takes its part of the patches through both steps, and the parts are added in order ("fused"). Else
-some hundred patches are transformed at a time, and each block adds to the sums of one point, which it owns. Both give
-the same bits for any number of threads. Some products are added up in registers before they go to these sums, and where
-patches are many these are moved to others in float64 every so often: rounding does not grow with their number.
+At each Winograd point the sum is a matrix product, input channels by patches times patches by output channels, for each
+group of channels. What has to stay in the second cache is these sums, a C x K matrix for each point. Where they leave
+room for the transforms of some patches, a block takes its part of the patches through both steps, and the parts are
+added in order ("fused"). Else some hundred patches are transformed at a time, of one group after the other, and each
+block adds to the sums of one point, which it owns. Both give the same bits for any number of threads. Some products are
+added up in registers before they go to these sums, and where patches are many these are moved to others in float64
+every so often: rounding does not grow with their number.
 """
 import numpy as np
 
@@ -41,48 +42,51 @@ _HELD_BYTES, _MOST_HELD_BYTES = 8 << 20, 24 << 20
 
 
 class WinogradWeightGradient:
-    """The gradient for the weights (K, C, r, r) of a `Geometry` in the form F(m, r), all worked out but the numbers;
-    `paired` for products of bfloat16."""
+    """The gradient for the weights (K, C / groups, r, r) of a `Geometry` in the form F(m, r), all worked out but the
+    numbers; `paired` for products of bfloat16."""
 
     def __init__(self, geometry, m, paired=False):
         source, target, r, dtype = geometry.source, geometry.target, geometry.kernel.down, geometry.dtype
+        groups, read, made = geometry.groups, geometry.part.source.channels, geometry.part.target.channels
         n, lanes = m + r - 1, simd.width(dtype)
-        tiles, panel = simd.tiles_for(target.channels, dtype, paired), simd.panel_width(target.channels, dtype)
-        rows = -(-source.channels // tiles.depth_rows) * tiles.depth_rows
-        columns, channels = -(-target.channels // panel) * panel, -(-rows // lanes) * lanes
+        tiles, panel = simd.tiles_for(made, dtype, paired), simd.panel_width(made, dtype)
+        rows = -(-read // tiles.depth_rows) * tiles.depth_rows
+        columns, channels = -(-made // panel) * panel, -(-rows // lanes) * lanes
         down, across = -(-target.height // m), -(-target.width // m)
         patches = geometry.batch * down * across
         size, per_patch = n * n * (rows * columns + lanes), n * n * (channels + columns) // tiles.word
-        self.fused, held, parts = _cut(patches, size, per_patch, dtype.itemsize)
+        self.fused, held, parts = _cut(patches, groups, size, per_patch, dtype.itemsize)
         held += -held % tiles.word
         words = held // tiles.word
         self.transformed = n * n * (words * channels + lanes), (n * n + 1) * (words * columns + lanes)
-        self.sums, self.bias, self.w_shape = parts * size, parts * columns, geometry.w_shape
+        self.sums, self.bias, self.w_shape = groups * parts * size, parts * target.channels, geometry.w_shape
         self.memory, self.spare = max(n * n * channels, m * m * columns), (n * n + r * r) * lanes
         padding = geometry.padding.top, geometry.padding.left
         self.tables = Tables(patch_offsets(m, n, padding, source, channels, down, across),
                              patch_offsets(m, m, (0, 0), target, columns, down, across), np.zeros(lanes, dtype),
                              np.arange(tiles.depth_rows))
         plan = Plan(
-            batch=geometry.batch, height=source.height, width=source.width, channels=source.channels,
-            out_height=target.height, out_width=target.width, out_channels=target.channels,
+            batch=geometry.batch, height=source.height, width=source.width, groups=groups, channels=read,
+            out_height=target.height, out_width=target.width, out_channels=made,
             above=geometry.padding.top, before=geometry.padding.left, down=down, across=across, words=words,
-            whole_channels=channels, rows=rows, columns=columns, parts=parts, first=0, count=patches, to_come=0)
+            whole_channels=channels, rows=rows, columns=columns, parts=parts, group=0, first=0,
+            count=patches, to_come=0)
         at_a_time = [(first, min(held, patches - first)) for first in range(0, patches, held)]
         self.numbers = [in_words(plan)] if self.fused else [
-            in_words(plan._replace(first=first, count=count, to_come=-(-(patches - first - count) // held)))
-            for first, count in at_a_time]
+            in_words(plan._replace(group=group, first=first, count=count,
+                                   to_come=-(-(patches - first - count) // held)))
+            for group in range(groups) for first, count in at_a_time]
         self.spilling = len(at_a_time) > (parts * CHUNKS_OF_SUM if self.fused else HELD_OF_SUM)
-        made, self.work = kernels(m, r, tiles), patches * n * n * source.channels * target.channels
-        self.gradient = Launch(made["gradient"], parts, self.work)
-        self.transform = [Launch(made["transform"], -(-count // PATCHES_OF_BLOCK), self.work)
-                          for _, count in at_a_time]
-        self.add_products = Launch(made["add_products"], n * n + 1, self.work)
-        self.biases = target.channels
-        self.collect = Launch(collect_kernel(m, r), source.channels + sums.column_blocks(self.biases), self.sums)
+        by_name, work = kernels(m, r, tiles), patches * n * n * read * made
+        self.work, self.biases = groups * work, target.channels
+        self.gradient = Launch(by_name["gradient"], groups * parts, self.work)
+        self.transform = groups * [Launch(by_name["transform"], -(-count // PATCHES_OF_BLOCK), work)
+                                   for _, count in at_a_time]
+        self.add_products = Launch(by_name["add_products"], n * n + 1, work)
+        self.collect = Launch(collect_kernel(m, r), groups * read + sums.column_blocks(self.biases), self.sums)
 
     def __call__(self, x, dy, bias):
-        """(dw as (K, C, r, r), db or None without `bias`) from flat channels-last x and dy."""
+        """(dw as (K, C / groups, r, r), db or None without `bias`) from flat channels-last x and dy."""
         dtype, work, (x_size, dy_size) = x.dtype, self.work, self.transformed
         room = Room(scratch(self.memory, dtype, work), scratch(RUN_SIZE, np.int64, work))
         products, totals = empty(self.sums, dtype), sums.room(self.sums if self.spilling else 0)
@@ -102,14 +106,14 @@ class WinogradWeightGradient:
         return dw, db if bias else None
 
 
-def _cut(patches, sums_size, per_patch, itemsize):
-    """(whether both steps are fused, patches that are held at a time, parts) for so many patches, numbers of all sums,
-    and numbers of a patch's transforms."""
+def _cut(patches, groups, sums_size, per_patch, itemsize):
+    """(whether both steps are fused, patches that are held at a time, parts) for so many patches and groups, numbers of
+    a group's sums, and numbers of a patch's transforms."""
     held = (_BLOCK_BYTES // itemsize - sums_size) // per_patch
     if held < _FEWEST_PATCHES:
         size = max(_HELD_BYTES, min(_MOST_HELD_BYTES, 2 * sums_size * itemsize))
         return False, min(max(1, size // (per_patch * itemsize * PATCHES_OF_BLOCK)) * PATCHES_OF_BLOCK, patches), 1
     held = min(held, max(_FEWEST_PATCHES, _ENOUGH_BYTES // (per_patch * itemsize)))
-    parts = max(1, min(_PARTS, max(_FEWER_PARTS, patches // _MANY_PATCHES), patches // _PATCHES_OF_PART,
-                       _SUMS_BYTES // (sums_size * itemsize)))
+    enough = -(-min(_PARTS, max(_FEWER_PARTS, patches // _MANY_PATCHES)) // groups)
+    parts = max(1, min(enough, patches // _PATCHES_OF_PART, _SUMS_BYTES // (groups * sums_size * itemsize)))
     return True, min(held, -(-patches // parts)), parts

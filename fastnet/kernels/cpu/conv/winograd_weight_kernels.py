@@ -4,9 +4,11 @@ In memory, room for `words` words of patches, one or two patches each:
 
     transformed x    (points, words, channels in whole vectors)
     transformed dy   (points + 1, panels, words, panel): behind the points the sums of dy's patches, for the bias
-    sums             (points, rows, columns): channels in whole tiles, output channels in whole panels
+    sums             (groups, parts, points, rows, columns): channels in whole tiles, output channels in whole panels
+    sums of dy       (parts, output channels of all groups)
 
-with one vector more from point to point, as in `winograd_filters`.
+the first two of one group at a time, and all but the last with one vector more from point to point, as in
+`winograd_filters`.
 """
 import functools
 from typing import NamedTuple
@@ -14,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastnet.kernels.cpu import simd, spans, sums
-from fastnet.kernels.cpu.conv.prefetch import ahead, fetch_portion
+from fastnet.kernels.cpu.conv.prefetch import fetch_pixels, pixels_ahead
 from fastnet.kernels.cpu.conv.winograd_filters import matrices
 from fastnet.kernels.cpu.conv.winograd_patches import (
     Patches,
@@ -41,7 +43,8 @@ class Plan(NamedTuple):
     batch: int
     height: int             # of x
     width: int
-    channels: int
+    groups: int
+    channels: int           # of a group, as all channels below
     out_height: int         # of y
     out_width: int
     out_channels: int
@@ -53,7 +56,8 @@ class Plan(NamedTuple):
     whole_channels: int     # channels in whole vectors
     rows: int               # channels in whole tiles
     columns: int            # output channels in whole panels
-    parts: int
+    parts: int              # of the patches, which have sums of their own
+    group: int              # the one at hand, where many patches are held at a time
     first: int              # patch of those at hand: of all, or of those that are held at a time
     count: int
     to_come: int            # how many times patches will be held after these
@@ -76,8 +80,9 @@ class Room(NamedTuple):
 
 
 class _Starts(NamedTuple):
-    """Where things begin: in transformed x and dy, in scratch memory."""
+    """Which group is transformed, and where things begin: in transformed x and dy, in scratch memory."""
 
+    group: int
     x: int
     dy: int
     spare: int
@@ -124,10 +129,12 @@ def _make_transform_patches(m, r, tiles):
         nothing. Patches of dy are m x m pixels, which do not overlap and have no padding."""
         lanes, panel, channels = simd.lanes(inputs.x), halves * simd.lanes(inputs.x) // 2, plan.whole_channels
         x_point, dy_point = plan.words * channels + lanes, plan.words * plan.columns + lanes
-        images = Patches(inputs.x, plan.height, plan.width, plan.channels, channels, plan.above, plan.before, plan.down,
-                         plan.across, tables.x_offsets, tables.zeros)
-        gradients = Patches(inputs.dy, plan.out_height, plan.out_width, plan.out_channels, plan.columns, 0, 0,
-                            plan.down, plan.across, tables.dy_offsets, tables.zeros)
+        images = Patches(inputs.x, plan.height, plan.width, plan.groups * plan.channels, starts.group * plan.channels,
+                         plan.channels, channels, plan.above, plan.before, plan.down, plan.across, tables.x_offsets,
+                         tables.zeros)
+        gradients = Patches(inputs.dy, plan.out_height, plan.out_width, plan.groups * plan.out_channels,
+                            starts.group * plan.out_channels, plan.out_channels, plan.columns, 0, 0, plan.down,
+                            plan.across, tables.dy_offsets, tables.zeros)
         place = place_of(first, plan.down, plan.across)
         for t in range(count):
             to_x = Spread(transformed.x, starts.x + t // word * channels, n * x_point, x_point, channels, 0)
@@ -184,10 +191,10 @@ def _make_add_bias(tiles):
 
     @inlined
     def add_bias(dy, start, count, bias, to, plan):
-        """Add the sums of `count` patches of dy, which begin at `start`, to bias[to : to + columns]."""
+        """Add the sums of `count` patches of dy, which begin at `start`, to bias[to : to + output channels]."""
         panel, words = halves * simd.lanes(dy) // 2, (count + word - 1) // word
-        for j in range(0, plan.columns, panel):
-            add(bias, to + j, dy, start + j * plan.words, words, panel, panel)
+        for j in range(0, plan.out_channels, panel):
+            add(bias, to + j, dy, start + j * plan.words, words, panel, min(panel, plan.out_channels - j))
 
     return add_bias
 
@@ -196,34 +203,40 @@ def _make_gradient(m, n, word, transform_patches, add_point, add_bias):
     x_read_to, dy_read_to = make_read_to(m, n), make_read_to(m, m)
 
     def gradient(block, slot, inputs, transformed, to, tables, room, numbers):
-        """Both steps for one part of the patches; between the products, what the next patches read is fetched."""
+        """Both steps for one part of the patches and one group; between the products, what the next patches read is
+        fetched."""
         plan, x, dy, lanes = named(Plan, numbers), inputs.x, inputs.dy, simd.lanes(inputs.x)
         x_point, dy_point = plan.words * plan.whole_channels + lanes, plan.words * plan.columns + lanes
-        starts = _Starts(slot * n * n * x_point, slot * (n * n + 1) * dy_point,
+        part, group = block // plan.groups, block % plan.groups
+        starts = _Starts(group, slot * n * n * x_point, slot * (n * n + 1) * dy_point,
                          slot * max(n * n * plan.whole_channels, m * m * plan.columns))
-        bias = block * plan.columns
+        bias, own = block * plan.out_channels, group * plan.parts + part
         point_size = plan.rows * plan.columns + lanes
-        start, stop = block * n * n * point_size, (block + 1) * n * n * point_size
+        start, stop = own * n * n * point_size, (own + 1) * n * n * point_size
         spans.clear(to.partial, start, stop)
         if to.total.size:
             spans.clear(to.total, start, stop)
         if to.bias.size:
-            spans.clear(to.bias, bias, bias + plan.columns)
-        row_size, dy_row_size = plan.width * plan.channels, plan.out_width * plan.out_channels
-        held, last = plan.words * word, (block + 1) * plan.count // plan.parts
-        for first in range(block * plan.count // plan.parts, last, held):
+            spans.clear(to.bias, bias, bias + plan.out_channels)
+        pixel, dy_pixel = plan.groups * plan.channels, plan.groups * plan.out_channels
+        held, last = plan.words * word, (part + 1) * plan.count // plan.parts
+        for first in range(part * plan.count // plan.parts, last, held):
             count = min(held, last - first)
             transform_patches(inputs, first, count, transformed, starts, tables, room, plan)
             end, next_end = first + count - 1, min(first + count + held, last) - 1
-            x_ahead = ahead(x, x_read_to(end, plan.height, row_size, plan.above, plan.down, plan.across),
-                            x_read_to(next_end, plan.height, row_size, plan.above, plan.down, plan.across), n * n)
-            dy_ahead = ahead(dy, dy_read_to(end, plan.out_height, dy_row_size, 0, plan.down, plan.across),
-                             dy_read_to(next_end, plan.out_height, dy_row_size, 0, plan.down, plan.across), n * n)
+            x_first = x_read_to(end, plan.height, plan.width, plan.above, plan.down, plan.across)
+            x_stop = x_read_to(next_end, plan.height, plan.width, plan.above, plan.down, plan.across)
+            dy_first = dy_read_to(end, plan.out_height, plan.out_width, 0, plan.down, plan.across)
+            dy_stop = dy_read_to(next_end, plan.out_height, plan.out_width, 0, plan.down, plan.across)
+            x_ahead = pixels_ahead(x_first * pixel + group * plan.channels, x_stop - x_first, pixel, plan.channels,
+                                   n * n)
+            dy_ahead = pixels_ahead(dy_first * dy_pixel + group * plan.out_channels, dy_stop - dy_first, dy_pixel,
+                                    plan.out_channels, n * n)
             for number in range(n * n):
                 point = _Point(starts.x + number * x_point, starts.dy + number * dy_point,
                                start + number * point_size, slot * RUN_SIZE)
                 add_point(point, count, transformed, to, tables.rows, room.runs, plan)
-                x_ahead, dy_ahead = fetch_portion(x, x_ahead), fetch_portion(dy, dy_ahead)
+                x_ahead, dy_ahead = fetch_pixels(x, x_ahead), fetch_pixels(dy, dy_ahead)
             if to.bias.size:
                 add_bias(transformed.dy, starts.dy + n * n * dy_point, count, to.bias, bias, plan)
             if to.total.size and (last - first + held - 1) // held % CHUNKS_OF_SUM == 1:
@@ -236,9 +249,9 @@ def _make_transform(m, n, tiles, transform_patches):
     halves, word = tiles.halves, tiles.word
 
     def transform(block, slot, inputs, transformed, tables, room, numbers):
-        """Transform some of the patches that are held."""
+        """Transform some of the patches that are held, of the group at hand."""
         plan, panel, start = named(Plan, numbers), halves * simd.lanes(inputs.x) // 2, block * PATCHES_OF_BLOCK
-        starts = _Starts(start // word * plan.whole_channels, start // word * panel,
+        starts = _Starts(plan.group, start // word * plan.whole_channels, start // word * panel,
                          slot * max(n * n * plan.whole_channels, m * m * plan.columns))
         transform_patches(inputs, plan.first + start, min(PATCHES_OF_BLOCK, plan.count - start), transformed, starts,
                           tables, room, plan)
@@ -248,17 +261,19 @@ def _make_transform(m, n, tiles, transform_patches):
 
 def _make_add_products(n, add_point, add_bias):
     def add_products(block, slot, transformed, to, tables, room, numbers):
-        """Add the products of point `block` over all patches that are held; what lies behind the points is for the
-        bias."""
+        """Add the products of point `block` over all patches that are held, those of one group; what lies behind the
+        points is for the bias."""
         plan, lanes = named(Plan, numbers), simd.lanes(transformed.x)
         size, dy = plan.rows * plan.columns, block * (plan.words * plan.columns + lanes)
         if block == n * n:
             if to.bias.size:
+                bias = plan.group * plan.out_channels
                 if plan.first == 0:
-                    spans.clear(to.bias, 0, plan.columns)
-                add_bias(transformed.dy, dy, plan.count, to.bias, 0, plan)
+                    spans.clear(to.bias, bias, bias + plan.out_channels)
+                add_bias(transformed.dy, dy, plan.count, to.bias, bias, plan)
             return
-        point = _Point(block * (plan.words * plan.whole_channels + lanes), dy, block * (size + lanes), slot * RUN_SIZE)
+        point = _Point(block * (plan.words * plan.whole_channels + lanes), dy,
+                       (plan.group * n * n + block) * (size + lanes), slot * RUN_SIZE)
         if plan.first == 0:
             spans.clear(to.partial, point.sums, point.sums + size)
             if to.total.size:
@@ -277,20 +292,22 @@ def collect_kernel(m, r):
     transform = simd.make_transform(matrices(m, r).f.T)
 
     def collect(block, slot, found, made, memory, numbers):
-        """F^T products F for one input channel, the parts added in order, to its place in (K, C, r, r); or, behind all
-        of these, some biases."""
+        """F^T products F for one input channel, the parts added in order, to its place in (K, C / groups, r, r); or,
+        behind all of these, some biases."""
         plan, products, lanes = named(Plan, numbers), found.weights, simd.lanes(found.weights)
-        if block >= plan.channels:
+        group, channel, biases = block // plan.channels, block % plan.channels, plan.groups * plan.out_channels
+        if group >= plan.groups:
             if made.bias.size:
-                sums.add_up_columns(block - plan.channels, slot, found.bias, made.bias, memory.sums, plan.parts,
-                                    plan.columns, plan.out_channels)
+                sums.add_up_columns(block - plan.groups * plan.channels, slot, found.bias, made.bias, memory.sums,
+                                    plan.parts, biases, biases)
             return
         point_size = plan.rows * plan.columns + simd.lanes(made.weights)
+        own = group * plan.parts * n * n * point_size
         spare = slot * (n * n + r * r) * lanes
         result = spare + n * n * lanes
         for j in range(0, plan.out_channels, lanes):
             for point in range(n * n):
-                start = point * point_size + block * plan.columns + j
+                start = own + point * point_size + channel * plan.columns + j
                 total = simd.load(products, start)
                 for part in range(1, plan.parts):
                     total = total + simd.load(products, start + part * n * n * point_size)
@@ -298,7 +315,7 @@ def collect_kernel(m, r):
             transform(memory.vectors, spare, n * lanes, lanes, memory.vectors, result, r * lanes, lanes)
             for lane in range(min(lanes, plan.out_channels - j)):
                 for tap in range(r * r):
-                    place = ((j + lane) * plan.channels + block) * r * r + tap
+                    place = ((group * plan.out_channels + j + lane) * plan.channels + channel) * r * r + tap
                     made.weights[place] = memory.vectors[result + tap * lanes + lane]
 
     collect.__qualname__ = f"collect_{m}_{r}"
