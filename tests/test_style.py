@@ -32,7 +32,7 @@ FREE = {
 def is_primitive(path, node):
     """Whether a function is a SIMD primitive, which names memory as (array, index) and so has two arguments for one."""
     marked = any(isinstance(mark, ast.Name) and mark.id == "primitive" for mark in node.decorator_list)
-    means = ("python.py", "python_amx.py", "python_transforms.py", "python_windows.py")
+    means = ("python.py", "python_amx.py", "python_rows.py", "python_transforms.py", "python_windows.py")
     return path.parent.name == "simd" and (marked or path.name in means)
 
 

@@ -1,4 +1,4 @@
-"""The fully connected layer: three matrix products on the register tile, and dot products for a few samples.
+"""The fully connected layer: three matrix products on the register tile; `few_samples` has those of a few samples.
 
     x (N, C), w (K, C), y (N, K), all flat, row after row.
     forward          y = x w^T + b        sums over C
@@ -12,8 +12,9 @@ where the numbers of one row of the panel lie side by side, as many as some vect
     a b c d e f    a b c d        e f . .
     g h i j k l    g h i j        k l . .
 
-A block copies one panel and multiplies it with its share of the rows. The gradients find the numbers of a vector as
-they are in memory; the forward pass, whose matrix lies the other way round, turns squares of w in registers.
+A block copies one panel and multiplies it with its share of the rows; where panels have few rows it copies many, and
+writes long pieces of the result's rows. The gradients find the numbers of a vector as they are in memory; the forward
+pass, whose matrix lies the other way round, turns squares of w in registers.
 """
 import functools
 from typing import NamedTuple
@@ -21,23 +22,21 @@ from typing import NamedTuple
 import numpy as np
 
 from fastnet.kernels import checks, shapes
-from fastnet.kernels.cpu import epilogue, simd, spans, sums
+from fastnet.kernels.cpu import epilogue, few_samples, simd, spans, sums
 from fastnet.kernels.cpu.conv.matrix_weight import MatrixGradient
 from fastnet.kernels.cpu.conv.packing import pack_bias
 from fastnet.kernels.cpu.runtime import Launch, empty, flat, inlined, jit, kept, scratch
 
-# Up to this many samples dot products read the weights once and waste nothing; a tile would be mostly empty.
-FEW_SAMPLES = 4
-# Rows of the weights that a block takes then.
-_ROWS = 8
 # For more samples than this the weights' gradient is that of a 1x1 convolution over so many pixels: it keeps both
 # matrices in the first caches, and its sums' accuracy.
 _MANY_SAMPLES = 1024
 # Sums over more features than this are cut into spans, which are added up in float64, see `sums`.
-_DEEP, _SPAN = 4096, 2 * sums.PAIR
+_DEEP, _SPAN = few_samples.DEEP, 2 * sums.PAIR
 # Tiles of a block where there are few panels, and how many blocks are enough.
 _TILES_PER_BLOCK = 6
 _BLOCKS = 16
+# Panels of so few rows are copied together, as many as have so many numbers.
+_SHALLOW, _TOGETHER = 64, 1 << 17
 # Rows at a multiple of this distance, in bytes, share so few places of the first cache that those of a tile drive each
 # other out.
 _COLLISION = 4096
@@ -50,11 +49,12 @@ def linear_forward(x, w, b=None, activation=None):
     kind = shapes.linear_forward(x, w, b)
     epilogue.checked(kind, None, activation)
     (n, k), c = kind.shape, x.shape[1]
-    if n > FEW_SAMPLES:
+    if not few_samples.suits_forward(n, c, k, x.dtype):
         return _product(n, c, k, c, 1, True, x.dtype)(x, w, b, activation)
     y = empty((n, k), x.dtype)
-    bias, out = np.zeros(k, x.dtype) if b is None else flat(b), y.reshape(-1)
-    _few_product(n, c, k, x.dtype)(flat(x), flat(w), bias, out, (n, c, k), epilogue.make(out, None, activation))
+    out = y.reshape(-1)
+    few_samples.forward(flat(x), flat(w), None if b is None else flat(b), out, (n, c, k),
+                        epilogue.make(out, None, activation))
     return y
 
 
@@ -65,7 +65,12 @@ def linear_backward_input(dy, w, mask=None, masking=None):
     kind = shapes.linear_backward_input(dy, w)
     _, mask = epilogue.checked(kind, mask=mask, masking=masking)
     (n, c), k = kind.shape, dy.shape[1]
-    return _product(n, k, c, k, 1, False, dy.dtype)(dy, w, None, None, mask, masking)
+    if not few_samples.suits_backward(n, k):
+        return _product(n, k, c, k, 1, False, dy.dtype)(dy, w, None, None, mask, masking)
+    dx = empty((n, c), dy.dtype)
+    out = dx.reshape(-1)
+    few_samples.backward_input(flat(dy), flat(w), out, (n, c, k), epilogue.make(out, None, None, mask, masking))
+    return dx
 
 
 def linear_backward_weight(dy, x, bias=True):
@@ -93,13 +98,14 @@ class _Matrices(NamedTuple):
 
 
 class Shape(NamedTuple):
-    """Of a product: number (i, d) of a is a[reads[i] + d step]; b is `turned` where its number (d, j) is b[j, d]. Each
-    panel is for `parts` blocks."""
+    """Of a product: number (i, d) of a is a[reads[i] + d step]; b is `turned` where its number (d, j) is b[j, d]. So
+    many panels `together` are for `parts` blocks."""
 
     rows: int
     depth: int
     columns: int
     step: int
+    together: int
     parts: int
     turned: bool
 
@@ -112,11 +118,13 @@ class _Product:
         wide, lanes = simd.tiles_for(columns, dtype), simd.width(dtype)
         panel = wide.halves * lanes // 2
         panels, tiles = -(-columns // panel), -(-rows // simd.ROWS)
-        parts = min(-(-tiles // _TILES_PER_BLOCK), -(-_BLOCKS // panels))
+        together = max(1, min(panels, _TOGETHER // max(1, depth * panel))) if depth <= _SHALLOW else 1
+        groups = -(-panels // together)
+        parts = min(-(-tiles // _TILES_PER_BLOCK), -(-_BLOCKS // groups))
         self.size, self.work = (rows, columns), rows * depth * columns // lanes
         deep = depth > _DEEP
         kernel = _deep_kernel(wide) if deep else _kernel(wide)
-        self.launch = Launch(kernel, panels * parts, self.work)
+        self.launch = Launch(kernel, groups * parts, self.work)
         count, length = (rows, row) if step == 1 else (depth, step)    # of a, as it lies in memory
         collide = length * dtype.itemsize % _COLLISION == 0
         self.spread = Launch(_spread, count, count * length // lanes) if collide else None
@@ -124,13 +132,13 @@ class _Product:
         if collide:
             row, step = (length + lanes, 1) if step == 1 else (row, length + lanes)
         self.reads = np.arange(tiles * simd.ROWS) * row
-        self.no_bias, self.length = np.zeros(panels * panel, dtype), (depth + lanes) * panel
+        self.no_bias, self.length = np.zeros(panels * panel, dtype), (together * depth + lanes) * panel
         if deep:
             self.total, self.length = simd.ROWS * panel, self.length + (simd.ROWS + 1) * panel
             self.writes = np.arange(simd.ROWS) * panel
         else:
             self.total, self.writes = 0, np.arange(tiles * simd.ROWS) * columns
-        self.shape = Shape(rows, depth, columns, step, parts, bool(turned))
+        self.shape = Shape(rows, depth, columns, step, together, parts, bool(turned))
 
     def __call__(self, a, b, bias=None, activation=None, mask=None, masking=None):
         """c plus bias[j], and its epilogue, see `epilogue.make`."""
@@ -154,42 +162,7 @@ class _Product:
 _product = kept(_Product)
 
 
-@kept
-def _few_product(n, c, k, dtype):
-    """The launch for a few samples, of one dtype."""
-    return Launch(_few, -(-k // _ROWS), n * k * c)
-
-
 _many_products = kept(MatrixGradient)
-
-
-@jit
-def _few(block, slot, x, w, b, y, shape, epilogue):
-    """Some rows of w against every sample."""
-    n, c, k = shape
-    start, stop = block * _ROWS, min((block + 1) * _ROWS, k)
-    for row in range(start, stop):
-        for sample in range(n):
-            y[sample * k + row] = _dot(w, row * c, x, sample * c, c) + b[row]
-    for sample in range(n):
-        spans.apply_all(y, sample * k + start, stop - start, epilogue)
-
-
-@jit
-def _dot(w, i, x, j, c):
-    """The sum of w[i + at] x[j + at] over at < c, in float64 from chains of vectors, see `sums`."""
-    total, lanes = 0.0, simd.lanes(w)
-    for start in range(0, c, sums.PAIR * lanes):
-        stop = min(start + sums.PAIR * lanes, c)
-        even = odd = simd.full(w, 0)
-        whole = start + (stop - start) // (2 * lanes) * 2 * lanes
-        for at in range(start, whole, 2 * lanes):
-            even = simd.fma(simd.load(w, i + at), simd.load(x, j + at), even)
-            odd = simd.fma(simd.load(w, i + at + lanes), simd.load(x, j + at + lanes), odd)
-        for at in range(whole, stop, lanes):
-            even = simd.fma(simd.load_part(w, i + at, stop - at), simd.load_part(x, j + at, stop - at), even)
-        total += simd.total(even + odd)
-    return total
 
 
 @jit
@@ -241,20 +214,25 @@ def _kernel(tiles):
     tile, halves = tiles.tile, tiles.halves
 
     def product(block, slot, matrices, memory, total, shape, epilogue):
-        """Some tiles of rows of a against one panel of b."""
+        """Some tiles of rows of a against some panels of b."""
         a, bias, c, reads, writes = matrices.a, matrices.bias, matrices.c, matrices.reads, matrices.writes
         panel, parts = halves * simd.lanes(a) // 2, shape.parts
-        part, at, left = block % parts, slot * (shape.depth + simd.lanes(a)) * panel, block // parts * panel
-        copy_panel(matrices.b, columns_of(left, panel, shape), panel, memory, at)
-        n, tiles = min(panel, shape.columns - left), (shape.rows + simd.ROWS - 1) // simd.ROWS
+        size, part, left = shape.depth * panel, block % parts, block // parts * shape.together * panel
+        at, right = slot * (shape.together * size + simd.lanes(a) * panel), left + shape.together * panel
+        right = min(right, shape.columns)
+        for j in range(left, right, panel):
+            copy_panel(matrices.b, columns_of(j, panel, shape), panel, memory, at + (j - left) // panel * size)
+        tiles = (shape.rows + simd.ROWS - 1) // simd.ROWS
         for t in range(part * tiles // parts, (part + 1) * tiles // parts):
             first = t * simd.ROWS
             m = min(simd.ROWS, shape.rows - first)
-            tile(a, 0, reads, first, a, 1, shape.depth, shape.step, memory, at, bias, left, c, left, writes, first, m,
-                 n, epilogue.bend, not epilogue.masked)
+            for j in range(left, right, panel):
+                here = at + (j - left) // panel * size
+                tile(a, 0, reads, first, a, 1, shape.depth, shape.step, memory, here, bias, j, c, j, writes, first, m,
+                     right - j, epilogue.bend, not epilogue.masked)
             if epilogue.masked or spans.has_calls(epilogue):
                 for i in range(first, first + m):
-                    spans.apply_rest(c, i * shape.columns + left, n, epilogue)
+                    spans.apply_rest(c, i * shape.columns + left, right - left, epilogue)
 
     product.__qualname__ = f"product_{halves}"
     return jit(product)

@@ -11,6 +11,8 @@ LINEARS = [
     linear("sixteen", (16, 64), (10, 64)),
     linear("no-bias", (7, 300), (65, 300), bias=False),
     linear("one-sample", (1, 5), (3, 5)),
+    linear("one-sample-of-many", (1, 2100), (19, 2100)),
+    linear("few-samples", (6, 1077), (43, 1077)),
     linear("one-output", (9, 16), (1, 16), bias=False),
     linear("one-input", (3, 1), (16, 1)),
     linear("rows-that-collide", (6, 1024), (9, 1024)),

@@ -9,7 +9,7 @@ from fastnet.kernels.cpu.activations import NO_BEND, RELU
 from fastnet.kernels.cpu.conv.winograd_filters import matrices
 from fastnet.kernels.cpu.epilogue import NO_CALL, Epilogue
 from fastnet.kernels.cpu.simd import python as in_python
-from fastnet.kernels.cpu.simd import python_functions, python_transforms
+from fastnet.kernels.cpu.simd import python_functions, python_rows, python_transforms
 
 from .test_bends import BENDS
 
@@ -450,6 +450,59 @@ def test_tile_plain(tiles, short, dtype):
         ours, theirs = np.full((2, c0 + rows * panel + 3), CANARY, dtype)
         run(a, b, ours, given)
         make(in_python)(a, b, theirs, given)
+        np.testing.assert_array_equal(ours, theirs, err_msg=str(given))
+
+
+def dots_program(s):
+    makers = python_rows if s is in_python else simd
+    dots, first = makers.make_dots(3, 2), makers.make_dots(1, 1)
+
+    def program(a, b, c, given):
+        a0, a_row, m, b0, b_row, n, length, c0 = given
+        dots(a, a0, a_row, m, b, b0, b_row, n, length, c, c0)
+        first(a, a0, a_row, m, b, b0, b_row, n, length, c, c0 + 6 * s.lanes(a))
+    return program
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_dots(dtype):
+    """Of whole numbers; rows that are not there are not read."""
+    lanes, run = simd.width(dtype), numba.njit(dots_program(simd))
+    for m, n, length in ((3, 2, 5), (4, 3, 1), (1, 1, 2), (2, 1, 3), (3, 2, 0)):
+        a0, more, b0, c0 = m, n + 1, length, 2
+        a_row, b_row = length * lanes + more, length * lanes + 1
+        a = numbers(a0 + (min(m, 3) - 1) * a_row + length * lanes, dtype, m)
+        b = numbers(b0 + (min(n, 2) - 1) * b_row + length * lanes, dtype, n)
+        ours, theirs = np.full((2, c0 + 7 * lanes + 3), CANARY, dtype)
+        given = a0, a_row, m, b0, b_row, n, length, c0
+        run(a, b, ours, given)
+        dots_program(in_python)(a, b, theirs, given)
+        np.testing.assert_array_equal(ours, theirs, err_msg=str(given))
+
+
+def multiples_program(s):
+    makers = python_rows if s is in_python else simd
+    many, one = makers.make_multiples(5), makers.make_multiples(1)
+
+    def program(a, b, c, given):
+        a0, a_row, m, b0, b_row, n, c0, c_row = given
+        many(a, a0, a_row, m, b, b0, b_row, n, c, c0, c_row)
+        one(a, a0, a_row, m, b, b0, b_row, n, c, c0, c_row)
+    return program
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_multiples(dtype):
+    """Of whole numbers; columns that are not there are not read."""
+    lanes, run = simd.width(dtype), numba.njit(multiples_program(simd))
+    for m, n in ((3, 2 * lanes), (1, 3 * lanes), (4, lanes + 1), (2, lanes), (5, 1), (0, 3)):
+        a_row, b_row, c_row, a0, b0, c0 = 5 + m, n + 2, 2 * lanes + m, m, 3, 1
+        a = numbers(a0 + max(0, m - 1) * a_row + 5, dtype, m)
+        b = numbers(b0 + 4 * b_row + min(n, 2 * lanes), dtype, n)
+        ours = numbers(c0 + m * c_row + 2 * lanes, dtype, 9)
+        theirs, given = ours.copy(), (a0, a_row, m, b0, b_row, n, c0, c_row)
+        run(a, b, ours, given)
+        multiples_program(in_python)(a, b, theirs, given)
         np.testing.assert_array_equal(ours, theirs, err_msg=str(given))
 
 

@@ -11,9 +11,10 @@ arrays; ``simd.store(x, i, v)`` writes it back:
 Memory is always named as (array, index of the first element), and arrays are one-dimensional and C-contiguous. So the
 same kernel runs compiled, and, with ``NUMBA_DISABLE_JIT=1``, step by step as plain Python. What a primitive means is
 written down once, in NumPy, in `simd.python` and the files whose names begin like that; the other files emit the same
-as LLVM instructions: `vectors` vectors, `tiles` register tiles, `windows` sums over windows of few channels,
-`transforms` Winograd's small matrices, `bends` activations, `orders` lanes that change places, `amx` products of whole
-matrices, `exponential` and `bfloat16` what they say. None of them checks a bound, unlike `simd.python`.
+as LLVM instructions: `vectors` vectors, `tiles` register tiles, `rows` products with a matrix as it lies, `windows`
+sums over windows of few channels, `transforms` Winograd's small matrices, `bends` activations, `orders` lanes that
+change places, `amx` products of whole matrices, `exponential` and `bfloat16` what they say. None of them checks a
+bound, unlike `simd.python`.
 
 *Register tiles* multiply matrices, which is nearly all the multiplying there is (Goto and van de Geijn, "Anatomy of
 High-Performance Matrix Multiplication", 2008). A tile is a small matrix of sums c that stays in registers while a loop
@@ -45,6 +46,7 @@ if config.DISABLE_JIT:
     from fastnet.kernels.cpu.simd import python as _vectors
     from fastnet.kernels.cpu.simd import python_amx as _amx
     from fastnet.kernels.cpu.simd import python_functions as _exponential
+    from fastnet.kernels.cpu.simd import python_rows as _rows
     from fastnet.kernels.cpu.simd import python_transforms as _transforms
     from fastnet.kernels.cpu.simd import python_windows as _windows
     _orders = _exponential
@@ -57,6 +59,7 @@ else:
     from fastnet.kernels.cpu.simd import code as _code
     from fastnet.kernels.cpu.simd import exponential as _exponential
     from fastnet.kernels.cpu.simd import orders as _orders
+    from fastnet.kernels.cpu.simd import rows as _rows
     from fastnet.kernels.cpu.simd import tiles as _tiles
     from fastnet.kernels.cpu.simd import transforms as _transforms
     from fastnet.kernels.cpu.simd import vectors as _vectors
@@ -85,6 +88,9 @@ prefetch = _vectors.prefetch
 transpose = _vectors.transpose
 # Register tiles of any height, see `Tiles` for those of the common ones
 make_tile = _tiles.make_tile
+# Products with a matrix as it lies
+make_dots = _rows.make_dots
+make_multiples = _rows.make_multiples
 # Lane by lane
 full = _vectors.full
 fma = _vectors.fma
