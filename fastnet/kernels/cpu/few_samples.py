@@ -39,6 +39,15 @@ class Sizes(NamedTuple):
     strip: int
 
 
+class _Arrays(NamedTuple):
+    """Of a forward pass, all flat."""
+
+    x: np.ndarray
+    w: np.ndarray
+    b: np.ndarray
+    y: np.ndarray
+
+
 class _Few:
     """Either product, for one size and dtype."""
 
@@ -70,8 +79,8 @@ def forward(x, w, b, y, size, epilogue):
     """y = x w^T + b for size = (N, C, K); all arrays are flat, b None for none."""
     few, dtype = _few(*size, x.dtype), x.dtype
     b, work = few.no_bias if b is None else b, few.forward.work
-    few.forward(x, w, b, y, scratch(few.products, dtype, work), scratch(few.total, np.float64, work, sums.PART),
-                few.sizes, epilogue)
+    few.forward(_Arrays(x, w, b, y), scratch(few.products, dtype, work),
+                scratch(few.total, np.float64, work, sums.PART), few.sizes, epilogue)
 
 
 def backward_input(dy, w, dx, size, epilogue):
@@ -90,8 +99,9 @@ def _dots(samples):
 
     @jit
     @made_for(samples)
-    def few(block, slot, x, w, b, y, products, total, size, epilogue):
+    def few(block, slot, arrays, products, total, size, epilogue):
         """Some rows of w against all samples. In `total` each row and sample has a vector."""
+        x, w, b, y = arrays.x, arrays.w, arrays.b, arrays.y
         n, c, lanes = size.n, size.c, simd.lanes(x)
         whole, span, groups = c // lanes * lanes, sums.CHAIN * lanes, (n + samples - 1) // samples
         held, at = slot * _ROWS * samples * lanes, slot * _ROWS * groups * samples * lanes

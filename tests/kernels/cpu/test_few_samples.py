@@ -56,6 +56,7 @@ def test_what_is_not_there_takes_part_in_nothing():
 @pytest.mark.skipif(config.DISABLE_JIT, reason="the other tests run that way then")
 def test_reads_and_writes_within_its_arrays():
     """In plain Python, where every read and write of a vector is looked at."""
-    done = subprocess.run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__], text=True,
-                          cwd=Path(__file__).parents[3], capture_output=True, env={**os.environ, "NUMBA_DISABLE_JIT": "1"})
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__]
+    done = subprocess.run(command, cwd=Path(__file__).parents[3], capture_output=True, text=True,
+                          env={**os.environ, "NUMBA_DISABLE_JIT": "1"})
     assert done.returncode == 0, done.stdout
