@@ -1,8 +1,10 @@
 """Convolution with packed weights is convolution, whatever the weights were used for before."""
+import contextlib
+
 import numpy as np
 import pytest
 
-from fastnet.kernels import exact, load
+from fastnet.kernels import bfloat16_products, exact, load
 
 from . import cases
 from .judge import assert_same
@@ -69,6 +71,20 @@ def test_one_packing_for_many_geometries():
         for activation in (None, ("relu", 0.0, 0.0)):
             wanted = ops.conv2d_forward(x, w, None, stride, padding, dilation, 1, activation=activation)
             assert_same(ops.conv2d_inference(x, packed, stride, padding, dilation, 1, activation=activation), wanted)
+
+
+@pytest.mark.parametrize("precision", (contextlib.nullcontext, exact, bfloat16_products))
+@pytest.mark.parametrize("k", (48, 64))
+def test_one_packing_for_groups_and_none(k, precision):
+    """The same weights (K, 16, 3, 3), whose panels are another number of columns in groups."""
+    rng = np.random.default_rng(0)
+    w, b = rng.standard_normal((k, 16, 3, 3), np.float32), rng.standard_normal(k, np.float32)
+    packed = ops.conv2d_pack(w, b)
+    with precision():
+        for groups in (k // 16, 1, k // 16):
+            x = rng.standard_normal((2, 16 * groups, 16, 16), np.float32)
+            where = (1, 1), (1, 1, 1, 1), (1, 1), groups
+            assert_same(ops.conv2d_inference(x, packed, *where), ops.conv2d_forward(x, w, b, *where))
 
 
 def test_packing_takes_the_dtype_of_x():

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numba
 import numpy as np
 import pytest
 from numba import config
@@ -141,6 +142,18 @@ def test_groups_take_it():
         Geometry.of(shape, (k, shape[1] // groups, 3, 3), (shape[0], k, *shape[2:]), "float32",
                     ((1, 1), (1, 1, 1, 1), (1, 1), groups)) for shape, k, groups in GROUPS)]
     assert fused == [True, True, True, False]
+
+
+@pytest.mark.skipif(config.DISABLE_JIT or numba.get_num_threads() < 2, reason="one thread does all")
+def test_gradients_for_few_outputs_of_many_channels():
+    """Whose patches several threads transform, side by side."""
+    x, w, _, dy = operands((16, 512, 16, 16), (8, 3), (1, 1, 1, 1))
+    where = (1, 1), (1, 1, 1, 1), (1, 1), 1
+    assert way(x.shape, w.shape, "backward_weight").startswith("Winograd")
+    wanted = cpu.conv2d_backward_weight(dy.astype(np.float64), x.astype(np.float64), w.shape, *where)[0]
+    for _ in range(5):
+        got = cpu.conv2d_backward_weight(dy, x, w.shape, *where)[0]
+        assert np.linalg.norm(got - wanted) < 2e-5 * np.linalg.norm(wanted)
 
 
 def test_many_tiles_do_not_add_up_to_a_larger_error():

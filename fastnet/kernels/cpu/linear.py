@@ -1,4 +1,4 @@
-"""The fully connected layer: three matrix products on the register tile; `few_samples` has those of a few samples.
+"""The fully connected layer: three matrix products on the register tile, and dot products for a few samples.
 
     x (N, C), w (K, C), y (N, K), all flat, row after row.
     forward          y = x w^T + b        sums over C
@@ -27,6 +27,10 @@ from fastnet.kernels.cpu.conv.matrix_weight import MatrixGradient
 from fastnet.kernels.cpu.conv.packing import pack_bias
 from fastnet.kernels.cpu.runtime import Launch, empty, flat, inlined, jit, kept, scratch
 
+# Up to this many samples dot products read the weights once and waste nothing; a tile would be mostly empty.
+FEW_SAMPLES = 4
+# Rows of the weights that a block takes then.
+_ROWS = 8
 # For more samples than this the weights' gradient is that of a 1x1 convolution over so many pixels: it keeps both
 # matrices in the first caches, and its sums' accuracy.
 _MANY_SAMPLES = 1024
@@ -49,12 +53,11 @@ def linear_forward(x, w, b=None, activation=None):
     kind = shapes.linear_forward(x, w, b)
     epilogue.checked(kind, None, activation)
     (n, k), c = kind.shape, x.shape[1]
-    if not few_samples.suits_forward(n, c, k, x.dtype):
+    if n > FEW_SAMPLES:
         return _product(n, c, k, c, 1, True, x.dtype)(x, w, b, activation)
     y = empty((n, k), x.dtype)
-    out = y.reshape(-1)
-    few_samples.forward(flat(x), flat(w), None if b is None else flat(b), out, (n, c, k),
-                        epilogue.make(out, None, activation))
+    bias, out = np.zeros(k, x.dtype) if b is None else flat(b), y.reshape(-1)
+    _few_product(n, c, k, x.dtype)(flat(x), flat(w), bias, out, (n, c, k), epilogue.make(out, None, activation))
     return y
 
 
@@ -65,11 +68,11 @@ def linear_backward_input(dy, w, mask=None, masking=None):
     kind = shapes.linear_backward_input(dy, w)
     _, mask = epilogue.checked(kind, mask=mask, masking=masking)
     (n, c), k = kind.shape, dy.shape[1]
-    if not few_samples.suits_backward(n, k):
+    if not few_samples.suits(n, c, k):
         return _product(n, k, c, k, 1, False, dy.dtype)(dy, w, None, None, mask, masking)
     dx = empty((n, c), dy.dtype)
     out = dx.reshape(-1)
-    few_samples.backward_input(flat(dy), flat(w), out, (n, c, k), epilogue.make(out, None, None, mask, masking))
+    few_samples.input_gradient(flat(dy), flat(w), out, (n, c, k), epilogue.make(out, None, None, mask, masking))
     return dx
 
 
@@ -162,7 +165,42 @@ class _Product:
 _product = kept(_Product)
 
 
+@kept
+def _few_product(n, c, k, dtype):
+    """The launch for a few samples, of one dtype."""
+    return Launch(_few, -(-k // _ROWS), n * k * c)
+
+
 _many_products = kept(MatrixGradient)
+
+
+@jit
+def _few(block, slot, x, w, b, y, shape, epilogue):
+    """Some rows of w against every sample."""
+    n, c, k = shape
+    start, stop = block * _ROWS, min((block + 1) * _ROWS, k)
+    for row in range(start, stop):
+        for sample in range(n):
+            y[sample * k + row] = _dot(w, row * c, x, sample * c, c) + b[row]
+    for sample in range(n):
+        spans.apply_all(y, sample * k + start, stop - start, epilogue)
+
+
+@jit
+def _dot(w, i, x, j, c):
+    """The sum of w[i + at] x[j + at] over at < c, in float64 from chains of vectors, see `sums`."""
+    total, lanes = 0.0, simd.lanes(w)
+    for start in range(0, c, sums.PAIR * lanes):
+        stop = min(start + sums.PAIR * lanes, c)
+        even = odd = simd.full(w, 0)
+        whole = start + (stop - start) // (2 * lanes) * 2 * lanes
+        for at in range(start, whole, 2 * lanes):
+            even = simd.fma(simd.load(w, i + at), simd.load(x, j + at), even)
+            odd = simd.fma(simd.load(w, i + at + lanes), simd.load(x, j + at + lanes), odd)
+        for at in range(whole, stop, lanes):
+            even = simd.fma(simd.load_part(w, i + at, stop - at), simd.load_part(x, j + at, stop - at), even)
+        total += simd.total(even + odd)
+    return total
 
 
 @jit

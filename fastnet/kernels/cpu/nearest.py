@@ -24,12 +24,10 @@ import numpy as np
 from fastnet.kernels import checks, shapes
 from fastnet.kernels.cpu import simd
 from fastnet.kernels.cpu.activations import NO_BEND, Bend
-from fastnet.kernels.cpu.linear import Columns, copy_panel
+from fastnet.kernels.cpu.linear import FEW_SAMPLES, Columns, copy_panel
 from fastnet.kernels.cpu.runtime import empty, jit, launch, readable, regrouped, scratch
 
 _FLOAT32 = np.dtype(np.float32)
-# For so few rows of x a tile would be mostly empty.
-_FEW = 4
 # Rows of x that a block owns at most, through tiles and by differences, and numbers of them.
 _TILES, _ROWS, _NUMBERS = 10, 16, 1 << 19
 # How many blocks are enough, and rows that a part has at least, since each begins with a look at k of them.
@@ -48,7 +46,7 @@ def nearest_rows(x, rows, k, metric="l2"):
         rows = checks.floating(rows, "rows", like=x)
     distances, index = shapes.nearest_rows(x, rows, k, metric)
     (n, k), (m, c) = distances.shape, rows.shape
-    tiled = metric == "l2" and n > _FEW
+    tiled = metric == "l2" and n > FEW_SAMPLES
     search = _search(n, m, c, k, tiled)
     data = _Data(*(readable(np.ascontiguousarray(array), array.dtype)[0] for array in (x, rows)))
     heaps = _Heaps(empty(n * search.parts * k, np.float64), empty(n * search.parts * k, np.int64))

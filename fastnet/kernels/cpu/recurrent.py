@@ -87,7 +87,8 @@ class _Loop:
         panel, rows = tiles.halves * lanes // 2, height * (2 if batch > 4 * height else 1)
         panels, left_row, sums_row = -(-wide // panel), depth + lanes, wide + lanes     # rows that do not collide
         sums, second = rows * left_row, rows * (left_row + sums_row)
-        self.shape, self.panel, self.batch = Shape(0, depth, wide, 1, 1, not back), panel, batch
+        self.shape, self.panel, self.batch = (
+            Shape(rows=0, depth=depth, columns=wide, step=1, together=1, parts=1, turned=not back), panel, batch)
         self.packed, self.size = panels * (depth + lanes) * panel, second + rows * hidden
         self.hidden, work = hidden, batch * depth * wide
         self.pack = Launch(_pack, panels, depth * wide)

@@ -15,8 +15,8 @@ LINEARS = [
     linear("few-samples", (6, 1077), (43, 1077)),
     linear("one-output", (9, 16), (1, 16), bias=False),
     linear("one-input", (3, 1), (16, 1)),
-    linear("rows-that-collide", (6, 1024), (9, 1024)),
-    linear("outputs-that-collide", (5, 3), (1024, 3)),
+    linear("rows-that-collide", (18, 1024), (9, 1024)),
+    linear("outputs-that-collide", (17, 3), (1024, 3)),
     linear("many-samples", (1100, 67), (130, 67)),
     linear("many-samples-that-collide", (1100, 40), (256, 40)),
 ]

@@ -20,7 +20,7 @@ from tests.kernels.test_backends import outcome
 CASES = [
     cases.conv("winograd", (3, 17, 6, 6), (33, 17, 3, 3), padding=(1, 1, 1, 1)),
     cases.conv("stride-2", (2, 16, 9, 8), (17, 16, 3, 3), stride=(2, 2), padding=(1, 1, 1, 1)),
-    cases.linear("plain", (5, 33), (17, 33)),
+    cases.linear("plain", (17, 33), (17, 33)), cases.linear("few", (3, 533), (17, 533)),
     cases.pool("maxpool2d_forward", "2x2", (2, 17, 7, 9), (2, 2), (2, 2)),
     cases.norm("batchnorm_forward", "images", (3, 17, 4, 3)),
     cases.groups("images", (2, 36, 4, 3), 12),

@@ -453,33 +453,6 @@ def test_tile_plain(tiles, short, dtype):
         np.testing.assert_array_equal(ours, theirs, err_msg=str(given))
 
 
-def dots_program(s):
-    makers = python_rows if s is in_python else simd
-    dots, first = makers.make_dots(3, 2), makers.make_dots(1, 1)
-
-    def program(a, b, c, given):
-        a0, a_row, m, b0, b_row, n, length, c0 = given
-        dots(a, a0, a_row, m, b, b0, b_row, n, length, c, c0)
-        first(a, a0, a_row, m, b, b0, b_row, n, length, c, c0 + 6 * s.lanes(a))
-    return program
-
-
-@pytest.mark.parametrize("dtype", DTYPES)
-def test_dots(dtype):
-    """Of whole numbers; rows that are not there are not read."""
-    lanes, run = simd.width(dtype), numba.njit(dots_program(simd))
-    for m, n, length in ((3, 2, 5), (4, 3, 1), (1, 1, 2), (2, 1, 3), (3, 2, 0)):
-        a0, more, b0, c0 = m, n + 1, length, 2
-        a_row, b_row = length * lanes + more, length * lanes + 1
-        a = numbers(a0 + (min(m, 3) - 1) * a_row + length * lanes, dtype, m)
-        b = numbers(b0 + (min(n, 2) - 1) * b_row + length * lanes, dtype, n)
-        ours, theirs = np.full((2, c0 + 7 * lanes + 3), CANARY, dtype)
-        given = a0, a_row, m, b0, b_row, n, length, c0
-        run(a, b, ours, given)
-        dots_program(in_python)(a, b, theirs, given)
-        np.testing.assert_array_equal(ours, theirs, err_msg=str(given))
-
-
 def multiples_program(s):
     makers = python_rows if s is in_python else simd
     many, one = makers.make_multiples(5), makers.make_multiples(1)

@@ -72,7 +72,7 @@ def choose(direction, geometry, precise):
         f"{r}x{s} kernel": r != s or r not in WINOGRAD_SIZES,
         f"stride {tuple(geometry.stride)}": geometry.stride != (1, 1),
         f"dilation {tuple(geometry.dilation)}": geometry.dilation != (1, 1),
-        f"fewer than {FEWEST_CHANNELS} channels": channels < FEWEST_CHANNELS,
+        f"fewer than {FEWEST_CHANNELS} channels{' a group' * (groups > 1)}": channels < FEWEST_CHANNELS,
     }
     for obstacle, is_there in obstacles.items():
         if is_there:

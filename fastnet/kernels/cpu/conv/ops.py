@@ -31,8 +31,7 @@ class _Ways(NamedTuple):
 
 
 _WAYS = {
-    "forward": _Ways(passes.DepthwiseForward, passes.WinogradForward, passes.DirectForward,
-                     passes.amx_forward),
+    "forward": _Ways(passes.DepthwiseForward, passes.WinogradForward, passes.DirectForward, passes.amx_forward),
     "backward_input": _Ways(passes.DepthwiseBackwardInput, passes.WinogradBackwardInput,
                             passes.DirectBackwardInput, passes.AmxBackwardInput),
     "backward_weight": _Ways(passes.DepthwiseBackwardWeight, passes.WinogradBackwardWeight,

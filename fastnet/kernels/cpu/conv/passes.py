@@ -43,9 +43,8 @@ class WinogradForward:
 
     def __init__(self, geometry, m, paired):
         convolution = geometry.reversed() if self.backward else geometry
-        self.channels = convolution.target.channels
-        self.form = geometry.dtype, m, paired, self.backward
-        self.groups = geometry.groups
+        self.channels, self.groups = convolution.target.channels, geometry.groups
+        self.form = geometry.dtype, self.groups, m, paired, self.backward
         self.transform = TransformFilters(geometry.w_shape, geometry.dtype, m, self.groups, self.backward, paired)
         self.convolve = WinogradConvolution(convolution, m, paired)
 
@@ -70,7 +69,8 @@ class DirectForward:
 
     def __init__(self, geometry, paired=False):
         kernel, dtype = geometry.kernel, geometry.dtype
-        self.form, self.groups, self.prepare = (dtype, "direct", paired), geometry.groups, None
+        self.groups, self.prepare = geometry.groups, None
+        self.form = dtype, self.groups, "direct", paired
         source, taps, length = geometry.source, geometry.taps, geometry.w_shape[1]
         self.pack_weights = PackWeights(geometry.w_shape, dtype, self.groups, range(kernel.down * kernel.across))
         if self.groups == 1 and length <= FEW_CHANNELS and kernel.across > 1 and geometry.dilation.across == 1:
@@ -103,7 +103,7 @@ class AmxForward:
     def __init__(self, geometry):
         kernel, target = geometry.kernel, geometry.target
         grid = Grid(Pair(target.height, target.width), geometry.stride, geometry.taps, place=_ONE, offset=Pair(0, 0))
-        self.form = geometry.dtype, "amx"
+        self.form = geometry.dtype, geometry.groups, "amx"
         self._prepare(geometry, geometry.source, target, geometry.stride, [grid], range(kernel.down * kernel.across))
 
     def _prepare(self, geometry, source, target, stride, grids, taps, backward=False):
@@ -127,7 +127,7 @@ class AmxStemForward(AmxForward):
 
     def __init__(self, geometry):
         channels, kernel = geometry.source.channels, geometry.kernel
-        self.form, self.channels, self.groups = (geometry.dtype, "amx stem"), geometry.target.channels, 1
+        self.form, self.channels, self.groups = (geometry.dtype, 1, "amx stem"), geometry.target.channels, 1
         taps = range(kernel.down * kernel.across)
         pack_weights = PackWeights(geometry.w_shape, geometry.dtype, 1, taps, choose=panel_for)
         self.pack_weights, self.convolve = PairFilters(pack_weights, channels, numbers_of(channels)), AmxStem(geometry)
@@ -172,7 +172,8 @@ class DirectBackwardInput:
         source, groups, dtype = geometry.source, geometry.groups, geometry.dtype
         target, length = geometry.target, geometry.target.channels // groups
         grids, taps = _grids_of(geometry)
-        self.form, self.channels, self.groups = (dtype, "direct", paired, *taps), source.channels, groups
+        self.form = dtype, groups, "direct", paired, *taps
+        self.channels, self.groups = source.channels, groups
         self.pack_weights, self.prepare = PackWeights(geometry.w_shape, dtype, groups, taps, backward=True), None
         if paired:
             self.pack_weights = PairFilters(self.pack_weights, length)
@@ -205,7 +206,7 @@ class AmxBackwardInput(AmxForward):
 
     def __init__(self, geometry):
         grids, taps = _grids_of(geometry)
-        self.form = geometry.dtype, "amx backward", *taps
+        self.form = geometry.dtype, geometry.groups, "amx backward", *taps
         self._prepare(geometry, geometry.target, geometry.source, _ONE, grids, taps, backward=True)
 
 

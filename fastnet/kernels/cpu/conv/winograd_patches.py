@@ -112,8 +112,8 @@ def make_read_to(m, size):
     @jit
     @made_for(m, size)
     def read_to(number, height, row_size, above, down, across):
-        """The place in x at which the first row of pixels, `row_size` numbers each, starts that no patch up to this one
-        reads."""
+        """The place in x at which the first row of pixels starts that no patch up to this one reads: in numbers where
+        `row_size` are those of a row, in pixels where it is how many there are in one."""
         place = place_of(number, down, across)
         return (place.image * height + max(0, min(height, place.row * m - above + size))) * row_size
 

@@ -49,7 +49,9 @@ class WinogradWeightGradient:
         source, target, r, dtype = geometry.source, geometry.target, geometry.kernel.down, geometry.dtype
         groups, read, made = geometry.groups, geometry.part.source.channels, geometry.part.target.channels
         n, lanes = m + r - 1, simd.width(dtype)
-        tiles, panel = simd.tiles_for(made, dtype, paired), simd.panel_width(made, dtype)
+        # Panels of a whole vector at least, since such are written: those of other threads begin behind them.
+        wide = max(made, lanes)
+        tiles, panel = simd.tiles_for(wide, dtype, paired), simd.panel_width(wide, dtype)
         rows = -(-read // tiles.depth_rows) * tiles.depth_rows
         columns, channels = -(-made // panel) * panel, -(-rows // lanes) * lanes
         down, across = -(-target.height // m), -(-target.width // m)

@@ -89,7 +89,6 @@ transpose = _vectors.transpose
 # Register tiles of any height, see `Tiles` for those of the common ones
 make_tile = _tiles.make_tile
 # Products with a matrix as it lies
-make_dots = _rows.make_dots
 make_multiples = _rows.make_multiples
 # Lane by lane
 full = _vectors.full

@@ -4,26 +4,6 @@ import numpy as np
 from fastnet.kernels.cpu.simd.python import lanes, part
 
 
-def make_dots(rows, columns):
-    """Products of so many rows of one matrix with so many of another, summed lane by lane: nothing is copied, and the
-    sum over the lanes is left to the caller."""
-
-    def dots(a, a0, a_row, m, b, b0, b_row, n, length, c, c0):
-        """The vector at c[c0 + (i * columns + j) * lanes] = the sum over l < length of those at
-        a[a0 + i * a_row + l * lanes] times those at b[b0 + j * b_row + l * lanes].
-
-        Only m rows of a and n of b are there, at least 1: what stands in c for the others means nothing.
-        """
-        count = lanes(a)
-        for i in range(rows):
-            for j in range(columns):
-                left = part(a, a0 + (i if i < m else 0) * a_row, length * count).reshape(length, count)
-                right = part(b, b0 + (j if j < n else 0) * b_row, length * count).reshape(length, count)
-                part(c, c0 + (i * columns + j) * count, count)[:] = (left * right).sum(axis=0)
-
-    return dots
-
-
 def make_multiples(depth):
     """Rows of a matrix that are added, multiplied, to rows of another one, `depth` of them and two vectors at a
     time: those stay in registers, and all else is read once."""

@@ -6,45 +6,6 @@ from fastnet.kernels.cpu.simd.code import I64, primitive, vector_of
 from fastnet.kernels.cpu.simd.tiles import Loops
 
 
-def make_dots(rows, columns):
-    """Products of so many rows of one matrix with so many of another, summed lane by lane: nothing is copied, and the
-    sum over the lanes is left to the caller."""
-
-    @primitive
-    def dots(a, a0, a_row, m, b, b0, b_row, n, length, c, c0):
-        vector, i8 = vector_of(a), types.int64
-
-        def emit(code):
-            builder, loops = code.builder, Loops(code)
-
-            def starts(pointer, row, count, there):
-                """Where rows begin; the first one stands for those that are not there."""
-                found = [pointer]
-                for i in range(1, count):
-                    missing = builder.icmp_signed("<=", there, I64(i))
-                    found.append(builder.select(missing, pointer, code.at(pointer, builder.mul(row, I64(i)))))
-                return found
-
-            left = starts(code.at(code.a, code.a0), code.a_row, rows, code.m)
-            right = starts(code.at(code.b, code.b0), code.b_row, columns, code.n)
-
-            def body(k, acc):
-                at = builder.mul(k, I64(vector.count))
-                factors = [code.load(vector, code.at(one, at)) for one in left]
-                others = [code.load(vector, code.at(one, at)) for one in right]
-                return [code.fma(vector, factors[i // columns], others[i % columns], acc[i])
-                        for i in range(rows * columns)]
-
-            acc = loops.loop(code.length, [vector.constant(0)] * (rows * columns), body)
-            for i, value in enumerate(acc):
-                code.store(vector, value, code.at(code.c, code.c0, i * vector.count))
-
-        if vector is not None:
-            return types.void(a, i8, i8, i8, b, i8, i8, i8, i8, c, i8), emit
-
-    return dots
-
-
 def make_multiples(depth):
     """Rows of a matrix that are added, multiplied, to rows of another one, `depth` of them and two vectors at a
     time: those stay in registers, and all else is read once."""
