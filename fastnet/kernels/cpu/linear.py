@@ -1,4 +1,5 @@
-"""The fully connected layer: three matrix products on the register tile, and dot products for a few samples.
+"""The fully connected layer: three matrix products on the register tile, and dot products for a few samples,
+whose gradient for the input is in `few_samples`.
 
     x (N, C), w (K, C), y (N, K), all flat, row after row.
     forward          y = x w^T + b        sums over C

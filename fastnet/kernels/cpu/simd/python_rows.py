@@ -5,8 +5,8 @@ from fastnet.kernels.cpu.simd.python import lanes, part
 
 
 def make_multiples(depth):
-    """Rows of a matrix that are added, multiplied, to rows of another one, `depth` of them and two vectors at a
-    time: those stay in registers, and all else is read once."""
+    """Rows of a matrix that are added, multiplied, to rows of another one, `depth` of them and two vectors at a time:
+    those stay in registers, and all else is read once."""
 
     def multiples(a, a0, a_row, m, b, b0, b_row, n, c, c0, c_row):
         """c[c0 + i * c_row + j] += sum over k < depth of a[a0 + i * a_row + k] * b[b0 + k * b_row + j], for i < m and j

@@ -1,5 +1,5 @@
 """Products with a matrix whose rows are read as they lie, which no panel was copied from; `simd.python_rows` says what
-each of them means."""
+they mean."""
 from numba import types
 
 from fastnet.kernels.cpu.simd.code import I64, primitive, vector_of
@@ -7,8 +7,8 @@ from fastnet.kernels.cpu.simd.tiles import Loops
 
 
 def make_multiples(depth):
-    """Rows of a matrix that are added, multiplied, to rows of another one, `depth` of them and two vectors at a
-    time: those stay in registers, and all else is read once."""
+    """Rows of a matrix that are added, multiplied, to rows of another one, `depth` of them and two vectors at a time:
+    those stay in registers, and all else is read once."""
 
     @primitive
     def multiples(a, a0, a_row, m, b, b0, b_row, n, c, c0, c_row):
