@@ -9,6 +9,7 @@ import pytest
 from hypothesis import settings
 
 from fastnet import kernels
+from fastnet.kernels.cpu.runtime import launches
 
 settings.register_profile("fastnet", derandomize=True, deadline=None, database=None, max_examples=40)
 settings.load_profile("fastnet")
@@ -47,6 +48,16 @@ def pytest_collection_modifyitems(items):
 def _number(case):
     """The same for all that are called the same."""
     return zlib.crc32(BESIDES.sub("", case.callspec.id).strip("-").encode())
+
+
+@pytest.fixture
+def late(monkeypatch):
+    """The first pass of a net has every launch wait to the end of its line, as where each kernel is new and takes long
+    to compile: so nobody can rely on what is not computed yet."""
+    def add(line, function, wanted=()):
+        line._waiting.append((function, wanted))
+
+    monkeypatch.setattr(launches._Line, "add", add)
 
 
 @pytest.fixture(params=kernels.BACKENDS)

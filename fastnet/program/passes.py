@@ -37,6 +37,7 @@ class Pass:
         self.precision, self.recorder, self.recorded, self.replays = precision.get(), None, None, False
         self.constants = runner.current_constants(program)
         self.opaque, self.states, self.known = [], {}, None     # of opaque layers: results, generators, known results
+        self.new = program.fresh    # whether its kernels may have to be compiled
         self.plain = False  # whether it runs node by node, whatever was recorded
         self.seen = None    # function (step, values), called after each step of a plain pass
         self.told = None    # function (path, "y" or "dy", tree of arrays), called for what is watched in one
@@ -208,12 +209,18 @@ class Pass:
             elif self.recorder is not None and not part.opaque:
                 self._record(part)
             else:
-                for step in part.steps:
-                    if step not in self.idle:
-                        self.perform(step)
+                with self._in_line(part):
+                    for step in part.steps:
+                        if step not in self.idle:
+                            self.perform(step)
             if self.replays:
                 for value in part.dead:
                     self.kept.pop(value, None)
+
+    def _in_line(self, part):
+        """Where kernels may be new, several are compiled side by side, unless somebody looks at each result."""
+        alone = self.new and not part.opaque and not self.plain and not self.told and sys.gettrace() is None
+        return self.runner.ops.in_line() if alone else contextlib.nullcontext()
 
     def perform(self, step):
         """Run one step by itself: an opaque layer, or any in a pass that runs node by node."""

@@ -21,6 +21,7 @@ from .battery import (
     trained,
 )
 
+pytestmark = pytest.mark.usefixtures("late")
 each_layer = pytest.mark.parametrize(("text", "shape"), CASES, ids=IDS)
 each_backend = pytest.mark.parametrize("backend", kernels.BACKENDS)
 AS_GIVEN = ("Tenfold()", "Difference()")     # alone they get x as it is

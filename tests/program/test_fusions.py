@@ -33,6 +33,7 @@ from fastnet.program.tracer import trace
 
 from .nets import Own, check_close, check_same, fresh, images, learn, step
 
+pytestmark = pytest.mark.usefixtures("late")
 IMAGES = (6, 3, 8, 8)
 NETS = {
     "conv": (lambda: [Conv2d(3, 4, 3), ReLU(), Conv2d(4, 5, 3), ReLU(), Conv2d(5, 2, 1)],

@@ -33,6 +33,7 @@ from .nets import (
     written,
 )
 
+pytestmark = pytest.mark.usefixtures("late")
 FORMS = ("layers", "graph", "class")
 NEED_DX = (True, False, True, True, False, False)
 

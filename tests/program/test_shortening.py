@@ -28,6 +28,7 @@ from fastnet.layers import (
 )
 from tests.program import shortened
 
+pytestmark = pytest.mark.usefixtures("late")
 AMX = pytest.mark.skipif(not simd.AMX or config.DISABLE_JIT, reason="needs a processor with AMX")
 SHAPE = 2, 3, 24, 24
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from fastnet.kernels import checks, shapes
 from fastnet.kernels.cpu import simd, spans, sums
-from fastnet.kernels.cpu.runtime import empty, flat, jit, launch, scratch
+from fastnet.kernels.cpu.runtime import empty, flat, jit, launch, scratch, settle
 
 # Numbers and columns of a block.
 _BLOCK, _COLUMNS = 16_384, 256
@@ -20,6 +20,7 @@ def embedding_forward(w, x):
     """y[i] = w[x[i]]."""
     w, x = checks.floating(w, "w"), np.asarray(x)
     shape, dtype = shapes.embedding_forward(w, x)
+    settle()
     x, y, (count, columns) = checks.indices(x, w.shape[0]), empty(shape, dtype), shape
     rows = max(1, _BLOCK // columns)
     launch(_gather, -(-count // rows), flat(w), flat(x), y.reshape(-1), columns, rows, work=y.size)
@@ -30,6 +31,7 @@ def embedding_backward(dy, x, rows, padding_idx=None, scale_grad_by_freq=False):
     """dw[v] = the sum of dy[i] where x[i] = v, by how many there are."""
     dy, x = checks.floating(dy, "dy"), np.asarray(x)
     (_, columns), dtype = shapes.embedding_backward(dy, x, rows, padding_idx, scale_grad_by_freq)
+    settle()
     x, dw = flat(checks.indices(x, rows)), empty((rows, columns), dtype)
     places = _Places(empty(rows + 2, np.int64), empty(x.size, np.int64))
     launch(_sort, 1, x, places, work=0)

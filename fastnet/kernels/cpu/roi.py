@@ -20,7 +20,7 @@ import numpy as np
 
 from fastnet.kernels import checks, shapes, windows
 from fastnet.kernels.cpu import simd, spans, sums
-from fastnet.kernels.cpu.runtime import empty_images, entry, flat, inlined, jit, launch, literal, scratch
+from fastnet.kernels.cpu.runtime import empty_images, entry, flat, inlined, jit, launch, literal, scratch, settle
 
 # Channels of a block: a cache line of float32 numbers.
 _SOME = 16
@@ -74,6 +74,7 @@ def roi_pool_forward(x, boxes, output_size, spatial_scale=1.0):
     """(y, index): the largest pixel of each bin, and its place h W + w; 0 and H W where there is none."""
     x, boxes = checks.floating(x, "x"), checks.floating(boxes, "boxes")
     m, c, p, q = shapes.roi_pool_forward(x, boxes, output_size, spatial_scale)[0].shape
+    settle()
     windows.boxes_within(boxes, x.shape[0])
     y, index = empty_images(m, c, p, q, x.dtype), empty_images(m, c, p, q, windows.UINT32)
     maps = _maps(x.shape, (p, q), spatial_scale)
@@ -85,6 +86,7 @@ def roi_pool_backward(dy, index, boxes, x_shape):
     """dx: every dy[m, c, p, q] is added to the pixel that won its bin."""
     dy, boxes = checks.floating(dy, "dy"), checks.floating(boxes, "boxes")
     n, c, h, w = shapes.roi_pool_backward(dy, index, boxes, x_shape).shape
+    settle()
     windows.boxes_within(boxes, n)
     dx, work = empty_images(n, c, h, w, dy.dtype), n * c * h * w + 4 * dy.size
     memory = scratch(h * w * _SOME, np.float64, work, sums.PART)
@@ -97,6 +99,7 @@ def roi_align_forward(x, boxes, output_size, spatial_scale=1.0, sampling_ratio=-
     """The mean of the samples in each bin."""
     x, boxes = checks.floating(x, "x"), checks.floating(boxes, "boxes")
     m, c, p, q = shapes.roi_align_forward(x, boxes, output_size, spatial_scale, sampling_ratio, aligned).shape
+    settle()
     windows.boxes_within(boxes, x.shape[0])
     y, maps = empty_images(m, c, p, q, x.dtype), _maps(x.shape, (p, q), spatial_scale, sampling_ratio, aligned)
     room = _room(maps, simd.VECTOR_BYTES // x.itemsize, 16 * y.size)
@@ -108,6 +111,7 @@ def roi_align_backward(dy, boxes, x_shape, spatial_scale=1.0, sampling_ratio=-1,
     """dx: every dy[m, c, p, q] goes to the pixels that its samples were made of, with their weights."""
     dy, boxes = checks.floating(dy, "dy"), checks.floating(boxes, "boxes")
     n, c, h, w = shapes.roi_align_backward(dy, boxes, x_shape, spatial_scale, sampling_ratio, aligned).shape
+    settle()
     windows.boxes_within(boxes, n)
     maps, work = _maps(x_shape, dy.shape[2:], spatial_scale, sampling_ratio, aligned), n * c * h * w + 16 * dy.size
     dx, room = empty_images(n, c, h, w, dy.dtype), _room(maps, h * w * _SOME, work)

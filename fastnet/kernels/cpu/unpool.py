@@ -19,7 +19,7 @@ import numpy as np
 
 from fastnet.kernels import checks, shapes, windows
 from fastnet.kernels.cpu import simd, spans
-from fastnet.kernels.cpu.runtime import empty, empty_images, flat, inlined, jit, launch
+from fastnet.kernels.cpu.runtime import empty, empty_images, flat, inlined, jit, launch, settle
 
 # Channels of a block: a cache line of float32 numbers; and how many images are enough for blocks of all channels.
 _SOME, _MANY = 16, 4
@@ -59,6 +59,7 @@ def maxunpool2d_forward(x, indices, output_size):
     y, outside = empty_images(n, c, h, w, x.dtype), empty(blocks, np.int64)
     maps = _Maps(*x.shape[2:], h, w, c, some)
     launch(_scatter, blocks, flat(x), flat(indices), flat(y), outside, maps, work=y.size)
+    settle()
     if outside.any():
         windows.refuse_outside(indices, (h, w))
     return y

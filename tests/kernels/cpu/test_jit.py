@@ -1,4 +1,5 @@
 """Launching: which threads run, and what happens with several Python threads and after a fork."""
+import contextlib
 import gc
 import json
 import os
@@ -20,10 +21,12 @@ from fastnet.kernels.cpu.runtime import (
     Launch,
     call,
     function_address,
+    in_line,
     inlined,
     jit,
     launch,
     literal,
+    machine_code,
     made_for,
 )
 from fastnet.kernels.cpu.runtime.atomic import count, look
@@ -122,7 +125,7 @@ def test_a_function_is_machine_code_by_itself_only_where_somebody_calls_it_by_it
 
     def is_made(body):
         (result,) = body.overloads.values()
-        return result.library.codegen._engine.is_symbol_defined(result.fndesc.llvm_func_name)
+        return result.library.made
 
     bodies = [inner, outer]
     launch(bodies[first], 4, out[first], work=1)
@@ -149,19 +152,22 @@ def test_the_collector_goes_on_after_compiling_where_it_did_before(wanted):
 
 
 @pytest.mark.skipif(config.DISABLE_JIT, reason="nothing is compiled")
-@pytest.mark.parametrize("when", ["_optimize_final_module", "_finalize_final_module", "_finalize_specific"])
-def test_what_was_interrupted_is_compiled_again(when, tmp_path, monkeypatch):
+@pytest.mark.parametrize("place", [contextlib.nullcontext, in_line])
+@pytest.mark.parametrize("owner, when", [(machine_code, "make"), (JITCodeLibrary, "_finalize_final_module"),
+                                         (JITCodeLibrary, "_finalize_specific")])
+def test_what_was_interrupted_is_compiled_again(owner, when, place, tmp_path, monkeypatch):
     """Ctrl-C while machine code is made must leave no half of a kernel behind, which would be called."""
     monkeypatch.setenv("FASTNET_CACHE_DIR", str(tmp_path))
-    body, out = jit(made_for(when)(_fill_anew())), np.zeros(4, np.int64)
+    body, out = jit(made_for(when, place.__name__)(_fill_anew())), np.zeros(4, np.int64)
 
-    def interrupt(library):
+    def interrupt(*given):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(JITCodeLibrary, when, interrupt)
-        with pytest.raises(KeyboardInterrupt):
+        patch.setattr(owner, when, interrupt)
+        with pytest.raises(KeyboardInterrupt), place():
             launch(body, 4, out, work=1)
+    assert not out.any()
     for _ in range(2):
         launch(body, 4, out, work=1)
     np.testing.assert_array_equal(out, np.arange(4))

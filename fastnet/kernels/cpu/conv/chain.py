@@ -32,6 +32,7 @@ from fastnet.kernels.cpu.runtime import (
     empty_images,
     entry,
     flat,
+    in_turn,
     in_words,
     jit,
     kept,
@@ -159,7 +160,7 @@ class ConvolutionChain:
         self.tables, self.nothing = _Tables(expand.tables, project.tables), np.zeros(0, dtype)
         work = sum(n * prod(size) * prod(shape[1:]) for size, shape in (
             ((wide, h, w), chain.expand), ((wide, p, q), chain.grouped), ((k, p, q), chain.project)) if shape)
-        self.launch = Launch(_kernel(*matrices), n * len(bands), work)
+        self.launch, self._complete = Launch(_kernel(*matrices), n * len(bands), work), False
 
     def __call__(self, x, packed, y, activations, add):
         """Fill y; `packed` are PackedWeights or None, and x, y and add are flat."""
@@ -169,8 +170,16 @@ class ConvolutionChain:
         memory = scratch(self.memory, self.dtype, self.launch.work)
         expanded, convolved = (epilogues.make(memory, None, activation) for activation in activations[:2])
         last = epilogues.make(y, add, activations[2 if self.chain.project else 1])
+        if not self._complete:
+            in_turn(self.complete, [ready for stage in self.stages for ready in stage.wanted])
         self.launch(_Images(x, y), _Weights(*forms), self.tables, memory, self.numbers,
                     _Epilogues(expanded, convolved, last))
+
+    def complete(self):
+        """See `Stage.complete`."""
+        for stage in self.stages:
+            stage.complete()
+        self._complete = True
 
 
 _convolution = kept(ConvolutionChain)

@@ -14,7 +14,7 @@ from fastnet.kernels.cpu.conv.direct_tables import MOST_ENTRIES, GridPlan, Table
 from fastnet.kernels.cpu.conv.geometry import Geometry
 from fastnet.kernels.cpu.conv.operands import NUMBERS, Operands
 from fastnet.kernels.cpu.conv.passes import AmxForward, DepthwiseForward, DirectForward
-from fastnet.kernels.cpu.runtime import function_address, in_words
+from fastnet.kernels.cpu.runtime import begin_function, function_address, in_words
 from fastnet.kernels.precision import precision
 
 # Of the second cache, how much a band's wide rows may take, and how many bands all images should have, and have to.
@@ -155,12 +155,18 @@ class Stage:
 
     def __init__(self, dtype, ways=()):
         self.way, self.memory = ways[0] if ways else None, 0
-        self.plans, self.numbers, nothing = [StagePlan(0, 0)] * (not ways), [], np.zeros(0, np.int64)
+        self._kernels, self.wanted, self.numbers, nothing = [], [], [], np.zeros(0, np.int64)
+        self.plans = [StagePlan(0, 0)] * (not ways)
         self._array = np.zeros(0, dtype)
         self.tables = self._no_tables(nothing)
         for way in ways:
             self._add(way.convolve)
         self.numbers, self.plans = np.concatenate([nothing, *self.numbers]), in_words(*self.plans)
+
+    def complete(self):
+        """Put the addresses of the kernels in place."""
+        for plan, kernel in zip(self.plans.reshape(-1, len(StagePlan._fields)), self._kernels, strict=False):
+            plan[StagePlan._fields.index("kernel")] = function_address(*kernel)
 
     def _add(self, convolve):
         """Take in what the convolution of one kind of bands has been worked out to: each kind of stage has its own."""
@@ -176,8 +182,10 @@ class Stage:
         array = self._array
         operands, how = Operands(array, array, array, array), epilogue.make(array)
         self.numbers.append(numbers)
-        kernel = function_address(convolve.launch.body, (operands, *before, numbers, how, *behind))
-        self.plans.append(StagePlan(kernel, blocks))
+        kernel = convolve.launch.body, (operands, *before, numbers, how, *behind)
+        self.wanted.append(begin_function(*kernel))
+        self._kernels.append(kernel)
+        self.plans.append(StagePlan(0, blocks))
 
 
 class PointwiseStage(Stage):

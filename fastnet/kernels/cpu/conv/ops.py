@@ -1,4 +1,5 @@
 """Convolution: the checks, and the choice of the way that each pass is computed in."""
+import functools
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +13,7 @@ from fastnet.kernels.cpu.conv.depthwise import group_size
 from fastnet.kernels.cpu.conv.geometry import Geometry
 from fastnet.kernels.cpu.conv.operands import Short
 from fastnet.kernels.cpu.pool_max import maxpool2d_forward
-from fastnet.kernels.cpu.runtime import empty_images, flat, kept
+from fastnet.kernels.cpu.runtime import empty_images, flat, kept, in_turn
 from fastnet.kernels.cpu.short import doubled, halved
 from fastnet.kernels.precision import precision
 from fastnet.kernels.shapes import Kind
@@ -143,7 +144,8 @@ class PackedWeights:
         if form is None:
             w = self.w if self._scale is None else self.w * self._scale
             b = None if self.b is None else self.b.astype(dtype, copy=False)
-            form = self._forms[way.form] = pack(way, w.astype(dtype, copy=False), b)
+            form = pack(way, w.astype(dtype, copy=False), b)
+            in_turn(functools.partial(self._forms.__setitem__, way.form, form))
         return form
 
 

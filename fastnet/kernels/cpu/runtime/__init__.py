@@ -1,10 +1,11 @@
 """What every kernel needs to run; whoever is outside of this folder imports it from here.
 
-To be read in this order. `compiler` makes machine code, which `cache` keeps on disk. `places` tells where arrays lie,
-and `frames` has the arguments of a kernel in memory. `launches` runs the blocks of a kernel on threads, which count by
-`atomic`; `plan` has the numbers that a kernel reads by name. `pool` has the memory of large arrays, `array` makes them
-and knows how they lie in it. `record` notes launches, `arena` has the memory between them, `replay` runs them again by
-one call. `watch` tells whether arrays have changed, `results` remembers what was worked out for some shapes.
+To be read in this order. `compiler` compiles functions, by Numba's passes as `pipeline` has them and by LLVM, which
+`machine_code` asks; `cache` keeps what comes of it on disk. `places` tells where arrays lie, and `frames` has the
+arguments of a kernel in memory. `launches` runs the blocks of a kernel on threads, which count by `atomic`; `plan` has
+the numbers that a kernel reads by name. `pool` has the memory of large arrays, `array` makes them and knows how they
+lie in it. `record` notes launches, `arena` has the memory between them, `replay` runs them again by one call. `watch`
+tells whether arrays have changed, `results` remembers what was worked out for some shapes.
 
 What is kept from call to call
 ------------------------------
@@ -44,6 +45,7 @@ from fastnet.kernels.cpu.runtime.array import (
     whole_lines,
 )
 from fastnet.kernels.cpu.runtime.compiler import (
+    begin_function,
     call,
     function_address,
     hash_of,
@@ -53,7 +55,7 @@ from fastnet.kernels.cpu.runtime.compiler import (
     made_for,
     regrouped,
 )
-from fastnet.kernels.cpu.runtime.launches import SERIAL_WORK, Launch, launch
+from fastnet.kernels.cpu.runtime.launches import SERIAL_WORK, Launch, in_line, in_turn, launch, settle
 from fastnet.kernels.cpu.runtime.places import address, places
 from fastnet.kernels.cpu.runtime.plan import entry, in_words, named
 from fastnet.kernels.cpu.runtime.pool import release
@@ -62,10 +64,11 @@ from fastnet.kernels.cpu.runtime.results import kept, planned
 from fastnet.kernels.cpu.runtime.views import part
 from fastnet.kernels.cpu.runtime.watch import watcher
 
-__all__ = ["Arena", "Launch", "SERIAL_WORK", "address", "aligned", "cache", "call", "empty", "empty_cache",
-           "empty_images", "entry", "flat", "function_address", "hash_of", "in_words", "inlined", "jit", "kept",
-           "launch", "like", "literal", "lying_at", "made_for", "named", "part", "places", "planned", "readable",
-           "recorder", "regrouped", "release", "scratch", "watcher", "whole_lines"]
+__all__ = ["Arena", "Launch", "SERIAL_WORK", "address", "aligned", "begin_function", "cache", "call", "empty",
+           "empty_cache", "empty_images", "entry", "flat", "function_address", "hash_of", "in_line", "in_turn",
+           "in_words", "inlined", "jit", "kept", "launch", "like", "literal", "lying_at", "made_for", "named", "part",
+           "places", "planned", "readable", "recorder", "regrouped", "release", "scratch", "settle", "watcher",
+           "whole_lines"]
 
 
 def empty_cache():

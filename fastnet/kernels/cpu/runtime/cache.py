@@ -30,6 +30,8 @@ from numba.core import serialize
 from numba.core.caching import NullCache
 from numba.core.compiler import CompileResult
 
+from fastnet.kernels.cpu.runtime.pipeline import Library
+
 # Settings of Numba that change what it compiles.
 _SETTINGS = ("OPT", "LOOP_VECTORIZE", "SLP_VECTORIZE", "BOUNDSCHECK", "DEBUGINFO_DEFAULT", "USING_SVML")
 
@@ -122,6 +124,12 @@ class _KernelCache(NullCache):
 
     def save_overload(self, sig, data):
         _notice.end()
+        if isinstance(data.library, Library):
+            data.library.when_made(functools.partial(self._save, sig, data))
+        else:
+            self._save(sig, data)
+
+    def _save(self, sig, data):
         # What is of no module that can be imported, as code given to exec, could not be put together again.
         if data.lifted or data.library.has_dynamic_globals or self._function.__module__ not in sys.modules:
             return

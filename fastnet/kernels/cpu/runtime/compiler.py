@@ -12,13 +12,12 @@ import numba
 import numpy as np
 from numba import config, types
 from numba.core import cgutils
-from numba.core.codegen import JITCodeLibrary
-from numba.core.compiler import Compiler
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.registry import CPUDispatcher
 from numba.extending import intrinsic
 
 from fastnet.kernels.cpu.runtime import cache
+from fastnet.kernels.cpu.runtime.pipeline import Library, Pipeline
 
 # No "nnan" or "ninf": NaN and Inf keep their meaning. No "reassoc", `regrouped` apart: sums keep the order they are
 # written in.
@@ -30,55 +29,6 @@ _FLAGS = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "nsz"}
 _addresses = {}     # (function, kinds of its arguments) -> where its machine code starts
 _attached = set()   # functions that have a cache on disk
 _functions = {}     # what stands for addresses where nothing is compiled: number -> function
-
-
-class _Library(JITCodeLibrary):
-    """The code of a function that others may call, whose code becomes part of theirs. So it is optimised, and made
-    machine code, only where it is called by its address: nearly two thirds of all functions never are."""
-
-    _made = False
-
-    def _optimize_final_module(self):
-        """Not yet."""
-
-    def _finalize_final_module(self):
-        """Callers can be given this code from now on."""
-        self._finalized = True
-
-    def _make(self):
-        """Machine code. What callers are given stays as it was, whether that was asked for before or not."""
-        if not self._made:
-            self._get_module_for_linking()  # keeps a copy
-            super()._optimize_final_module()
-            super()._finalize_final_module()
-            self._made = True
-
-    @property
-    def has_dynamic_globals(self):
-        self._make()    # which finds them
-        return super().has_dynamic_globals
-
-    def get_pointer_to_function(self, name):
-        self._make()
-        return super().get_pointer_to_function(name)
-
-    def serialize_using_object_code(self):
-        self._make()
-        return super().serialize_using_object_code()
-
-
-class _Pipeline(Compiler):
-    """Numba's own, whose result is in a `_Library`. What kernels do without is left out: objects of Python's in their
-    environment, and what has to be done whenever they are loaded."""
-
-    def _compile_bytecode(self):
-        state = self.state
-        state.flags.no_compile = True
-        state.library = _Library(state.targetctx.codegen(), state.func_id.func_qualname)
-        state.library.enable_object_caching()
-        result = super()._compile_bytecode()._replace(entry_point=object())     # which callers find it by
-        state.targetctx.insert_user_function(result.entry_point, result.fndesc, [result.library])
-        return result
 
 
 class _Inside(CPUDispatcher):
@@ -121,7 +71,7 @@ def _inside(function, **flags):
     if config.DISABLE_JIT:
         return function
     return _Inside(function, targetoptions={"nopython": True, "no_cpython_wrapper": True} | _FLAGS | flags,
-                   pipeline_class=_Pipeline)
+                   pipeline_class=Pipeline)
 
 
 def jit(function):
@@ -161,22 +111,44 @@ def loops(function):
 def address(body, args):
     """Where the machine code of a kernel for arguments of these types starts; it is compiled first where it is new. In
     front of these arguments stand two integers: (block, slot) for kernels, (start, stop) for activations."""
-    key = body, *map(_kind, args)
+    key = _key(body, args)
     place = _addresses.get(key)
     if place is None:
-        if body not in _attached:
-            _attached.add(cache.attach(body))
-        signature = (types.int64, types.int64, *map(numba.typeof, args))
-        with global_compiler_lock, _no_collector():     # a second thread finds it done
-            try:
-                body.compile(signature)
-                result = body.overloads[signature]
-                place = result.library.get_pointer_to_function(result.fndesc.llvm_func_name)
-            except BaseException:   # an interrupt may have left half of it
-                body.overloads.pop(signature, None)
-                raise
+        with _compiled(body, args) as result:
+            place = result.library.get_pointer_to_function(result.fndesc.llvm_func_name)
         _addresses[key] = place
     return place
+
+
+def begin(body, args):
+    """Have what `address` will want compiled by another thread, as far as that can be. Returns a function that tells
+    whether `address` would not wait for it; None where it is there."""
+    if _key(body, args) in _addresses:
+        return None
+    with _compiled(body, args) as result:
+        if not isinstance(result.library, Library):     # it was kept on disk
+            return None
+        result.library.begin()
+        return result.library.ready
+
+
+def _key(body, args):
+    return body, *map(_kind, args)
+
+
+@contextlib.contextmanager
+def _compiled(body, args):
+    """What Numba makes of a kernel for arguments of these types: LLVM's code, or machine code that was kept."""
+    if body not in _attached:
+        _attached.add(cache.attach(body))
+    signature = (types.int64, types.int64, *map(numba.typeof, args))
+    with global_compiler_lock, _no_collector():     # a second thread finds it done
+        try:
+            body.compile(signature)
+            yield body.overloads[signature]
+        except BaseException:   # an interrupt may have left half of it
+            body.overloads.pop(signature, None)
+            raise
 
 
 @contextlib.contextmanager
@@ -199,6 +171,11 @@ def _kind(arg):
     if isinstance(arg, tuple):
         return arg.kind if hasattr(arg, "kind") else (type(arg), *map(_kind, arg))
     return type(arg)
+
+
+def begin_function(function, args):
+    """`begin` for what `function_address` will want."""
+    return None if config.DISABLE_JIT else begin(function, args)
 
 
 def function_address(function, args):

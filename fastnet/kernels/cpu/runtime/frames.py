@@ -105,6 +105,17 @@ def _is_derived(typingctx, kind, base):
     return types.boolean(types.int64, types.int64), emit
 
 
+@intrinsic
+def _widened(typingctx, word):
+    """The bits of the real number of 64 bits that equals the one of 32 bits in the lower half of a word."""
+
+    def emit(context, builder, signature, args):
+        short = builder.bitcast(builder.trunc(args[0], ir.IntType(32)), ir.FloatType())
+        return builder.bitcast(builder.fpext(short, ir.DoubleType()), ir.IntType(64))
+
+    return types.int64(types.int64), emit
+
+
 def _write_all(args, memory, size, classes):
     """Write the words of the tuple at an address; returns how many there are, or -1 where something is of none of these
     classes, or an array is not C-contiguous. Behind the frame the tuples that are still to be finished are kept: where
@@ -137,8 +148,7 @@ def _write_all(args, memory, size, classes):
             memory[count] = number
             count += 1
         elif kind == short_real and count < size:   # in half a word; a frame holds real numbers of a whole one
-            memory[count] = word_at(one + header)
-            memory.view(np.float64)[count] = memory.view(np.float32)[2 * count]
+            memory[count] = _widened(word_at(one + header))
             count += 1
         elif _is_derived(kind, group) and top >= size + 2:
             top -= 2
@@ -158,10 +168,19 @@ def kind(arg):
 
 def entrance(kinds):
     """The address of a function (block, slot, kernel, frame) that calls a kernel with arguments of these types."""
+    return compiler.address(_entrance(kinds), (0, 0))
+
+
+def begin(kinds):
+    """`compiler.begin` for what `entrance` will want."""
+    return compiler.begin(_entrance(kinds), (0, 0))
+
+
+def _entrance(kinds):
     body = _entrances.get(kinds)
     if body is None:    # of several threads that come here at once, one gives its function to all
         body = _entrances.setdefault(kinds, _make_entrance(kinds))
-    return compiler.address(body, (0, 0))
+    return body
 
 
 def _make_entrance(kinds):

@@ -15,6 +15,8 @@ compile a kernel's code anew into each loop that names it, and the loops anew fo
 
 A recorder, see `record`, is told of each launch of its thread.
 """
+import collections
+import contextlib
 import os
 import threading
 
@@ -27,7 +29,7 @@ from numba.extending import intrinsic
 
 from fastnet.kernels.cpu.runtime import cache, frames
 from fastnet.kernels.cpu.runtime.atomic import APART, count
-from fastnet.kernels.cpu.runtime.compiler import address, call, entrance, loops
+from fastnet.kernels.cpu.runtime.compiler import address, begin, call, entrance, loops
 
 # Under this many elementary operations, waking other threads costs more than they give. For many launches that one call
 # runs again it is another number: threads then wait for one another after each, and wait long where another program has
@@ -49,6 +51,8 @@ def launch(body, blocks, *args, work):
         with np.errstate(all="ignore"):  # as in machine code: NaN and Inf come without a word
             for block in range(blocks):
                 body(block, 0, *args)
+    elif _here.line is not None:
+        _here.line.launch(body, blocks, args, work)
     else:
         _run(address(body, args), blocks, args, work)
 
@@ -61,12 +65,69 @@ class Launch:
         self.body, self.blocks, self.work, self._address = body, blocks, work, None
 
     def __call__(self, *args):
-        if config.DISABLE_JIT:
+        if config.DISABLE_JIT or _here.line is not None:
             launch(self.body, self.blocks, *args, work=self.work)
             return
         if self._address is None:
             self._address = address(self.body, args)
         _run(self._address, self.blocks, args, self.work)
+
+
+class _Line:
+    """What waits for machine code, in the order in which it came."""
+
+    def __init__(self):
+        self._waiting = collections.deque()     # (function, functions that tell whether it would not have to wait)
+
+    def launch(self, body, blocks, args, work):
+        self.add(lambda: _run(address(body, args), blocks, args, work), [begin(body, args), frames.begin(_kinds(args))])
+
+    def add(self, function, wanted=()):
+        """One more function to call; what is at the head and need not wait any more is called."""
+        self._waiting.append((function, [ready for ready in wanted if ready is not None]))
+        while self._waiting and all(ready() for ready in self._waiting[0][1]):
+            self._call_first()
+
+    def settle(self):
+        """Call all."""
+        while self._waiting:
+            self._call_first()
+
+    def _call_first(self):
+        function, _ = self._waiting.popleft()
+        function()
+
+
+@contextlib.contextmanager
+def in_line():
+    """Within it, a launch whose machine code is not there yet waits in line, and those behind it, while Python goes on
+    to what is launched next: so several kernels are compiled side by side, see `machine_code`. Only at the end have all
+    run. So nobody else may look at what they compute before: it is for what could be recorded as well. Where an error
+    ends it, launches that wait are forgotten."""
+    if config.DISABLE_JIT or _here.line is not None or _here.recorder is not None:
+        yield
+        return
+    _here.line = _Line()
+    try:
+        yield
+        _here.line.settle()
+    finally:
+        _here.line = None
+
+
+def settle():
+    """Let all launches run that wait in line, before NumPy looks at what they compute."""
+    if _here.line is not None:
+        _here.line.settle()
+
+
+def in_turn(function, wanted=()):
+    """Call a function when all launches up to here have run, and before any that comes behind; `wanted` tells what it
+    waits for, see `compiler.begin`."""
+    if _here.line is None:
+        function()
+    else:
+        _here.line.add(function, wanted)
 
 
 def _run(kernel, blocks, args, work):
@@ -87,14 +148,18 @@ def _run(kernel, blocks, args, work):
 
 def _enter(args):
     """The entrance for arguments of these types, and how many words they take."""
-    args = frames.flat(args)
-    return frames.entrance(tuple([frames.kind(arg) for arg in args])), len(frames.words(args))
+    return frames.entrance(_kinds(args)), len(frames.words(frames.flat(args)))
+
+
+def _kinds(args):
+    """The types of arguments."""
+    return tuple([frames.kind(arg) for arg in frames.flat(args)])
 
 
 class _Here(threading.local):
     """What each thread of Python has of its own."""
 
-    recorder = None
+    recorder = line = None
 
     def __init__(self):
         # For `run_blocks`: how many blocks of each thread's share have been taken.

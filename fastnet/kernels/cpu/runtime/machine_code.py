@@ -1,0 +1,95 @@
+"""From LLVM's own code to machine code: optimised and made by LLVM, in another thread where there is something else to
+do meanwhile.
+
+Half of the time of compiling is LLVM's, in which no Python runs, and half is Numba's, which is Python. So where several
+kernels are wanted, LLVM has one of them while Numba reads the next:
+
+    Numba   | kernel 0 | kernel 1 | kernel 2 |
+    LLVM               | kernel 0 | kernel 1 | kernel 2 |
+
+llvmlite lets only one thread into LLVM, for what threads share there must not change under them. A thread that makes
+machine code shares nothing: it has a context and a target of its own, and takes the code as bytes and gives bytes.
+"""
+import ctypes
+import os
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+from llvmlite import binding as llvm
+from llvmlite.binding import ffi
+from numba import config
+from numba.core.llvm_bindings import create_pass_builder
+
+# How Numba names what holds addresses of this process, of large arrays say.
+_ADDRESSES = "numba.dynamic.globals"
+
+_pool = None
+
+
+class Code(NamedTuple):
+    """Machine code: the bytes of an object file, and whether these know addresses of this process."""
+
+    object: bytes
+    bound: bool
+
+
+def make(codegen, bitcode):
+    """The Code of a module, for the processor that `codegen` makes code for."""
+    options = {"opt": config.OPT}
+    codegen._customize_tm_options(options)
+    target = llvm.Target.from_triple(llvm.get_process_triple()).create_target_machine(**options)
+    with llvm.create_context() as context, llvm.parse_bitcode(bitcode, context) as module, create_pass_builder(
+            target, opt=config.OPT, loop_vectorize=config.LOOP_VECTORIZE, slp_vectorize=config.SLP_VECTORIZE) as builder:
+        with builder.getModulePassManager() as passes:
+            _freely("LLVMPY_RunNewModulePassManager")(passes, module, builder)
+        bound = any(variable.name.startswith(_ADDRESSES) for variable in module.global_variables)
+        return Code(_emit(target, module), bound)
+
+
+def _emit(target, module):
+    with ffi.OutputString() as error:
+        memory = _freely("LLVMPY_TargetMachineEmitToMemory")(target, module, 1, error)
+        if not memory:
+            raise RuntimeError(f"LLVM could not make machine code: {error}")
+    try:
+        return ctypes.string_at(ffi.lib.LLVMPY_GetBufferStart(memory), ffi.lib.LLVMPY_GetBufferSize(memory))
+    finally:
+        ffi.lib.LLVMPY_DisposeMemoryBuffer(memory)
+
+
+def _freely(name):
+    """A function of LLVM's that other threads are not kept from LLVM by. Where llvmlite should have none, it is the one
+    that keeps them: then threads wait for one another."""
+    function = getattr(ffi.lib, name)
+    return getattr(function, "_cfn", function)
+
+
+class Making:
+    """Machine code that another thread is making."""
+
+    def __init__(self, codegen, bitcode):
+        self._given, self._pool = (codegen, bitcode), _threads()
+        self._made = self._pool.submit(make, codegen, bitcode)
+
+    def ready(self):
+        return self._made.done()
+
+    def result(self):
+        """The Code, when it is there. A process that was forked meanwhile has no such thread."""
+        return self._made.result() if self._pool is _pool or self._made.done() else make(*self._given)
+
+
+def _threads():
+    global _pool
+    if _pool is None:
+        _pool = ThreadPoolExecutor(max(1, min(3, (os.cpu_count() or 1) - 1)), "fastnet-compiling")
+    return _pool
+
+
+def _after_fork():
+    global _pool
+    _pool = None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,171 @@
+"""Launches that wait in line while another thread makes their machine code."""
+import threading
+
+import numpy as np
+import pytest
+from numba import config
+
+import fastnet
+from fastnet.kernels import cpu
+from fastnet.kernels.cpu.runtime import empty, flat, in_line, in_turn, jit, launch, machine_code, made_for
+
+pytestmark = pytest.mark.skipif(config.DISABLE_JIT, reason="nothing is compiled")
+
+
+@pytest.fixture
+def held(tmp_path, monkeypatch):
+    """An event until which nobody makes machine code, and a cache that is empty; kernels are compiled beforehand that
+    any test launches with."""
+    monkeypatch.setenv("FASTNET_CACHE_DIR", str(tmp_path))
+    launch(_new("before"), 4, np.zeros(4), 1.0, work=1)
+    event, make = threading.Event(), machine_code.make
+
+    def wait(*given):
+        assert event.wait(60)
+        return make(*given)
+
+    monkeypatch.setattr(machine_code, "make", wait)
+    yield event
+    event.set()
+
+
+def _new(name):
+    """A kernel that nobody has compiled: x = x * 2 + shift."""
+    def double(block, slot, x, shift):
+        x[block] = x[block] * 2 + shift
+
+    return jit(made_for(name)(double))
+
+
+def test_launches_wait_for_their_code_and_run_in_order(held):
+    x, told = np.ones(4), []
+    with in_line():
+        launch(_new("first"), 4, x, 1.0, work=1)
+        in_turn(lambda: told.append(x.copy()))
+        launch(_new("second"), 4, x, 10.0, work=1)
+        assert (x == 1).all() and not told
+        held.set()
+    np.testing.assert_array_equal(x, 16)
+    np.testing.assert_array_equal(told, [[3] * 4])
+
+
+def test_what_is_compiled_waits_behind_what_is_not(held):
+    x, ready = np.ones(4), _new("before")
+    launch(ready, 4, x, 0.0, work=1)
+    with in_line():
+        launch(ready, 4, x, 0.0, work=1)    # at once: nothing is before it
+        np.testing.assert_array_equal(x, 4)
+        launch(_new("late"), 4, x, 1.0, work=1)
+        launch(ready, 4, x, 0.0, work=1)
+        np.testing.assert_array_equal(x, 4)
+        held.set()
+    np.testing.assert_array_equal(x, 18)
+
+
+def test_numpy_copies_what_has_run(held):
+    """An array that kernels cannot read as it lies is copied by NumPy: so what waits has to run before."""
+    x = np.ones(8)
+    with in_line():
+        launch(_new("copied"), 8, x, 1.0, work=1)
+        held.set()
+        np.testing.assert_array_equal(flat(x[::2]), 3)
+
+
+def test_an_error_ends_the_line(held):
+    """What waits is forgotten, and launches are what they were."""
+    x, body = np.ones(4), _new("forgotten")
+    with pytest.raises(ZeroDivisionError), in_line():
+        launch(body, 4, x, 1.0, work=1)
+        1 / 0  # noqa: B018
+    held.set()
+    assert (x == 1).all()
+    launch(body, 4, x, 1.0, work=1)
+    assert (x == 3).all()
+
+
+def test_an_error_of_the_compiler_comes_out(monkeypatch, tmp_path):
+    """At the end of the line, and the kernel is compiled again the next time."""
+    monkeypatch.setenv("FASTNET_CACHE_DIR", str(tmp_path))
+    x, body = np.ones(4), _new("broken")
+
+    def fail(*given):
+        raise RuntimeError("no machine code today")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(machine_code, "make", fail)
+        with pytest.raises(RuntimeError, match="no machine code today"), in_line():
+            launch(body, 4, x, 1.0, work=1)
+    assert (x == 1).all()
+    launch(body, 4, x, 1.0, work=1)
+    assert (x == 3).all()
+
+
+def test_a_forked_process_makes_the_code_itself(held, monkeypatch):
+    """The thread that was making it is not there."""
+    x = np.ones(4)
+    with in_line():
+        launch(_new("forked"), 4, x, 1.0, work=1)
+        machine_code._after_fork()
+        monkeypatch.undo()  # this thread makes it now, while the other one still waits
+    assert (x == 3).all()
+
+
+def test_a_line_within_a_line_and_a_recording_are_no_lines(held):
+    """The outer one has all, and a recorder is told of launches as they happen."""
+    x, ready = np.ones(4), _new("before")
+    with in_line():
+        with in_line():
+            launch(_new("inner"), 4, x, 1.0, work=1)
+        assert (x == 1).all()
+        held.set()
+    recorder = cpu.recorder()
+    with recorder, in_line():
+        launch(ready, 4, x, 0.0, work=1)
+        np.testing.assert_array_equal(x, 6)
+
+
+def test_packed_weights_are_kept_when_they_are_packed(held):
+    """Another thread may look for them meanwhile."""
+    rng = np.random.default_rng(0)
+    x, w = rng.standard_normal((1, 9, 9, 5)).transpose(0, 3, 1, 2), rng.standard_normal((11, 5, 3, 3))
+    held.set()
+    expected = cpu.conv2d_inference(x, cpu.conv2d_pack(w))
+    held.clear()
+    packed = cpu.conv2d_pack(w)
+    with in_line():
+        launch(_new("packing"), 4, empty(4, np.float64), 1.0, work=1)
+        y = cpu.conv2d_inference(x, packed)
+        assert not packed._forms
+        held.set()
+    assert packed._forms
+    np.testing.assert_array_equal(y, expected)
+
+
+def test_code_is_the_same_whoever_makes_it():
+    body = _new("same")
+    launch(body, 4, np.ones(4), 1.0, work=1)
+    (library,) = [result.library for result in body.overloads.values()]
+    given = library.codegen, library._bitcode()
+    assert machine_code.make(*given) == machine_code.Making(*given).result() == library._code
+
+
+def test_a_net_that_compiles_gives_what_it_gives_later(tmp_path, monkeypatch):
+    """Its first passes, forward and back, whose launches wait, and later ones, which are replayed: the same bits."""
+    monkeypatch.setenv("FASTNET_CACHE_DIR", str(tmp_path))
+    fastnet.manual_seed(0)
+    net = fastnet.Sequential(
+        fastnet.Conv2d(3, 24, 3, padding=1), fastnet.BatchNorm2d(24), fastnet.SiLU(),
+        fastnet.Conv2d(24, 24, 3, padding=1, groups=24), fastnet.GELU(), fastnet.MaxPool2d(2), fastnet.Flatten(),
+        fastnet.Linear(24 * 8 * 8, 7))
+    x = np.random.default_rng(0).standard_normal((4, 3, 16, 16), np.float32)
+    dy, found = np.ones((4, 7), np.float32), []
+    for _ in range(4):
+        y = net.forward(x, training=True)
+        net.backward(dy)
+        found.append([y, *(parameter.grad for _, parameter in net.named_parameters())])
+    for later in found[1:]:
+        for one, other in zip(found[0], later, strict=True):
+            np.testing.assert_array_equal(one, other)
+    first = net(x)
+    for _ in range(3):
+        np.testing.assert_array_equal(net(x), first)
