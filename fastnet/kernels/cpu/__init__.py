@@ -80,8 +80,8 @@ globals().update(collect(
     score_losses, short, softmax, statistics, transposed, unpool, update,
     extras=("conv2d_algorithm", "conv2d_pack", "conv2d_pack_folded", "conv2d_inference", "conv2d_maxpool_forward",
             "conv2d_maxpool_inference", "conv2d_chain_inference", "conv2d_short", "conv_transpose2d_pack",
-            "conv_transpose2d_pack_folded", "conv_transpose2d_inference", "recorder", "in_line", "Arena", "address", "release",
-            "empty_cache", "watcher", "places", "shorten", "lengthen", "maxpool2d_short", "linear_pack",
+            "conv_transpose2d_pack_folded", "conv_transpose2d_inference", "recorder", "in_line", "Arena", "address",
+            "release", "empty_cache", "watcher", "places", "shorten", "lengthen", "maxpool2d_short", "linear_pack",
             "linear_inference")))
 
 __all__ = ["rules"]

@@ -13,7 +13,7 @@ from fastnet.kernels.cpu.conv.depthwise import group_size
 from fastnet.kernels.cpu.conv.geometry import Geometry
 from fastnet.kernels.cpu.conv.operands import Short
 from fastnet.kernels.cpu.pool_max import maxpool2d_forward
-from fastnet.kernels.cpu.runtime import empty_images, flat, kept, in_turn
+from fastnet.kernels.cpu.runtime import empty_images, flat, in_turn, kept
 from fastnet.kernels.cpu.short import doubled, halved
 from fastnet.kernels.precision import precision
 from fastnet.kernels.shapes import Kind

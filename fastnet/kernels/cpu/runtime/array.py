@@ -143,8 +143,8 @@ def flat(x):
 
 
 def _note_copy():
-    """NumPy is about to copy something, which is no launch: a recording of launches would not do it again, and what waits
-    in line has to run before."""
+    """NumPy is about to copy something, which is no launch: a recording of launches would not do it again, and what
+    waits in line has to run before."""
     launches.settle()
     if launches.recorder() is not None:
         launches.recorder().complete = False

@@ -38,9 +38,9 @@ def make(codegen, bitcode):
     options = {"opt": config.OPT}
     codegen._customize_tm_options(options)
     target = llvm.Target.from_triple(llvm.get_process_triple()).create_target_machine(**options)
-    with llvm.create_context() as context, llvm.parse_bitcode(bitcode, context) as module, create_pass_builder(
-            target, opt=config.OPT, loop_vectorize=config.LOOP_VECTORIZE, slp_vectorize=config.SLP_VECTORIZE) as builder:
-        with builder.getModulePassManager() as passes:
+    with llvm.create_context() as context, llvm.parse_bitcode(bitcode, context) as module:
+        how = {"loop_vectorize": config.LOOP_VECTORIZE, "slp_vectorize": config.SLP_VECTORIZE}
+        with create_pass_builder(target, config.OPT, **how) as builder, builder.getModulePassManager() as passes:
             _freely("LLVMPY_RunNewModulePassManager")(passes, module, builder)
         bound = any(variable.name.startswith(_ADDRESSES) for variable in module.global_variables)
         return Code(_emit(target, module), bound)
