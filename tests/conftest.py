@@ -54,8 +54,8 @@ def _number(case):
 def late(monkeypatch):
     """The first pass of a net has every launch wait to the end of its line, as where each kernel is new and takes long
     to compile: so nobody can rely on what is not computed yet."""
-    def add(line, function, wanted=()):
-        line._waiting.append((function, wanted))
+    def add(line, function, wanted=(), size=0):
+        line._waiting.append((function, wanted, size))
 
     monkeypatch.setattr(launches._Line, "add", add)
 

@@ -10,6 +10,7 @@ from math import prod
 import numpy as np
 
 from fastnet import arguments
+from fastnet.kernels import copies
 
 FLOAT32 = np.dtype(np.float32)
 FLOAT64 = np.dtype(np.float64)
@@ -38,11 +39,11 @@ def floating(array, name, like=None):
     if like is None:
         if dtype is FLOAT32 or dtype is FLOAT64:
             return array
-        return array.astype(result_dtype(array, name), copy=False)
+        return copies.converted(array, result_dtype(array, name))
     if dtype is like.dtype:
         return array
     real(array, name)
-    return array.astype(like.dtype, copy=False)
+    return copies.converted(array, like.dtype)
 
 
 def bytes_or_floating(array, name):
@@ -86,7 +87,7 @@ def labels(labels, shape, classes, ignore_index=None):
         labels = arguments.array(labels, "labels")
     labels_shape(labels, shape)
     # A negative number seen as unsigned is huge, so that one comparison finds both kinds of error.
-    result = labels if labels.dtype is INT64 and labels.flags.c_contiguous else np.ascontiguousarray(labels, INT64)
+    result = copies.in_order(labels, INT64)
     if int(np.maximum.reduce(result.view(UINT64), axis=None, initial=0)) >= classes:
         wrong = (labels < 0) | (labels >= classes)
         if ignore_index is not None:
@@ -101,7 +102,7 @@ def labels(labels, shape, classes, ignore_index=None):
 
 def indices(x, rows):
     """The indices as an int64 array, each checked to lie in 0 .. rows - 1."""
-    result = x if x.dtype is INT64 else x.astype(np.int64)
+    result = copies.converted(x, INT64)
     # A negative number seen as unsigned is huge, so that one comparison finds both kinds of error.
     if result.size and result.view(np.uint64).max() >= rows:
         wrong = x[(x < 0) | (x >= rows)].flat[0]

@@ -6,7 +6,7 @@ TypeError for another kind of thing. Those that look at numbers say so.
 import numpy as np
 
 from fastnet import arguments
-from fastnet.kernels import checks
+from fastnet.kernels import checks, copies
 
 UINT32 = np.dtype(np.uint32)
 # Whole numbers up to here are exact as float32, in which indices may come.
@@ -122,7 +122,7 @@ def unpooled_shape(x_shape, indices, output_size):
 
 def places(indices):
     """Indices as a kernel reads them: int64, or float32 or float64 where they came in a floating-point dtype."""
-    return indices.astype(np.int64, copy=False) if indices.dtype.kind in "iub" else checks.floating(indices, "indices")
+    return copies.converted(indices, np.int64) if indices.dtype.kind in "iub" else checks.floating(indices, "indices")
 
 
 def refuse_outside(indices, output_size):

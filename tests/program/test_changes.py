@@ -7,7 +7,7 @@ import numba
 import numpy as np
 import pytest
 
-from fastnet import SGD, changes, init, kernels
+from fastnet import SGD, changes, init, kernels, plainly
 from fastnet.layers import BatchNorm2d, Conv2d, Dropout, Flatten, Graph, Linear, Merge, ReLU, Residual, Sequential
 from fastnet.layers.freezing import Freezable
 from fastnet.program import trees
@@ -313,6 +313,21 @@ def test_statistics_of_another_dtype_are_read_anew(dtype):
             check(net, x)
             repeat(net, x)
             check(net, x)
+
+
+@pytest.mark.usefixtures("late")
+def test_statistics_of_another_dtype_follow_each_batch():
+    """What NumPy converts within a pass is no launch, so such passes are not replayed."""
+    net = Sequential(Conv2d(3, 4, 1), BatchNorm2d(4))
+    net[1].running_mean, net[1].running_var = np.zeros(4), np.ones(4)
+    twin = copy.deepcopy(net)
+    for i in range(5):
+        x = images(SHAPE, i) + i
+        step(net, x)
+        with plainly():
+            step(twin, x)
+        for name, expected in twin.state_dict().items():
+            np.testing.assert_array_equal(net.state_dict()[name], expected, name)
 
 
 def test_optimisers_that_make_new_arrays_are_followed():

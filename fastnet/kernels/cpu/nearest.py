@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastnet.kernels import checks, shapes
+from fastnet.kernels import checks, copies, shapes
 from fastnet.kernels.cpu import simd
 from fastnet.kernels.cpu.activations import NO_BEND, Bend
 from fastnet.kernels.cpu.linear import FEW_SAMPLES, Columns, copy_panel
@@ -48,7 +48,7 @@ def nearest_rows(x, rows, k, metric="l2"):
     (n, k), (m, c) = distances.shape, rows.shape
     tiled = metric == "l2" and n > FEW_SAMPLES
     search = _search(n, m, c, k, tiled)
-    data = _Data(*(readable(np.ascontiguousarray(array), array.dtype)[0] for array in (x, rows)))
+    data = _Data(*(readable(copies.in_order(array), array.dtype)[0] for array in (x, rows)))
     heaps = _Heaps(empty(n * search.parts * k, np.float64), empty(n * search.parts * k, np.int64))
     blocks, work = -(-n // search.group) * search.parts, n * m * c // simd.width(_FLOAT32)
     if tiled:

@@ -3,7 +3,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastnet.kernels import checks, shapes
+from fastnet.kernels import checks, copies, shapes
 from fastnet.kernels.cpu.runtime import empty, flat, launch, literal
 
 
@@ -16,7 +16,7 @@ def batchnorm_track(running_mean, running_var, num_batches_tracked, mean, var, c
     shapes.batchnorm_track(running_mean, running_var, counted, mean, var, count, momentum)
     dtype = running_mean.dtype
     tracked = empty(running_mean.shape, dtype), empty(running_mean.shape, dtype), empty((), np.int64)
-    old = _Running(flat(running_mean), flat(running_var), flat(counted.astype(np.int64, copy=False)))
+    old = _Running(flat(running_mean), flat(running_var), flat(copies.converted(counted, np.int64)))
     launch(_track, 1, old, flat(mean), flat(var), _Running(*map(flat, tracked)),
            -1.0 if momentum is None else float(momentum), float(count), work=0)
     return tracked

@@ -1,5 +1,11 @@
 """Launches that wait in line while another thread makes their machine code."""
+import json
+import os
+import subprocess
+import sys
 import threading
+from concurrent import futures
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -7,8 +13,9 @@ from numba import config
 
 import fastnet
 from fastnet.kernels import cpu
-from fastnet.kernels.cpu.runtime import empty, flat, in_line, in_turn, jit, launch, machine_code, made_for
+from fastnet.kernels.cpu.runtime import empty, flat, in_line, in_turn, jit, launch, launches, machine_code, made_for
 
+ROOT = Path(fastnet.__file__).parents[1]
 pytestmark = pytest.mark.skipif(config.DISABLE_JIT, reason="nothing is compiled")
 
 
@@ -71,6 +78,19 @@ def test_numpy_copies_what_has_run(held):
         np.testing.assert_array_equal(flat(x[::2]), 3)
 
 
+@pytest.mark.usefixtures("late")
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_weights_that_are_computed_are_packed_when_they_are(dtype):
+    """NumPy brings them into the order of their axes, and into the dtype of x."""
+    rng = np.random.default_rng(0)
+    x, w = (rng.standard_normal(shape).transpose(0, 3, 1, 2) for shape in ((1, 9, 9, 5), (11, 3, 3, 5)))
+    x = x.astype(dtype)
+    expected = cpu.conv2d_forward(x, cpu.add(w, w))
+    with in_line():
+        y = cpu.conv2d_forward(x, cpu.add(w, w))
+    np.testing.assert_array_equal(y, expected)
+
+
 def test_an_error_ends_the_line(held):
     """What waits is forgotten, and launches are what they were."""
     x, body = np.ones(4), _new("forgotten")
@@ -100,14 +120,74 @@ def test_an_error_of_the_compiler_comes_out(monkeypatch, tmp_path):
     assert (x == 3).all()
 
 
-def test_a_forked_process_makes_the_code_itself(held, monkeypatch):
-    """The thread that was making it is not there."""
+FORK = """
+import json, os, numpy as np
+from fastnet.kernels.cpu.runtime import in_line, jit, launch, machine_code
+
+@jit
+def triple(block, slot, x):
+    x[block] *= 3
+
+x = np.ones(4)
+with in_line():
+    launch(triple, 4, x, work=1)
+    child = os.fork()
+if child:
+    print(json.dumps([x.tolist(), os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])]))
+else:
+    with in_line():
+        launch(triple, 4, x.astype(np.float32), work=1)
+    os._exit(int(x.tolist() != [3] * 4))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no processes are forked here")
+def test_a_process_that_is_forked_meanwhile_has_the_code_too(tmp_path):
+    """And can have more made, by threads of its own."""
+    environment = {**os.environ, "FASTNET_CACHE_DIR": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", FORK], env=environment, capture_output=True, text=True,
+                          timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == [[3] * 4, 0]
+
+
+def test_where_no_thread_can_be_had_the_code_is_made_here(tmp_path, monkeypatch):
+    """As in a thread that goes on when the main one has ended."""
+    monkeypatch.setenv("FASTNET_CACHE_DIR", str(tmp_path))
+    pool = futures.ThreadPoolExecutor(1)
+    pool.shutdown()
+    monkeypatch.setattr(machine_code, "_pool", pool)
     x = np.ones(4)
     with in_line():
-        launch(_new("forked"), 4, x, 1.0, work=1)
-        machine_code._after_fork()
-        monkeypatch.undo()  # this thread makes it now, while the other one still waits
+        launch(_new("alone"), 4, x, 1.0, work=1)
     assert (x == 3).all()
+
+
+def test_what_is_forgotten_is_not_compiled(tmp_path, monkeypatch):
+    """But for what is being compiled; and it is made where it is wanted after all."""
+    monkeypatch.setenv("FASTNET_CACHE_DIR", str(tmp_path))
+    pool, event = futures.ThreadPoolExecutor(1), threading.Event()
+    monkeypatch.setattr(machine_code, "_pool", pool)
+    pool.submit(event.wait, 60)
+    x, body = np.ones(4), _new("cancelled")
+    with pytest.raises(ZeroDivisionError), in_line():
+        launch(body, 4, x, 1.0, work=1)
+        1 / 0  # noqa: B018
+    launch(body, 4, x, 1.0, work=1)     # while that thread has other things to do
+    assert (x == 3).all()
+    event.set()
+    pool.shutdown()
+
+
+def test_launches_of_large_arrays_do_not_wait_for_long(held, monkeypatch):
+    monkeypatch.setattr(launches, "_MOST_WAITING", 100)
+    x, y = np.ones(4), np.ones(64)
+    held.set()
+    with in_line():
+        launch(_new("small"), 4, x, 1.0, work=1)
+        launch(_new("large"), 64, y, 1.0, work=1)
+        assert (x == 3).all()
+    assert (y == 3).all()
 
 
 def test_a_line_within_a_line_and_a_recording_are_no_lines(held):

@@ -176,7 +176,7 @@ class ConvolutionChain:
                     _Epilogues(expanded, convolved, last))
 
     def complete(self):
-        """See `Stage.complete`."""
+        """Have all that only machine code can tell, which is compiled by then; see `Stage.complete`."""
         for stage in self.stages:
             stage.complete()
         self._complete = True

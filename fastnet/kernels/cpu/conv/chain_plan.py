@@ -164,7 +164,8 @@ class Stage:
         self.numbers, self.plans = np.concatenate([nothing, *self.numbers]), in_words(*self.plans)
 
     def complete(self):
-        """Put the addresses of the kernels in place."""
+        """Put the addresses of the kernels in place: late, so that the kernels of all stages are compiled side by side.
+        """
         for plan, kernel in zip(self.plans.reshape(-1, len(StagePlan._fields)), self._kernels, strict=False):
             plan[StagePlan._fields.index("kernel")] = function_address(*kernel)
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastnet import arguments
-from fastnet.kernels import checks, windows
+from fastnet.kernels import checks, copies, windows
 from fastnet.kernels.cpu import epilogue
 from fastnet.kernels.cpu.conv import passes
 from fastnet.kernels.cpu.conv.choice import choose
@@ -143,15 +143,15 @@ class PackedWeights:
         form = self._forms.get(way.form)
         if form is None:
             w = self.w if self._scale is None else self.w * self._scale
-            b = None if self.b is None else self.b.astype(dtype, copy=False)
-            form = pack(way, w.astype(dtype, copy=False), b)
+            b = None if self.b is None else copies.converted(self.b, dtype)
+            form = pack(way, copies.converted(w, dtype), b)
             in_turn(functools.partial(self._forms.__setitem__, way.form, form))
         return form
 
 
 def pack(way, w, b=None):
     """(weights, bias) as a way wants them."""
-    return way.pack(np.ascontiguousarray(w), b)
+    return way.pack(copies.in_order(w), b)
 
 
 def conv2d_backward_input(dy, w, x_shape, stride, padding, dilation, groups, add=None, mask=None, masking=None):

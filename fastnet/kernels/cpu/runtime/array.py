@@ -15,6 +15,7 @@ from numba import config, types
 from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
 
+from fastnet.kernels import copies
 from fastnet.kernels.cpu.runtime import launches, pool
 from fastnet.sealed import is_sealed
 
@@ -136,18 +137,20 @@ def flat(x):
     flags = x.flags
     if flags.c_contiguous and flags.aligned and x.dtype.isnative and (flags.writeable or is_sealed(x)):
         return (x if flags.writeable else np.asarray(_Alias(x))).reshape(-1)
-    _note_copy()
+    copies.announce()
     copy = empty(x.shape, x.dtype.newbyteorder("="))
     copy[...] = x
     return copy.reshape(-1)
 
 
 def _note_copy():
-    """NumPy is about to copy something, which is no launch: a recording of launches would not do it again, and what
-    waits in line has to run before."""
+    """A copy is no launch: a recording of launches would not do it again, and what waits in line has to run before."""
     launches.settle()
     if launches.recorder() is not None:
         launches.recorder().complete = False
+
+
+copies.before(_note_copy)
 
 
 class _Alias:
@@ -170,7 +173,7 @@ def readable(x, dtype):
         if last.flags.c_contiguous or flags.c_contiguous:
             x, turned = (last, False) if last.flags.c_contiguous else (x, True)
             return (x if flags.writeable else np.asarray(_Alias(x))).reshape(-1), turned
-    _note_copy()
+    copies.announce()
     with np.errstate(over="ignore"):
         return flat(x.astype(dtype)), False
 

@@ -115,21 +115,25 @@ def address(body, args):
     place = _addresses.get(key)
     if place is None:
         with _compiled(body, args) as result:
+            library = result.library
+        if isinstance(library, Library):
+            library.wait()      # where others can compile meanwhile
+        with _compiled(body, args) as result:
             place = result.library.get_pointer_to_function(result.fndesc.llvm_func_name)
         _addresses[key] = place
     return place
 
 
 def begin(body, args):
-    """Have what `address` will want compiled by another thread, as far as that can be. Returns a function that tells
-    whether `address` would not wait for it; None where it is there."""
+    """Have what `address` will want compiled by another thread, as far as that can be. Returns the Library, which tells
+    when it is `ready`; None where there is nothing to wait for."""
     if _key(body, args) in _addresses:
         return None
     with _compiled(body, args) as result:
         if not isinstance(result.library, Library):     # it was kept on disk
             return None
         result.library.begin()
-        return result.library.ready
+        return result.library
 
 
 def _key(body, args):

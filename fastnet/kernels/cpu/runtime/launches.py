@@ -37,6 +37,9 @@ from fastnet.kernels.cpu.runtime.compiler import address, begin, call, entrance,
 # one.
 SERIAL_WORK, SERIAL_SCRIPT = 20_000, 250_000
 
+# Bytes of the arrays of launches that wait for their machine code, at most: those of one array for each launch.
+_MOST_WAITING = 1 << 30
+
 _workqueue_lock = threading.Lock()
 _layer = None
 _ask_count = None
@@ -77,42 +80,61 @@ class _Line:
     """What waits for machine code, in the order in which it came."""
 
     def __init__(self):
-        self._waiting = collections.deque()     # (function, functions that tell whether it would not have to wait)
+        self._waiting = collections.deque()     # (function, Libraries that it needs, bytes of its arrays)
+        self._bytes = 0
 
     def launch(self, body, blocks, args, work):
-        self.add(lambda: _run(address(body, args), blocks, args, work), [begin(body, args), frames.begin(_kinds(args))])
+        size = sum(arg.nbytes for arg in frames.flat(args) if isinstance(arg, np.ndarray))
+        self.add(lambda: _run(address(body, args), blocks, args, work), [begin(body, args), frames.begin(_kinds(args))],
+                 size)
 
-    def add(self, function, wanted=()):
+    def add(self, function, wanted=(), size=0):
         """One more function to call; what is at the head and need not wait any more is called."""
-        self._waiting.append((function, [ready for ready in wanted if ready is not None]))
-        while self._waiting and all(ready() for ready in self._waiting[0][1]):
+        self._waiting.append((function, [library for library in wanted if library is not None], size))
+        self._bytes += size
+        while self._waiting and (self._bytes > _MOST_WAITING or self._is_ready()):
             self._call_first()
+
+    def _is_ready(self):
+        """Whether the first one need not wait."""
+        _, wanted, _ = self._waiting[0]
+        return all(library.ready() for library in wanted)
 
     def settle(self):
         """Call all."""
         while self._waiting:
             self._call_first()
 
+    def forget(self):
+        """Call nobody any more."""
+        for _, wanted, _ in self._waiting:
+            for library in wanted:
+                library.cancel()
+        self._waiting.clear()
+
     def _call_first(self):
-        function, _ = self._waiting.popleft()
+        function, _, size = self._waiting.popleft()
+        self._bytes -= size
         function()
 
 
 @contextlib.contextmanager
 def in_line():
     """Within it, a launch whose machine code is not there yet waits in line, and those behind it, while Python goes on
-    to what is launched next: so several kernels are compiled side by side, see `machine_code`. Only at the end have all
-    run. So nobody else may look at what they compute before: it is for what could be recorded as well. Where an error
-    ends it, launches that wait are forgotten."""
+    to what is launched next: so several kernels are compiled side by side, see `machine_code`. At the end all have run.
+    Whoever looks at what a launch has computed before, or writes into an array that one may still read, calls `settle`
+    first, as `copies.announce` does. Where an error ends it, launches that wait are forgotten."""
     if config.DISABLE_JIT or _here.line is not None or _here.recorder is not None:
         yield
         return
-    _here.line = _Line()
+    line = _Line()
     try:
+        _here.line = line
         yield
-        _here.line.settle()
+        line.settle()
     finally:
         _here.line = None
+        line.forget()
 
 
 def settle():

@@ -8,11 +8,11 @@ kernels are wanted, LLVM has one of them while Numba reads the next:
     LLVM               | kernel 0 | kernel 1 | kernel 2 |
 
 llvmlite lets only one thread into LLVM, for what threads share there must not change under them. A thread that makes
-machine code shares nothing: it has a context and a target of its own, and takes the code as bytes and gives bytes.
+machine code shares no module, context or target with any other: it takes the code as bytes and gives bytes.
 """
 import ctypes
 import os
-from concurrent.futures import ThreadPoolExecutor
+from concurrent import futures
 from typing import NamedTuple
 
 from llvmlite import binding as llvm
@@ -58,32 +58,61 @@ def _emit(target, module):
 
 
 def _freely(name):
-    """A function of LLVM's that other threads are not kept from LLVM by. Where llvmlite should have none, it is the one
-    that keeps them: then threads wait for one another."""
+    """A function of LLVM's without the lock that llvmlite puts around each; should it not be found there, with it, and
+    threads wait for one another."""
     function = getattr(ffi.lib, name)
     return getattr(function, "_cfn", function)
 
 
 class Making:
-    """Machine code that another thread is making."""
+    """Machine code that another thread is making, where there can be one."""
 
     def __init__(self, codegen, bitcode):
-        self._given, self._pool = (codegen, bitcode), _threads()
-        self._made = self._pool.submit(make, codegen, bitcode)
+        self._given = codegen, bitcode
+        try:
+            self._made = _threads().submit(make, codegen, bitcode)
+        except RuntimeError:    # Python is about to end, or the system has no thread left
+            self._made = None
+        else:
+            _under_way.add(self._made)
+            self._made.add_done_callback(_under_way.discard)
 
     def ready(self):
-        return self._made.done()
+        return self._made is None or self._made.done()
+
+    def wait(self):
+        if self._made is not None:
+            futures.wait([self._made])
+
+    def cancel(self):
+        """Leave it to whoever asks for the result, unless it is being made."""
+        if self._made is not None:
+            self._made.cancel()
 
     def result(self):
-        """The Code, when it is there. A process that was forked meanwhile has no such thread."""
-        return self._made.result() if self._pool is _pool or self._made.done() else make(*self._given)
+        """The Code, when it is there."""
+        if self._made is not None:
+            try:
+                return self._made.result()
+            except futures.CancelledError:
+                pass
+        return make(*self._given)
+
+
+_under_way = set()
 
 
 def _threads():
     global _pool
     if _pool is None:
-        _pool = ThreadPoolExecutor(max(1, min(3, (os.cpu_count() or 1) - 1)), "fastnet-compiling")
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        _pool = futures.ThreadPoolExecutor(max(1, min(3, cores - 1)), "fastnet-compiling")
     return _pool
+
+
+def _before_fork():
+    """A process that is forked has none of these threads, and would find what they were at as it was."""
+    futures.wait(list(_under_way))
 
 
 def _after_fork():
@@ -92,4 +121,4 @@ def _after_fork():
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    os.register_at_fork(before=_before_fork, after_in_child=_after_fork)
