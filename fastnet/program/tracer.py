@@ -52,11 +52,13 @@ class Tracer:
         return results if isinstance(kinds, list) else tuple(results)
 
     def _convert(self, op, inputs, made):
-        """Statistics of another dtype are converted by an operation of their own: what NumPy computes would not be
-        recorded."""
+        """Statistics of another dtype, and moments that are to move such ones, are converted by an operation of their
+        own: what NumPy computes would not be recorded."""
+        moves = op == "batchnorm_track"
         for name, value in inputs.items():
-            if op != "batchnorm_track" and isinstance(value, Value) and value in self.trace.leaves \
-                    and value.dtype not in (made.dtype, self.dtype):
+            if not isinstance(value, Value) or value.dtype == made.dtype:
+                continue
+            if value.dtype.kind == "f" if moves else value in self.trace.leaves and value.dtype != self.dtype:
                 kind = value.shape, made.dtype
                 inputs[name], = self.emit("convert", {"x": value}, {"dtype": made.dtype}, (kind,))
 

@@ -317,7 +317,7 @@ def test_statistics_of_another_dtype_are_read_anew(dtype):
 
 @pytest.mark.usefixtures("late")
 def test_statistics_of_another_dtype_follow_each_batch():
-    """What NumPy converts within a pass is no launch, so such passes are not replayed."""
+    """Also where passes are replayed: moments are converted by launches."""
     net = Sequential(Conv2d(3, 4, 1), BatchNorm2d(4))
     net[1].running_mean, net[1].running_var = np.zeros(4), np.ones(4)
     twin = copy.deepcopy(net)
@@ -328,6 +328,7 @@ def test_statistics_of_another_dtype_follow_each_batch():
             step(twin, x)
         for name, expected in twin.state_dict().items():
             np.testing.assert_array_equal(net.state_dict()[name], expected, name)
+    assert is_replayed(net, SHAPE)
 
 
 def test_optimisers_that_make_new_arrays_are_followed():

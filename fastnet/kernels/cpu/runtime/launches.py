@@ -13,7 +13,8 @@ running thread and chooses its piece of scratch memory. `launch` runs all blocks
 The loops know kernels and entrances by their addresses, and so are compiled once for all of them. Numba would otherwise
 compile a kernel's code anew into each loop that names it, and the loops anew for each number and kind of arguments.
 
-A recorder, see `record`, is told of each launch of its thread.
+A recorder, see `record`, is told of each launch of its thread. Where a net is new, launches wait in line for their
+machine code, see `in_line`.
 """
 import collections
 import contextlib
