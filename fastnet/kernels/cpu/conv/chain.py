@@ -171,7 +171,7 @@ class ConvolutionChain:
         expanded, convolved = (epilogues.make(memory, None, activation) for activation in activations[:2])
         last = epilogues.make(y, add, activations[2 if self.chain.project else 1])
         if not self._complete:
-            in_turn(self.complete, [ready for stage in self.stages for ready in stage.wanted])
+            in_turn(self.complete, [library for stage in self.stages for library in stage.wanted])
         self.launch(_Images(x, y), _Weights(*forms), self.tables, memory, self.numbers,
                     _Epilogues(expanded, convolved, last))
 

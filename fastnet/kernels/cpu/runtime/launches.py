@@ -38,7 +38,8 @@ from fastnet.kernels.cpu.runtime.compiler import address, begin, call, entrance,
 # one.
 SERIAL_WORK, SERIAL_SCRIPT = 20_000, 250_000
 
-# Bytes of the arrays of launches that wait for their machine code, at most: those of one array for each launch.
+# Bytes of the arrays that launches in line hold while they wait for machine code, an array counted for each launch that
+# takes it. With more, the first of them are waited for.
 _MOST_WAITING = 1 << 30
 
 _workqueue_lock = threading.Lock()
@@ -145,8 +146,8 @@ def settle():
 
 
 def in_turn(function, wanted=()):
-    """Call a function when all launches up to here have run, and before any that comes behind; `wanted` tells what it
-    waits for, see `compiler.begin`."""
+    """Call a function when all launches up to here have run, and before any that comes behind; `wanted` lists what
+    `compiler.begin` gave for the machine code that it needs."""
     if _here.line is None:
         function()
     else:

@@ -95,7 +95,7 @@ class Making:
             try:
                 return self._made.result()
             except futures.CancelledError:
-                pass
+                pass    # a line that was given up did not want it, but this caller does
         return make(*self._given)
 
 
