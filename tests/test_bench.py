@@ -66,8 +66,9 @@ def test_the_twin_in_pytorch_gives_the_same(case):
 @pytest.mark.parametrize("case", of("step", ("squeezenet1_1",)))
 def test_the_twin_in_pytorch_trains_alike(case):
     peers = pytest.importorskip("peers", reason="needs PyTorch")
-    # in float64: PyTorch's own float32 gradient of ResNet-50 lies 2 to 4% from this
-    agree(case, ours.step("cpu", case)(), peers.exact_step(case, ours.described(case)))
+    described = ours.described(case)
+    mine, theirs = ours.step("cpu", case)(), peers.step(case, peers.EAGER, described)()
+    assert judge.refusal(case, arrays(mine), arrays(theirs), lambda: peers.exact_step(case, described)) is None
 
 
 def test_float64_judges_gradients_that_float32_leaves_open():

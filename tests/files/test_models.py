@@ -90,7 +90,10 @@ def test_a_net(tmp_path):
 @pytest.mark.parametrize("name", models.__all__)
 def test_every_net(tmp_path, name):
     net = getattr(models, name)(7)
-    assert_same(net, again(net, tmp_path).net, arrays((1, *getattr(getattr(models, name), "input_shape", (3, 32, 32)))))
+    x = arrays((1, *getattr(getattr(models, name), "input_shape", (3, 32, 32))))
+    if name == "char_rnn":      # which reads letters
+        x = np.arange(x.size).reshape(x.shape) % 7
+    assert_same(net, again(net, tmp_path).net, x)
 
 
 def test_what_is_frozen_and_the_dtype_stay(tmp_path):

@@ -185,11 +185,13 @@ def test_direct_products_are_those_of_rounded_numbers(x_shape, w_shape, where):
     x, w, b = (rng.standard_normal(shape, np.float32) for shape in (x_shape, w_shape, w_shape[0]))
     wanted = naive.conv2d_forward(rounded(x), rounded(w), b.astype(np.float64), *where)
     dy = rng.standard_normal(wanted.shape, np.float32)
-    wanted_dx = naive.conv2d_backward_input(rounded(dy), rounded(w), x.shape, *where)
+    pairs = w_shape[0] % 2 == 0     # which the gradient for the input sums over
+    wanted_dx = naive.conv2d_backward_input(
+        *([rounded(dy), rounded(w)] if pairs else [dy.astype(np.float64), w.astype(np.float64)]), x.shape, *where)
     options = dict(zip(("stride", "padding", "dilation", "groups"), where, strict=True))
     with bfloat16_products():
         assert [way(x_shape, w_shape, direction, **options) for direction in DIRECTIONS] == [
-            "direct of bfloat16", "direct of bfloat16", "direct"]
+            "direct of bfloat16", "direct of bfloat16" if pairs else "direct", "direct"]
         y, dx = cpu.conv2d_forward(x, w, b, *where), cpu.conv2d_backward_input(dy, w, x.shape, *where)
         relu = cpu.conv2d_forward(x, w, b, *where, add=dy, activation=RELU)
         masked = cpu.conv2d_backward_input(dy, w, x.shape, *where, mask=x, masking=RELU)

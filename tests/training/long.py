@@ -66,13 +66,26 @@ def calmly(folder, epochs, told):
     assert process.returncode == 0
 
 
+def reached(lines, step):
+    """Wait until some step: (its number, the seconds that the one before it took)."""
+    before = None
+    for line in lines:
+        last, seconds, _ = line.split()
+        if int(last) >= step:
+            return int(last), 0.0 if before is None else float(seconds) - before
+        before = float(seconds)
+    raise AssertionError(f"the training ended before step {step}")
+
+
 def killed(folder, epochs, kills, rng):
-    """Train, and be killed so many times, each time within a second after some step."""
+    """Train, and be killed so many times, each time within a second after some step, and half an epoch: so the last
+    time comes before the end too."""
     for step in sorted(rng.sample(range(1, epochs * STEPS - STEPS), kills)):
         with start(folder, epochs) as process:
-            last = next(int(line.split()[0]) for line in process.stdout if int(line.split()[0]) >= step)
-            time.sleep(rng.random())
+            last, seconds = reached(process.stdout, step)
+            time.sleep(rng.random() * min(1, STEPS // 2 * seconds))
             process.send_signal(signal.SIGKILL)
+        assert process.returncode == -signal.SIGKILL
         print(f"killed at step {last} or soon after, with {len(fastnet.Checkpoints(folder / 'states').paths())} "
               "checkpoints in the folder", flush=True)
     calmly(folder, epochs, [])
