@@ -16,7 +16,7 @@ from numba.core.compiler_lock import global_compiler_lock
 from numba.core.registry import CPUDispatcher
 from numba.extending import intrinsic
 
-from fastnet.kernels.cpu.runtime import cache
+from fastnet.kernels.cpu.runtime import cache, frontend
 from fastnet.kernels.cpu.runtime.pipeline import Library, Pipeline
 
 # No "nnan" or "ninf": NaN and Inf keep their meaning. No "reassoc", `regrouped` apart: sums keep the order they are
@@ -146,7 +146,7 @@ def _compiled(body, args):
     if body not in _attached:
         _attached.add(cache.attach(body))
     signature = (types.int64, types.int64, *map(numba.typeof, args))
-    with global_compiler_lock, _no_collector():     # a second thread finds it done
+    with global_compiler_lock, _no_collector(), frontend.meanings_kept():   # a second thread finds it done
         try:
             body.compile(signature)
             yield body.overloads[signature]

@@ -74,20 +74,33 @@ class Making:
         except RuntimeError:    # Python is about to end, or the system has no thread left
             self._made = None
         else:
-            _under_way.add(self._made)
-            self._made.add_done_callback(_under_way.discard)
+            _under_way[self._made] = self
+            self._made.add_done_callback(_under_way.pop)
 
     def ready(self):
         return self._made is None or self._made.done()
 
     def wait(self):
-        if self._made is not None:
-            futures.wait([self._made])
+        """Until it is made; while that thread is at something else, this one makes what is last in line for it."""
+        while not self.ready():
+            last = next((making for making in reversed(list(_under_way.values())) if making.cancel()), None)
+            if last is None:
+                futures.wait([self._made])
+            else:
+                last._make_here()
 
     def cancel(self):
-        """Leave it to whoever asks for the result, unless it is being made."""
-        if self._made is not None:
-            self._made.cancel()
+        """Leave it to whoever asks for the result, unless it is being made. Returns whether that could be done."""
+        return self._made is not None and self._made.cancel()
+
+    def _make_here(self):
+        """In this thread, what was cancelled."""
+        made = futures.Future()
+        try:
+            made.set_result(make(*self._given))
+        except Exception as error:      # for whoever asks for the result
+            made.set_exception(error)
+        self._made = made
 
     def result(self):
         """The Code, when it is there."""
@@ -99,7 +112,7 @@ class Making:
         return make(*self._given)
 
 
-_under_way = set()
+_under_way = {}     # what a thread was asked for and is not done -> its Making, the last one last
 
 
 def _threads():

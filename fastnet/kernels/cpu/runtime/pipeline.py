@@ -1,7 +1,7 @@
-"""Numba's pipeline from a Python function to LLVM's code, cut down to what kernels need.
+"""Numba's pipeline from a Python function to LLVM's code, cut down to what kernels need, and what comes of it.
 
 Numba goes over each function again and again to look for what kernels do without, and that took a sixth of Python's
-part of the time. So in a kernel these are errors: functions and comprehensions within it, `with`, `literal_unroll`,
+part of the time; see `frontend` for more of it. So in a kernel these are errors: functions and comprehensions within it, `with`, `literal_unroll`,
 messages of exceptions that are worked out; lists and objects of Python's were errors before. And as nothing counts
 references to arrays, no variable has to be deleted when it is used up.
 """
@@ -10,19 +10,18 @@ from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import CompilerBase
 from numba.core.compiler_machinery import PassManager
 
-from fastnet.kernels.cpu.runtime import machine_code
+from fastnet.kernels.cpu.runtime import frontend, machine_code
 
 _PASSES = {
-    "read the bytecode": untyped_passes.TranslateByteCode,
+    "read the bytecode": frontend.Read,
     "take the arguments": untyped_passes.FixupArgs,
-    "find what each name stands for": untyped_passes.IRProcessing,
     "fill in numbers of axes and lengths of tuples": untyped_passes.RewriteSemanticConstants,
     "drop branches that constants decide": untyped_passes.DeadBranchPrune,
-    "take items of tuples by number": untyped_passes.GenericRewrites,
-    "give each variable one assignment": untyped_passes.ReconstructSSA,
+    "take items of tuples by number": frontend.Rewrite,
+    "give each variable one assignment": frontend.AssignOnce,
     "find types": typed_passes.NopythonTypeInference,
-    "let paths that meet have their own assignments": typed_passes.PreLowerStripPhis,
-    "write LLVM's code": typed_passes.NativeLowering,
+    "let paths that meet have their own assignments": frontend.Meet,
+    "write LLVM's code": frontend.Write,
     "finish": typed_passes.NoPythonBackend,
 }
 
