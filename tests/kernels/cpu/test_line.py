@@ -120,6 +120,86 @@ def test_an_error_of_the_compiler_comes_out(monkeypatch, tmp_path):
     assert (x == 3).all()
 
 
+@pytest.fixture
+def one_thread(monkeypatch):
+    """(an event, a list): one thread makes machine code, of numbers here, and waits for the event first; the list has
+    (number, by which thread) of all that is made."""
+    event, made = threading.Event(), []
+
+    def make(_, number):
+        if threading.current_thread().name.startswith("only"):
+            assert event.wait(60)
+        made.append((number, threading.current_thread().name.partition("_")[0]))
+        if number < 0:
+            raise KeyboardInterrupt if number == -2 else RuntimeError("no machine code today")
+        return number
+
+    monkeypatch.setattr(machine_code, "make", make)
+    with futures.ThreadPoolExecutor(1, "only") as pool:
+        monkeypatch.setattr(machine_code, "_pool", pool)
+        yield event, made
+        event.set()
+
+
+def _begun(numbers):
+    """A Making for each, the first of which the only thread has taken."""
+    makings = [machine_code.Making(None, number) for number in numbers]
+    while not makings[0]._made.running():
+        pass
+    return makings
+
+
+def test_who_waits_makes_what_nobody_has_begun(one_thread):
+    event, made = one_thread
+    first, second, third = _begun(range(3))
+    second.wait()
+    assert [number for number, _ in made] == [2, 1] and second.ready() and third.ready() and not first.ready()
+    threading.Timer(0.05, event.set).start()
+    first.wait()
+    assert [first.result(), second.result(), third.result()] == [0, 1, 2]
+    assert made[2:] == [(0, "only")] and not machine_code._under_way
+
+
+def test_what_several_wait_for_is_made_once(one_thread):
+    event, made = one_thread
+    makings, results = _begun(range(40)), []
+    threads = [threading.Thread(target=lambda: (makings[-1].wait(), results.extend(m.result() for m in makings)))
+               for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    event.set()
+    for thread in threads:
+        thread.join(60)
+    assert results == 4 * [*range(40)]
+    assert sorted(number for number, _ in made) == [*range(40)]
+
+
+def test_errors_of_what_is_made_for_others_are_theirs(one_thread):
+    event, made = one_thread
+    first, wanted, broken, stopped = _begun([0, 1, -1, -2])
+    with pytest.raises(KeyboardInterrupt):
+        wanted.wait()
+    assert made == [(-2, "MainThread")] and stopped.ready()     # nobody waits for it any more
+    wanted.wait()
+    assert made[1:] == [(-1, "MainThread"), (1, "MainThread")]
+    with pytest.raises(RuntimeError, match="no machine code today"):
+        broken.result()
+    with pytest.raises(KeyboardInterrupt):      # it is made again where it is asked for
+        stopped.result()
+    assert len(made) == 4 and wanted.result() == 1
+    event.set()
+    assert first.result() == 0
+
+
+def test_what_was_given_up_is_not_made_for_others(one_thread):
+    event, made = one_thread
+    first, second = _begun(range(2))
+    second.cancel()
+    event.set()
+    first.wait()
+    assert made == [(0, "only")] and second.result() == 1 and made[1:] == [(1, "MainThread")]
+
+
 FORK = """
 import json, os, numpy as np
 from fastnet.kernels.cpu.runtime import in_line, jit, launch, machine_code
@@ -221,7 +301,8 @@ def test_packed_weights_are_kept_when_they_are_packed(held):
     np.testing.assert_array_equal(y, expected)
 
 
-def test_code_is_the_same_whoever_makes_it():
+def test_code_is_the_same_whoever_makes_it(monkeypatch, tmp_path):
+    monkeypatch.setenv("FASTNET_CACHE_DIR", str(tmp_path))     # there is none on disk
     body = _new("same")
     launch(body, 4, np.ones(4), 1.0, work=1)
     (library,) = [result.library for result in body.overloads.values()]

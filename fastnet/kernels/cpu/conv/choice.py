@@ -19,7 +19,7 @@ import numpy as np
 from fastnet.kernels.cpu import simd
 from fastnet.kernels.cpu.conv import amx_layout
 from fastnet.kernels.cpu.conv.amx_stem import numbers_of, words_at_once
-from fastnet.kernels.cpu.conv.direct_tables import images_together, rows_for
+from fastnet.kernels.cpu.conv.direct_tables import images_together, rows_for, shape_for
 from fastnet.kernels.cpu.conv.passes import FEW_CHANNELS
 from fastnet.kernels.cpu.conv.winograd import most_patches
 
@@ -131,9 +131,9 @@ def direct_cost(direction, convolution, groups=1):
     target, dtype = convolution.target, convolution.dtype
     pixels = target.height * target.width
     images = min(convolution.batch, images_together(pixels))
-    height = rows_for(images * pixels)
+    height = rows_for(images * pixels, shape_for(target.channels, dtype))
     tiled = -(-images * pixels // height) * height * -(-convolution.batch // images)
-    vectors = _vectors(target.channels, dtype, simd.close_tiles_for)
+    vectors = _vectors(target.channels, dtype, simd.close_tiles_for if direction == "backward_weight" else shape_for)
     weights = prod(convolution.kernel) * convolution.source.channels * vectors
     rows = convolution.batch * pixels
     if direction == "backward_weight":

@@ -27,6 +27,7 @@ from fastnet.kernels.cpu.conv.direct_tables import (
     images_together,
     pixels_of,
     rows_for,
+    shape_for,
     strips_of,
     tables_of,
 )
@@ -75,10 +76,10 @@ class DirectConvolution:
     def __init__(self, batch, source, target, grids, length, groups, dtype, paired=False):
         self.strips = strips_of(grids)
         images = min(batch, images_together(prod(grids[0].size))) if len(self.strips) == 1 else 1
-        rows = rows_for(images * pixels_of(grids[0], self.strips[0]))
-        self.tables = tables_of(images, source, target, grids, self.strips, rows, np.zeros(length, dtype))
         out_channels = target.channels // groups
-        shape = simd.close_tiles_for(out_channels, dtype)
+        shape = shape_for(out_channels, dtype)
+        rows = rows_for(images * pixels_of(grids[0], self.strips[0]), shape)
+        self.tables = tables_of(images, source, target, grids, self.strips, rows, np.zeros(length, dtype))
         panel = shape.halves * simd.width(dtype) // 2
         panels = groups * -(-out_channels // panel)
         shares = -(-batch // images) * len(self.strips)

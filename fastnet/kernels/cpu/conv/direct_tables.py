@@ -23,10 +23,23 @@ from fastnet.kernels.cpu import simd
 from fastnet.kernels.cpu.conv.geometry import Pair
 from fastnet.kernels.cpu.runtime import in_words
 
+# The time of tiles of three vectors to a row for each vector of products, beside those of two: they read fewer numbers
+# for it. That is so on large Xeons, and was not measured elsewhere. And that of tiles of a vector and a half.
+_BROAD, _THREE_HALVES = 0.94, 1.1
+
 # Entries of the tables of an image beyond which it is cut into strips, and about how many pixels a strip has: so many
 # that those of its last tile that are missing cost little.
 MOST_ENTRIES = 1 << 17
 STRIP_PIXELS = 1024
+
+
+class Shape(NamedTuple):
+    """Of the register tiles of a convolution."""
+
+    halves: int     # half vectors in a row of a panel
+    rows: int
+    fewer: int      # rows that a tile may have instead
+    gain: float     # if so many times as many rows have to be computed then
 
 
 class Grid(NamedTuple):
@@ -77,6 +90,18 @@ class Tables(NamedTuple):
     zeros: np.ndarray   # what is read outside of the image
 
 
+def shape_for(columns, dtype):
+    """The Shape of the tiles for so many output channels: those of `simd.close_tiles_for`, or on some processors three
+    vectors wide and two thirds as high, where these leave few enough columns without use, for 48, 96 or 240 say."""
+    close, count = simd.close_tiles_for(columns, dtype), simd.width(dtype)
+    if simd.FAR_CACHE and close in (simd.WIDE, simd.THREE_HALVES):
+        time = -(-2 * columns // (close.halves * count)) * close.halves
+        time *= _THREE_HALVES if close is simd.THREE_HALVES else 1
+        if -(-columns // (3 * count)) * 6 * _BROAD < time:
+            return Shape(6, simd.ROWS * 2 // 3, simd.ROWS * 2 // 3 - 1, 0.96)
+    return Shape(close.halves, simd.ROWS, simd.ROWS - simd.ROWS // 6, 0.99)
+
+
 def images_together(pixels):
     """How many images, of so many pixels each, to take together: the fewest that waste little of their last tile."""
     return next((i for i in (1, 2, 3, 4) if -(-pixels * i // simd.ROWS) * simd.ROWS <= 1.04 * pixels * i), 4)
@@ -95,10 +120,10 @@ def pixels_of(grid, strip):
     return max(0, min(strip.stop, grid.size.down) - strip.first) * grid.size.across
 
 
-def rows_for(pixels):
-    """How many rows the tiles for so many pixels should have: fewer than ROWS where that leaves fewer without use."""
-    few = simd.ROWS - simd.ROWS // 6
-    return few if -(-pixels // few) * few < 0.99 * (-(-pixels // simd.ROWS) * simd.ROWS) else simd.ROWS
+def rows_for(pixels, shape):
+    """How many rows the tiles for so many pixels should have: fewer where that leaves fewer without use."""
+    many, few = shape.rows, shape.fewer
+    return few if -(-pixels // few) * few < shape.gain * (-(-pixels // many) * many) else many
 
 
 def tables_of(images, source, target, grids, strips, rows, zeros):

@@ -62,10 +62,10 @@ def weight_matrices(w_shape, dtype, groups, backward, choose=simd.tiles_for):
 
 
 class PackWeights:
-    """From weights to (groups, panels, taps, rows, panel) for `simd.close_tiles_for`, and a choice of taps. In a last
-    partial panel the numbers that are left over mean nothing."""
+    """From weights to (groups, panels, taps, rows, panel) for the tiles that are chosen, and a choice of taps. In a
+    last partial panel the numbers that are left over mean nothing."""
 
-    def __init__(self, w_shape, dtype, groups, taps, backward=False, choose=simd.close_tiles_for):
+    def __init__(self, w_shape, dtype, groups, taps, backward=False, choose=simd.tiles_for):
         w = weight_matrices(w_shape, dtype, groups, backward, choose)
         self.size, self.spare = w.numbers * len(taps), (w.taps + simd.width(dtype)) * simd.width(dtype)
         self.panel, self.taps, self.numbers = w.panel, np.array(taps, np.int64), in_words(w)

@@ -16,7 +16,7 @@ from fastnet.kernels.cpu.conv.bfloat16 import PairFilters, PairPixels
 from fastnet.kernels.cpu.conv.depthwise import DepthwiseConvolution, PackFilters
 from fastnet.kernels.cpu.conv.depthwise_weight import DepthwiseWeightGradient
 from fastnet.kernels.cpu.conv.direct import DirectConvolution
-from fastnet.kernels.cpu.conv.direct_tables import Grid
+from fastnet.kernels.cpu.conv.direct_tables import Grid, shape_for
 from fastnet.kernels.cpu.conv.direct_weight import DirectWeightGradient
 from fastnet.kernels.cpu.conv.geometry import Pair
 from fastnet.kernels.cpu.conv.matrix_weight import MatrixGradient
@@ -70,11 +70,15 @@ class DirectForward:
     def __init__(self, geometry, paired=False):
         kernel, dtype = geometry.kernel, geometry.dtype
         self.groups, self.prepare = geometry.groups, None
-        self.form = dtype, self.groups, "direct", paired
         source, taps, length = geometry.source, geometry.taps, geometry.w_shape[1]
-        self.pack_weights = PackWeights(geometry.w_shape, dtype, self.groups, range(kernel.down * kernel.across))
-        if self.groups == 1 and length <= FEW_CHANNELS and kernel.across > 1 and geometry.dilation.across == 1:
-            if any(geometry.padding):
+        few = self.groups == 1 and length <= FEW_CHANNELS and kernel.across > 1 and geometry.dilation.across == 1
+        copies = few and any(geometry.padding)
+        self.choose = simd.close_tiles_for if copies else shape_for
+        self.form = dtype, self.groups, "direct", paired, copies
+        self.pack_weights = PackWeights(geometry.w_shape, dtype, self.groups, range(kernel.down * kernel.across),
+                                        choose=self.choose)
+        if few:
+            if copies:
                 self.convolve = StemConvolution(geometry)
                 return
             taps, length = geometry.taps[::kernel.across], kernel.across * length
@@ -88,7 +92,7 @@ class DirectForward:
                                           paired)
 
     def pack(self, w, b):
-        return self.pack_weights(w), pack_bias(b, w.shape[0], w.dtype, self.groups, simd.close_tiles_for)
+        return self.pack_weights(w), pack_bias(b, w.shape[0], w.dtype, self.groups, self.choose)
 
     def run(self, x, w, b, y, epilogue):
         self.convolve(x if self.prepare is None else self.prepare(x), w, b, y, epilogue)
@@ -174,7 +178,8 @@ class DirectBackwardInput:
         grids, taps = _grids_of(geometry)
         self.form = dtype, groups, "direct", paired, *taps
         self.channels, self.groups = source.channels, groups
-        self.pack_weights, self.prepare = PackWeights(geometry.w_shape, dtype, groups, taps, backward=True), None
+        self.pack_weights = PackWeights(geometry.w_shape, dtype, groups, taps, backward=True, choose=shape_for)
+        self.prepare = None
         if paired:
             self.pack_weights = PairFilters(self.pack_weights, length)
             self.prepare = PairPixels(geometry.batch, target, groups)
@@ -182,7 +187,7 @@ class DirectBackwardInput:
         self.convolve = DirectConvolution(geometry.batch, target, source, grids, length, groups, dtype, paired)
 
     def pack(self, w, b):
-        return self.pack_weights(w), pack_bias(b, self.channels, w.dtype, self.groups, simd.close_tiles_for)
+        return self.pack_weights(w), pack_bias(b, self.channels, w.dtype, self.groups, shape_for)
 
     def run(self, dy, w, b, dx, epilogue):
         self.convolve(dy if self.prepare is None else self.prepare(dy), w, b, dx, epilogue)

@@ -1,11 +1,11 @@
 """What every kernel needs to run; whoever is outside of this folder imports it from here.
 
 To be read in this order. `compiler` compiles functions, by Numba's passes as `pipeline` and `frontend` have them and by
-LLVM, which `machine_code` asks; `cache` keeps what comes of it on disk. `places` tells where arrays lie, and `frames` has the
-arguments of a kernel in memory. `launches` runs the blocks of a kernel on threads, which count by `atomic`; `plan` has
-the numbers that a kernel reads by name. `pool` has the memory of large arrays, `array` makes them and knows how they
-lie in it. `record` notes launches, `arena` has the memory between them, `replay` runs them again by one call. `watch`
-tells whether arrays have changed, `results` remembers what was worked out for some shapes.
+LLVM, which `machine_code` asks; `cache` keeps what comes of it on disk. `places` tells where arrays lie, and `frames`
+has the arguments of a kernel in memory. `launches` runs the blocks of a kernel on threads, which count by `atomic`;
+`plan` has the numbers that a kernel reads by name. `pool` has the memory of large arrays, `array` makes them and knows
+how they lie in it. `record` notes launches, `arena` has the memory between them, `replay` runs them again by one call.
+`watch` tells whether arrays have changed, `results` remembers what was worked out for some shapes.
 
 What is kept from call to call
 ------------------------------

@@ -7,11 +7,14 @@ kernels are wanted, LLVM has one of them while Numba reads the next:
     Numba   | kernel 0 | kernel 1 | kernel 2 |
     LLVM               | kernel 0 | kernel 1 | kernel 2 |
 
+Whoever must wait for machine code makes what is last in line meanwhile, see `Making.wait`.
+
 llvmlite lets only one thread into LLVM, for what threads share there must not change under them. A thread that makes
 machine code shares no module, context or target with any other: it takes the code as bytes and gives bytes.
 """
 import ctypes
 import os
+import threading
 from concurrent import futures
 from typing import NamedTuple
 
@@ -65,7 +68,7 @@ def _freely(name):
 
 
 class Making:
-    """Machine code that another thread is making, where there can be one."""
+    """Machine code that another thread is to make, where there can be one, or whoever has to wait for some."""
 
     def __init__(self, codegen, bitcode):
         self._given = codegen, bitcode
@@ -74,44 +77,67 @@ class Making:
         except RuntimeError:    # Python is about to end, or the system has no thread left
             self._made = None
         else:
-            _under_way[self._made] = self
-            self._made.add_done_callback(_under_way.pop)
+            self._is_under_way()
 
     def ready(self):
-        return self._made is None or self._made.done()
+        made = self._made   # which other threads change, here and below
+        return made is None or made.done()
 
     def wait(self):
-        """Until it is made; while that thread is at something else, this one makes what is last in line for it."""
-        while not self.ready():
-            last = next((making for making in reversed(list(_under_way.values())) if making.cancel()), None)
+        """Until it is made. Meanwhile this thread makes what nobody has begun: what is last in line, since the other
+        thread takes the first."""
+        while (made := self._made) is not None and not made.done():
+            last = next((making for making in reversed(list(_under_way.values())) if making._claim()), None)
             if last is None:
-                futures.wait([self._made])
+                futures.wait([made])
             else:
                 last._make_here()
 
     def cancel(self):
-        """Leave it to whoever asks for the result, unless it is being made. Returns whether that could be done."""
-        return self._made is not None and self._made.cancel()
-
-    def _make_here(self):
-        """In this thread, what was cancelled."""
-        made = futures.Future()
-        try:
-            made.set_result(make(*self._given))
-        except Exception as error:      # for whoever asks for the result
-            made.set_exception(error)
-        self._made = made
+        """Leave it to whoever asks for the result, unless it is being made."""
+        made = self._made
+        if made is not None:
+            made.cancel()
 
     def result(self):
         """The Code, when it is there."""
-        if self._made is not None:
+        before, made = None, self._made
+        while made is not None and made is not before:
             try:
-                return self._made.result()
+                return made.result()
             except futures.CancelledError:
-                pass    # a line that was given up did not want it, but this caller does
-        return make(*self._given)
+                with _claims:   # it is another one now where a thread has claimed it, and none after an interrupt
+                    before, made = made, self._made
+        return make(*self._given)   # a line that was given up did not want it, but this caller does
+
+    def _claim(self):
+        """Take it from the other thread; whether it was there to be taken."""
+        with _claims:
+            if self._made is None or self._made.cancelled() or not self._made.cancel():
+                return False
+            self._made = futures.Future()
+            self._made.set_running_or_notify_cancel()
+            self._is_under_way()
+            return True
+
+    def _make_here(self):
+        """In this thread, which has claimed it."""
+        made = self._made
+        try:
+            made.set_result(make(*self._given))
+        except Exception as error:
+            made.set_exception(error)   # for whoever asks for the result
+        finally:
+            if not made.done():         # after an interrupt
+                self._made = None
+                made.set_exception(futures.CancelledError())
+
+    def _is_under_way(self):
+        _under_way[self._made] = self
+        self._made.add_done_callback(lambda made: _under_way.pop(made, None))
 
 
+_claims = threading.Lock()
 _under_way = {}     # what a thread was asked for and is not done -> its Making, the last one last
 
 
@@ -129,8 +155,9 @@ def _before_fork():
 
 
 def _after_fork():
-    global _pool
-    _pool = None
+    global _pool, _claims
+    _pool, _claims = None, threading.Lock()
+    _under_way.clear()
 
 
 if hasattr(os, "register_at_fork"):

@@ -1,9 +1,9 @@
 """Numba's pipeline from a Python function to LLVM's code, cut down to what kernels need, and what comes of it.
 
 Numba goes over each function again and again to look for what kernels do without, and that took a sixth of Python's
-part of the time; see `frontend` for more of it. So in a kernel these are errors: functions and comprehensions within it, `with`, `literal_unroll`,
-messages of exceptions that are worked out; lists and objects of Python's were errors before. And as nothing counts
-references to arrays, no variable has to be deleted when it is used up.
+part of the time; see `frontend` for more of it. So in a kernel these are errors: functions and comprehensions within
+it, `with`, `literal_unroll`, messages of exceptions that are worked out; lists and objects of Python's were errors
+before. And as nothing counts references to arrays, no variable has to be deleted when it is used up.
 """
 from numba.core import typed_passes, untyped_passes
 from numba.core.codegen import JITCodeLibrary
@@ -41,7 +41,7 @@ class Library(JITCodeLibrary):
             self._making = machine_code.Making(self._codegen, self._bitcode())
 
     def wait(self):
-        """Until that thread is done."""
+        """Until it is made."""
         making = self._making
         if making is not None:
             making.wait()
