@@ -67,8 +67,12 @@ def test_the_twin_in_pytorch_gives_the_same(case):
 def test_the_twin_in_pytorch_trains_alike(case):
     peers = pytest.importorskip("peers", reason="needs PyTorch")
     described = ours.described(case)
-    mine, theirs = ours.step("cpu", case)(), peers.step(case, peers.EAGER, described)()
-    assert judge.refusal(case, arrays(mine), arrays(theirs), lambda: peers.exact_step(case, described)) is None
+    mine = ours.step("cpu", case)()
+    twins = peers.step(case, peers.EAGER, described)(), peers.exact_step(case, described)
+    # Where the last bit decides a ReLU or a pooling, float32 and float64 go two ways, and ours goes with one of them:
+    # with float32 in ResNet-50 and ShuffleNetV2, whose gradients lie 3% apart, with float64 in ResNeXt-50.
+    errors = [judge.differences(arrays(mine), arrays(twin)) for twin in twins]
+    assert any(loss < 1e-4 and gradient < 1e-3 for loss, gradient in errors), errors
 
 
 def test_float64_judges_gradients_that_float32_leaves_open():
