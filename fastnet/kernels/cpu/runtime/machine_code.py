@@ -87,11 +87,8 @@ class Making:
         """Until it is made. Meanwhile this thread makes what nobody has begun: what is last in line, since the other
         thread takes the first."""
         while (made := self._made) is not None and not made.done():
-            last = next((making for making in reversed(list(_under_way.values())) if making._claim()), None)
-            if last is None:
+            if not any(making._make_here() for making in reversed(list(_under_way.values()))):
                 futures.wait([made])
-            else:
-                last._make_here()
 
     def cancel(self):
         """Leave it to whoever asks for the result, unless it is being made."""
@@ -110,27 +107,24 @@ class Making:
                     before, made = made, self._made
         return make(*self._given)   # a line that was given up did not want it, but this caller does
 
-    def _claim(self):
-        """Take it from the other thread; whether it was there to be taken."""
-        with _claims:
-            if self._made is None or self._made.cancelled() or not self._made.cancel():
-                return False
-            self._made = futures.Future()
-            self._made.set_running_or_notify_cancel()
-            self._is_under_way()
-            return True
-
     def _make_here(self):
-        """In this thread, which has claimed it."""
-        made = self._made
+        """Take it from the other thread, and make it in this one; whether it was there to be taken."""
+        made = futures.Future()
+        made.set_running_or_notify_cancel()
         try:
+            with _claims:
+                if self._made is None or self._made.cancelled() or not self._made.cancel():
+                    return False
+                self._made = made
+                self._is_under_way()
             made.set_result(make(*self._given))
         except Exception as error:
             made.set_exception(error)   # for whoever asks for the result
         finally:
-            if not made.done():         # after an interrupt
+            if self._made is made and not made.done():  # after an interrupt
                 self._made = None
                 made.set_exception(futures.CancelledError())
+        return True
 
     def _is_under_way(self):
         _under_way[self._made] = self
