@@ -375,3 +375,10 @@ def test_bits_do_not_depend_on_threads(row):
     for others in found[1:]:
         for ours, theirs in zip(found[0], others, strict=True):
             np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("count", [1, 15, 63, 64, 65, 20_001])
+def test_sums_along_memory_are_rounded_once(count):
+    x = np.random.default_rng(count).standard_normal((3, count), np.float32)
+    wanted = x.astype(np.float64).mean(1, keepdims=True)
+    np.testing.assert_array_equal(load("cpu").mean(x, (1,)), wanted.astype(np.float32))

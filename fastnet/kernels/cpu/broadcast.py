@@ -9,7 +9,8 @@ array a and a smaller one b are a matter of three numbers for each row of a,
 and of a table that tells where b's part for each of the outermost places starts. Channels of images: (N, C, 1, 1)
 against (N, C, H, W) is the first kind, N times; (N, 1, H, W) is the second.
 
-Sums run over one fold after the other, from the last one on, in float64 from short chains, see `sums`.
+Sums run over one fold after the other, from the last one on: in float64 from short chains, see `sums`; along the last
+fold, where all of an array may come to one number and cancel on the way, in float64 throughout.
 """
 import functools
 import math
@@ -38,6 +39,8 @@ from fastnet.kernels.cpu.runtime import (
 _BLOCK, _COLUMNS, _ENOUGH = 16_384, 256, 64
 # The least that a part of a sum is worth a block.
 _LEAST = 4096
+# How many vectors of one sum are added up side by side, so that none waits for the one before.
+_SIDE = 4
 
 
 def multiply(a, b):
@@ -332,18 +335,23 @@ def _rows_of(value):
     def rows_of(block, slot, a, g, y, memory, numbers):
         """One part of some sums over numbers that lie side by side."""
         plan, lanes = named(_Part, numbers), simd.lanes(a)
-        first, part = block // plan.parts * plan.together, block % plan.parts
-        left, few = part * plan.lines, sums.PAIR * lanes
+        first, part, sums_at = block // plan.parts * plan.together, block % plan.parts, slot * _COLUMNS
+        left = part * plan.lines
         right = min(left + plan.lines, plan.rows)
+        used = min(_SIDE, max(1, -(-(right - left) // lanes))) * lanes
         for row in range(first, min(first + plan.together, plan.outer)):
-            total, at = 0.0, row * plan.rows
-            for start in range(left, right, few):
-                stop, even, odd = min(start + few, right), simd.full(a, 0), simd.full(a, 0)
-                for i in range(start, stop, 2 * lanes):
-                    even = even + value(a, g, at + i, stop - i)
-                    odd = odd + value(a, g, at + i + lanes, stop - i - lanes)
-                total += simd.total(even + odd)
-            y[row * plan.parts + part] = total / plan.count
+            start, stop = row * plan.rows + left, row * plan.rows + right
+            spans.clear(memory, sums_at, sums_at + used)
+            while start + _SIDE * lanes <= stop:
+                for j in range(0, _SIDE * lanes, lanes):
+                    simd.accumulate(memory, sums_at + j, value(a, g, start + j, lanes), lanes)
+                start += _SIDE * lanes
+            for j in range(0, stop - start, lanes):
+                simd.accumulate(memory, sums_at + j, value(a, g, start + j, stop - start - j), lanes)
+            wide = simd.full(memory, 0)
+            for j in range(0, used, simd.lanes(memory)):
+                wide = wide + simd.load(memory, sums_at + j)
+            y[row * plan.parts + part] = simd.total(wide) / plan.count
 
     rows_of.__qualname__ = f"rows_of_{value.__name__}"
     return jit(rows_of)
