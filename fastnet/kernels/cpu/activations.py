@@ -18,12 +18,12 @@ _FAR = 1000.0       # inputs are cut off here: beyond, results do not change any
 class Bend(NamedTuple):
     """An activation made of straight pieces, in three steps:
 
-    1. v is raised to `least` where it is not above that.
-    2. If `sloped`, v is multiplied by `factor` where it is not above 0.
-    3. If `sloped`, v is lowered to `largest` where it is not below that.
+    1. v is raised to `least` where it is below that.
+    2. v is lowered to `largest` where it is above that.
+    3. If `sloped`, v is multiplied by `factor` where it is not above 0.
 
-    For a ReLU, and for no activation, the last two would change nothing: `sloped` is false, and they are left out. A
-    bound that is NaN is switched off, since no comparison with NaN is true. `simd.python` has it in NumPy.
+    For most activations the last one would change nothing: `sloped` is false, and it is left out. A bound that is NaN
+    is switched off, since no comparison with NaN is true. `simd.python` has it in NumPy.
     """
 
     sloped: bool
@@ -99,7 +99,7 @@ def _leaky_relu(alpha, beta):
 
 def _hardtanh(alpha, beta):
     """min(max(x, alpha), beta)."""
-    return Bend(True, 1.0, alpha, beta)
+    return Bend(False, 1.0, alpha, beta)
 
 
 @literal

@@ -7,8 +7,8 @@ from fastnet.kernels.cpu import simd
 from fastnet.kernels.cpu.runtime import call as call_address
 from fastnet.kernels.cpu.runtime import inlined, jit
 
-# The levels of an epilogue, by what it has to do in registers: no more than apply a lower bound; read what is added or
-# the mask as well; use a slope or an upper bound as well.
+# The levels of an epilogue, by what it has to do in registers: no more than apply bounds; read what is added or the
+# mask as well; use a slope as well.
 BOUND, OPERANDS, SLOPED = range(3)
 # An array of so many bytes is written past the caches by kernels that do nothing but read and write: the largest caches
 # could not keep it until somebody reads it. Reading what is about to be overwritten would be a third of the traffic.

@@ -10,8 +10,8 @@ from fastnet.kernels.cpu.simd import python as in_python
 
 pytestmark = pytest.mark.skipif(config.DISABLE_JIT, reason="without the compiler, simd.python is what runs")
 in_python.configure(simd.VECTOR_BYTES)
-# None, ReLU, both bounds, and a leaky one whose products are exact.
-BENDS = [NO_BEND, RELU, Bend(True, 1.0, -3.0, 5.0), Bend(True, 0.5, np.nan, np.nan)]
+# None, ReLU, both bounds, the same with a slope, and a slope alone, whose products are exact.
+BENDS = [NO_BEND, RELU, Bend(False, 1.0, -3.0, 5.0), Bend(True, 0.5, -3.0, 5.0), Bend(True, 0.5, np.nan, np.nan)]
 
 
 def bends(s):

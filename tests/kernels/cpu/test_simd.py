@@ -546,10 +546,11 @@ def transforms(matrix):
 def test_transforms(name, dtype):
     """Whole numbers, and matrices of whole numbers and halves: every order of additions gives the same."""
     n = simd.width(dtype)
-    room = np.full(n * 80 * 28, CANARY, dtype)
+    kinds = [(adding, bend, masking) for adding in (False, True) for bend in BENDS for masking in (None, *BENDS[1:4])]
+    room = np.full(n * 80 * (4 + len(kinds)), CANARY, dtype)
     add, mask = numbers(room.size, dtype, 3), numbers(room.size, dtype, 4)
     followers = tuple(Epilogue(2, add, adding, bend, NO_CALL, mask, masking is not None, masking or RELU, NO_CALL)
-                      for adding in (False, True) for bend in BENDS for masking in (None, RELU, BENDS[2]))
+                      for adding, bend, masking in kinds)
     x, bias = numbers(2 + 7 * 7 * n, dtype), numbers(2 + n, dtype, 1)
     size = MATRICES[name].shape[1]
     table = np.append(0, np.random.default_rng(2).integers(-1, 7 * 6, size * size) * n)

@@ -36,35 +36,36 @@ class BendCode:
         """No activation at all where the integer `now` is 0."""
         now = self.builder.icmp_signed("!=", now, I64(0))
         self.sloped = self.builder.and_(self.sloped, now)
-        self.least = self.builder.select(now, self.least, self.vector.constant("nan"))
+        self.least, self.largest = (
+            self.builder.select(now, one, self.vector.constant("nan")) for one in (self.least, self.largest))
         return self
 
     def bound(self, v):
-        """v raised to `least`: the first step. In this form it is one instruction of x86, which gives its second
-        operand where either is NaN."""
-        return self.builder.select(self.builder.fcmp_ordered(">", self.least, v), self.least, v)
-
-    def rest(self, v):
-        """The slope and the upper bound: the steps that are done only if the Bend is sloped."""
+        """v raised to `least` and lowered to `largest`: the first steps. In this form each is one instruction of x86,
+        which gives its second operand where either is NaN."""
         b = self.builder
-        v = b.select(b.fcmp_ordered(">", v, self.zero), v, b.fmul(v, self.factor))
-        return b.select(b.fcmp_ordered(">=", v, self.largest), self.largest, v)
+        v = b.select(b.fcmp_ordered(">", self.least, v), self.least, v)
+        return b.select(b.fcmp_ordered("<", self.largest, v), self.largest, v)
+
+    def slope(self, g, v):
+        """g, or where v is not above 0, g times the slope there: the step that is done only if the Bend is sloped."""
+        b = self.builder
+        return b.select(b.fcmp_ordered(">", v, self.zero), g, b.fmul(g, self.factor))
 
     def all(self, values):
         """The activation of each of some vectors."""
         values = [self.bound(v) for v in values]
-        return _choose(self.builder, self.sloped, lambda: [self.rest(v) for v in values], values)
+        return _choose(self.builder, self.sloped, lambda: [self.slope(v, v) for v in values], values)
 
     def passes(self, g, y):
-        """`unbend` if the Bend is not sloped: g, or 0 where y is at the bound."""
-        return self.builder.select(self.builder.fcmp_ordered("<=", y, self.least), self.zero, g)
+        """`unbend` if the Bend is not sloped: g, or 0 where y is at a bound."""
+        b = self.builder
+        beyond = b.or_(b.fcmp_ordered("<=", y, self.least), b.fcmp_ordered(">=", y, self.largest))
+        return b.select(beyond, self.zero, g)
 
     def share(self, g, y):
         """`unbend` if the Bend is sloped."""
-        b = self.builder
-        beyond = b.or_(b.fcmp_ordered("<=", y, self.least), b.fcmp_ordered(">=", y, self.largest))
-        share = b.select(b.fcmp_ordered(">", y, self.zero), g, b.fmul(g, self.factor))
-        return b.select(beyond, self.zero, share)
+        return self.passes(self.slope(g, y), y)
 
 
 class FinishCode:
@@ -85,7 +86,7 @@ class FinishCode:
         output = b.select(self.masked, output, self.vector.constant(1))
 
         def sloped():
-            bent, masking = b.select(self.bend.sloped, self.bend.rest(v), v), self.masking
+            bent, masking = b.select(self.bend.sloped, self.bend.slope(v, v), v), self.masking
             return [b.select(masking.sloped, masking.share(bent, output), masking.passes(bent, output))]
 
         return _choose(b, self.sloped, sloped, [self.masking.passes(v, output)])[0]
@@ -122,9 +123,12 @@ def unbend(g, y, bend):
 def through(g, v, bend, sloped):
     def emit(code):
         made, sloped_now = BendCode(code, g, bend, code.bend), code.builder.icmp_signed("!=", code.sloped, I64(0))
-        # If it is not sloped, the output is at the bound exactly where the input v is: so v is tested in its place.
-        return _choose(code.builder, sloped_now, lambda: [made.share(code.g, made.rest(made.bound(code.v)))],
-                       [made.passes(code.g, code.v)])[0]
+        def sloped_one():
+            v = made.bound(code.v)
+            return [made.share(code.g, made.slope(v, v))]
+
+        # If it is not sloped, the output is at a bound where the input v is there or beyond: v is tested in its place.
+        return _choose(code.builder, sloped_now, sloped_one, [made.passes(code.g, code.v)])[0]
 
     if isinstance(g, Vector) and g == v and isinstance(bend, types.NamedTuple):
         return g(g, v, bend, types.int64), emit

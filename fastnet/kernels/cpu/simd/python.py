@@ -107,17 +107,16 @@ def positive(v, m):
 
 
 def bound(v, bend):
-    """The first step of a Bend: `least` where v is below it, else v. NaN stays NaN; as a bound it is none."""
-    return np.where(bend.least > v, v.dtype.type(bend.least), v)
+    """The first steps of a Bend: `least` where v is below it, `largest` where it is above that, else v. NaN stays NaN;
+    as a bound it is none."""
+    v = np.where(bend.least > v, v.dtype.type(bend.least), v)
+    return np.where(bend.largest < v, v.dtype.type(bend.largest), v)
 
 
 def _bent(v, bend):
     """The piecewise linear activation of v that a Bend stands for, see `activations.Bend`."""
     v = bound(v, bend)
-    if bend.sloped:
-        v = np.where(v > 0, v, v * v.dtype.type(bend.factor))
-        v = np.where(v >= bend.largest, v.dtype.type(bend.largest), v)
-    return v
+    return np.where(v > 0, v, v * v.dtype.type(bend.factor)) if bend.sloped else v
 
 
 def finish(v, added, output, epilogue, sloped):
@@ -131,14 +130,11 @@ def finish(v, added, output, epilogue, sloped):
 
 
 def unbend(g, y, bend):
-    """g times the derivative of a Bend whose output was y. Not sloped: 0 where y <= least, else g. Sloped: 0 where
-    y <= least or y >= largest; elsewhere g where y > 0, and g times `factor` where not. A bound that is NaN is never
-    reached, and a y that is NaN reaches none."""
-    zero = g.dtype.type(0)
-    if bend.sloped:
-        beyond = (y <= bend.least) | (y >= bend.largest)
-        return np.where(beyond, zero, np.where(y > 0, g, g * g.dtype.type(bend.factor)))
-    return np.where(y <= bend.least, zero, g)
+    """g times the derivative of a Bend whose output was y: 0 where y <= least or y >= largest; elsewhere g, and where
+    it is sloped and y not above 0, g times `factor`. A bound that is NaN is never reached, and a y that is NaN reaches
+    none."""
+    share = np.where(y > 0, g, g * g.dtype.type(bend.factor)) if bend.sloped else g
+    return np.where((y <= bend.least) | (y >= bend.largest), g.dtype.type(0), share)
 
 
 def through(g, v, bend, sloped):

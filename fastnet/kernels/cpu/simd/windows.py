@@ -90,7 +90,7 @@ def _finished(code, vector, kind, value, at, n):
 
     value = _where(b, code.flag(kind, code.epilogue, "adding"), lambda: b.fadd(value, read("add")), value)
     value = bend.bound(value)
-    value = _where(b, bend.sloped, lambda: bend.rest(value), value)
+    value = _where(b, bend.sloped, lambda: bend.slope(value, value), value)
     return _where(b, code.flag(kind, code.epilogue, "masked"), masked, value)
 
 
