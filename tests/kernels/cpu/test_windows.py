@@ -5,7 +5,7 @@ import pytest
 from numba import config
 
 from fastnet.kernels.cpu import simd
-from fastnet.kernels.cpu.activations import NO_BEND, RELU
+from fastnet.kernels.cpu.activations import RELU
 from fastnet.kernels.cpu.epilogue import NO_CALL, Epilogue
 from fastnet.kernels.cpu.simd import python, python_windows
 

@@ -43,6 +43,9 @@ _BLOCKS = 8
 _LARGE = 8 << 20
 # And of results that are finished together, while they lie in the second cache at least.
 _TOGETHER = 1 << 16
+# Filters are fetched a panel ahead where no more blocks than this read them, so that many a tile would wait for them,
+# and where all of them take more than this share of the second cache.
+_READERS, _SHARE = 8, 0.5
 
 
 class _Plan(NamedTuple):
@@ -63,6 +66,7 @@ class _Plan(NamedTuple):
     together: int       # panels after which the epilogue is applied to all of them
     tiles: int          # that a block computes, about: between so many it fetches what comes next
     large: int          # whether the images do not fit the cache
+    ahead: int          # how many numbers further on filters are fetched: a panel, or none where they are in a cache
 
 
 class DirectConvolution:
@@ -86,13 +90,16 @@ class DirectConvolution:
         tiles = [-(-images * pixels_of(grid, self.strips[0]) // rows) for grid in grids]
         parts = min(panels, -(-_BLOCKS // (shares * -(-max(tiles) // _TILES_PER_BLOCK))))
         pieces = -(-max(tiles) // max(1, min(_TILES_PER_BLOCK, max(tiles) * shares * parts // _BLOCKS)))
+        filters = sum(len(grid.origins) for grid in grids) * length * panel     # numbers of a panel
+        few, many = shares * pieces <= _READERS, panels * filters * dtype.itemsize > _SHARE * simd.CACHE_BYTES
         self.numbers = in_words(_Plan(
             batch=batch, images=images, strips=len(self.strips), x_size=source.numbers, y_size=target.numbers,
             length=length, in_channels=source.channels // groups, out_channels=out_channels, panels=panels // groups,
             groups=groups, grids=len(grids), taps=sum(len(grid.origins) for grid in grids), pieces=pieces, parts=parts,
             together=max(1, _TOGETHER // (-(-max(tiles) // pieces) * rows * panel * dtype.itemsize)),
             tiles=max(1, panels // parts * -(-sum(tiles) // pieces)),
-            large=batch * (source.numbers + target.numbers) * dtype.itemsize > _LARGE))
+            large=batch * (source.numbers + target.numbers) * dtype.itemsize > _LARGE,
+            ahead=filters if few or many else 0))
         work = batch * target.channels * sum(prod(grid.size) * (len(grid.origins) * length + 1) for grid in grids)
         self.launch = Launch(_kernel(rows, shape.halves, paired), shares * pieces * parts, work)
 
@@ -103,7 +110,7 @@ class DirectConvolution:
 
 @functools.cache
 def _kernel(rows, halves, paired):
-    tile = simd.make_tile(rows, halves, paired)
+    tile = simd.make_tile_fetching(rows, halves, paired)
 
     def convolve(block, slot, operands, tables, numbers, epilogue):
         """Compute one block: a piece of each grid, for some images or a strip of one, and some panels of output
@@ -116,7 +123,7 @@ def _kernel(rows, halves, paired):
         # Something is added when some panels are done, not in the tile, and functions are called then.
         later = epilogue.adding or epilogue.masked
         finishes = later or spans.has_calls(epilogue)
-        panel, panels = halves * simd.lanes(y) // 2, plan.groups * plan.panels
+        panel, panels, a_line = halves * simd.lanes(y) // 2, plan.groups * plan.panels, 64 // y.itemsize
         part, place = block % plan.parts, block // plan.parts
         piece, share = place % plan.pieces, place // plan.pieces
         strip, first_image = entry(StripPlan, tables.strips, share % plan.strips), share // plan.strips * plan.images
@@ -134,12 +141,14 @@ def _kernel(rows, halves, paired):
                 left = p % plan.panels * panel
                 columns, filters = plan.out_channels - left, (p * plan.taps + grid.taps_before) * plan.length * panel
                 read, write = x_start + p // plan.panels * plan.in_channels, y_start + _channel(p, panel, plan)
+                line = 0    # which line of each row of the next panel a tile fetches
                 for t in range(start, stop):
                     x_ahead, y_ahead = fetch_portion(x, x_ahead), fetch_portion(y, y_ahead)
                     tile(x, read, tables.reads, grid.reads + t * grid.taps * rows, tables.zeros,
                          grid.taps, plan.length, 1, operands.filters, filters, operands.bias, p * panel,
                          y, write, tables.writes, grid.writes + t * rows,
-                         min(pixels - t * rows, rows), columns, epilogue.bend, not later)
+                         min(pixels - t * rows, rows), columns, epilogue.bend, not later, plan.ahead + line)
+                    line = line + a_line if line + a_line < panel else 0
                 if finishes and (p == last or (p + 1) % plan.together == 0):
                     end = write + min(columns, panel)
                     spans.apply_rest_to_pixels(y, unfinished, tables.writes, grid.writes + start * rows,

@@ -88,6 +88,7 @@ prefetch = _vectors.prefetch
 transpose = _vectors.transpose
 # Register tiles of any height, see `Tiles` for those of the common ones
 make_tile = _tiles.make_tile
+make_tile_fetching = _tiles.make_tile_fetching
 # Products with a matrix as it lies
 make_multiples = _rows.make_multiples
 # Lane by lane

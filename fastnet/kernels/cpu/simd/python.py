@@ -305,6 +305,17 @@ def make_tile(rows, halves, paired=False):
     return tile
 
 
+def make_tile_fetching(rows, halves, paired=False):
+    """The tile that with each row of b asks for the line of memory `ahead` numbers further on."""
+    tile = make_tile(rows, halves, paired)
+
+    def tile_fetching(*operands):
+        """`tile`, whose arguments are followed by `ahead`: which is not looked at, wherever it points."""
+        tile(*operands[:-1])
+
+    return tile_fetching
+
+
 def make_tile_plain(rows, halves, paired=False):
     """The tile without bias, edges or anything else that short products cannot pay for, for rows a constant apart; of
     `paired` numbers if asked for."""

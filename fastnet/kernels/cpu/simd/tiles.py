@@ -55,9 +55,11 @@ class Loops:
 class _Tile(Loops):
     """Emits what all tiles are made of: loops that carry accumulators, and products into them."""
 
-    def __init__(self, code, row, rows, multiply=Code.fma):
-        """`row` lists the types of the vectors of a row."""
+    def __init__(self, code, row, rows, multiply=Code.fma, ahead=None):
+        """`row` lists the types of the vectors of a row. With each row of the panel the line of memory so many numbers
+        `ahead` is asked for, unless that is None."""
         super().__init__(code)
+        self.ahead = ahead
         self.row, self.rows, self.multiply = row, rows, multiply
         self.places = [sum(vector.count for vector in row[:j]) for j in range(len(row))]
         self.panel = sum(vector.count for vector in row)
@@ -102,6 +104,8 @@ class _Tile(Loops):
         def body(k, state):
             index, pointer, *acc = state
             row, new = self.row_at(pointer), []
+            if self.ahead is not None:
+                self.code.prefetch(self.code.at(pointer, self.ahead))
             for i in range(self.rows):
                 number, factors = b.load(self.code.at(left[i], index)), {}
                 for vector, column, total in zip(self.row, row, self.row_of(acc, i), strict=True):
@@ -128,51 +132,71 @@ def make_tile(rows, halves, paired=False):
     def tile(a, a0, table, t, zeros, runs, length, step, b, b0, bias, bias0, c, c0, places, p, m, n, bend,
              now):
         row, i8 = _row(a, halves), types.int64
-
-        def emit(code):
-            builder = code.builder
-            part = _Tile(code, row, rows, multiply_words if paired else Code.fma)
-            acc = part.row_at(code.at(code.bias, code.bias0)) * rows
-            missing = [builder.icmp_signed("<=", code.m, I64(i)) for i in range(rows)]
-            first_number, entries = code.at(code.a, code.a0), code.at(code.table, code.t)
-            run_size = builder.mul(code.length, I64(part.panel))
-
-            def run(r, acc):
-                entry = code.at(entries, builder.mul(r, I64(rows)))
-                left = []
-                for i in range(rows):
-                    offset = builder.load(code.at(entry, i))
-                    outside = builder.icmp_signed("<", offset, I64(0))
-                    pointer = builder.select(outside, code.zeros, code.at(first_number, offset))
-                    left.append(builder.select(missing[i], left[0], pointer) if i else pointer)
-                right = code.at(code.b, builder.add(code.b0, builder.mul(r, run_size)))
-                return part.product(acc, left, code.step, right, code.length)
-
-            acc = part.loop(code.runs, acc, run)
-            for vector in dict.fromkeys(row):
-                mine = [k for k in range(len(acc)) if row[k % len(row)] == vector]
-                bent = BendCode(code, vector, bend, code.bend).only_if(code.now).all([acc[k] for k in mine])
-                acc = [bent[mine.index(k)] if k in mine else one for k, one in enumerate(acc)]
-
-            def target(i):
-                return code.at(code.c, code.c0, builder.load(code.at(code.places, code.p, i)))
-
-            whole = builder.and_(builder.icmp_signed(">=", code.m, I64(rows)),
-                                 builder.icmp_signed(">=", code.n, I64(part.panel)))
-            with builder.if_else(whole) as (then, otherwise):
-                with then:
-                    for i in range(rows):
-                        part.store_row(acc, i, target(i))
-                with otherwise:
-                    for i in range(rows):
-                        with builder.if_then(builder.icmp_signed("<", I64(i), code.m)):
-                            part.store_part_of_row(acc, i, target(i), code.n)
-
         if row:
             return types.void(a, i8, table, i8, zeros, i8, i8, i8, b, i8, bias, i8, c, i8, places, i8, i8, i8, bend,
-                              i8), emit
+                              i8), _emit_tile(rows, row, paired, bend)
 
     return tile
+
+
+def make_tile_fetching(rows, halves, paired=False):
+    """The same, which asks for memory meanwhile."""
+
+    @primitive
+    def tile_fetching(a, a0, table, t, zeros, runs, length, step, b, b0, bias, bias0, c, c0, places, p, m, n, bend,
+                      now, ahead):
+        row, i8 = _row(a, halves), types.int64
+        if row:
+            return types.void(a, i8, table, i8, zeros, i8, i8, i8, b, i8, bias, i8, c, i8, places, i8, i8, i8, bend,
+                              i8, i8), _emit_tile(rows, row, paired, bend, fetches=True)
+
+    return tile_fetching
+
+
+def _emit_tile(rows, row, paired, bend, fetches=False):
+    """What emits either of these tiles; `row` lists the types of the vectors of a row, `bend` is that of a Bend."""
+
+    def emit(code):
+        builder = code.builder
+        multiply = multiply_words if paired else Code.fma
+        part = _Tile(code, row, rows, multiply, code.ahead if fetches else None)
+        acc = part.row_at(code.at(code.bias, code.bias0)) * rows
+        missing = [builder.icmp_signed("<=", code.m, I64(i)) for i in range(rows)]
+        first_number, entries = code.at(code.a, code.a0), code.at(code.table, code.t)
+        run_size = builder.mul(code.length, I64(part.panel))
+
+        def run(r, acc):
+            entry = code.at(entries, builder.mul(r, I64(rows)))
+            left = []
+            for i in range(rows):
+                offset = builder.load(code.at(entry, i))
+                outside = builder.icmp_signed("<", offset, I64(0))
+                pointer = builder.select(outside, code.zeros, code.at(first_number, offset))
+                left.append(builder.select(missing[i], left[0], pointer) if i else pointer)
+            right = code.at(code.b, builder.add(code.b0, builder.mul(r, run_size)))
+            return part.product(acc, left, code.step, right, code.length)
+
+        acc = part.loop(code.runs, acc, run)
+        for vector in dict.fromkeys(row):
+            mine = [k for k in range(len(acc)) if row[k % len(row)] == vector]
+            bent = BendCode(code, vector, bend, code.bend).only_if(code.now).all([acc[k] for k in mine])
+            acc = [bent[mine.index(k)] if k in mine else one for k, one in enumerate(acc)]
+
+        def target(i):
+            return code.at(code.c, code.c0, builder.load(code.at(code.places, code.p, i)))
+
+        whole = builder.and_(builder.icmp_signed(">=", code.m, I64(rows)),
+                             builder.icmp_signed(">=", code.n, I64(part.panel)))
+        with builder.if_else(whole) as (then, otherwise):
+            with then:
+                for i in range(rows):
+                    part.store_row(acc, i, target(i))
+            with otherwise:
+                for i in range(rows):
+                    with builder.if_then(builder.icmp_signed("<", I64(i), code.m)):
+                        part.store_part_of_row(acc, i, target(i), code.n)
+
+    return emit
 
 
 def make_tile_plain(rows, halves, paired=False):

@@ -6,7 +6,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import overload, overload_attribute
 
-from fastnet.kernels.cpu.simd.code import I8, I32, I64, Vector, primitive, vector_of
+from fastnet.kernels.cpu.simd.code import I32, I64, Vector, primitive, vector_of
 from fastnet.kernels.cpu.simd.host import SPECIAL
 
 # Registers of a wide vector. Chains of operations on them take turns: a processor looks about a hundred operations
@@ -178,9 +178,7 @@ def store_index(index, i, v, n):
 @primitive
 def prefetch(x, i):
     def emit(code):
-        pointer = code.builder.bitcast(code.at(code.x, code.i), I8.as_pointer())
-        read, second_cache, data = I32(0), I32(2), I32(1)
-        code.call("llvm.prefetch.p0", ir.VoidType(), [pointer, read, second_cache, data])
+        code.prefetch(code.at(code.x, code.i))
 
     if vector_of(x):
         return types.void(x, types.int64), emit
