@@ -421,6 +421,25 @@ def test_tile(tiles, dtype):
         np.testing.assert_array_equal(ours, theirs, err_msg=str(given))
 
 
+@pytest.mark.parametrize("ahead", [0, 5, 1 << 40, -(1 << 40)])
+@pytest.mark.parametrize("halves, paired", [(1, False), (4, False), (6, False), (4, True)])
+def test_tile_fetching(halves, paired, ahead):
+    """The same numbers, wherever what is asked for lies: there may be no memory."""
+    def make(s):
+        tile = s.make_tile_fetching(4, halves, paired)
+
+        def program(a, table, b, bias, c, places, bend, ahead):
+            tile(a, 0, table, 0, a, 2, 3, 1, b, 0, bias, 0, c, 0, places, 0, 4, 5, bend, 1, ahead)
+        return program
+
+    panel = halves * simd.width("float32") // 2
+    a, b = (in_python.pair(numbers(n, "float32", 1), numbers(n, "float32", 2)) if paired else numbers(n, "float32", 1)
+            for n in (20, 6 * panel))
+    table, places = np.array([0, 3, 6, 9, -1, 1, 2, 17]), np.arange(4) * 6
+    given = a, table, b, numbers(panel, "float32", 3), np.full(24, CANARY, "float32"), places, RELU, ahead
+    assert_equal(both(make, *given))
+
+
 def plain_program(tiles, rows, compiled):
     def make(s):
         tile = s.make_tile_plain(rows, tiles.halves, tiles.word == 2) if s is in_python else compiled
