@@ -103,9 +103,10 @@ class _Tile(Loops):
 
         def body(k, state):
             index, pointer, *acc = state
-            row, new = self.row_at(pointer), []
+            # Before the loads: behind them it would keep LLVM from reading one number as vectors of two widths.
             if self.ahead is not None:
                 self.code.prefetch(self.code.at(pointer, self.ahead))
+            row, new = self.row_at(pointer), []
             for i in range(self.rows):
                 number, factors = b.load(self.code.at(left[i], index)), {}
                 for vector, column, total in zip(self.row, row, self.row_of(acc, i), strict=True):
