@@ -8,6 +8,17 @@ def conv_transpose2d_shape(x_shape, w_shape, stride, padding, output_padding, di
     """(N, K, P, Q) from x (N, C, H, W) and w (C, K / groups, R, S): P = (H - 1) stride - top - bottom +
     dilation (R - 1) + 1 + output_padding, and Q alike. `output_padding` is a pair, each number below the stride or the
     dilation."""
+    shape, whole = _transposed(x_shape, w_shape, stride, padding, output_padding, dilation, groups)
+    *_, p, q = shape
+    if min(p, q) < 1:
+        raise ValueError(f"padding {tuple(padding)} (top, bottom, left, right) leaves nothing of the {whole[0]} x "
+                         f"{whole[1]} pixels that these images become: use less padding or larger images")
+    checks.image_size(p, q)
+    return shape
+
+
+def _transposed(x_shape, w_shape, stride, padding, output_padding, dilation, groups):
+    """(that shape, the pixels before padding is taken away), even if padding leaves nothing."""
     n, c, *hw = checks.images(x_shape)
     if len(w_shape) != 4:
         raise ValueError(f"expected w of shape (C, K / groups, R, S), got w of shape {tuple(w_shape)}")
@@ -21,12 +32,7 @@ def conv_transpose2d_shape(x_shape, w_shape, stride, padding, output_padding, di
     output_padding_fits(more, stride, dilation)
     whole = [(length - 1) * step + gap * (r - 1) + 1 + extra
              for length, step, gap, r, extra in zip(hw, stride, dilation, w_shape[2:], more, strict=True)]
-    p, q = whole[0] - padding[0] - padding[1], whole[1] - padding[2] - padding[3]
-    if min(p, q) < 1:
-        raise ValueError(f"padding {padding} (top, bottom, left, right) leaves nothing of the {whole[0]} x {whole[1]} "
-                         "pixels that these images become: use less padding or larger images")
-    checks.image_size(p, q)
-    return n, w_shape[1] * groups, p, q
+    return (n, w_shape[1] * groups, whole[0] - padding[0] - padding[1], whole[1] - padding[2] - padding[3]), whole
 
 
 def output_padding_fits(output_padding, stride, dilation):
@@ -38,7 +44,7 @@ def output_padding_fits(output_padding, stride, dilation):
 
 def conv_transpose2d_arriving(dy, x_shape, w_shape, stride, padding, dilation, groups):
     """Refuse a gradient dy that no output_padding makes the shape of the result of an x of that shape."""
-    least = conv_transpose2d_shape(x_shape, w_shape, stride, padding, (0, 0), dilation, groups)
+    least, _ = _transposed(x_shape, w_shape, stride, padding, (0, 0), dilation, groups)
     more = [got - wanted for got, wanted in zip(dy.shape[2:], least[2:], strict=False)]
     if dy.shape[:2] != least[:2] or len(dy.shape) != 4 or not all(
             0 <= extra < max(step, gap) for extra, step, gap in zip(more, stride, dilation, strict=True)):

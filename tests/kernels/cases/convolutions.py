@@ -70,6 +70,8 @@ TRANSPOSED = [
     transposed("3x3-wide", (1, 64, 12, 20), (64, 48, 3, 3), padding=(1, 1, 1, 1), bias=False),
     transposed("3x3-full", (2, 17, 6, 5), (17, 33, 3, 3)),
     transposed("4x4-stride-2", (2, 19, 5, 4), (19, 35, 4, 4), stride=(2, 2), padding=(1, 1, 1, 1)),
+    transposed("output-padding-alone", (1, 4, 1, 1), (4, 16, 2, 2), stride=(2, 2), padding=(1, 1, 1, 1),
+               output_padding=(1, 1)),     # without it nothing would be left of the image
     transposed("output-padding", (2, 5, 4, 3), (5, 16, 3, 3), stride=(2, 3), padding=(1, 1, 1, 1),
                output_padding=(1, 2)),
     transposed("output-padding-beyond-padding", (1, 3, 4, 3), (3, 5, 2, 1), stride=(3, 4), output_padding=(2, 3)),
