@@ -52,12 +52,13 @@ def test_same_as_linear_forward(n, c, k):
                 np.testing.assert_allclose(found, wanted, rtol=2e-5, atol=2e-5 * np.sqrt(c))
 
 
-def test_one_packing_for_both_directions():
+@pytest.mark.parametrize("c, size", [(16, 3), (48, 1), (16, 1), (5, 3)])
+def test_one_packing_for_both_directions(c, size):
     """Weights that a convolution has used already serve the transposed one, and the other way round."""
     rng = np.random.default_rng(0)
-    x, w = rng.standard_normal((2, 16, 12, 12), np.float32), rng.standard_normal((16, 16, 3, 3), np.float32)
+    x, w = rng.standard_normal((2, c, 12, 12), np.float32), rng.standard_normal((c, c, size, size), np.float32)
     packed = ops.conv2d_pack(w)
-    for where in [((1, 1), (1, 1, 1, 1)), ((2, 1), (1, 1, 1, 1)), ((1, 1), (1, 1, 1, 1))]:
+    for where in [((1, 1), (1, 1, 1, 1)), ((2, 1), (1, 1, 1, 1)), ((1, 1), (1, 1, 1, 1)), ((1, 1), (0, 0, 0, 0))]:
         assert_same(ops.conv2d_inference(x, packed, *where), ops.conv2d_forward(x, w, None, *where))
         assert_same(ops.conv_transpose2d_inference(x, packed, *where), ops.conv_transpose2d_forward(x, w, None, *where))
 

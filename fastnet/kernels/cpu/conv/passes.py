@@ -176,7 +176,7 @@ class DirectBackwardInput:
         source, groups, dtype = geometry.source, geometry.groups, geometry.dtype
         target, length = geometry.target, geometry.target.channels // groups
         grids, taps = _grids_of(geometry)
-        self.form = dtype, groups, "direct", paired, *taps
+        self.form = dtype, groups, "direct backward", paired, *taps
         self.channels, self.groups = source.channels, groups
         self.pack_weights = PackWeights(geometry.w_shape, dtype, groups, taps, backward=True, choose=shape_for)
         self.prepare = None
