@@ -123,7 +123,7 @@ class AmxConvolution:
         size = lines.size(height)
         self.memory = phases * size * apart + POSITIONS * columns
         before = np.cumsum([0] + [len(grid.origins) for grid in grids])
-        self.tables = AmxTables(lines.offsets(height, 2 * apart, 2 * apart * size), in_words(*(
+        self.tables = AmxTables(lines.offsets(2 * apart, 2 * apart * size), in_words(*(
             _GridPlan(len(grid.origins), taps, *grid.size, *grid.place, *grid.offset)
             for grid, taps in zip(grids, before[:-1], strict=True))), lines.phases, in_words(lines.plan))
         all_words = int(before[-1]) * words * panels * columns

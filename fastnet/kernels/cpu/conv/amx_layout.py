@@ -111,8 +111,8 @@ class Lines:
         plan = self.plan
         return plan.before + (lines + plan.above + plan.below) * plan.pitch + plan.behind + POSITIONS
 
-    def offsets(self, lines, apart, phase_apart):
-        """For each tap where position 0 reads, in a strip of so many lines, positions and phases being so far apart."""
+    def offsets(self, apart, phase_apart):
+        """For each tap where position 0 reads, positions and phases being so far apart."""
         plan = self.plan
         return np.array([self.keys.index(phase) * phase_apart
                          + (plan.before + (plan.above + down) * plan.pitch + across) * apart

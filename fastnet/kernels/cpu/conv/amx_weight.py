@@ -89,7 +89,7 @@ class AmxWeightGradient:
         length += POSITIONS * (length // POSITIONS % 2 == 0)
         pairs = -(-chunk * pitch // POSITIONS) * POSITIONS // 2
         self.memory = lines.plan.phases * most_rows * length // 2 + pairs * most_columns + WORDS * most_rows
-        self.tables = _Tables(lines.offsets(chunk, 1, most_rows * length), lines.phases, in_words(lines.plan))
+        self.tables = _Tables(lines.offsets(1, most_rows * length), lines.phases, in_words(lines.plan))
         self.numbers = in_words(_Plan(
             out_height=target.height, out_width=target.width, out_channels=out_channels,
             groups=groups, lines=lines.count, parts=parts, slices=slices, row_slices=row_slices, taps=len(taps),

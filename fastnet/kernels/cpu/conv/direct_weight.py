@@ -13,7 +13,8 @@ one, so that what it reads lies in the first caches:
     partial gradient                   (taps, rows, columns), to which the tile adds what a chunk gives
 
 Where a part has many chunks, the partial gradient goes to float64 sums every so often, see `sums`. What all parts have
-is then added in a fixed order. Nothing of this depends on the number of threads.
+is then added in a fixed order. Nothing of this depends on the number of threads. Where a tap is outside of the image no
+product is made at all, so what is not finite in dy does not come to dw from there, as 0 times it would.
 
 For a 1x1 kernel, see `matrix_weight`, the pixels are one line, and x and dy may change places: then the sums come out
 in the order of the weights. Where pixels then share so few places of the caches that they drive each other out, a block

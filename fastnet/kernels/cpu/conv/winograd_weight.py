@@ -68,7 +68,7 @@ class WinogradWeightGradient:
                              patch_offsets(m, m, (0, 0), target, columns, down, across), np.zeros(lanes, dtype),
                              np.arange(tiles.depth_rows))
         plan = Plan(
-            batch=geometry.batch, height=source.height, width=source.width, groups=groups, channels=read,
+            height=source.height, width=source.width, groups=groups, channels=read,
             out_height=target.height, out_width=target.width, out_channels=made,
             above=geometry.padding.top, before=geometry.padding.left, down=down, across=across, words=words,
             whole_channels=channels, rows=rows, columns=columns, parts=parts, group=0, first=0,

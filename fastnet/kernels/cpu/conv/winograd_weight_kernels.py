@@ -40,7 +40,6 @@ RUN_SIZE = whole_lines(3, np.int64)
 class Plan(NamedTuple):
     """What the kernels of this gradient know of the shapes, and of what part of the patches is at hand."""
 
-    batch: int
     height: int             # of x
     width: int
     groups: int

@@ -123,6 +123,7 @@ def unbend(g, y, bend):
 def through(g, v, bend, sloped):
     def emit(code):
         made, sloped_now = BendCode(code, g, bend, code.bend), code.builder.icmp_signed("!=", code.sloped, I64(0))
+
         def sloped_one():
             v = made.bound(code.v)
             return [made.share(code.g, made.slope(v, v))]

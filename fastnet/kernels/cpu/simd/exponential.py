@@ -1,4 +1,4 @@
-"""The exponential function and the logarithm as LLVM code; `simd.python` says what they mean."""
+"""The exponential function and the logarithm as LLVM code; `simd.python_functions` says what they mean."""
 import math
 from typing import NamedTuple
 
