@@ -1,7 +1,7 @@
 """Direct convolution: a register tile reads the pixels under each tap through a table of their places.
 
 One kernel serves the forward pass and the gradient for the input, with any stride, padding, dilation and groups. In
-the words of a matrix product, the rows of a tile are ROWS pixels of the result, or a few less, its columns a panel of
+the words of a matrix product, the rows of a tile are ROWS pixels of the result, or fewer, its columns a panel of
 output channels, and its sum runs over taps and input channels:
 
     y[writes[i] + j] = bias[j] + sum over taps t and channels c of x[reads[t, i] + c] filters[t, c, j]
@@ -66,7 +66,7 @@ class _Plan(NamedTuple):
     together: int       # panels after which the epilogue is applied to all of them
     tiles: int          # that a block computes, about: between so many it fetches what comes next
     large: int          # whether the images do not fit the cache
-    ahead: int          # how many numbers further on filters are fetched: a panel, or none where they are in a cache
+    ahead: int          # how many numbers further on filters are fetched: a panel, or 0 where a cache has them anyway
 
 
 class DirectConvolution:

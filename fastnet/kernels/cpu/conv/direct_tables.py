@@ -1,6 +1,6 @@
 """Where the pixels are that the register tiles of `direct` read and write.
 
-The pixels of a result are numbered, row by row, and every ROWS of them, or a few less, make a tile. For each tile the
+The pixels of a result are numbered, row by row, and every ROWS of them, or fewer, make a tile. For each tile the
 table `reads` holds, tap by tap, where in x the channels of the pixel begin that each of its rows meets, or -1 for one
 outside of the image; the table `writes` holds where in y each of its rows goes. For 3x3 taps, padding 1, images of
 32 x 32 pixels of 64 channels, and 12 rows to a tile:
@@ -103,8 +103,10 @@ def shape_for(columns, dtype):
 
 
 def images_together(pixels):
-    """How many images, of so many pixels each, to take together: the fewest that waste little of their last tile."""
-    return next((i for i in (1, 2, 3, 4) if -(-pixels * i // simd.ROWS) * simd.ROWS <= 1.04 * pixels * i), 4)
+    """How many images, of so many pixels each, to take together: the fewest that waste little of their last tile, or
+    as many as fill one."""
+    most = max(4, -(-simd.ROWS // pixels))
+    return next((i for i in range(1, most) if -(-pixels * i // simd.ROWS) * simd.ROWS <= 1.04 * pixels * i), most)
 
 
 def strips_of(grids):
