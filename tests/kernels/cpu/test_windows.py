@@ -5,8 +5,6 @@ import pytest
 from numba import config
 
 from fastnet.kernels.cpu import simd
-from fastnet.kernels.cpu.activations import RELU
-from fastnet.kernels.cpu.epilogue import NO_CALL, Epilogue
 from fastnet.kernels.cpu.simd import python, python_windows
 
 from .test_bends import BENDS
@@ -31,32 +29,33 @@ def numbers(size, dtype, seed):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("size, count, step", CASES)
 def test_windows(size, count, step, dtype):
-    """Any number of windows and of channels, with and without what an epilogue reads, and nothing else is written."""
+    """Any number of windows and of channels, at each border of an image and far beyond it; nothing else is written."""
     def make(s):
-        windows, load = s.make_windows(count, step, size, CLASSES[size]), (python if s is python_windows else simd).load
+        windows = s.make_windows(count, step, size, CLASSES[size])
 
-        def program(pixels, filters, y, given, epilogue):
-            p0, next_line, which, f0, y0, apart, m, n = given
-            windows(pixels, p0, next_line, which, filters, f0, load(filters, 0), y, y0, apart, m, n, epilogue)
+        def program(x, filters, bias, y, memory, given, bend):
+            x0, pixel, line, top, height, left, width, which, tap, y0, apart, m, n, zeros, spare, now = given
+            windows(x, x0, pixel, line, top, height, left, width, which, filters, 1, tap, bias, 2, y, y0, apart, m, n,
+                    memory, zeros, spare, bend, now)
         return program
 
-    lanes, compiled = simd.width(dtype), numba.njit(make(simd))
-    line, apart = (count * step + 3) * lanes, lanes + 5
-    pixels, filters = numbers(3 * line + 2, dtype, 0), numbers(4 * lanes + 1, dtype, 1)
-    extent = 3 + count * apart
-    add, mask = numbers(extent, dtype, 2), numbers(extent, dtype, 3)
-    trial = 0
-    for m in range(1, count + 2):
-        for n in (1, lanes - 1, lanes, lanes + 3):
-            for level, bend in (*((0, bend) for bend in BENDS if not bend.sloped), *((2, bend) for bend in BENDS)):
-                trial += 1
-                given = (2, line, trial % len(CLASSES[size]), 1, 3, apart, m, n)
-                ours, theirs = np.full((2, extent), CANARY, dtype)
-                more = bool(level) and trial % 3 > 0, bool(level) and trial % 2 > 0
-                for run, y in ((compiled, ours), (make(python_windows), theirs)):
-                    run(pixels, filters, y, given, Epilogue(level, add, more[0], bend, NO_CALL, mask, more[1], RELU,
-                                                            NO_CALL))
-                np.testing.assert_array_equal(ours, theirs, err_msg=f"{given} {level} {bend} {more}")
+    lanes, compiled, rng = simd.width(dtype), numba.njit(make(simd)), np.random.default_rng(0)
+    most, height, width = 2 * lanes + 3, 4, count * step + 2
+    filters, bias = numbers(1 + 4 * most, dtype, 1), numbers(2 + most, dtype, 2)
+    for trial in range(120):
+        n, m, bend = rng.integers(lanes, most + 1), rng.integers(1, count + 2), BENDS[trial % len(BENDS)]
+        pixel, apart = n + rng.integers(3), n + rng.integers(3)
+        top, left = rng.integers(-3, height + 1), rng.integers(-4, width + 1)
+        x = numbers(height * width * pixel, dtype, trial)   # no more: reading beyond the image would be out of bounds
+        given = ((top * width + left) * pixel, pixel, width * pixel, top, height, left, width,
+                 trial % len(CLASSES[size]), most, 3, apart, m, n, 2, 2 + n, trial % 3 > 0)
+        given = tuple(map(int, given))
+        ours, theirs = np.full((2, 3 + count * apart), CANARY, dtype)
+        for run, y in ((compiled, ours), (make(python_windows), theirs)):
+            memory = np.concatenate([np.full(2, CANARY), np.zeros(n), np.full(n + 2, CANARY)]).astype(dtype)
+            run(x, filters, bias, y, memory, given, bend)
+            assert (memory[[0, 1, -2, -1]] == CANARY).all() and not memory[2: 2 + n].any()
+        np.testing.assert_array_equal(ours, theirs, err_msg=f"{given} {bend}")
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

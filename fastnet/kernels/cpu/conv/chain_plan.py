@@ -27,9 +27,6 @@ _MOST_PRODUCTS = 384
 _PRODUCT, _READ_AGAIN, _GAIN = 0.2, 0.5, 1.5
 # Bytes of a result that a cache may not hold.
 _LARGE_RESULT = 4 << 20
-# A batch that nobody has: with many images a depthwise convolution takes as many channels at a time as it can. The
-# blocks of the first image come first, and are all that run.
-_MANY = 64
 ONE_BY_ONE = (1, 1), (0, 0, 0, 0), (1, 1), 1
 
 
@@ -202,8 +199,14 @@ class PointwiseStage(Stage):
         self._plan(convolve, convolve.numbers, (found,), convolve.launch.blocks)
 
 
-class _InOneThread(AmxForward):
+class _AmxInOneThread(AmxForward):
     """That of a band, all of whose blocks are computed by one thread."""
+
+    blocks = 1
+
+
+class _DepthwiseInOneThread(DepthwiseForward):
+    """The same."""
 
     blocks = 1
 
@@ -231,7 +234,7 @@ class GroupedStage(Stage):
     def _add(self, convolve):
         self.memory = max(self.memory, convolve.memory)
         numbers = in_words(Windows(*map(int, convolve.numbers))._replace(large=self.far))
-        self._plan(convolve, numbers, (self.tables.zeros,), convolve.launch.blocks // _MANY)
+        self._plan(convolve, numbers, (self.tables.zeros,), convolve.launch.blocks)
 
 
 def by_matrices(chain, dtype):
@@ -254,11 +257,11 @@ def stages_of(chain, kinds, dtype, matrices):
     stride, (_, _, *sides), dilation, groups = chain.where
 
     def pointwise(w_shape, sizes, by_amx):
-        stage, way = (MatrixStage, _InOneThread) if by_amx else (PointwiseStage, DirectForward)
+        stage, way = (MatrixStage, _AmxInOneThread) if by_amx else (PointwiseStage, DirectForward)
         return stage(dtype, [way(_pointwise_geometry(w_shape, size, dtype)) for size in sizes] if w_shape else ())
 
-    ways = [DepthwiseForward(Geometry.of((_MANY, wide, read, w), chain.grouped, (_MANY, wide, made, q), dtype,
-                                         (stride, (above, below, *sides), dilation, groups)))
+    ways = [_DepthwiseInOneThread(Geometry.of((1, wide, read, w), chain.grouped, (1, wide, made, q), dtype,
+                                              (stride, (above, below, *sides), dilation, groups)))
             for made, read, above, below in kinds]
     far = chain.project is None and prod(chain.y) * dtype.itemsize > _LARGE_RESULT
     return (pointwise(chain.expand, [(read, w) for _, read, _, _ in kinds], matrices[0]),

@@ -5,12 +5,10 @@ where several groups share a vector. Filters lie as (size R S, C): a vector of t
 weight of one channel of its group under one tap.
 
 A *window* is the pixels under the kernel for one pixel of the result. A block takes some rows of an image of the
-result and some vectors of channels, one after the other. It first copies the pixels that its windows read, with zeros
-around the image, so that no window is a special case:
-
-    memory of a slot:   size R S vectors of filters     lines x columns vectors of pixels
-
-Then it goes through several windows at once, which share the filters and most of their pixels (`simd.make_windows`).
+result and some vectors of channels. It goes through several windows of a row at once, which share the filters and most
+of their pixels (`simd.make_windows`), and with them through its vectors of channels, which lie side by side in memory;
+what lies outside of the image is read from a row of zeros. Images of fewer channels than a vector has are first copied
+to pixels of a whole vector.
 
 The gradient for the input is the same with the images in other roles. With a stride its pixels fall into *classes*,
 stride x stride of them, each reached by taps of its own; without one there is a single class, as in the forward pass.
@@ -21,26 +19,66 @@ from typing import NamedTuple
 import numpy as np
 
 from fastnet.kernels.cpu import simd, spans
-from fastnet.kernels.cpu.conv.geometry import Pair
+from fastnet.kernels.cpu.conv.geometry import Images, Pair
 from fastnet.kernels.cpu.conv.operands import Operands
 from fastnet.kernels.cpu.runtime import Launch, empty, hash_of, in_words, inlined, jit, named, scratch
 
-# The most bytes of copied pixels, the numbers of the result that a block takes where that makes so many blocks, and
-# how many windows may be taken at a time. Taking 4 as well would save a tenth at widths of 4 and 12, and cost a second
-# of compiling for each pass and stride.
-_COPIED, _BLOCK, _BLOCKS = 1 << 16, 32_768, 8
+# How many blocks there should be at least, the fewest rows and vectors of channels that images are cut to for that if
+# either will do, and how many windows may be taken at a time. Taking 4 as well would save a tenth at widths of 4 and
+# 12, and cost a second of compiling for each pass and stride.
+BLOCKS = 8
+_ROWS, _VECTORS = 8, 4
 _COUNTS = 8, 7
+# Of the first cache, how many bytes the lines under one row of windows may take: each of them is read again for the
+# next row. Where that leaves fewer than _VECTORS, they stay in this share of the second cache.
+_NEAR, _SHARE = 24 << 10, 0.5
+# The most bytes of pixels that are copied where the channels are few.
+_COPIED = 1 << 16
 # Bytes of images that a cache may not hold.
-_LARGE = 4 << 20
+LARGE = 4 << 20
 # Channels whose filters a block packs.
 _PACKED = 32
 # More channels to a group than this are left to register tiles.
 MOST_CHANNELS = 8
 
 
+class Course(NamedTuple):
+    """How windows go over the images `source` to make those of `target`: row u of the result reads from line
+    (u + shift) / apart step - before of its image on; the same across. `span` is how far the last line and column under
+    a window are from the first."""
+
+    source: Images
+    target: Images
+    step: Pair
+    apart: Pair
+    shift: Pair
+    before: Pair
+    span: Pair
+
+    @classmethod
+    def of(cls, geometry, backward=False):
+        """That of a convolution, or of its gradient for the input."""
+        stride, kernel, dilation, padding = geometry.stride, geometry.kernel, geometry.dilation, geometry.padding
+        span, one = Pair((kernel.down - 1) * dilation.down, (kernel.across - 1) * dilation.across), Pair(1, 1)
+        shift = Pair(padding.top, padding.left)
+        if not backward:
+            return cls(geometry.source, geometry.target, stride, one, Pair(0, 0), shift, span)
+        span = Pair(span.down // stride.down, span.across // stride.across)
+        return cls(geometry.target, geometry.source, one, stride, shift, span, span)
+
+    @property
+    def count(self):
+        """How many windows are taken at a time."""
+        across = -(-self.target.width // self.apart.across)
+        return min(_COUNTS, key=lambda count: -(-across // count) * count)
+
+    def lines(self, rows):
+        """How many lines so many rows of the result read."""
+        return (rows - 2 + self.apart.down) // self.apart.down * self.step.down + self.span.down + 1
+
+
 class Windows(NamedTuple):
-    """How the windows of images are cut into blocks. Row u of the result reads from line (u + shift) / apart step -
-    above of its image on; the same across, where step and apart are constants."""
+    """How the windows of a `Course` are cut into blocks. Numbers across are constants where they are not here."""
 
     height: int         # of what is read
     width: int
@@ -51,15 +89,14 @@ class Windows(NamedTuple):
     apart: int
     shift: int
     shift_across: int
-    above: int
-    left: int           # the first copied column is so many before the first of the image
+    above: int          # lines before the first of an image that the first row reads
+    left: int
+    under: int          # lines under one row of windows
     rows: int           # of the result, that a block takes at most
     parts: int          # blocks that share the rows of an image
-    vectors: int        # of channels, that a block takes at most
+    vectors: int        # whole ones of channels, that a block takes at most; the last one takes what is left as well
     slices: int         # blocks that share the channels
-    lines: int          # of pixels that are copied for so many rows
-    columns: int        # of pixels: the last windows may lie beyond the row
-    filters: int        # vectors of them
+    copied: int         # lines that a block copies, if channels are few
     large: int          # whether the images do not fit the cache, so that what comes next is to be fetched
     memory: int         # numbers of a slot
 
@@ -97,39 +134,38 @@ def _taps(geometry, offset, far, backward):
     return tuple(sorted(taps, key=lambda tap: (tap[0], tap[2], tap[1])))
 
 
-def cut(geometry, backward=False):
-    """(Windows, Constants) of a convolution, or of its gradient for the input."""
-    source, target = (geometry.target, geometry.source) if backward else (geometry.source, geometry.target)
-    stride, kernel, padding, lanes = geometry.stride, geometry.kernel, geometry.padding, simd.width(geometry.dtype)
-    span = Pair((kernel.down - 1) * geometry.dilation.down, (kernel.across - 1) * geometry.dilation.across)
-    step, apart, shift, before = stride, Pair(1, 1), Pair(0, 0), Pair(padding.top, padding.left)
-    if backward:
-        step, apart, shift = apart, stride, Pair(padding.top, padding.left)
-        span = before = Pair(span.down // stride.down, span.across // stride.across)
-    across = -(-target.width // apart.across)
-    count = min(_COUNTS, key=lambda count: -(-across // count) * count)
-    columns = (apart.across > 1) + (-(-across // count) * count - 1) * step.across + span.across + 1
+def constants_of(geometry, course, backward=False):
+    """The Constants of a convolution, or of its gradient for the input."""
+    classes = tuple(_taps(geometry, offset, course.span, backward) for offset in np.ndindex(*course.apart))
+    return Constants(course.count, course.step.across, course.apart.across, geometry.w_shape[1], classes)
 
-    def lines(rows):
-        return (rows - 2 + apart.down) // apart.down * step.down + span.down + 1
 
-    line, every = columns * lanes * geometry.dtype.itemsize, -(-source.channels // lanes)
-    parts = next((parts for parts in range(1, target.height)
-                  if lines(-(-target.height // parts)) * line <= _COPIED), target.height)
-    rows = -(-target.height // parts)
-    parts = -(-target.height // rows)
-    vectors = max(1, min(_BLOCK // (rows * target.width * lanes), every * geometry.batch * parts // _BLOCKS, every))
-    slices = -(-every // vectors)
-    filters = geometry.w_shape[1] * kernel.down * kernel.across
-    windows = Windows(
+def _cut(course, batch, dtype, blocks):
+    """The Windows of so many images, for so many blocks at least if there can be."""
+    source, target, lanes = course.source, course.target, simd.width(dtype)
+    whole, wanted, few = source.channels // lanes, -(-blocks // batch), source.channels < lanes
+    under = course.span.down + 1
+    line = under * source.width * simd.VECTOR_BYTES     # bytes that a row of windows reads of a vector of channels
+    large = batch * (source.numbers + target.numbers) * dtype.itemsize > LARGE
+    near, most = _NEAR // line, max(1, int(_SHARE * simd.CACHE_BYTES) // line)
+    if near >= _VECTORS and not large:
+        most = near
+    slices = max(1, -(-whole // most))
+    parts = min(max(1, target.height // _ROWS), -(-wanted // slices))
+    slices = max(slices, min(whole // _VECTORS, -(-wanted // parts)))
+    parts = min(target.height, max(parts, -(-wanted // slices)))
+    rows, vectors, copied = -(-target.height // parts), max(1, -(-whole // slices)), 0
+    memory = 2 * (vectors + 1) * lanes      # zeros, and where sums go that nobody wants
+    if few:
+        rows = max(1, min(rows, _COPIED // (course.step.down * source.width * simd.VECTOR_BYTES)))
+        copied = course.lines(rows)
+        memory += (copied * source.width + target.width) * lanes
+    return Windows(
         height=source.height, width=source.width, channels=source.channels, out_height=target.height,
-        out_width=target.width, step=step.down, apart=apart.down, shift=shift.down, shift_across=shift.across,
-        above=before.down, left=before.across - shift.across // apart.across, rows=rows, parts=parts,
-        vectors=-(-every // slices), slices=slices, lines=lines(rows), columns=columns, filters=filters,
-        large=geometry.batch * (source.numbers + target.numbers) * geometry.dtype.itemsize > _LARGE,
-        memory=(lines(rows) * columns + filters) * lanes)
-    classes = tuple(_taps(geometry, offset, span, backward) for offset in np.ndindex(*apart))
-    return windows, Constants(count, step.across, apart.across, geometry.w_shape[1], classes)
+        out_width=target.width, step=course.step.down, apart=course.apart.down, shift=course.shift.down,
+        shift_across=course.shift.across, above=course.before.down, left=course.before.across, under=under, rows=rows,
+        parts=-(-target.height // rows), vectors=vectors, slices=max(1, -(-whole // vectors)), copied=copied,
+        large=large, memory=memory)
 
 
 def work_of(geometry):
@@ -140,11 +176,12 @@ def work_of(geometry):
 class DepthwiseConvolution:
     """y from x, or dx from dy, all worked out but the numbers."""
 
-    def __init__(self, geometry, backward=False):
-        windows, constants = cut(geometry, backward)
+    def __init__(self, geometry, backward=False, blocks=BLOCKS):
+        course = Course.of(geometry, backward)
+        windows = _cut(course, geometry.batch, geometry.dtype, blocks)
         self.numbers, self.memory = in_words(windows), windows.memory
-        blocks = geometry.batch * windows.parts * windows.slices
-        self.launch = Launch(_kernel(constants), blocks, work_of(geometry))
+        self.launch = Launch(_kernel(constants_of(geometry, course, backward)),
+                             geometry.batch * windows.parts * windows.slices, work_of(geometry))
 
     def __call__(self, x, filters, bias, y, epilogue):
         memory = scratch(self.memory, x.dtype, self.launch.work)
@@ -152,16 +189,16 @@ class DepthwiseConvolution:
 
 
 class PackFilters:
-    """Filters (C, size, R, S) as a flat (size R S, C); for the gradient for the input rotated by half a circle, and
-    with the channels of a group in exchanged roles."""
+    """Filters (C, size, R, S) as a flat (size R S, C), with zeros where channels do not fill a vector; for the gradient
+    for the input rotated by half a circle, and with the channels of a group in exchanged roles."""
 
-    def __init__(self, w_shape, backward=False):
+    def __init__(self, w_shape, dtype, backward=False):
         k, size, r, s = w_shape
-        self.numbers = k, size, r * s, backward
+        self.numbers, self.size = (k, size, r * s, backward), size * r * s * max(k, simd.width(dtype))
         self.launch = Launch(_pack, -(-k // _PACKED), k * size * r * s)
 
     def __call__(self, w):
-        packed = empty(w.size, w.dtype)
+        packed = empty(self.size, w.dtype)
         self.launch(w.reshape(-1), packed, *self.numbers)
         return packed
 
@@ -169,10 +206,11 @@ class PackFilters:
 @jit
 def _pack(block, slot, w, packed, channels, size, taps, backward):
     """Pack the filters of some channels."""
-    first, stop = block * _PACKED, min(channels, (block + 1) * _PACKED)
+    first, stop, pitch = block * _PACKED, min(channels, (block + 1) * _PACKED), max(channels, simd.lanes(w))
     for c in range(size):
         for tap in range(taps):
-            to = (c * taps + tap) * channels
+            to = (c * taps + tap) * pitch
+            spans.clear(packed, to + channels, to + pitch)
             if backward:
                 for k in range(first, stop):
                     packed[to + k] = w[((k - k % size + c) * size + k % size + 1) * taps - 1 - tap]
@@ -182,43 +220,31 @@ def _pack(block, slot, w, packed, channels, size, taps, backward):
 
 
 @inlined
-def copy_pixels(x, memory, at, image, top, channel, plan, fresh):
-    """Copy the lines x columns pixels from row `top` of an image, and from its padding, on: one vector of channels
-    each. In `fresh` memory zeros are written for those outside; else they are there already, from other channels."""
-    lanes, zero, n, left = simd.lanes(x), simd.full(x, 0), plan.channels - channel, -plan.left
-    for line in range(top, top + plan.lines):
-        first = min(plan.columns, max(0, -left))
-        stop = max(first, min(plan.columns, plan.width - left)) if 0 <= line < plan.height else first
-        source = ((image * plan.height + line) * plan.width + left) * plan.channels + channel
-        if fresh:
-            for i in range(first):
-                simd.store(memory, at + i * lanes, zero)
-            for i in range(stop, plan.columns):
-                simd.store(memory, at + i * lanes, zero)
-        if n >= lanes:
-            whole = first + (stop - first) // 4 * 4
-            for i in range(first, whole, 4):    # four loads that do not wait for each other's stores
-                pixel, to, c = source + i * plan.channels, at + i * lanes, plan.channels
-                v0, v1, v2 = simd.load(x, pixel), simd.load(x, pixel + c), simd.load(x, pixel + 2 * c)
-                v3 = simd.load(x, pixel + 3 * c)
-                simd.store(memory, to, v0)
-                simd.store(memory, to + lanes, v1)
-                simd.store(memory, to + 2 * lanes, v2)
-                simd.store(memory, to + 3 * lanes, v3)
-            for i in range(whole, stop):
-                simd.store(memory, at + i * lanes, simd.load(x, source + i * plan.channels))
-        else:
-            for i in range(first, stop):
-                simd.store(memory, at + i * lanes, simd.load_part(x, source + i * plan.channels, n))
-        at += plan.columns * lanes
+def _copy_lines(x, start, top, stop, plan, memory, to):
+    """Copy some lines of an image to pixels of a whole vector. Where line 0 would be then."""
+    size = plan.width * plan.channels
+    for i in range(max(0, stop - top) * plan.width):
+        at = start + top * size + i * plan.channels
+        simd.store(memory, to + i * simd.lanes(x), simd.load_part(x, at, plan.channels))
+    return to - top * plan.width * simd.lanes(x)
 
 
 @inlined
-def fetch_pixels(x, start, pixels, apart):
-    """Ask for a vector of each of so many pixels, which will be read soon."""
+def _fetch_pixels(x, start, pixels, apart, n):
+    """Ask for n numbers of each of so many pixels, which will be read soon."""
     if start >= 0:
         for i in range(start, min(start + pixels * apart, x.size), apart):
-            simd.prefetch(x, i)
+            spans.fetch(x, i, i + n)
+
+
+@inlined
+def _finish_row(y, at, n, plan, epilogue):
+    """What is left to do for n channels of a row of the result, which begins there."""
+    if n == plan.channels:
+        spans.apply_rest(y, at, plan.out_width * n, epilogue)
+    elif epilogue.adding or epilogue.masked or spans.has_calls(epilogue):
+        for i in range(plan.out_width):
+            spans.apply_rest(y, at + i * plan.channels, n, epilogue)
 
 
 @functools.cache
@@ -229,51 +255,48 @@ def _kernel(constants):
     def convolve(block, slot, operands, memory, numbers, epilogue):
         """Compute some rows of the result, and some vectors of channels."""
         plan, x, y, lanes = named(Windows, numbers), operands.x, operands.y, simd.lanes(operands.x)
-        c, number, filters = plan.channels, block // plan.slices, slot * plan.memory
-        image, first = number // plan.parts, number % plan.parts * plan.rows
-        rows, line_size = min(plan.rows, plan.out_height - first), plan.columns * lanes
-        first_line, pixels = (first + plan.shift) // plan.apart * plan.step, filters + plan.filters * lanes
-        top, start = first_line - plan.above, (image * plan.out_height + first) * plan.out_width * c
-        begin = block % plan.slices * plan.vectors * lanes
-        end = min(c, begin + plan.vectors * lanes)
-        for j in range(begin, end, lanes):
-            n, bias = c - j, simd.load_part(operands.bias, j, c - j)
-            for tap in range(plan.filters):
-                simd.store(memory, filters + tap * lanes, simd.load_part(operands.filters, tap * c + j, n))
-            copy_pixels(x, memory, pixels, image, top, j, plan, j == begin)
-            # What comes next is fetched meanwhile: more channels of these rows, or the rows below.
-            on, on_y = (lanes, lanes) if j + lanes < c else (
-                rows * plan.step // plan.apart * plan.width * c - j, rows * plan.out_width * c - j)
-            # Divisions would take as long as the windows of a short row, so places are counted on from row to row.
-            line, down, fetched = 0, (first + plan.shift) % plan.apart, 0
-            for row in range(rows):
-                to = start + row * plan.out_width * c + j
-                if plan.large:
-                    fetch_pixels(y, to + on_y, plan.out_width, c)
-                    while fetched * rows < (row + 1) * plan.lines:
-                        if 0 <= top + fetched < plan.height:
-                            at = (image * plan.height + top + fetched) * plan.width * c + j + on
-                            fetch_pixels(x, at, plan.width, c)
-                        fetched += 1
-                for across in range(apart):
-                    left = (across - plan.shift_across) % apart
-                    at = pixels + line * line_size
-                    at += ((left + plan.shift_across) // apart - plan.shift_across // apart) * step * lanes
-                    for column in range(left, plan.out_width, count * apart):
-                        windows(memory, at, line_size, down * apart + across, memory, filters, bias, y, to + column * c,
-                                apart * c, (plan.out_width - column + apart - 1) // apart, n, epilogue)
-                        at += count * step * lanes
-                down += 1
-                if down == plan.apart:
-                    line, down = line + plan.step, 0
-        for row in range(rows):
-            if begin == 0 and end == c:
-                to = start + row * plan.out_width * c
-                spans.call_functions(y, to, to + plan.out_width * c, epilogue)
-            elif spans.has_calls(epilogue):
-                for column in range(plan.out_width):
-                    to = start + (row * plan.out_width + column) * c
-                    spans.call_functions(y, to + begin, to + end, epilogue)
+        c, now, zeros = plan.channels, not (epilogue.adding or epilogue.masked), slot * plan.memory
+        spare, part, piece = zeros + (plan.vectors + 1) * lanes, block % plan.slices, block // plan.slices
+        image, first, begin = piece // plan.parts, piece % plan.parts * plan.rows, part * plan.vectors * lanes
+        n = c - begin if part == plan.slices - 1 else plan.vectors * lanes
+        spans.clear(memory, zeros, spare)
+        # Divisions would take as long as the windows of a short row, so places are counted on from row to row.
+        line, down = (first + plan.shift) // plan.apart * plan.step - plan.above, (first + plan.shift) % plan.apart
+        source, pixel, start = x, c, image * plan.height * plan.width * c + begin
+        result = to = (image * plan.out_height + first) * plan.out_width * c + begin    # where the row begins
+        target, out = y, c      # how far it is to the next pixel there
+        if plan.copied:
+            source, pixel, target, out, to = memory, lanes, memory, lanes, 2 * spare - zeros
+            start = _copy_lines(x, start, max(0, line), min(plan.height, line + plan.copied), plan, memory,
+                                to + plan.out_width * lanes)
+        for _ in range(min(plan.rows, plan.out_height - first)):
+            new = line + plan.under     # lines that the next row is the first to read, up to `stop`
+            stop = min(plan.height, new + plan.step) if down + 1 == plan.apart else 0
+            for across in range(apart):
+                left = (across - plan.shift_across) % apart
+                column = (left + plan.shift_across) // apart * step - plan.left
+                for v in range(left, plan.out_width, count * apart):
+                    if plan.large and across == 0:  # fetch what is below these windows
+                        below = result + (plan.out_width + v) * c
+                        _fetch_pixels(y, below, min(count * apart, plan.out_width - v), c, n)
+                        for k in range(max(0, new), stop):
+                            at = (image * plan.height + k) * plan.width + max(0, column)
+                            _fetch_pixels(x, at * c + begin, min(count * step, plan.width - column), c, n)
+                    windows(source, start + (line * plan.width + column) * pixel, pixel, plan.width * pixel,
+                            line, plan.height, column, plan.width, down * apart + across,
+                            operands.filters, begin, max(c, lanes), operands.bias, begin,
+                            target, to + v * out, apart * out, (plan.out_width - v + apart - 1) // apart,
+                            max(n, lanes), memory, zeros, spare, epilogue.bend, now)
+                    column += count * step
+            if plan.copied:
+                for i in range(plan.out_width):
+                    simd.store_part(y, result + i * c, simd.load(memory, to + i * lanes), c)
+            else:
+                to += plan.out_width * c
+            _finish_row(y, result, n, plan, epilogue)
+            result, down = result + plan.out_width * c, down + 1
+            if down == plan.apart:
+                line, down = line + plan.step, 0
 
     convolve.__qualname__ = f"convolve_{count}_{step}_{apart}_{size}_{hash_of(classes)}"
     return jit(convolve)

@@ -1,14 +1,15 @@
 """The passes of a convolution, once for each way of computing them, with everything worked out but the numbers.
 
-A *pass* is the forward one, or the gradient for the input or for the weights; a *way* is direct, Winograd's or
-depthwise. Here each pass of each way is put together from the kernels' files, for a `Geometry`. Images are flat and
-channels-last here, weights (K, C / groups, R, S) and contiguous. Winograd's ways are for stride 1 and without dilation;
-depthwise ones for groups of few channels, as one filter a channel.
+A *pass* is the forward one, or the gradient for the input or for the weights; a *way* is direct, Winograd's, depthwise
+or that of whole matrices of bfloat16 numbers. Here each pass of each way is put together from the kernels' files, for a
+`Geometry`. Images are flat and channels-last here, weights (K, C / groups, R, S) and contiguous. Winograd's ways are
+for stride 1 and without dilation; depthwise ones for groups of few channels, as one filter a channel.
 """
 import numpy as np
 
 from fastnet.kernels.cpu import simd
-from fastnet.kernels.cpu.conv.amx import BLOCKS, AmxConvolution
+from fastnet.kernels.cpu.conv import amx, depthwise
+from fastnet.kernels.cpu.conv.amx import AmxConvolution
 from fastnet.kernels.cpu.conv.amx_layout import CHANNELS, panel_for
 from fastnet.kernels.cpu.conv.amx_stem import AmxStem, numbers_of
 from fastnet.kernels.cpu.conv.amx_weight import AmxWeightGradient
@@ -102,7 +103,7 @@ class AmxForward:
     """Whole matrices of bfloat16 numbers at once; see `amx`. `shortens` says which images may be short, `blocks` how
     many there should be."""
 
-    pools, shortens, blocks = False, ("x", "y"), BLOCKS
+    pools, shortens, blocks = False, ("x", "y"), amx.BLOCKS
 
     def __init__(self, geometry):
         kernel, target = geometry.kernel, geometry.target
@@ -143,14 +144,14 @@ def amx_forward(geometry):
 
 
 class DepthwiseForward:
-    """See `depthwise`."""
+    """See `depthwise`; `blocks` says how many there should be."""
 
-    pools, backward = False, False
+    pools, backward, blocks = False, False, depthwise.BLOCKS
 
     def __init__(self, geometry):
         self.form, self.convolve = (geometry.dtype, "depthwise", self.backward), \
-            DepthwiseConvolution(geometry, self.backward)
-        self.pack_filters = PackFilters(geometry.w_shape, self.backward)
+            DepthwiseConvolution(geometry, self.backward, self.blocks)
+        self.pack_filters = PackFilters(geometry.w_shape, geometry.dtype, self.backward)
 
     def pack(self, w, b):
         return self.pack_filters(w), pack_bias(b, w.shape[0], w.dtype)

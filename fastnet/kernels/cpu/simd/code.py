@@ -179,11 +179,11 @@ class Code:
             with otherwise:
                 self.store_part(vector, value, pointer, n)
 
-    def prefetch(self, pointer):
-        """Ask for the line of memory at a pointer, to have it in the second cache."""
-        read, second_cache, data = I32(0), I32(2), I32(1)
+    def prefetch(self, pointer, write=False):
+        """Ask for the line of memory at a pointer: to have it in the second cache, or in the first to `write` it."""
+        for_what, how_near, data = I32(int(write)), I32(3 if write else 2), I32(1)
         address = self.builder.bitcast(pointer, ir.IntType(8).as_pointer())
-        self.call("llvm.prefetch.p0", ir.VoidType(), [address, read, second_cache, data])
+        self.call("llvm.prefetch.p0", ir.VoidType(), [address, for_what, how_near, data])
 
     def _as(self, vector, pointer):
         return self.builder.bitcast(pointer, vector.llvm.as_pointer())

@@ -113,7 +113,7 @@ def bound(v, bend):
     return np.where(bend.largest < v, v.dtype.type(bend.largest), v)
 
 
-def _bent(v, bend):
+def bent(v, bend):
     """The piecewise linear activation of v that a Bend stands for, see `activations.Bend`."""
     v = bound(v, bend)
     return np.where(v > 0, v, v * v.dtype.type(bend.factor)) if bend.sloped else v
@@ -125,7 +125,7 @@ def finish(v, added, output, epilogue, sloped):
     `epilogue.masking`, whose output was `output`. sloped = 0 promises that neither Bend is sloped."""
     if not sloped and (epilogue.bend.sloped or epilogue.masking.sloped):
         raise ValueError(f"{epilogue} is sloped")
-    v = _bent(v + added if epilogue.adding else v, epilogue.bend)
+    v = bent(v + added if epilogue.adding else v, epilogue.bend)
     return unbend(v, output, epilogue.masking) if epilogue.masked else v
 
 
@@ -141,7 +141,7 @@ def through(g, v, bend, sloped):
     """`unbend` by the activation's input v in place of its output. sloped = 0 promises that the Bend is not sloped."""
     if bend.sloped and not sloped:
         raise ValueError(f"{bend} is sloped")
-    return unbend(g, _bent(v, bend), bend)
+    return unbend(g, bent(v, bend), bend)
 
 
 size = np.abs
@@ -297,7 +297,7 @@ def make_tile(rows, halves, paired=False):
             right = part(b, b0 + r * length * panel, length * panel).reshape(length, panel)
             acc += apart(left, 1) @ apart(right, 0) if paired else left @ right
         if now:
-            acc = _bent(acc, bend)
+            acc = bent(acc, bend)
         n = min(n, panel)
         for i in range(min(m, rows)):
             part(c, c0 + places[p + i], n)[:] = acc[i, :n]

@@ -1,31 +1,39 @@
 """What the primitives for windows mean, in plain NumPy; see `simd.python`.
 
-Pixels are whole vectors, so many numbers from one line to the next. A tap is (line, column, channel, number): it meets
-the pixel so many lines and columns from the window's place, and has filter `number`. Channels are in groups of `size`:
-of a pixel, every lane of a group meets the group's lane `channel`.
+A tap is (line, column, channel, number): it meets the pixel so many lines and columns from the window's place, and has
+filter `number`. Channels are in groups of `size`: of a pixel, every lane of a group meets the group's lane `channel`.
 """
 import numpy as np
 
-from fastnet.kernels.cpu.simd.python import bound, finish, lanes, load, load_part, store_part
+from fastnet.kernels.cpu.simd.python import bent, lanes, load, load_part, store, store_part
 
 
 def make_windows(count, step, size, classes):
     """The sums of `count` windows that lie `step` pixels apart, for groups of `size` channels."""
 
-    def windows(pixels, p0, next_line, which, filters, f0, v, y, y0, apart, m, n, epilogue):
-        """y[y0 + i * apart + j] = v[j] + sum over the taps of classes[which] of pixel_i[j] * filter[j], and the steps
-        of an Epilogue that need no function, for i < m and j < n. Pixels of all `count` windows are read."""
-        for i in range(count):
-            total = v
-            for line, column, channel, number in classes[which]:
-                factor = load(filters, f0 + number * lanes(filters))
-                total = total + _pixel(pixels, p0 + line * next_line, i * step + column, channel, size) * factor
-            at = y0 + i * apart
-            if i < m and epilogue.level:
-                added, output = (load_part(array, at, n) for array in (epilogue.add, epilogue.mask))
-                store_part(y, at, finish(total, added, output, epilogue, True), n)
-            elif i < m:
-                store_part(y, at, bound(total, epilogue.bend), n)
+    def windows(x, x0, pixel, line, top, height, left, width, which, filters, f0, tap, bias, b0, y, y0, apart, m, n,
+                memory, zeros, spare, bend, now):
+        """y[y0 + i * apart + j] = bias[b0 + j] + sum over the taps of classes[which] of pixel_i[j] * filter[j], for
+        i < m and j < n, n at least a vector. If `now`, that after the activation `bend`.
+
+        The pixel at line 0 and column 0 would begin at x[x0]; others are `pixel` and `line` further on. These are line
+        `top` and column `left` of an image of height x width pixels; pixels outside of it are read from
+        memory[zeros :], where n zeros are. Filter k begins at filters[f0 + k * tap]. What is in memory[spare :
+        spare + n] afterwards means nothing.
+        """
+        def vector(line_number, column, channel, j):
+            inside = 0 <= top + line_number < height and 0 <= left + column < width
+            v = load(x, x0 + line_number * line + column * pixel + j) if inside else load(memory, zeros + j)
+            return v[np.arange(len(v)) // size * size + channel]
+
+        for begin in range(0, n, lanes(x)):
+            j = min(begin, n - lanes(x))    # the last vector may take some channels again
+            for i in range(min(m, count)):
+                total = load(bias, b0 + j)
+                for line_number, column, channel, number in classes[which]:
+                    factor = load(filters, f0 + number * tap + j)
+                    total = total + vector(line_number, i * step + column, channel, j) * factor
+                store(y, y0 + i * apart + j, bent(total, bend) if now else total)
 
     return windows
 

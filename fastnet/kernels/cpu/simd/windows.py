@@ -13,11 +13,11 @@ from fastnet.kernels.cpu.simd.tiles import Loops
 
 
 class _Pixels:
-    """Emits the vectors of pixels around one place, each once."""
+    """Emits the vectors of pixels around one place, each once; `pointer_to` gives where the one at a line and a column
+    is."""
 
-    def __init__(self, code, vector, size, start, next_line):
-        self.code, self.vector, self.size, self.start, self.next_line = code, vector, size, start, next_line
-        self.lines, self.known = {}, {}
+    def __init__(self, code, vector, size, pointer_to):
+        self.code, self.vector, self.size, self.pointer_to, self.known = code, vector, size, pointer_to, {}
 
     def at(self, line, column, channel):
         """The pixel so many lines and columns further on; each group's `channel` in all its lanes."""
@@ -28,11 +28,9 @@ class _Pixels:
         return self.known[key]
 
     def _load(self, line, column):
-        code, key = self.code, (line, column)
-        if line not in self.lines:
-            self.lines[line] = code.at(self.start, code.builder.mul(self.next_line, I64(line)))
+        key = line, column
         if key not in self.known:
-            self.known[key] = code.load(self.vector, code.at(self.lines[line], column * self.vector.count))
+            self.known[key] = self.code.load(self.vector, self.pointer_to(line, column))
         return self.known[key]
 
     def _spread(self, value, channel):
@@ -65,69 +63,65 @@ def _switch(builder, which, bodies):
     return merged
 
 
-def _where(builder, condition, make, other):
-    """``make()`` where the condition is true, else the value `other`."""
-    before = builder.block
-    with builder.if_then(condition):
-        made, block = make(), builder.block
-    value = builder.phi(other.type)
-    value.add_incoming(other, before)
-    value.add_incoming(made, block)
-    return value
+def _pointers(code, places):
+    """Of `windows`: where the pixels at these lines and columns begin in x, or where zeros are."""
+    b, lines, columns, found = code.builder, {}, {}, {}
 
+    def inside(number, first, size):
+        return b.icmp_unsigned("<", b.add(first, I64(number)), size)
 
-def _finished(code, vector, kind, value, at, n):
-    """The value after an Epilogue's steps in registers, at a place of the result."""
-    b = code.builder
-    bend, masking = (BendCode(code, vector, *code.field(kind, code.epilogue, name)) for name in ("bend", "masking"))
-
-    def read(name):
-        return code.load_part(vector, code.at(code.data(*code.field(kind, code.epilogue, name)), at), n)
-
-    def masked():
-        output = read("mask")
-        return _where(b, masking.sloped, lambda: masking.share(value, output), masking.passes(value, output))
-
-    value = _where(b, code.flag(kind, code.epilogue, "adding"), lambda: b.fadd(value, read("add")), value)
-    value = bend.bound(value)
-    value = _where(b, bend.sloped, lambda: bend.slope(value, value), value)
-    return _where(b, code.flag(kind, code.epilogue, "masked"), masked, value)
+    for line, column in places:
+        if line not in lines:
+            lines[line] = code.at(code.x, code.x0, b.mul(code.line, I64(line))), inside(line, code.top, code.height)
+        if column not in columns:
+            columns[column] = b.mul(code.pixel, I64(column)), inside(column, code.left, code.width)
+        (start, here), (offset, across) = lines[line], columns[column]
+        found[line, column] = b.select(b.and_(here, across), code.at(start, offset), code.at(code.memory, code.zeros))
+    return found
 
 
 def make_windows(count, step, size, classes):
     """The sums of `count` windows that lie `step` pixels apart, for groups of `size` channels."""
 
     @primitive
-    def windows(pixels, p0, next_line, which, filters, f0, v, y, y0, apart, m, n, epilogue):
-        vector, i8 = vector_of(pixels), types.int64
+    def windows(x, x0, pixel, line, top, height, left, width, which, filters, f0, tap, bias, b0, y, y0, apart, m, n,
+                memory, zeros, spare, bend, now):
+        vector, i8 = vector_of(x), types.int64
 
         def sums(code, taps):
-            source, acc = _Pixels(code, vector, size, code.at(code.pixels, code.p0), code.next_line), [code.v] * count
-            for line, column, channel, number in taps:
-                factor = code.load(vector, code.at(code.filters, code.f0, number * vector.count))
-                acc = [code.fma(vector, source.at(line, i * step + column, channel), factor, acc[i])
-                       for i in range(count)]
-            return acc
+            """Emit the loop over the vectors of channels."""
+            b, lanes, loops = code.builder, vector.count, Loops(code)
+            known = _pointers(code, dict.fromkeys((line, i * step + column) for line, column, *_ in taps
+                                                 for i in range(count)))
+            factors = [code.at(code.filters, code.f0, b.mul(code.tap, I64(number))) for *_, number in taps]
+            targets = [b.select(b.icmp_signed("<", I64(i), code.m), code.at(code.y, code.y0, b.mul(code.apart, I64(i))),
+                                code.at(code.memory, code.spare)) for i in range(count)]
+            bends, last = BendCode(code, vector, bend, code.bend).only_if(code.now), b.sub(code.n, I64(lanes))
+
+            def body(k, state):
+                j = b.mul(k, I64(lanes))
+                j = b.select(b.icmp_signed("<", j, last), j, last)
+                for target in targets:      # or a store would wait for its line, and all that come behind it
+                    code.prefetch(code.at(target, j), write=True)
+                acc = [code.load(vector, code.at(code.bias, code.b0, j))] * count
+                source = _Pixels(code, vector, size, lambda line, column: code.at(known[line, column], j))
+                for (line, column, channel, _), factor in zip(taps, factors, strict=True):
+                    factor = code.load(vector, code.at(factor, j))
+                    acc = [code.fma(vector, source.at(line, i * step + column, channel), factor, acc[i])
+                           for i in range(count)]
+                for value, target in zip(bends.all(acc), targets, strict=True):
+                    code.store(vector, value, code.at(target, j))
+                return state
+
+            loops.loop(b.sdiv(b.add(code.n, I64(lanes - 1)), I64(lanes)), [], body, rolled=True)
+            return []
 
         def emit(code):
-            b = code.builder
-            acc = _switch(b, code.which, [lambda taps=taps: sums(code, taps) for taps in classes])
-            bend = BendCode(code, vector, *code.field(epilogue, code.epilogue, "bend"))
-            places = [b.add(code.y0, b.mul(code.apart, I64(i))) for i in range(count)]
-            level = code.field(epilogue, code.epilogue, "level")[1]
-            whole = b.and_(b.icmp_signed(">=", code.m, I64(count)), b.icmp_signed(">=", code.n, I64(vector.count)))
-            with b.if_else(b.and_(whole, b.icmp_signed("==", level, ir.Constant(level.type, 0)))) as (then, otherwise):
-                with then:
-                    for i, place in enumerate(places):
-                        code.store(vector, bend.bound(acc[i]), code.at(code.y, place))
-                with otherwise:
-                    for i, place in enumerate(places):
-                        with b.if_then(b.icmp_signed("<", I64(i), code.m)):
-                            value = _finished(code, vector, epilogue, acc[i], place, code.n)
-                            code.store_part(vector, value, code.at(code.y, place), code.n)
+            _switch(code.builder, code.which, [lambda taps=taps: sums(code, taps) for taps in classes])
 
-        if vector and v == vector and isinstance(epilogue, types.NamedTuple):
-            return types.void(pixels, i8, i8, i8, filters, i8, v, y, i8, i8, i8, i8, epilogue), emit
+        if vector and isinstance(bend, types.NamedTuple):
+            return types.void(x, i8, i8, i8, i8, i8, i8, i8, i8, filters, i8, i8, bias, i8, y, i8, i8, i8, i8,
+                              memory, i8, i8, bend, i8), emit
 
     return windows
 
@@ -143,7 +137,8 @@ def make_window_products(count, step, size, classes):
             b, loops = code.builder, Loops(code)
 
             def some(windows, start, gradient, acc):
-                source = _Pixels(code, vector, size, start, code.next_line)
+                source = _Pixels(code, vector, size, lambda line, column: code.at(
+                    start, b.mul(code.next_line, I64(line)), column * vector.count))
                 for i in range(windows):
                     g = code.load(vector, code.at(gradient, b.mul(code.apart, I64(i))))
                     acc = [code.fma(vector, source.at(line, i * step + column, channel), g, total)
