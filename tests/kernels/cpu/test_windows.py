@@ -34,21 +34,21 @@ def test_windows(size, count, step, dtype):
         windows = s.make_windows(count, step, size, CLASSES[size])
 
         def program(x, filters, bias, y, memory, given, bend):
-            x0, pixel, line, top, height, left, width, which, tap, y0, apart, m, n, zeros, spare, now = given
-            windows(x, x0, pixel, line, top, height, left, width, which, filters, 1, tap, bias, 2, y, y0, apart, m, n,
+            x0, pixel, line, top, height, left, width, which, y0, apart, m, n, zeros, spare, now = given
+            windows(x, x0, pixel, line, top, height, left, width, which, filters, 1, bias, 2, y, y0, apart, m, n,
                     memory, zeros, spare, bend, now)
         return program
 
     lanes, compiled, rng = simd.width(dtype), numba.njit(make(simd)), np.random.default_rng(0)
     most, height, width = 2 * lanes + 3, 4, count * step + 2
-    filters, bias = numbers(1 + 4 * most, dtype, 1), numbers(2 + most, dtype, 2)
+    filters, bias = numbers(1 + 4 * 4 * lanes, dtype, 1), numbers(2 + most, dtype, 2)
     for trial in range(120):
         n, m, bend = rng.integers(lanes, most + 1), rng.integers(1, count + 2), BENDS[trial % len(BENDS)]
         pixel, apart = n + rng.integers(3), n + rng.integers(3)
         top, left = rng.integers(-3, height + 1), rng.integers(-4, width + 1)
         x = numbers(height * width * pixel, dtype, trial)   # no more: reading beyond the image would be out of bounds
         given = ((top * width + left) * pixel, pixel, width * pixel, top, height, left, width,
-                 trial % len(CLASSES[size]), most, 3, apart, m, n, 2, 2 + n, trial % 3 > 0)
+                 trial % len(CLASSES[size]), 3, apart, m, n, 2, 2 + n, trial % 3 > 0)
         given = tuple(map(int, given))
         ours, theirs = np.full((2, 3 + count * apart), CANARY, dtype)
         for run, y in ((compiled, ours), (make(python_windows), theirs)):

@@ -1,8 +1,8 @@
 """Depthwise convolution, and others with few channels to a group: no matrix product, so vectors run over the channels.
 
 A vector holds whole groups of channels, `size` channels each: one where a channel has a filter of its own, up to 8
-where several groups share a vector. Filters lie as (size R S, C): a vector of them has for each output channel the
-weight of one channel of its group under one tap.
+where several groups share a vector. A vector of filters has for each output channel the weight of one channel of its
+group under one tap; those that belong to the same channels lie side by side.
 
 A *window* is the pixels under the kernel for one pixel of the result. A block takes some rows of an image of the
 result and some vectors of channels. It goes through several windows of a row at once, which share the filters and most
@@ -31,13 +31,11 @@ _ROWS, _VECTORS = 8, 4
 _COUNTS = 8, 7
 # Of the first cache, how many bytes the lines under one row of windows may take: each of them is read again for the
 # next row. Where that leaves fewer than _VECTORS, they stay in this share of the second cache.
-_NEAR, _SHARE = 24 << 10, 0.5
+_NEAR, _SHARE = 32 << 10, 0.5
 # The most bytes of pixels that are copied where the channels are few.
 _COPIED = 1 << 16
 # Bytes of images that a cache may not hold.
 LARGE = 4 << 20
-# Channels whose filters a block packs.
-_PACKED = 32
 # More channels to a group than this are left to register tiles.
 MOST_CHANNELS = 8
 
@@ -146,10 +144,7 @@ def _cut(course, batch, dtype, blocks):
     whole, wanted, few = source.channels // lanes, -(-blocks // batch), source.channels < lanes
     under = course.span.down + 1
     line = under * source.width * simd.VECTOR_BYTES     # bytes that a row of windows reads of a vector of channels
-    large = batch * (source.numbers + target.numbers) * dtype.itemsize > LARGE
-    near, most = _NEAR // line, max(1, int(_SHARE * simd.CACHE_BYTES) // line)
-    if near >= _VECTORS and not large:
-        most = near
+    most = _NEAR // line if _NEAR // line >= _VECTORS else max(1, int(_SHARE * simd.CACHE_BYTES) // line)
     slices = max(1, -(-whole // most))
     parts = min(max(1, target.height // _ROWS), -(-wanted // slices))
     slices = max(slices, min(whole // _VECTORS, -(-wanted // parts)))
@@ -165,7 +160,7 @@ def _cut(course, batch, dtype, blocks):
         out_width=target.width, step=course.step.down, apart=course.apart.down, shift=course.shift.down,
         shift_across=course.shift.across, above=course.before.down, left=course.before.across, under=under, rows=rows,
         parts=-(-target.height // rows), vectors=vectors, slices=max(1, -(-whole // vectors)), copied=copied,
-        large=large, memory=memory)
+        large=batch * (source.numbers + target.numbers) * dtype.itemsize > LARGE, memory=memory)
 
 
 def work_of(geometry):
@@ -189,13 +184,15 @@ class DepthwiseConvolution:
 
 
 class PackFilters:
-    """Filters (C, size, R, S) as a flat (size R S, C), with zeros where channels do not fill a vector; for the gradient
-    for the input rotated by half a circle, and with the channels of a group in exchanged roles."""
+    """Filters (C, size, R, S) as a flat (vectors of channels, size R S, a vector). The last of these is for the last
+    channels, some of which are in the one before too, or has zeros behind them if they are few. For the gradient for
+    the input filters are rotated by half a circle, and the channels of a group have exchanged roles."""
 
     def __init__(self, w_shape, dtype, backward=False):
-        k, size, r, s = w_shape
-        self.numbers, self.size = (k, size, r * s, backward), size * r * s * max(k, simd.width(dtype))
-        self.launch = Launch(_pack, -(-k // _PACKED), k * size * r * s)
+        (k, size, r, s), lanes = w_shape, simd.width(dtype)
+        vectors = -(-k // lanes)
+        self.numbers, self.size = (k, size, r * s, backward), vectors * size * r * s * lanes
+        self.launch = Launch(_pack, vectors, self.size)
 
     def __call__(self, w):
         packed = empty(self.size, w.dtype)
@@ -205,18 +202,20 @@ class PackFilters:
 
 @jit
 def _pack(block, slot, w, packed, channels, size, taps, backward):
-    """Pack the filters of some channels."""
-    first, stop, pitch = block * _PACKED, min(channels, (block + 1) * _PACKED), max(channels, simd.lanes(w))
+    """Pack the filters of one vector of channels."""
+    lanes = simd.lanes(w)
+    first = max(0, min(block * lanes, channels - lanes))
+    stop = min(channels, first + lanes)
     for c in range(size):
         for tap in range(taps):
-            to = (c * taps + tap) * pitch
-            spans.clear(packed, to + channels, to + pitch)
+            to = ((block * size + c) * taps + tap) * lanes
+            spans.clear(packed, to, to + lanes)
             if backward:
                 for k in range(first, stop):
-                    packed[to + k] = w[((k - k % size + c) * size + k % size + 1) * taps - 1 - tap]
+                    packed[to + k - first] = w[((k - k % size + c) * size + k % size + 1) * taps - 1 - tap]
             else:
                 for k in range(first, stop):
-                    packed[to + k] = w[(k * size + c) * taps + tap]
+                    packed[to + k - first] = w[(k * size + c) * taps + tap]
 
 
 @inlined
@@ -250,7 +249,7 @@ def _finish_row(y, at, n, plan, epilogue):
 @functools.cache
 def _kernel(constants):
     count, step, apart, size, classes = constants
-    windows = simd.make_windows(count, step, size, classes)
+    windows, filters = simd.make_windows(count, step, size, classes), sum(map(len, classes))
 
     def convolve(block, slot, operands, memory, numbers, epilogue):
         """Compute some rows of the result, and some vectors of channels."""
@@ -284,7 +283,7 @@ def _kernel(constants):
                             _fetch_pixels(x, at * c + begin, min(count * step, plan.width - column), c, n)
                     windows(source, start + (line * plan.width + column) * pixel, pixel, plan.width * pixel,
                             line, plan.height, column, plan.width, down * apart + across,
-                            operands.filters, begin, max(c, lanes), operands.bias, begin,
+                            operands.filters, begin * filters, operands.bias, begin,
                             target, to + v * out, apart * out, (plan.out_width - v + apart - 1) // apart,
                             max(n, lanes), memory, zeros, spare, epilogue.bend, now)
                     column += count * step

@@ -84,7 +84,7 @@ def make_windows(count, step, size, classes):
     """The sums of `count` windows that lie `step` pixels apart, for groups of `size` channels."""
 
     @primitive
-    def windows(x, x0, pixel, line, top, height, left, width, which, filters, f0, tap, bias, b0, y, y0, apart, m, n,
+    def windows(x, x0, pixel, line, top, height, left, width, which, filters, f0, bias, b0, y, y0, apart, m, n,
                 memory, zeros, spare, bend, now):
         vector, i8 = vector_of(x), types.int64
 
@@ -93,7 +93,6 @@ def make_windows(count, step, size, classes):
             b, lanes, loops = code.builder, vector.count, Loops(code)
             known = _pointers(code, dict.fromkeys((line, i * step + column) for line, column, *_ in taps
                                                  for i in range(count)))
-            factors = [code.at(code.filters, code.f0, b.mul(code.tap, I64(number))) for *_, number in taps]
             targets = [b.select(b.icmp_signed("<", I64(i), code.m), code.at(code.y, code.y0, b.mul(code.apart, I64(i))),
                                 code.at(code.memory, code.spare)) for i in range(count)]
             bends, last = BendCode(code, vector, bend, code.bend).only_if(code.now), b.sub(code.n, I64(lanes))
@@ -105,8 +104,9 @@ def make_windows(count, step, size, classes):
                     code.prefetch(code.at(target, j), write=True)
                 acc = [code.load(vector, code.at(code.bias, code.b0, j))] * count
                 source = _Pixels(code, vector, size, lambda line, column: code.at(known[line, column], j))
-                for (line, column, channel, _), factor in zip(taps, factors, strict=True):
-                    factor = code.load(vector, code.at(factor, j))
+                factors = code.at(code.filters, code.f0, b.mul(k, I64(lanes * sum(map(len, classes)))))
+                for line, column, channel, number in taps:
+                    factor = code.load(vector, code.at(factors, lanes * number))
                     acc = [code.fma(vector, source.at(line, i * step + column, channel), factor, acc[i])
                            for i in range(count)]
                 for value, target in zip(bends.all(acc), targets, strict=True):
@@ -120,7 +120,7 @@ def make_windows(count, step, size, classes):
             _switch(code.builder, code.which, [lambda taps=taps: sums(code, taps) for taps in classes])
 
         if vector and isinstance(bend, types.NamedTuple):
-            return types.void(x, i8, i8, i8, i8, i8, i8, i8, i8, filters, i8, i8, bias, i8, y, i8, i8, i8, i8,
+            return types.void(x, i8, i8, i8, i8, i8, i8, i8, i8, filters, i8, bias, i8, y, i8, i8, i8, i8,
                               memory, i8, i8, bend, i8), emit
 
     return windows
