@@ -201,7 +201,10 @@ def _make_gathered(matrix, into, summed=False):
                 outside = code.builder.icmp_signed("<", offset, I64(0))
                 return code.builder.select(outside, code.zeros, code.at(first, offset))
 
-            _transform(code, vector, matrix, source, into(code, vector, _target(code)), summed)
+            target = _target(code)
+            for i, j in np.ndindex(len(matrix), len(matrix)):   # or each store would wait for its line when it comes
+                code.prefetch(target(i, j), write=True)
+            _transform(code, vector, matrix, source, into(code, vector, target), summed)
 
         if vector:
             return types.void(x, i8, table, i8, zeros, y, i8, i8, i8), emit
