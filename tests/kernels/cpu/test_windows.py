@@ -64,19 +64,23 @@ def test_window_products(size, count, step, dtype):
     def make(s):
         products = s.make_window_products(count, step, size, CLASSES[size])
 
-        def program(pixels, dy, dw, given):
-            which, p0, next_row, next_line, g0, g_row, apart, rows, columns, to, dw_row, n = given
-            products(which, pixels, p0, next_row, next_line, dy, g0, g_row, apart, rows, columns, dw, to, dw_row, n)
+        def program(x, dy, sums, memory, given):
+            x0, pixel, line, top, height, left, width, which, apart, n = given
+            products(x, x0, pixel, line, top, height, left, width, which, dy, 3, apart, sums, 2, n, memory, 1)
         return program
 
-    lanes, compiled, most = simd.width(dtype), numba.njit(make(simd)), 2 * count + 1
-    line, apart = (most * step + 3) * lanes, lanes + 5
-    pixels, dy = numbers(6 * line + 2, dtype, 0), numbers(3 * most * apart + lanes, dtype, 1)
-    for rows, columns in ((0, 1), (1, 1), (2, count), (3, most), (2, max(1, count - 1))):
-        for n in (1, lanes - 1, lanes, lanes + 3):
-            for which in range(len(CLASSES[size])):
-                given = (which, 2, line, line, 1, most * apart, apart, rows, columns, 2, lanes + 1, n)
-                ours, theirs = np.full((2, 2 + 5 * (lanes + 1)), CANARY, dtype)
-                compiled(pixels, dy, ours, given)
-                make(python_windows)(pixels, dy, theirs, given)
-                np.testing.assert_array_equal(ours, theirs, err_msg=str(given))
+    lanes, compiled, rng = simd.width(dtype), numba.njit(make(simd)), np.random.default_rng(0)
+    every, height, width = sum(map(len, CLASSES[size])), 4, count * step + 2
+    for trial in range(60):
+        n = int(rng.integers(lanes, 2 * lanes + 4))
+        pixel, apart = (n + int(rng.integers(3)) for _ in range(2))
+        top, left = int(rng.integers(-3, height + 1)), int(rng.integers(-4, width + 1))
+        x, dy = numbers(height * width * pixel, dtype, trial), numbers(3 + count * apart, dtype, trial + 1)
+        given = ((top * width + left) * pixel, pixel, width * pixel, top, height, left, width,
+                 trial % len(CLASSES[size]), apart, n)
+        before = numbers(4 + -(-n // lanes) * every * lanes, dtype, 2)
+        ours, theirs, memory = before.copy(), before.copy(), np.zeros(1 + n, dtype)
+        compiled(x, dy, ours, memory, given)
+        make(python_windows)(x, dy, theirs, memory, given)
+        np.testing.assert_array_equal(ours, theirs, err_msg=str(given))
+        assert (ours[[0, 1, -2, -1]] == before[[0, 1, -2, -1]]).all()

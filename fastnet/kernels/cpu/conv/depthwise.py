@@ -138,20 +138,26 @@ def constants_of(geometry, course, backward=False):
     return Constants(course.count, course.step.across, course.apart.across, geometry.w_shape[1], classes)
 
 
+def share(channels, line, dtype):
+    """(vectors, slices): how many whole vectors of channels a block takes, of each of which a row of windows reads
+    `line` vectors, and how many blocks share the channels."""
+    whole, line = channels // simd.width(dtype), line * simd.VECTOR_BYTES
+    most = _NEAR // line if _NEAR // line >= _VECTORS else max(1, int(_SHARE * simd.CACHE_BYTES) // line)
+    vectors = max(1, -(-whole // -(-whole // most))) if whole else 1
+    return vectors, max(1, -(-whole // vectors))
+
+
 def _cut(course, batch, dtype, blocks):
     """The Windows of so many images, for so many blocks at least if there can be."""
     source, target, lanes = course.source, course.target, simd.width(dtype)
-    whole, wanted, few = source.channels // lanes, -(-blocks // batch), source.channels < lanes
-    under = course.span.down + 1
-    line = under * source.width * simd.VECTOR_BYTES     # bytes that a row of windows reads of a vector of channels
-    most = _NEAR // line if _NEAR // line >= _VECTORS else max(1, int(_SHARE * simd.CACHE_BYTES) // line)
-    slices = max(1, -(-whole // most))
+    whole, wanted, under = source.channels // lanes, -(-blocks // batch), course.span.down + 1
+    _, slices = share(source.channels, under * source.width, dtype)
     parts = min(max(1, target.height // _ROWS), -(-wanted // slices))
     slices = max(slices, min(whole // _VECTORS, -(-wanted // parts)))
     parts = min(target.height, max(parts, -(-wanted // slices)))
     rows, vectors, copied = -(-target.height // parts), max(1, -(-whole // slices)), 0
     memory = 2 * (vectors + 1) * lanes      # zeros, and where sums go that nobody wants
-    if few:
+    if not whole:
         rows = max(1, min(rows, _COPIED // (course.step.down * source.width * simd.VECTOR_BYTES)))
         copied = course.lines(rows)
         memory += (copied * source.width + target.width) * lanes
@@ -219,17 +225,14 @@ def _pack(block, slot, w, packed, channels, size, taps, backward):
 
 
 @inlined
-def _copy_lines(x, start, top, stop, plan, memory, to):
-    """Copy some lines of an image to pixels of a whole vector. Where line 0 would be then."""
-    size = plan.width * plan.channels
-    for i in range(max(0, stop - top) * plan.width):
-        at = start + top * size + i * plan.channels
-        simd.store(memory, to + i * simd.lanes(x), simd.load_part(x, at, plan.channels))
-    return to - top * plan.width * simd.lanes(x)
+def copy_pixels(x, start, pixels, channels, memory, to):
+    """Copy pixels of fewer channels than a vector has to whole vectors."""
+    for i in range(pixels):
+        simd.store(memory, to + i * simd.lanes(x), simd.load_part(x, start + i * channels, channels))
 
 
 @inlined
-def _fetch_pixels(x, start, pixels, apart, n):
+def fetch_pixels(x, start, pixels, apart, n):
     """Ask for n numbers of each of so many pixels, which will be read soon."""
     if start >= 0:
         for i in range(start, min(start + pixels * apart, x.size), apart):
@@ -266,8 +269,9 @@ def _kernel(constants):
         target, out = y, c      # how far it is to the next pixel there
         if plan.copied:
             source, pixel, target, out, to = memory, lanes, memory, lanes, 2 * spare - zeros
-            start = _copy_lines(x, start, max(0, line), min(plan.height, line + plan.copied), plan, memory,
-                                to + plan.out_width * lanes)
+            copies, top, stop = to + plan.out_width * lanes, max(0, line), min(plan.height, line + plan.copied)
+            copy_pixels(x, start + top * plan.width * c, (stop - top) * plan.width, c, memory, copies)
+            start = copies - top * plan.width * lanes
         for _ in range(min(plan.rows, plan.out_height - first)):
             new = line + plan.under     # lines that the next row is the first to read, up to `stop`
             stop = min(plan.height, new + plan.step) if down + 1 == plan.apart else 0
@@ -277,10 +281,10 @@ def _kernel(constants):
                 for v in range(left, plan.out_width, count * apart):
                     if plan.large and across == 0:  # fetch what is below these windows
                         below = result + (plan.out_width + v) * c
-                        _fetch_pixels(y, below, min(count * apart, plan.out_width - v), c, n)
+                        fetch_pixels(y, below, min(count * apart, plan.out_width - v), c, n)
                         for k in range(max(0, new), stop):
                             at = (image * plan.height + k) * plan.width + max(0, column)
-                            _fetch_pixels(x, at * c + begin, min(count * step, plan.width - column), c, n)
+                            fetch_pixels(x, at * c + begin, min(count * step, plan.width - column), c, n)
                     windows(source, start + (line * plan.width + column) * pixel, pixel, plan.width * pixel,
                             line, plan.height, column, plan.width, down * apart + across,
                             operands.filters, begin * filters, operands.bias, begin,

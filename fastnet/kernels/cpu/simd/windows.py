@@ -127,48 +127,43 @@ def make_windows(count, step, size, classes):
 
 
 def make_window_products(count, step, size, classes):
-    """The gradient for some filters from windows `step` pixels apart, `count` of them at a time."""
+    """What `count` windows that lie `step` pixels apart give to the gradient for the filters of some taps."""
+    every = sum(map(len, classes))
 
     @primitive
-    def products(which, pixels, p0, next_row, next_line, dy, g0, g_row, apart, rows, columns, dw, to, dw_row, n):
-        vector, i8 = vector_of(pixels), types.int64
+    def products(x, x0, pixel, line, top, height, left, width, which, dy, g0, apart, sums, to, n, memory, zeros):
+        vector, i8 = vector_of(x), types.int64
 
         def add_up(code, taps):
-            b, loops = code.builder, Loops(code)
+            """Emit the loop over the vectors of channels."""
+            b, lanes, loops = code.builder, vector.count, Loops(code)
+            known = _pointers(code, dict.fromkeys((line, i * step + column) for line, column, *_ in taps
+                                                 for i in range(count)))
+            gradients = [code.at(code.dy, code.g0, b.mul(code.apart, I64(i))) for i in range(count)]
+            last = b.sub(code.n, I64(lanes))
 
-            def some(windows, start, gradient, acc):
-                source = _Pixels(code, vector, size, lambda line, column: code.at(
-                    start, b.mul(code.next_line, I64(line)), column * vector.count))
-                for i in range(windows):
-                    g = code.load(vector, code.at(gradient, b.mul(code.apart, I64(i))))
+            def body(k, state):
+                j = b.mul(k, I64(lanes))
+                j = b.select(b.icmp_signed("<", j, last), j, last)
+                source = _Pixels(code, vector, size, lambda line, column: code.at(known[line, column], j))
+                acc = [vector.constant(0)] * len(taps)
+                for i in range(count):
+                    g = code.load(vector, code.at(gradients[i], j))
                     acc = [code.fma(vector, source.at(line, i * step + column, channel), g, total)
                            for (line, column, channel, _), total in zip(taps, acc, strict=True)]
-                return acc
+                mine = code.at(code.sums, code.to, b.mul(k, I64(lanes * every)))
+                for (*_, number), total in zip(taps, acc, strict=True):
+                    place = code.at(mine, lanes * number)
+                    code.store(vector, b.fadd(code.load(vector, place), total), place)
+                return state
 
-            def at_a_time(windows):
-                def body(k, state):
-                    start, gradient, *acc = state
-                    acc = some(windows, start, gradient, acc)
-                    following = code.at(gradient, b.mul(code.apart, I64(windows)))
-                    return [code.at(start, windows * step * vector.count), following, *acc]
-                return body
-
-            def row(k, acc):
-                start = code.at(code.pixels, code.p0, b.mul(k, code.next_row))
-                state = [start, code.at(code.dy, code.g0, b.mul(k, code.g_row)), *acc]
-                state = loops.loop(b.sdiv(code.columns, I64(count)), state, at_a_time(count))
-                return loops.loop(b.srem(code.columns, I64(count)), state, at_a_time(1))[2:]
-
-            acc = loops.loop(code.rows, [vector.constant(0)] * len(taps), row)
-            for (_, _, _, number), total in zip(taps, acc, strict=True):
-                place = code.at(code.dw, code.to, b.mul(code.dw_row, I64(number)))
-                code.store_part(vector, b.fadd(code.load_part(vector, place, code.n), total), place, code.n)
+            loops.loop(b.sdiv(b.add(code.n, I64(lanes - 1)), I64(lanes)), [], body, rolled=True)
             return []
 
         def emit(code):
             _switch(code.builder, code.which, [lambda taps=taps: add_up(code, taps) for taps in classes])
 
         if vector:
-            return types.void(i8, pixels, i8, i8, i8, dy, i8, i8, i8, i8, i8, dw, i8, i8, i8), emit
+            return types.void(x, i8, i8, i8, i8, i8, i8, i8, i8, dy, i8, i8, sums, i8, i8, memory, i8), emit
 
     return products
