@@ -432,7 +432,7 @@ NOT_TRIED = {("DataLoader", "function"), ("warmup.warmup", "function"), ("warmup
              *((name, kind) for name in ("random_search", "grid_search", "coarse_to_fine")
                for kind in ("huge", "-1", "function"))}
 # Methods that are called by the library itself, or by subclasses with what it has judged.
-INNER = {"draw", "around",
+INNER = {"draw", "around", "total", "divisor",
          "numbers", "sample_weights", "scale", "scores", "rows", "of_classes", "mean_over", "matching", "prepared",
          "constants", "spread", "checked", "meant", "add", "project", "result", "check", "views", "update", "kept",
          "number", "said", "rate", "keep", "keep_numbers", "improved", "measured", "better", "take", "interrupt",

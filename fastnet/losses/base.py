@@ -135,6 +135,18 @@ class Loss:
             return 1.0
         return 1 / float(total) if total else 0.0
 
+    def divisor(self, outputs, targets, sample_weight=None):
+        """What a batch counts for in the mean over several: its value times this, summed over the batches and divided
+        by the sum of these, is the value of one batch of all. Here what the samples weigh, or how many there are. None
+        where values are to be added up, with reduction="sum"."""
+        if getattr(self, "reduction", "mean") == "sum":
+            return None
+        if sample_weight is not None:
+            return float(np.sum(sample_weight, dtype=np.float64))
+        while isinstance(outputs, (dict, tuple, list)) and len(outputs):
+            outputs = next(iter(outputs.values() if isinstance(outputs, dict) else outputs))
+        return len(outputs)
+
     def _reduction(self, value, who):
         if isinstance(value, str) and value == "none":
             raise ValueError(f"{who} must be {' or '.join(map(repr, self.reductions))}, got 'none': a gradient follows "

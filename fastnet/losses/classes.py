@@ -11,6 +11,7 @@ class ClassLoss(Loss):
 
     task = "classes"
     ignore_index = None
+    mean_weight = None      # the weights of classes that enter what the mean divides by
 
     def __call__(self, outputs, targets, sample_weight=None):
         scores = self.scores(outputs)
@@ -44,22 +45,33 @@ class ClassLoss(Loss):
                              f"{scores.shape[1]}")
         return value
 
-    def mean_over(self, labels, sample_weight, weight=None):
-        """The scale where the mean divides by the sum, over all labels that are not ignored, of the weights of their
-        sample, and of their class where such are given."""
-        kept, count = None, labels.size
+    def divisor(self, outputs, targets, sample_weight=None):
+        if self.reduction == "sum":
+            return None
+        scores = self.scores(outputs)
+        labels = arguments.label_array(targets, self.said("targets"), scores.shape[:1] + scores.shape[2:])
+        return float(self.total(labels, self.sample_weights(sample_weight, scores)))
+
+    def mean_over(self, labels, sample_weight):
+        """What the sum of all losses is multiplied by."""
+        return self.scale(self.total(labels, sample_weight))
+
+    def total(self, labels, sample_weight):
+        """What the mean divides by: the sum, over all labels that are not ignored, of the weights of their sample, and
+        of their class where `mean_weight` has some."""
+        weight, kept, count = self.mean_weight, None, labels.size
         if self.ignore_index is not None:
             kept = labels != self.ignore_index
             count = np.count_nonzero(kept)
             kept = None if count == labels.size else kept
         if weight is None and sample_weight is None:
-            return self.scale(count)
+            return count
         share = np.ones(labels.shape)
         if sample_weight is not None:
             share *= sample_weight.reshape(-1, *[1] * (labels.ndim - 1))
         if weight is not None:
             share *= weight[labels if kept is None else np.where(kept, labels, 0)]
-        return self.scale((share if kept is None else share[kept]).sum())
+        return (share if kept is None else share[kept]).sum()
 
 
 class CrossEntropyLoss(ClassLoss):
@@ -87,27 +99,44 @@ class CrossEntropyLoss(ClassLoss):
     def __init__(self, weight=None, ignore_index=-100, reduction="mean", label_smoothing=0.0, backend="cpu"):
         super().__init__(reduction, backend, weight=weight, ignore_index=ignore_index, label_smoothing=label_smoothing)
 
+    @property
+    def mean_weight(self):
+        """Those of `weight`."""
+        return self.weight
+
     def __call__(self, outputs, targets, sample_weight=None):
-        shape = getattr(targets, "shape", None)
-        if isinstance(shape, tuple) and len(shape) > 1 and shape == getattr(outputs, "shape", None):
-            targets = arguments.array(targets, self.said("targets"))
-            if targets.dtype.kind == "f":
-                return self._soft(self.scores(outputs), targets, sample_weight)
+        if self._soft(outputs, targets):
+            return self._of_probabilities(self.scores(outputs), targets, sample_weight)
         return super().__call__(outputs, targets, sample_weight)
+
+    def divisor(self, outputs, targets, sample_weight=None):
+        if self.reduction != "sum" and self._soft(outputs, targets):
+            return float(self._rows(outputs, self.sample_weights(sample_weight, outputs)))
+        return super().divisor(outputs, targets, sample_weight)
 
     def rows(self, scores, labels, sample_weight):
         weight = self.of_classes("weight", scores)
         return self.ops.softmax_cross_entropy(scores, labels, self.label_smoothing, weight, sample_weight,
-                                              self.ignore_index, 0.0, self.mean_over(labels, sample_weight, weight))
+                                              self.ignore_index, 0.0, self.mean_over(labels, sample_weight))
 
-    def _soft(self, scores, targets, sample_weight):
-        """The same where the targets are probabilities."""
-        sample_weight, rows = self.sample_weights(sample_weight, scores), scores.size // scores.shape[1]
-        total = rows if sample_weight is None else rows // len(scores) * sample_weight.sum(dtype=np.float64)
+    def _soft(self, outputs, targets):
+        """Whether the targets are probabilities."""
+        shape = getattr(targets, "shape", None)
+        return (isinstance(shape, tuple) and len(shape) > 1 and shape == getattr(outputs, "shape", None)
+                and arguments.array(targets, self.said("targets")).dtype.kind == "f")
+
+    def _of_probabilities(self, scores, targets, sample_weight):
+        sample_weight = self.sample_weights(sample_weight, scores)
         value, gradient = self.ops.soft_cross_entropy(
             _as_images(scores), _as_images(self.numbers(targets, "targets", like=scores)), self.label_smoothing,
-            self.of_classes("weight", scores), sample_weight, self.scale(total))
+            self.of_classes("weight", scores), sample_weight, self.scale(self._rows(scores, sample_weight)))
         return LossValue(value, gradient.reshape(scores.shape))
+
+    @staticmethod
+    def _rows(scores, sample_weight):
+        """What the mean over rows of probabilities divides by."""
+        rows = scores.size // scores.shape[1]
+        return rows if sample_weight is None else rows // len(scores) * sample_weight.sum(dtype=np.float64)
 
 
 class NLLLoss(ClassLoss):
@@ -126,10 +155,15 @@ class NLLLoss(ClassLoss):
     def __init__(self, weight=None, ignore_index=-100, reduction="mean", backend="cpu"):
         super().__init__(reduction, backend, weight=weight, ignore_index=ignore_index)
 
+    @property
+    def mean_weight(self):
+        """Those of `weight`."""
+        return self.weight
+
     def rows(self, scores, labels, sample_weight):
         weight = self.of_classes("weight", scores)
         return self.ops.nll_loss(scores, labels, weight, sample_weight, self.ignore_index,
-                                 self.mean_over(labels, sample_weight, weight))
+                                 self.mean_over(labels, sample_weight))
 
 
 class FocalLoss(ClassLoss):

@@ -11,6 +11,8 @@ class WeightedSum(Loss):
     `losses` is {head: loss} for a net whose outputs are a dictionary, or a tuple of losses for a tuple of outputs;
     `weights` are numbers in the same form, 1 where it is None. Targets come in the form of the outputs, and so does
     the gradient; it is None for outputs in a dictionary that no loss is for. `sample_weight` goes to each loss.
+    The mean over several batches is that of one batch of all where the heads' means divide by the same: not where one
+    head ignores labels or weights classes, and another does not.
     Any function ``value, gradient = loss(outputs, targets)`` serves as a loss, without weights of samples. `losses` and
     `weights` give new objects: assign them whole to change one.
 
@@ -50,6 +52,14 @@ class WeightedSum(Loss):
             total += weight * value
             gradients[head] = gradient if weight == 1 else _times(gradient, weight)
         return LossValue(total, gradients if isinstance(self.losses, dict) else tuple(gradients.values()))
+
+    def divisor(self, outputs, targets, sample_weight=None):
+        """That of the heads where they agree, and else what it is for samples."""
+        outputs, targets = self._parts(outputs, "outputs"), self._parts(targets, "targets")
+        found = {loss.divisor(outputs[head], targets[head], sample_weight) if isinstance(loss, Loss)
+                 else super(WeightedSum, self).divisor(outputs, targets, sample_weight)
+                 for head, loss in _items(self.losses)}
+        return found.pop() if len(found) == 1 else super().divisor(outputs, targets, sample_weight)
 
     @staticmethod
     def _losses(value, who):

@@ -106,8 +106,14 @@ def pair(batch, name):
     return (*batch, None) if len(batch) == 2 else batch
 
 
-def total_weight(weight, images):
-    """What a batch counts for in means: what the weights of its samples add up to, or how many there are."""
+def counted(loss, outputs, targets, weight, images):
+    """What a batch counts for in means, as the loss's `divisor` tells it; where it has none, what the weights of the
+    samples add up to, or how many there are. None where its values are to be added up."""
+    if hasattr(loss, "divisor"):
+        try:
+            return loss.divisor(outputs, targets, sample_weight=weight)
+        except (TypeError, ValueError, IndexError):
+            pass    # a loss that derives from one of these, and has accepted targets of another form
     return images if weight is None else float(np.sum(weight, dtype=np.float64))
 
 

@@ -4,16 +4,18 @@ import numpy as np
 from fastnet import arguments
 from fastnet.metrics import named
 from fastnet.training.batches import batches as checked_batches
-from fastnet.training.batches import judged, loss_function, pair, size, total_weight
+from fastnet.training.batches import counted, judged, loss_function, pair, size
 from fastnet.training.totals import Totals
 
 
 def evaluate(net, batches, loss, metrics=None, batch_size=128):
     """(mean loss, accuracy) of `net` over arrays (x, y), taken in batches of `batch_size`, or over batches, pairs
     (x, y), in inference; with `metrics`, a dictionary of metrics (see `fastnet.metrics`), a dictionary: {"loss": ..,
-    "accuracy": .., and the number of each metric by its name}. Means are over images, so that a smaller last batch
-    counts for what it is. With weights, (x, y, sample_weight), the loss is the mean so weighted; accuracy and metrics
-    count each sample alike.
+    "accuracy": .., and the number of each metric by its name}. The loss is that of one batch of everything, however
+    the data are cut into batches: a mean over images, or whatever else the loss's mean divides by, such as labels that
+    are not ignored and the weights of their classes; with reduction="sum" the sum. With weights, (x, y, sample_weight),
+    it is the mean so weighted; accuracy and metrics count each sample alike. A loss of one's own that is no `Loss`
+    gives means over images.
 
     Accuracy is the share of targets that are met: of rows of logits (N, C), or pixels of (N, C, ...), that are largest
     at their label. With one column or none, (N, 1) or (N,), the labels are 0 or 1 and the sign of the logit decides;
@@ -42,7 +44,7 @@ def means(net, batches, loss, name, metrics, ended=lambda: False):
         x, labels, weight = pair(batch, name)
         images, outputs = size(x, name), net(x)
         value, _, found = judged(loss, outputs, labels, name.partition(":")[0], weight)
-        totals.add(value, found, images, total_weight(weight, images))
+        totals.add(value, found, images, counted(loss, outputs, labels, weight, images))
         totals.meet(outputs, labels)
     if not totals.images:
         raise ValueError(f"{name} must hold batches, got no batch")

@@ -81,7 +81,7 @@ class History:
     epoch           counts from 1
     steps           updates made since training began
     lr              learning rate of the last update
-    loss, accuracy  means over the images of this epoch, each taken before the update it led to
+    loss, accuracy  of all images of this epoch, each taken before the update it led to, as `evaluate` counts them
     val_loss, val_accuracy  after the epoch, over the validation batches
     seconds, images_per_second  of the training part of this epoch
     memory          what the process holds of the machine's memory, in MiB

@@ -15,10 +15,10 @@ class Totals:
 
     def add(self, loss, found, images, weight):
         """A mean loss, (how many targets are met, how many there are) or None, how many samples that is of, and what
-        they weigh in the mean."""
+        they weigh in the mean; None for a sum, to be added to the others."""
         self.images += images
-        self._loss += float(loss) * weight
-        self._weight += weight
+        self._loss += float(loss) * (1.0 if weight is None else weight)
+        self._weight = 1.0 if weight is None else self._weight + weight
         if found is None or self._met is None:
             self._met = None
         else:
@@ -62,10 +62,10 @@ class Totals:
 
 
 class Group:
-    """The batches whose gradients make one step: the sums of what they gave, each weighted with its number of samples,
-    or with what the weights of these add up to.
+    """The batches whose gradients make one step: the sums of what they gave, each weighted with what the loss's mean
+    divides by, such as the number of samples.
 
-    The mean of the gradients so weighted is that of one large batch, where the loss is a mean over samples.
+    The mean of the gradients so weighted is that of one large batch; where the loss is a sum, they are added up.
     """
 
     def __init__(self):
@@ -74,11 +74,12 @@ class Group:
         self._loss, self._gradients = 0.0, {}
 
     def add(self, loss, found, images, weight):
-        """One batch: its mean loss, (how many targets are met, how many there are) or None, its size and weight."""
+        """One batch: its mean loss, (how many targets are met, how many there are) or None, its size and weight,
+        None for a sum."""
         self.batches += 1
         self.images += images
-        self.weight += weight
-        self._loss += loss * weight
+        self._loss += loss * (1.0 if weight is None else weight)
+        self.weight = None if weight is None else self.weight + weight
         if found is None or self.found is None:
             self.found = None
         else:
@@ -88,7 +89,8 @@ class Group:
         """Take the gradients of that batch."""
         for name, parameter in named_parameters:
             if parameter.grad is not None:
-                before, more = self._gradients.get(name), parameter.grad * parameter.grad.dtype.type(weight)
+                factor = 1 if weight is None else weight
+                before, more = self._gradients.get(name), parameter.grad * parameter.grad.dtype.type(factor)
                 self._gradients[name] = more if before is None else before + more
 
     def give(self, named_parameters):

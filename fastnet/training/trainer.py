@@ -10,13 +10,13 @@ from fastnet.metrics import following, named
 from fastnet.training import state as state_
 from fastnet.training.batches import (
     answer,
+    counted,
     judged,
     length,
     loss_function,
     pair,
     rest,
     size,
-    total_weight,
     training_sets,
 )
 from fastnet.training.callbacks.base import HOOKS
@@ -60,8 +60,9 @@ class Trainer:
     absolute error, where the loss is one of numbers, and else none. `regularizer`, see
     `fastnet.regularizers`, adds a penalty to the loss that is reported, not to that of validation, and its gradient to
     the gradients before on_gradients.
-    With accumulate=k a step is made of k batches, whose gradients are averaged, each weighted with its number of
-    samples: so a mean loss steps as for one large batch (statistics of batch norms are those of each batch). What is
+    With accumulate=k a step is made of k batches, whose gradients are averaged, each weighted with what the loss's mean
+    divides by, or added up where the loss is a sum: as for one large batch (statistics of batch norms are those of each
+    batch). What is
     left at the end of an epoch makes a step of its own. Steps, and with them schedules, count updates, not batches.
 
     >>> net = fastnet.Linear(2, 1)
@@ -292,7 +293,7 @@ class Trainer:
             self._stage = "step"
         logits = self.net.forward(x, training=True)
         value, dlogits, found = judged(self.loss_function, logits, labels, "Trainer", weight)
-        counts = total_weight(weight, self.batch_size)
+        counts = counted(self.loss_function, logits, labels, weight, self.batch_size)
         self._group.add(value, found, self.batch_size, counts)
         self.loss = self._group.loss
         if not isfinite(value):
