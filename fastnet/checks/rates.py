@@ -7,7 +7,7 @@ import numpy as np
 from fastnet import arguments
 from fastnet.checks.common import checked_loss, measured, spare
 from fastnet.training.batches import batches as checked_batches
-from fastnet.training.batches import pair
+from fastnet.training.batches import check_trained, pair
 
 _WHO = "lr_range_test"
 _REMEDY = "take more steps, a higher lr_min, or see with sanity_check whether the net learns at all"
@@ -97,10 +97,7 @@ def lr_range_test(net, loss, optimizer, batches, lr_min=1e-6, lr_max=10.0, steps
     spare(net, _WHO)    # refuses what is no net
     batches = checked_batches(batches, f"{_WHO}: batches", shuffle=True)
     net, optimizer = copy.deepcopy((net, optimizer))
-    groups = getattr(optimizer, "param_groups", ())
-    held = {id(parameter) for group in groups for parameter in group["params"]}
-    if groups and held.isdisjoint(map(id, net.parameters())):
-        raise ValueError(f"{_WHO}: optimizer must hold parameters of net, got one of other parameters")
+    check_trained(net, optimizer, _WHO)
     state = batches.state_dict() if hasattr(batches, "load_state_dict") else None
     lrs = [exp(log(lr_min) + (log(lr_max) - log(lr_min)) * i / (steps - 1)) for i in range(steps)]
     try:

@@ -1,4 +1,4 @@
-"""What a batch is, and what the loop needs of the batches, the loss and the net that it is given."""
+"""What a batch is, and what the loop needs of the batches, the loss, the net and the optimiser that it is given."""
 import inspect
 from collections.abc import Iterator
 from functools import partial
@@ -169,6 +169,35 @@ def judged(loss, logits, labels, name, weight=None):
 def loss_function(loss, name):
     """`loss`, a function or an object that can be called; no class."""
     return arguments.function(loss, name, "a loss, such as CrossEntropyLoss()")
+
+
+def check_trained(net, optimizer, who):
+    """ValueError where an update would pass by what is to be trained: where all that the optimiser could move is
+    frozen, or where it holds parameters that the net no longer has, and lacks some that the net has. A part of the net
+    may be trained on purpose. An optimiser of one's own without `param_groups` may hold any."""
+    of_net = {id(parameter): (name, parameter) for name, parameter in net.named_parameters()}
+    if not of_net:
+        return
+    groups, anew = getattr(optimizer, "param_groups", ()), f"{type(optimizer).__name__}(net.parameters(), ...)"
+    held = {id(parameter): parameter for group in groups for parameter in group["params"]} if groups else of_net
+    if held.keys().isdisjoint(of_net):
+        raise ValueError(f"{who}: optimizer must hold parameters of net, got one of other parameters, which would "
+                         f"train nothing: make it anew, {anew}")
+    lacking = [name for key, (name, parameter) in of_net.items() if key not in held and parameter.requires_grad]
+    gone = [str(parameter.shape) for key, parameter in held.items() if key not in of_net]
+    if gone and lacking:
+        raise ValueError(f"{who}: optimizer must hold the parameters that net has now, got one with those of shape "
+                         f"{_some(gone)}, which it has no longer, and without {_some(lacking)}, which would not be "
+                         f"trained: make the optimiser anew, {anew}, after layers of the net were replaced")
+    if not any(key in held and parameter.requires_grad for key, (_, parameter) in of_net.items()):
+        what = "net" if not groups else "optimizer"
+        raise ValueError(f"{who}: {what} must have parameters that are to be trained, got one whose every parameter is "
+                         "frozen: fastnet.unfreeze(net, pattern) lets those of a pattern be trained")
+
+
+def _some(names):
+    """The first of some names."""
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def _loader(name, x, y=None, weight=None, **options):

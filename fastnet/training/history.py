@@ -12,7 +12,8 @@ class Steps:
     """What each update showed, kept in columns: ``history.by_step["loss"]``, a list; ``history.by_step[-1]``, a row.
 
     A row is a dictionary: step, epoch (both count from 1), lr, loss and accuracy, the loss and accuracy being those
-    before that update, or None. It has a length and can be iterated, as `fastnet.plot.curves` takes it.
+    before that update; lr and accuracy may be None. It has a length and can be iterated, as `fastnet.plot.curves` takes
+    it.
 
     A step takes 40 bytes, in memory and in each checkpoint, which holds all steps so far: 40 MB for a million.
     """
@@ -26,13 +27,13 @@ class Steps:
             for name, kind in self.KINDS.items():
                 if kind == "q":
                     arguments.integer(row[name], f"History: by_step: {name}", 0, 2**63 - 1)
-                elif name != "accuracy" or row[name] is not None:
+                elif name == "loss" or row[name] is not None:
                     arguments.number(row[name], f"History: by_step: {name}")
             self.append(**row)
 
     def append(self, step, epoch, lr, loss, accuracy):
         """Add a row."""
-        values = step, epoch, lr, loss, nan if accuracy is None else accuracy
+        values = step, epoch, nan if lr is None else lr, loss, nan if accuracy is None else accuracy
         for column, value in zip(self._columns.values(), values, strict=True):
             column.append(value)
 
@@ -80,7 +81,7 @@ class History:
 
     epoch           counts from 1
     steps           updates made since training began
-    lr              learning rate of the last update
+    lr              learning rate of the last update; None of an optimiser that has no `lr`
     loss, accuracy  of all images of this epoch, each taken before the update it led to, as `evaluate` counts them
     val_loss, val_accuracy  after the epoch, over the validation batches
     seconds, images_per_second  of the training part of this epoch

@@ -10,6 +10,7 @@ from fastnet.metrics import following, named
 from fastnet.training import state as state_
 from fastnet.training.batches import (
     answer,
+    check_trained,
     counted,
     judged,
     length,
@@ -44,7 +45,7 @@ class Trainer:
     loss, accuracy   of the last step (accuracy None where the loss's targets are no classes); the loss with its penalty
     batch_size       images in the present batch, from on_gradients on in all batches of the step
     totals           `images`, mean `loss`, `accuracy` and `metrics`, a dictionary, of the epoch so far
-    lr               the optimiser's learning rate
+    lr               the optimiser's learning rate; None where it has no `lr`
     history          the rows so far; in on_epoch_end the last is that of this epoch
     measured         in on_epoch_end a copy of ``net.state_dict()`` as it was when that row was made, where a callback
                      wants it; else None
@@ -165,7 +166,7 @@ class Trainer:
 
     @property
     def lr(self):
-        return self.optimizer.lr
+        return getattr(self.optimizer, "lr", None)
 
     @property
     def steps_per_epoch(self):
@@ -375,13 +376,9 @@ class Trainer:
             arguments.having(self.regularizer, ("add", "project"), "Trainer: regularizer", "a regulariser, such as "
                              "L2(1e-4)")
         self.accumulate = arguments.integer(self.accumulate, "Trainer: accumulate", 1)
-        groups = getattr(self.optimizer, "param_groups", ())     # an optimiser of one's own may have none
-        if groups:
-            held = {id(parameter) for group in groups for parameter in group["params"]}
-            if held.isdisjoint(id(parameter) for _, parameter in self.net.named_parameters()):
-                raise ValueError("Trainer: optimizer must hold parameters of net, got one of other parameters, which "
-                                 f"would train nothing: make it anew, {type(self.optimizer).__name__}(net.parameters()"
-                                 ", ...)")
+        if self.lr is not None:
+            arguments.number(self.lr, "Trainer: lr of the optimizer")
+        check_trained(self.net, self.optimizer, "Trainer")
 
 
 def _joined_errors(first, error, callback):

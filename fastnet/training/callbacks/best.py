@@ -200,6 +200,9 @@ class ReduceLROnPlateau(Best):
         if any(isinstance(callback, LearningRateSchedule) for callback in trainer.callbacks):
             raise ValueError("ReduceLROnPlateau: callbacks has a LearningRateSchedule too, which sets the rate anew "
                              "before each step; leave one of them out")
+        if trainer.lr is None:
+            raise ValueError(f"ReduceLROnPlateau: optimizer must have a learning rate, lr, to be reduced, got a "
+                             f"{type(trainer.optimizer).__name__} without one: leave the callback out")
 
     def better(self, value):
         change = self.threshold if self.threshold_mode == "abs" else self.threshold * self.best

@@ -131,7 +131,8 @@ class TensorBoard(Callback):
     def on_step_end(self, trainer):
         if trainer.step % self.every == 0:
             self._writer.add_scalar("step/loss", trainer.loss, trainer.step)
-            self._writer.add_scalar("step/lr", trainer.lr, trainer.step)
+            if trainer.lr is not None:
+                self._writer.add_scalar("step/lr", trainer.lr, trainer.step)
 
     def on_epoch_end(self, trainer):
         for name, value in trainer.history.rows[-1].items():
