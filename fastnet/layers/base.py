@@ -13,7 +13,7 @@ from fastnet.layers.formula import composing, flag
 from fastnet.layers.tree import Tree
 from fastnet.parameter import Parameter
 from fastnet.program import trees, watch
-from fastnet.program.calls import name_layer, opaque
+from fastnet.program.calls import name_layer, opaque, untouched
 from fastnet.program.run import Runner, entered
 from fastnet.program.tables import Listing, multiply_adds
 from fastnet.program.trace import Value, here
@@ -45,7 +45,9 @@ class Layer(Tree):
     What is computed with is ``self.ops``, the module `to` chose. Where both passes compute by operations of `ops` alone
     let the class that defines them say ``traceable = True``: nets that hold the layer see what it does, and fuse and
     record it (see `fastnet.program`); its arrays that are no parameters are then named in `buffer_names`. Any other
-    layer is opaque: it is called with arrays in the midst of a net, in every pass.
+    layer is opaque: it is called with arrays in the midst of a net, in every pass. A net asks its `output_shape` what
+    it will give; by default forward is tried on one sample of zeros, and y has as many samples as x. Where that is not
+    so, the class defines ``output_shape(self, input_shape)``, both shapes with the batch.
 
     >>> class Square(Layer):
     ...     def forward(self, x, training=False):
@@ -88,7 +90,10 @@ class Layer(Tree):
                             "inference; derive it from Container and let compose make the calls, or say traceable = "
                             "False")
         if opaque(self, self.backend):
-            y = self.forward(entered(self, None, x, "x"))
+            x = entered(self, None, x, "x")
+            with untouched(self, x, "x", "_runner" not in vars(self)):  # the first time it is called
+                y = self.forward(x)
+            vars(self).setdefault("_runner", Runner())
             if here.watches and not here.layer:
                 watch.tell(self, "y", y)
             return y
@@ -301,7 +306,8 @@ class Layer(Tree):
             batch = trees.flat(kinds)[0].shape[0]
             sample = trees.map(lambda kind: np.zeros((1, *kind.shape[1:]), kind.dtype), kinds)
             sample = entered(self, self.ops, sample, "x", integers=True)    # laid out as in a net
-            return trees.map(lambda y: (batch, *y.shape[1:]), self.forward(sample))
+            y = entered(self, None, self.forward(sample), "y")
+            return trees.map(lambda one: (batch, *one.shape[1:]), y)
         return trees.map(lambda y: y.shape, self._trace(input_shape).y)
 
     def multiply_adds(self, input_shape):

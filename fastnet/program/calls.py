@@ -49,7 +49,8 @@ def call(layer, x, training):
     here.layer = layer.label if layer.name or not before else f"{layer.label} in {before}"
     try:
         if here.tracer is None:
-            y = layer.forward(x, training)
+            with untouched(layer, x, "x", opaque(layer, layer.backend)):
+                y = layer.forward(x, training)
             watch.tell(layer, "y", y)
             return y
         start = len(here.tracer.trace.nodes)
@@ -82,6 +83,22 @@ def doing_again():
         yield
     finally:
         tracer.again = before
+
+
+@contextlib.contextmanager
+def untouched(layer, tree, name, wanted=True):
+    """Within the `with` block an opaque layer computes from these arrays. ValueError where it has written into one of
+    them, which is then put right: others read it too, and whoever called the net has it still."""
+    given = [(one, one.copy()) for one in trees.flat(tree) if one is not None] if wanted else []
+    yield
+    changed = [(one, before) for one, before in given if not np.array_equal(one, before, equal_nan=True)]
+    for one, before in changed:
+        one[...] = before
+    if changed:
+        method = "backward" if name == "dy" else "forward"
+        raise ValueError(f"{layer.label}: {method} has written into {name}, the array that it was given: compute a new "
+                         f"one, y = 2 * {name} in place of {name} *= 2, or let {method} begin with {name} = "
+                         f"{name}.copy()")
 
 
 @contextlib.contextmanager
@@ -119,7 +136,8 @@ def call_backward(layer, dy, need_dx):
     try:
         if here.tracer is None:
             watch.tell(layer, "dy", dy)
-            return layer.backward(dy, need_dx)
+            with untouched(layer, dy, "dy", opaque(layer, layer.backend)):
+                return layer.backward(dy, need_dx)
         here.tracer.trace.arrived.append((layer, layer.name, dy))
         if opaque(layer, here.tracer.backend):
             return here.tracer.opaque_backward(layer, dy)

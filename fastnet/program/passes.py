@@ -8,7 +8,7 @@ from fastnet import changes
 from fastnet.kernels import counter
 from fastnet.kernels.precision import precision
 from fastnet.program import trees
-from fastnet.program.calls import generator_states, inside, rewound
+from fastnet.program.calls import generator_states, inside, rewound, untouched
 from fastnet.program.trace import root
 
 
@@ -266,7 +266,7 @@ class Pass:
                 made = self.known.pop(0)
             else:
                 x = trees.build(options["like"], [self._array(value) for value in step.node.inputs["x"]])
-                with self._repeating(layer, step.node.again), inside(layer):
+                with self._repeating(layer, step.node.again), inside(layer), untouched(layer, x, "x", self.new):
                     made = layer.forward(x, options["training"])
             name = "y"
         else:
@@ -274,7 +274,7 @@ class Pass:
             dy = trees.build(options["like"], [None if unused else self._array(next(flat))
                                                for unused in options["unused"]])
             needed = any(value.uses for value in step.results)
-            with inside(layer):
+            with inside(layer), untouched(layer, dy, "dy", self.new):
                 made, name = layer.backward(dy, needed), "dx"
             if not needed:
                 return
@@ -289,8 +289,11 @@ class Pass:
         for value, array in zip(step.results, made, strict=True):
             array = self.runner.array(layer, array, name, value.dtype)
             if array.shape != value.shape:
-                told = "output_shape tells" if name == "y" else "x has"
-                raise ValueError(f"{layer.label}: {name} has shape {array.shape}, but {told} {value.shape}")
+                told = "x has" if name == "dx" else "output_shape tells"
+                alike = name == "dx" or array.shape[:1] == value.shape[:1]
+                remedy = "" if alike else ": let the class define output_shape(self, input_shape), the " \
+                    "shape of y, batch included, for that of x"
+                raise ValueError(f"{layer.label}: {name} has shape {array.shape}, but {told} {value.shape}{remedy}")
             if self.replays:
                 self._keep(value, array)
             else:
