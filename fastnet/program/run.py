@@ -277,18 +277,32 @@ def _is_several(value):
 
 def arriving(layer, ops, dy, kinds):
     """The gradient for what a layer gave, which was an array, or a tree of arrays, of these `kinds`: of the same form
-    and shapes, each array as `entering` has it. None stays where there are several."""
+    and shapes, each array as `entering` has it. None stays where there are several, and stands for all arrays of a
+    part that nobody used."""
     if type(dy) is np.ndarray and trees.is_leaf(kinds) and dy.shape == kinds.shape:
         return entering(layer, ops, dy, "dy", kinds.dtype)
     flat, dy = trees.flat(kinds), entered(layer, None, dy, "dy")
+    dy = _filled(dy, kinds) if dy is not None else dy
     if trees.form(dy) != trees.form(kinds):
-        forms = ["one array" if trees.is_leaf(one) else
-                 f"a {'dictionary' if isinstance(one, dict) else 'tuple'} of {len(one)}" for one in (kinds, dy)]
+        forms = [trees.told(one) for one in (kinds, dy)]
+        if forms[0] == forms[1] or any(trees.is_nested(one) for one in (kinds, dy)):
+            forms = [trees.written(one) for one in (kinds, dy)]
         raise TypeError(f"{layer.label}: expected dy of the form of y, {forms[0]}, got {forms[1]}")
     for array, kind in zip(trees.flat(dy), flat, strict=True):
         if array is not None and array.shape != kind.shape:
             raise ValueError(f"{layer.label}: expected dy of shape {tuple(kind.shape)}, got dy of shape {array.shape}")
     return entered(layer, ops, dy, "dy", flat[0].dtype) if flat else dy
+
+
+def _filled(dy, kinds):
+    """dy in the order of `kinds`, with None for each array of a part that is None as a whole."""
+    if dy is None:
+        return trees.map(lambda kind: None, kinds)
+    if trees.is_leaf(kinds) or type(dy) is not type(kinds) or len(dy) != len(kinds):
+        return dy
+    if not isinstance(kinds, dict):
+        return tuple([_filled(one, kind) for one, kind in zip(dy, kinds, strict=True)])
+    return {name: _filled(dy[name], kind) for name, kind in kinds.items()} if dy.keys() == kinds.keys() else dy
 
 
 class Constants:

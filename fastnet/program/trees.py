@@ -15,7 +15,7 @@ def flat(tree):
     """The leaves of a tree, a list."""
     if is_leaf(tree):
         return [tree]
-    return [leaf for part in (tree.values() if isinstance(tree, dict) else tree) for leaf in flat(part)]
+    return [leaf for part in _parts(tree) for leaf in flat(part)]
 
 
 def build(form, leaves):
@@ -39,6 +39,29 @@ def form(tree):
     return map(lambda leaf: None, tree)
 
 
+def is_nested(tree):
+    """Whether there are trees in it."""
+    return not is_leaf(tree) and not all([is_leaf(part) for part in _parts(tree)])
+
+
+def told(tree):
+    """Its outermost form in words."""
+    return "one array" if is_leaf(tree) else f"a {'dictionary' if isinstance(tree, dict) else 'tuple'} of {len(tree)}"
+
+
+def written(tree):
+    """Its form as it would be written: (array, (array, array))."""
+    if is_leaf(tree):
+        return "array"
+    if isinstance(tree, dict):
+        return "{" + ", ".join([f"{name!r}: {written(part)}" for name, part in tree.items()]) + "}"
+    return f"({', '.join([written(part) for part in tree])}{',' * (len(tree) == 1)})"
+
+
+def _parts(tree):
+    return tree.values() if isinstance(tree, dict) else tree
+
+
 def check(tree, name):
     """ValueError for a tree without leaves, and for one that holds itself."""
     pending = [(tree, 0)]
@@ -48,7 +71,7 @@ def check(tree, name):
             if not one or depth > _DEEPEST:
                 what = f"at least one array, got an empty {'dictionary' if isinstance(one, dict) else 'tuple'}"
                 raise ValueError(f"{name} must hold {'no trees so deep' if one else what}")
-            pending += [(part, depth + 1) for part in (one.values() if isinstance(one, dict) else one)]
+            pending += [(part, depth + 1) for part in _parts(one)]
 
 
 def kinds(tree):

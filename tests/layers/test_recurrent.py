@@ -1,12 +1,26 @@
 """RNN, GRU and LSTM: what goes in and comes out, beside what the battery and PyTorch judge."""
 import copy
+import re
 
 import numba
 import numpy as np
 import pytest
 from numba import config
 
-from fastnet import GRU, LSTM, RNN, Adam, CrossEntropyLoss, Embedding, Linear, Sequential, init, input_gradient, summary
+from fastnet import (
+    GRU,
+    LSTM,
+    RNN,
+    Adam,
+    CrossEntropyLoss,
+    Embedding,
+    Linear,
+    Sequential,
+    init,
+    input_gradient,
+    plainly,
+    summary,
+)
 from fastnet.kernels.cpu import recurrent
 from fastnet.program import trees
 
@@ -215,3 +229,28 @@ def test_it_learns_a_text_by_heart(name):
     for _ in range(48):
         told.append(int(net(np.array(told[-length:])[None]).argmax()))
     assert "".join(letters[i] for i in told) == text[: length + 48]
+
+
+@each
+def test_none_stands_for_all_states(name):
+    net, x = build(f"{name}(5, 7, num_layers=2)"), arrays(STEPS)
+    y, states = net.forward(x, training=True)
+    dy = arrays(y.shape, seed=1)
+    wanted = net.backward((dy, trees.map(lambda one: None, states)))
+    for around in (net, Sequential(net)):
+        around.forward(x, training=True)
+        same(around.backward((dy, None)), wanted)
+        around.forward(x, training=True)
+        with plainly():
+            around.forward(x, training=True)
+            same(around.backward((dy, None)), wanted)
+
+
+def test_the_nesting_of_gradients_is_told():
+    net, x = build("LSTM(5, 7)"), arrays(STEPS)
+    y, (h, c) = net.forward(x, training=True)
+    for dy, form in [((y, h), "(array, array)"), ((y, h, c), "(array, array, array)"), (y, "array"),
+                     ((y, {"h": h, "c": c}), "(array, {'h': array, 'c': array})")]:
+        text = f"LSTM: expected dy of the form of y, (array, (array, array)), got {form}"
+        with pytest.raises(TypeError, match=f"^{re.escape(text)}$"):
+            net.backward(dy)

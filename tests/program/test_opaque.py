@@ -266,3 +266,12 @@ def test_what_does_not_fit_several_inputs():
     for x in (images((3, 4), 0), {"a": images((3, 4), 0)}, (images((3, 4), 0),) * 2):
         with pytest.raises(TypeError, match="^Graph: expected a dictionary of the arrays a, b as x, got "):
             net(x)
+
+
+def test_gradients_by_name_come_in_any_order():
+    found = []
+    for order in (1, -1):
+        net = Graph({"a": (Identity(), "input"), "b": (Scaled(3.0), "input")}, outputs=("a", "b"))
+        y = net.forward(images((2, 4), 0), training=True)
+        found.append(net.backward({name: y[name] * (2 if name == "a" else 5) for name in list(y)[::order]}))
+    np.testing.assert_array_equal(*found)
