@@ -10,6 +10,8 @@ such as class numbers: ``metrics={"f1": whole(sklearn.metrics.f1_score, "labels"
 A metric of one's own derives from `Metric`. All of them belong to outputs that are one array; `of_head` takes one of
 several.
 """
+from numbers import Real
+
 import numpy as np
 
 from fastnet import arguments, probabilities
@@ -34,6 +36,7 @@ class Metric:
     """
 
     lower = False
+    may_miss = False    # whether there may be no number, None
 
     def start(self):
         """The state before the first batch: sums and counts."""
@@ -49,7 +52,18 @@ class Metric:
         return float(total / count) if count else float("nan")
 
     def __call__(self, outputs, targets):
-        return self.result(self.update(self.start(), outputs, targets))
+        return self.number(self.update(self.start(), outputs, targets), repr(self))
+
+    def number(self, state, name):
+        """What `result` gives; TypeError, with the name of the metric, where that is no number."""
+        found = self.result(state)
+        if isinstance(found, np.ndarray) and found.shape == () and found.dtype.kind in "fiub":
+            found = found.item()
+        if isinstance(found, (Real, np.bool_)):
+            return float(found)
+        if found is None and self.may_miss:
+            return None
+        raise TypeError(f"the metric {name} must give one number, got {arguments.shown(found)}")
 
     def __repr__(self):
         return f"metrics.{getattr(self, 'name', type(self).__name__)}"
@@ -143,6 +157,9 @@ class top_k(Metric):
     def update(self, state, outputs, targets):
         outputs = _scores(outputs, "top_k")
         targets = arguments.labels(targets, "top_k: targets", len(outputs), outputs.shape[1])
+        if self.k > outputs.shape[1]:
+            raise ValueError(f"top_k: k must be at most {outputs.shape[1]}, the classes that outputs have, got "
+                             f"{self.k}: every sample would count as right")
         right, count = state
         above = ~(outputs <= outputs[np.arange(len(outputs)), targets][:, None])
         return right + int(np.count_nonzero(above.sum(axis=1) < self.k)), count + len(outputs)
@@ -218,6 +235,8 @@ mean_squared_error = _Error("mean_squared_error")
 class _Met(_Share):
     """The share of targets that a loss finds met; of what it cannot tell nothing is counted."""
 
+    may_miss = True
+
     def __init__(self, loss):
         super().__init__("accuracy", loss.task, "")
         self.ignore_index = getattr(loss, "ignore_index", None)
@@ -233,7 +252,7 @@ class _Met(_Share):
 class _Deviation(Metric):
     """mean_absolute_error of what has one shape; of all else nothing is counted."""
 
-    name, lower = "mean_absolute_error", True
+    name, lower, may_miss = "mean_absolute_error", True, True
 
     def update(self, state, outputs, targets):
         outputs, targets = _plain(outputs), _plain(targets)
@@ -300,7 +319,7 @@ class whole(Metric):
 
     def result(self, state):
         outputs, targets = (np.concatenate(parts) for parts in zip(*state, strict=True))
-        return float(self.function(targets, outputs, **self.options))
+        return self.function(targets, outputs, **self.options)
 
     def __repr__(self):
         return f"metrics.whole({self.name})"
@@ -319,7 +338,7 @@ class of_head(Metric):
         self.head = head if isinstance(head, str) else arguments.integer(head, "of_head: head, where it is no name,", 0)
         self.metric = metric if isinstance(metric, Metric) else whole(
             arguments.function(metric, "of_head: metric", "a metric, such as metrics.accuracy"))
-        self.lower = self.metric.lower
+        self.lower, self.may_miss = self.metric.lower, self.metric.may_miss
 
     def start(self):
         return self.metric.start()

@@ -57,7 +57,7 @@ class Totals:
     @property
     def metrics(self):
         """{name: number} of the metrics; None before the first batch."""
-        return {name: metric.result(self._states[name]) if self.images else None
+        return {name: metric.number(self._states[name], repr(name)) if self.images else None
                 for name, metric in self._metrics.items()}
 
 

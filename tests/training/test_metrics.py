@@ -70,3 +70,18 @@ def test_the_mean_over_very_many_batches_is_exact():
     for _ in range(100_000):
         totals.add(np.float32(0.1), (1, 1), 1, 1)
     assert totals.loss == pytest.approx(float(np.float32(0.1)), rel=1e-10)
+
+
+@pytest.mark.parametrize("result", ["good", None, np.ones(3)])
+def test_a_metric_that_gives_no_number_is_named(result):
+    class Own(fastnet.metrics.Metric):
+        def update(self, state, outputs, targets):
+            return state
+
+        def result(self, state):
+            return result
+
+    data = np.ones((4, 3), np.float32), np.zeros(4, int)
+    for metric in (Own(), lambda targets, outputs: result):
+        with pytest.raises(TypeError, match="^the metric 'mine' must give one number, got "):
+            fastnet.evaluate(fastnet.Identity(), data, fastnet.CrossEntropyLoss(), {"mine": metric})
