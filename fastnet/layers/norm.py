@@ -109,6 +109,10 @@ class _BatchNorm(_Tracking):
         shape, x = tuple(x.shape), to_images(self.ops, x)
         y = self._as_tracked(x, training)
         if y is None:
+            if x.size == self.num_features:
+                raise ValueError(f"expected more than 1 value per channel when training, got x of shape {shape}, one "
+                                 "sample, which has no variance: where it is what is left for the last batch, give the "
+                                 "DataLoader drop_last=True or another batch_size")
             y, mean, var = self.ops.batchnorm_forward(x, value_of(self.weight), value_of(self.bias), self.eps)
             if training:
                 self.saved = (x, mean, var, False)

@@ -391,6 +391,8 @@ def test_one_value_a_channel_has_no_variance():
     with pytest.raises(ValueError, match="^BatchNorm1d: expected more than 1 value per channel when training"):
         BatchNorm1d(4).forward(zeros(1, 4), training=True)
     assert BatchNorm1d(4)(zeros(1, 4)).shape == (1, 4)
+    with pytest.raises(ValueError, match=r"got x of shape \(1, 4\), one sample.*drop_last=True or another batch_size$"):
+        BatchNorm1d(4).forward(zeros(1, 4), training=True)
 
 
 def test_gradient_of_another_shape():
