@@ -1,5 +1,6 @@
 """Where samples come from: arrays, files of images, or an object that gives one sample at a time."""
 from functools import partial
+from numbers import Real
 from os import PathLike
 
 import numpy as np
@@ -41,7 +42,7 @@ class Arrays(Source):
 
     def __init__(self, x, y, classes=None):
         self.classes = classes
-        self.x = mapped(lambda array, path: arguments.array(array, f"DataLoader: x{path}"), x)
+        self.x = mapped(partial(_input, isinstance(x, list)), x)
         self.y = None if y is None else mapped(_target, y)
         self.count = _count(self.x, self.y)
 
@@ -58,6 +59,14 @@ class Arrays(Source):
             what = "images" if arrays[0].ndim == 4 else "samples"
             return f"{self.count:,} {what} of {' x '.join(map(str, arrays[0].shape[1:])) or 'one number'}"
         return f"{self.count:,} samples of {len(arrays)} arrays"
+
+
+def _input(listed, value, path):
+    """An array of x, which is `listed` where x as a whole is a list."""
+    if listed and isinstance(value, Real):
+        raise TypeError("DataLoader: x must be a NumPy array, or a tuple or dictionary of arrays, got a list of "
+                        "numbers: make an array of it, np.asarray(x, np.float32)")
+    return arguments.array(value, f"DataLoader: x{path}")
 
 
 class Samples(Source):

@@ -109,10 +109,13 @@ class Loss:
         if type(value) is np.ndarray and value.size and value.ndim and (
                 value.dtype is (like.dtype if like is not None else checks.FLOAT32)):
             return value    # as nets give it, again and again
-        name = self.said(name)
+        given, name = name, self.said(name)
         if like is None:
             value = checks.floating(arguments.array(value, name), name)
-            checks.not_empty(value.shape, name)
+            try:
+                checks.not_empty(value.shape, given)
+            except ValueError as error:
+                raise ValueError(self.said(error)) from None
             if not value.ndim:
                 raise ValueError(f"{name} must have an axis of samples, got a single number")
             return value

@@ -198,6 +198,7 @@ def test_the_program_ends_with_an_iterator_open():
     ({"x": (), "y": None}, ValueError, "x must hold an array at least, got none"),
     ({"x": [], "y": None}, ValueError, "x must hold one sample at least, got none"),
     ({"x": iter([1]), "y": None}, TypeError, "x must be arrays, or an object with len(x) and x[i], got "),
+    ({"x": IMAGES.tolist()}, TypeError, "x must be a NumPy array, or a tuple or dictionary of arrays, got a list"),
     ({"y": LABELS[:52]}, ValueError, "x and y must hold as many samples, got 53 and 52"),
     ({"y": "labels"}, TypeError, "y must be a NumPy array, got 'labels'"),
     ({"batch_size": 0}, ValueError, "batch_size must be an integer of at least 1, got 0"),

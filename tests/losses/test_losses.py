@@ -255,6 +255,7 @@ def test_they_print_what_is_not_as_it_comes():
     (lambda: CrossEntropyLoss()(LOGITS, None), TypeError, "CrossEntropyLoss: targets must be a NumPy array, got None"),
     (lambda: CrossEntropyLoss()(LOGITS[0], LABELS), ValueError, r"CrossEntropyLoss: outputs must have shape \(N, C\)"),
     (lambda: CrossEntropyLoss()(LOGITS[:0], LABELS[:0]), ValueError, "empty batch"),
+    (lambda: CrossEntropyLoss()(LOGITS[:0], LABELS[:0]), ValueError, "^CrossEntropyLoss: empty batch: got outputs"),
     (lambda: CrossEntropyLoss()(np.zeros((2, 3, 4, 5)), np.zeros((2, 3, 4), int)), ValueError,
      r"targets must be class numbers of shape \(2, 4, 5\), got an array of shape \(2, 3, 4\)"),
     (lambda: CrossEntropyLoss()(np.zeros((2, 3, 4, 5)), [0, 1]), ValueError,
