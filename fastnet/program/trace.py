@@ -27,6 +27,10 @@ class _Here(threading.local):
 here = _Here()
 
 
+_NO_NUMBERS = ("{}: this layer computes with NumPy or Python while its net is traced, where there are no numbers yet; "
+               "let its class say traceable = False, or compute by self.ops alone")
+
+
 class Value:
     """What an operation will give: a shape and a dtype. `node` makes it; None makes inputs, weights and draws. `short`
     says that each number of the array is two of half as many bits: of images with twice as many channels; `sealed`
@@ -64,12 +68,21 @@ class Value:
                 "within `with fastnet.plainly():` layers run one by one on arrays")
 
     def _refuse(self, *_, **__):
-        raise TypeError(f"{here.layer}: this layer computes with NumPy or Python while its net is traced, where there "
-                        "are no numbers yet; let its class say traceable = False, or compute by self.ops alone")
+        raise TypeError(_NO_NUMBERS.format(here.layer))
+
+    def __getattr__(self, name):
+        """What arrays have and Values have not, such as mean and T."""
+        if hasattr(np.ndarray, name) and not name.startswith("_"):
+            raise AttributeError(f"{_NO_NUMBERS.format(here.layer)}: got .{name}")
+        raise AttributeError(f"Value has no attribute {name!r}")
 
     __array__ = __array_ufunc__ = __array_function__ = __bool__ = __float__ = __iter__ = __getitem__ = _refuse
     __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = __matmul__ = _refuse
     __neg__ = __pow__ = __lt__ = __le__ = __gt__ = __ge__ = _refuse
+    __abs__ = __pos__ = __invert__ = __round__ = __int__ = __index__ = __complex__ = __contains__ = _refuse
+    __setitem__ = __delitem__ = __rpow__ = __rmatmul__ = __floordiv__ = __rfloordiv__ = __mod__ = __rmod__ = _refuse
+    __divmod__ = __rdivmod__ = __and__ = __rand__ = __or__ = __ror__ = __xor__ = __rxor__ = _refuse
+    __lshift__ = __rlshift__ = __rshift__ = __rrshift__ = _refuse
     __hash__ = object.__hash__
 
 

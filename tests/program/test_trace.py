@@ -1,4 +1,5 @@
 """Tracing: what is noted, and what is refused with the name of the layer and a remedy."""
+import operator
 import threading
 
 import numpy as np
@@ -194,7 +195,8 @@ LIES = {
     "truth": lambda x: x if x else None, "comparison": lambda x: x > 0, "element": lambda x: x[0],
     "iteration": lambda x: list(x), "number": lambda x: float(x), "array": lambda x: np.asarray(x),
     "power": lambda x: x ** 2, "product": lambda x: x @ x, "sign": lambda x: -x,
-    "in place": lambda x: np.add(x, x, out=x),
+    "in place": lambda x: np.add(x, x, out=x), "own place": lambda x: operator.iadd(x, 1),
+    "absolute": lambda x: abs(x), "assignment": lambda x: x.__setitem__(0, 1), "remainder": lambda x: x % 2,
 }
 
 
@@ -204,6 +206,15 @@ def test_layers_that_compute_with_numpy(how):
     text = r'^Liar "1.0": this layer computes with NumPy .* traceable = False, or compute by self.ops alone$'
     for run in (net, lambda x: net.forward(x, training=True), lambda x: net.program(x.shape)):
         with pytest.raises(TypeError, match=text):
+            run(images((2, 3), 0))
+
+
+@pytest.mark.parametrize("name", ["mean", "T", "copy", "astype", "sum", "max", "flatten"])
+def test_what_arrays_have_and_values_have_not(name):
+    net = Sequential(Linear(3, 3), Sequential(computing(lambda x: getattr(x, name))))
+    text = rf'^Liar "1.0": this layer computes with NumPy .* or compute by self.ops alone: got .{name}$'
+    for run in (net, lambda x: net.forward(x, training=True)):
+        with pytest.raises(AttributeError, match=text):
             run(images((2, 3), 0))
 
 
