@@ -183,7 +183,7 @@ class Layer(Tree):
         return parts.kept(value, name, (Layer, Parameter))
 
     def __setattr__(self, name, value):
-        if name == "saved":
+        if name == "saved" and not isinstance(value, Tree):
             object.__setattr__(self, name, value)
             return
         if isinstance(value, Value):
@@ -191,6 +191,8 @@ class Layer(Tree):
                 here.tracer.assign(self, name, value)
                 return
         try:
+            if name in _OWN:
+                parts.check_name(self, name, value, _OWN[name], (Layer, Parameter))
             if name in self.options and all(option in vars(self) for option in self.options):
                 value = self.check(**{option: vars(self)[option] for option in self.options} | {name: value})[name]
             else:
@@ -363,6 +365,11 @@ class Layer(Tree):
         vars(self).update(state)
         if self.named_children():
             self.adopt()
+
+
+# What every layer has, by its name: attributes that another one must not hide.
+_OWN = {"compose": None} | {name: what for base in (Tree, Layer) for name, what in vars(base).items()
+                            if not name.startswith("_")}
 
 
 def value_of(parameter):

@@ -49,6 +49,20 @@ def kept(value, name, kinds, around=()):
                     f"{type(value).__name__}")
 
 
+def check_name(layer, name, value, there, kinds):
+    """ValueError for a value that would hide what every layer has under that name, `there`: a part of the net, and what
+    is neither a function in the place of one, nor of the same kind."""
+    hides = isinstance(value, kinds) or _holds(value, kinds)
+    if isinstance(there, property):
+        hides |= there.fset is None and getattr(type(layer), name) is there
+    elif callable(there):
+        hides |= not callable(value)
+    elif isinstance(there, (tuple, bool)):
+        hides |= type(value) is not type(there)
+    if hides:
+        raise ValueError(f"{name!r} is a name of Layer's own; choose another")
+
+
 def swapped(value, old, new):
     """An attribute's value with one part in the place of another; the value itself where it does not hold that."""
     if value is old:

@@ -162,3 +162,30 @@ def test_a_parameter_is_its_numbers():
     assert not np.shares_memory(np.array(parameter), parameter.value)
     np.testing.assert_array_equal(parameter, np.arange(6.0).reshape(2, 3))
     assert np.linalg.norm(parameter) == np.linalg.norm(parameter.value) and np.add(parameter, 1).sum() == 21
+
+
+@pytest.mark.parametrize("name, value", [
+    *[(name, Linear) for name in ("saved", "options", "forward", "backward", "parameters", "state_dict", "label",
+                                  "dtype", "compose", "name", "ops", "runner", "to", "named_children", "buffer_names",
+                                  "check")],
+    ("parameters", lambda *_: 3), ("state_dict", lambda *_: {}), ("label", lambda *_: "mine"),
+    ("dtype", lambda *_: None), ("options", lambda *_: {"size": 3}), ("traceable", lambda *_: [1]),
+    ("forward", lambda *_: [Linear(2, 2)]),
+])
+def test_what_every_layer_has_is_not_hidden(name, value):
+    class Net(Container):
+        def __init__(self):
+            setattr(self, name, value(2, 2))
+
+        def compose(self, x, training):
+            return x
+
+    with pytest.raises(ValueError, match=f"^Net: '{name}' is a name of Layer's own; choose another$"):
+        Net()
+
+
+def test_functions_in_the_place_of_methods_are_none_of_these():
+    layer = Linear(2, 2)
+    layer.forward = lambda x, training=False: x
+    layer.saved, layer.name, layer.buffer_names = (1, 2), "mine", ()
+    assert layer(np.ones((1, 2), np.float32)).sum() == 2 and layer.name == "mine"
