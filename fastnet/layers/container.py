@@ -17,6 +17,13 @@ class Container(Layer):
     too, `Add` and `Concat`. The backward pass is derived from the calls. It does not matter for speed how a net is
     divided into containers.
 
+    compose runs once for each shape of x and kind of pass, on values without numbers, and the calls that it made then
+    are what later passes do. Where an attribute of the net or of a layer in it is assigned, another layer too, or what
+    is trained or frozen changes, it runs anew. What else it may decide by is not noticed, and stays decided: random
+    numbers, items of lists, dictionaries and arrays, the numbers in weights, attributes of the class, globals. A
+    shortcut that is drawn by hand is drawn once: `StochasticDepth` draws in each pass. Assign what compose decides by
+    to an attribute, ``self.deep = True``, or write a `Layer` with forward and backward, which runs in every pass.
+
     >>> class Block(Container):
     ...     def __init__(self):
     ...         self.relu, self.add = fastnet.ReLU(), fastnet.Add()

@@ -290,3 +290,26 @@ def test_dropout():
     np.testing.assert_array_equal(Dropout(0.25).forward(x, training=True), y)
     other = Dropout(0.25).forward(x, training=True)
     assert 0.3 < (other != y).mean() < 0.45
+
+
+DECIDED = {"attribute": lambda net: setattr(net, "deep", True), "item": lambda net: net.items.append(1),
+           "class": lambda net: setattr(type(net), "everywhere", True)}
+
+
+@pytest.mark.parametrize("how", DECIDED)
+def test_what_compose_decides_by(how):
+    """As the docstring of Container tells: by attributes that are assigned, and by nothing else."""
+    class Net(Container):
+        everywhere = False
+
+        def __init__(self):
+            self.relu, self.deep, self.items = ReLU(), False, []
+
+        def compose(self, x, training):
+            return self.relu(x) if self.deep or self.items or self.everywhere else x
+
+    net, x = Net(), np.float32([[-1, 2]])
+    for _ in range(3):
+        np.testing.assert_array_equal(net(x), x)
+    DECIDED[how](net)
+    np.testing.assert_array_equal(net(x), np.maximum(x, 0) if how == "attribute" else x)
