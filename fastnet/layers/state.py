@@ -35,23 +35,38 @@ def load(net, state, strict):
         raise TypeError(f"{net.label}: state must be a dictionary from names to arrays, got {arguments.shown(state)}"
                         ) from None
     own = entries(net)
-    new, wrong = {}, []
+    new, wrong, sizes = {}, [], []
     for name, (old, *_) in own.items():
         if name in state:
             try:
                 new[name] = _fitting(state[name], old)
             except (TypeError, ValueError) as error:
                 wrong.append(f"{name} {error}")
+                sizes += [name] * isinstance(error, _Shape)
     missing = [name for name, (*_, may_miss) in own.items() if name not in state and not may_miss]
     unexpected = [name if isinstance(name, str) else arguments.shown(name) for name in state if name not in own]
     problems = [*_listed("missing", missing if strict else []), *_listed("unexpected", unexpected if strict else []),
                 *_listed("", wrong)]
     if problems:
-        raise ValueError(f"{net.label}: the state does not fit, nothing was loaded: {'; '.join(problems)}")
+        raise ValueError(f"{net.label}: the state does not fit, nothing was loaded: {'; '.join(problems)}"
+                         f"{_remedy(sizes, own) if len(problems) == 1 and len(sizes) == len(wrong) else ''}")
     for name, value in new.items():
         _, owner, attribute, _ = own[name]
         setattr(owner, attribute, value)
     return Loaded(missing, unexpected)
+
+
+class _Shape(ValueError):
+    """A value is of another shape."""
+
+
+def _remedy(sizes, own):
+    """What to do where one layer in a net is of another size throughout; `sizes` are the names of such entries."""
+    path = sizes[0].rpartition(".")[0] if sizes else ""
+    if not path or sizes != [name for name in own if name.rpartition(".")[0] == path]:
+        return ""
+    return (": to give the net another layer in that place, such as a head for other classes, make the net of the "
+            f"sizes of the state, load it, then assign net[{path!r}]")
 
 
 def _fitting(value, old):
@@ -67,7 +82,7 @@ def _fitting(value, old):
             raise TypeError(f"has dtype {dtype}, expected {old.dtype}") from None
         raise TypeError(str(error).removeprefix("it ")) from None
     if value.shape != old.shape:
-        raise ValueError(f"has shape {value.shape}, expected {old.shape}")
+        raise _Shape(f"has shape {value.shape}, expected {old.shape}")
     if old.dtype.kind in "iu" and value.dtype.kind == "f":     # a counter that somebody saved with all else as floats
         if not (np.isfinite(value) & (value == np.floor(value)) & (np.abs(value) < 2.0**63)).all():
             raise ValueError(f"holds numbers that are not whole, expected {old.dtype}")

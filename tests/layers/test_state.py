@@ -117,3 +117,11 @@ def test_a_state_of_pytorch():
         net.load_state_dict(change(judge.state_dict()))
         for name, value in judge.state_dict().items():
             np.testing.assert_array_equal(net.state_dict()[name], value.numpy())
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_a_head_of_another_size_says_the_way(strict):
+    net, other = (Sequential({"body": Linear(3, 4), "fc": Linear(4, classes)}) for classes in (10, 1000))
+    with pytest.raises(ValueError, match=r"fc.weight has shape \(1000, 4\), expected \(10, 4\); .*: to give the net "
+                                         r"another layer .* the sizes of the state, load it, then assign net\['fc'\]$"):
+        net.load_state_dict(other.state_dict(), strict)
