@@ -121,8 +121,9 @@ def load_model(path, classes_of_mine=()):
 
     classes_of_mine : your own classes that the net is made of, a list of them; they are called with the arguments that
         the file says.
-    FileNotFoundError without that file; ValueError, naming it, where it is damaged, is no such file, or holds layers of
-    other classes.
+    FileNotFoundError without that file; ValueError, naming it, where it is seen to be damaged, is no such file, or
+    holds layers of other classes. The file carries no digest of its weights, as those of `Checkpoints` do: a number
+    that was changed in it is not noticed.
 
     >>> import tempfile
     >>> path = tempfile.mkdtemp() + "/net.safetensors"
@@ -145,6 +146,8 @@ def load_model(path, classes_of_mine=()):
         return _model(state, metadata, own)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         text = error.args[0] if error.args else error
+        if isinstance(error, json.JSONDecodeError):
+            text = f"damaged, its description of the net cannot be read ({text})"
         raise ValueError(f"{who}: {path}: {text}") from error
 
 

@@ -272,3 +272,12 @@ def test_what_is_no_model(tmp_path):
     fastnet.save_model(fastnet.Linear(2, 2), path)
     path.write_bytes(tensors.packed(half, tensors.read(path)[1]))
     assert fastnet.load_model(path).net.dtype == np.float32
+
+
+def test_a_damaged_description_is_called_so(tmp_path):
+    path = tmp_path / "net.safetensors"
+    fastnet.save_model(fastnet.Linear(2, 3), path)
+    state, metadata = tensors.read(path)
+    path.write_bytes(tensors.packed(state, {**metadata, "fastnet.net": metadata["fastnet.net"][:-1]}))
+    with pytest.raises(ValueError, match=f"^load_model: {path}: damaged, its description of the net "):
+        fastnet.load_model(path)
