@@ -45,6 +45,16 @@ class _Plan(NamedTuple):
     memory: int         # numbers of a slot
 
 
+class _Row(NamedTuple):
+    """A row of windows: x, where the first of its pixels would be, how far it is to the next, and the same of dy."""
+
+    x: np.ndarray
+    at: int
+    dy: np.ndarray
+    g: int
+    pixel: int
+
+
 class DepthwiseWeightGradient:
     """dw and db from x and dy, all worked out but the numbers."""
 
@@ -114,19 +124,19 @@ def _kernel(constants):
     filters, all_groups = sum(map(len, groups)), len(groups)
 
     @inlined
-    def add_row(x, at, pixel, line, dy, g, plan, to, start, n, memory, zeros):
-        """Add what a row of windows gives; its first line is `line`, in memory at `at`, and its part of dy at `g`."""
-        done = plan.out_width // count * count
+    def add_row(row, line, plan, to, start, n, memory, zeros):
+        """Add what the windows of a _Row give; its first line is `line`."""
+        done, pixel, next_line = plan.out_width // count * count, row.pixel, plan.width * row.pixel
         for v in range(0, done, count):
             column = v * step - plan.left
             for group in range(all_groups):
-                many(x, at + column * pixel, pixel, plan.width * pixel, line, plan.height, column, plan.width, group,
-                     dy, g + v * pixel, pixel, to, start, n, memory, zeros)
+                many(row.x, row.at + column * pixel, pixel, next_line, line, plan.height, column, plan.width, group,
+                     row.dy, row.g + v * pixel, pixel, to, start, n, memory, zeros)
         for v in range(done, plan.out_width):
             column = v * step - plan.left
             for group in range(all_groups):
-                one(x, at + column * pixel, pixel, plan.width * pixel, line, plan.height, column, plan.width, group,
-                    dy, g + v * pixel, pixel, to, start, n, memory, zeros)
+                one(row.x, row.at + column * pixel, pixel, next_line, line, plan.height, column, plan.width, group,
+                    row.dy, row.g + v * pixel, pixel, to, start, n, memory, zeros)
 
     def add_products(block, slot, inputs, to, memory, numbers, biased):
         """One part of the rows of all images, and some vectors of channels."""
@@ -158,9 +168,10 @@ def _kernel(constants):
                     copy_pixels(x, at + (k - line) * plan.width * c, plan.width, c, memory,
                                 copies + (k - line) * plan.width * lanes)
                 copy_pixels(dy, g, plan.out_width, c, memory, gradients)
-                add_row(memory, copies, lanes, line, memory, gradients, plan, to.partial, start, lanes, memory, zeros)
+                row = _Row(memory, copies, memory, gradients, lanes)
             else:
-                add_row(x, at, c, line, dy, g, plan, to.partial, start, n, memory, zeros)
+                row = _Row(x, at, dy, g, c)
+            add_row(row, line, plan, to.partial, start, max(n, lanes), memory, zeros)
             if to.total.size and (last - 1 - number) % plan.together == 0:
                 sums.spill(to.partial, to.total, start, stop)
 
