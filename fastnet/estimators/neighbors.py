@@ -17,12 +17,6 @@ _CALL = {"l2": 1 << 36, "l1": 1 << 34}
 class _Neighbors(BaseEstimator):
     """What classifier and regressor share: the rows, and the search among them."""
 
-    def __new__(cls, *args, **options):
-        if "p" in options:
-            raise TypeError(f"{cls.__name__}: there is no p, of Minkowski's distances: metric=\"manhattan\" is that of "
-                            "p=1, \"euclidean\" that of p=2")
-        return super().__new__(cls)
-
     def __init__(self, n_neighbors=5, *, weights="uniform", metric="euclidean"):
         self.n_neighbors = n_neighbors
         self.weights = weights

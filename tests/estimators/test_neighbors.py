@@ -102,9 +102,3 @@ def test_more_neighbours_than_rows_are_refused():
     for call in (lambda: model.kneighbors(), lambda: model.kneighbors(X, 4)):
         with pytest.raises(ValueError, match=r"^KNeighborsClassifier: expected n_neighbors <= [23], the training rows"):
             call()
-
-
-@pytest.mark.parametrize("kind", [KNeighborsClassifier, KNeighborsRegressor])
-def test_the_p_of_minkowski_is_said_otherwise(kind):
-    with pytest.raises(TypeError, match=f"^{kind.__name__}: there is no p, .*manhattan"):
-        kind(p=1)
