@@ -183,7 +183,7 @@ def look(net, images, labels, normalize):
 def parse(argv):
     """The arguments of the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--epochs", type=int, default=15)
+    parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--widths", type=int, nargs=3, default=(64, 256, 256), help="channels of the three blocks")
     parser.add_argument("--seed", type=int, default=0, help="fixes weights, order and augmentation")
     parser.add_argument("--data", help='folder or archive with CIFAR-10, or "generated"')

@@ -25,11 +25,12 @@ from fastnet.kernels.cpu.conv.direct_weight import shares
 from fastnet.kernels.cpu.conv.operands import Gradients, Inputs
 from fastnet.kernels.cpu.runtime import Launch, empty, entry, in_words, jit, made_for, named, scratch
 
-# Words of a chunk's two matrices that stay in the second cache, and positions that one has at most.
-_CHUNK_WORDS, _CHUNK_POSITIONS = 96 << 10, 768
+# Words of a chunk's two matrices that stay in the second cache, and positions that one has at most; fewer where a
+# chunk is multiplied in many products, each of some rows and columns: these then stay in the first cache for all taps.
+_CHUNK_WORDS, _CHUNK_POSITIONS, _FEW_POSITIONS, _MANY_PRODUCTS = 96 << 10, 768, 256, 96
 # The most memory that partial gradients may take, in numbers; how many there are at most, of how many positions each is
 # at least, and how many blocks there should be.
-_PARTIAL, _MOST_PARTS, _POSITIONS_OF_PART, _BLOCKS = 2 << 20, 16, 1024, 8
+_PARTIAL, _MOST_PARTS, _POSITIONS_OF_PART, _BLOCKS = 5 << 18, 16, 1024, 8
 
 
 class _Plan(NamedTuple):
@@ -83,7 +84,9 @@ class AmxWeightGradient:
         slices, row_slices = shares(-(-_BLOCKS // (parts * groups)), wide // across, rows // deep, 0.5)
         most_rows, most_columns = -(-rows // deep // row_slices) * deep, -(-wide // across // slices) * across
         words = (lines.plan.phases * most_rows + most_columns) * pitch // 2     # of a line
-        chunk = max(1, min(_CHUNK_WORDS // words, _CHUNK_POSITIONS // pitch, -(-lines.count // parts)))
+        many = len(taps) * (rows // deep) * (wide // across) >= _MANY_PRODUCTS
+        positions = _FEW_POSITIONS if many else _CHUNK_POSITIONS
+        chunk = max(1, min(_CHUNK_WORDS // words, positions // pitch, -(-lines.count // parts)))
         # A row begins at an odd number of cache lines from the one before it, so that they share few places of a cache.
         length = -(-lines.size(chunk) // POSITIONS) * POSITIONS
         length += POSITIONS * (length // POSITIONS % 2 == 0)
