@@ -54,27 +54,22 @@ class Muon(SGD):
             super().update(values, grads, options, states, lr, scale)
             return
         velocities = self.kept("momentum_buffer", values, states)
-        for value, grad, velocity in zip(values, grads, velocities, strict=True):
-            self._turn(value, grad if scale == 1 else scale * grad, velocity, options, lr)
+        directions = [np.zeros_like(velocity) for velocity in velocities]
+        # Where SGD goes from zero, with its steps turned round.
+        self.ops.sgd_update(directions, grads, velocities, -1.0, options["momentum"], nesterov=options["nesterov"],
+                            scale=scale)
+        for value, direction in zip(values, directions, strict=True):
+            self._turn(value, direction, options, lr)
 
-    def _turn(self, value, grad, velocity, options, lr):
-        """Move one weight, the gradient being what it is."""
-        momentum = options["momentum"]
-        velocity *= momentum
-        velocity += grad
-        direction = velocity
-        if options["nesterov"]:
-            direction = momentum * velocity
-            direction += grad
+    def _turn(self, value, direction, options, lr):
+        """Move one weight as its direction says, made orthogonal."""
         rows = direction.reshape(len(value), -1)
-        step = orthogonalize(rows, options["ns_steps"], self.ops)
-        step *= lr * max(1, rows.shape[0] / rows.shape[1]) ** 0.5
+        step = orthogonalize(rows, options["ns_steps"], self.ops).reshape(value.shape)
         keep = 1 - lr * options["weight_decay"]
         if options["normalize"]:
             keep *= len(value) ** 0.5 / (keep * norm(value, self.ops) + 1e-7)
-        if keep != 1:
-            value *= keep
-        value -= step.reshape(value.shape)
+        self.ops.sgd_update([value], [step], None, 1.0, weight_decay=1 - keep,
+                            scale=lr * max(1, rows.shape[0] / rows.shape[1]) ** 0.5)
 
 
 def orthogonalize(matrix, steps=5, ops=None):

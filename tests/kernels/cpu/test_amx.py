@@ -208,6 +208,16 @@ def test_lines_share_their_zeros():
     assert lines.offsets(1, 0).tolist() == [first + distance for distance in (-5, -4, -3, -1, 0, 1, 3, 4, 5)]
 
 
+@pytest.mark.parametrize("width, stride, across, pitch", [
+    (4, 1, (-1, 0, 1), 4), (5, 1, (0, 1, 2), 6), (9, 2, (-1, 0, 1), 4), (1, 2, (1,), 2), (7, 1, (-9, 9), 8)])
+def test_lines_without_gaps_are_an_even_number_of_positions(width, stride, across, pitch):
+    """No more than the pixels of the widest phase take, and at least two."""
+    taps = [Pair(0, tap) for tap in across]
+    lines = Lines(2, Images(4, width, 8), 8, Pair(1, stride), [(Pair(4, 3), taps)], gaps=False)
+    assert (lines.plan.pitch, lines.plan.before, lines.plan.behind, lines.plan.height) == (pitch, 0, 0, 4)
+    assert lines.reached == 8
+
+
 @pytest.mark.parametrize("dtype, sums", [("float32", "float32"), ("float32", "float64"), ("float64", "float64")])
 @pytest.mark.parametrize("adjacent", [False, True])
 def test_sums_of_parts_find_their_places(dtype, sums, adjacent):

@@ -49,7 +49,8 @@ def columns_at_once(columns):
 
 
 class Phase(NamedTuple):
-    """Pixels of x, a stride apart, that taps read: the first one, and how many there are."""
+    """Pixels of x, a stride apart, that taps read: the first one, and how many there are; of columns some may lie to
+    the left of the image."""
 
     top: int
     left: int
@@ -78,10 +79,12 @@ class LinesPlan(NamedTuple):
 
 class Lines:
     """The lines of images `source` under `grids`, pairs (rows and columns of the result, taps), `stride` from each to
-    the next pixel of x."""
+    the next pixel of x. Without `gaps` lines are an even number of positions with no zeros between them, for whoever
+    sees to it that taps do not reach beyond them: so with `by_column`, where each column of taps reads phases of its
+    own, which begin at the pixels that the first column of the result reads, be they to the left of the image."""
 
-    def __init__(self, batch, source, channels, stride, grids):
-        places = [[_place(tap, stride) for tap in taps] for _, taps in grids]
+    def __init__(self, batch, source, channels, stride, grids, gaps=True, by_column=False):
+        places = [[_place(tap, stride, by_column) for tap in taps] for _, taps in grids]
         origins = [origin for taps in places for _, origin in taps] or [(0, 0)]
         self.keys = sorted({phase for taps in places for phase, _ in taps}) or [(0, 0)]
         self.rows, columns = (max(size[axis] for size, _ in grids) for axis in (0, 1))
@@ -93,18 +96,28 @@ class Lines:
             down, across = (max(origin[axis] for origin in mine) for axis in (0, 1))
             phases.append(Phase(*key, _count(source.height, key[0], stride.down, self.rows + down),
                                 _count(source.width, key[1], stride.across, columns + across)))
-        height = max(self.rows + below, max(phase.rows for phase in phases) + above)
-        pitch = max(columns + behind, max(phase.columns for phase in phases) + before)
+        self.phase_rows, wide = (max(phase[axis] for phase in phases) for axis in (2, 3))
+        height = max(self.rows + below, self.phase_rows + above)
+        pitch = max(columns + behind, wide + before)
+        if not gaps:
+            before, behind, pitch = 0, 0, max(2, wide + wide % 2)
         self.phases = in_words(*phases)
         self.plan = LinesPlan(batch=batch, x_height=source.height, x_width=source.width, x_channels=source.channels,
                               channels=channels, stride_down=stride.down, stride_across=stride.across, height=height,
                               pitch=pitch, above=above, below=below, before=before, behind=behind, phases=len(phases))
         self.places = places
+        # By how many pixels of a phase the taps of each grid are apart, to the right.
+        self.across = [sorted({origin[1] for _, origin in taps}) for taps in places]
 
     @property
     def count(self):
         """Lines of the batch that have pixels of the result."""
         return (self.plan.batch - 1) * self.plan.height + self.rows
+
+    @property
+    def reached(self):
+        """Lines of the batch that have pixels of the result or of x."""
+        return (self.plan.batch - 1) * self.plan.height + max(self.rows, self.phase_rows)
 
     def size(self, lines):
         """Positions of a phase that so many lines take, with those around that taps reach."""
@@ -119,9 +132,11 @@ class Lines:
                          for taps in self.places for phase, (down, across) in taps], np.int64)
 
 
-def _place(tap, stride):
+def _place(tap, stride, by_column):
     """(phase, origin) of a tap: the phase that it reads, and which pixel of that for the first of the result."""
     (down, top), (across, left) = divmod(tap.down, stride.down), divmod(tap.across, stride.across)
+    if by_column:
+        across, left = 0, tap.across
     return (top, left), (down, across)
 
 

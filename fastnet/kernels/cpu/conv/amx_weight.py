@@ -1,16 +1,21 @@
 """The gradient for a convolution's weights from bfloat16 numbers, on a processor that multiplies whole matrices of
 them, see `simd.amx`.
 
-    dw[t, c, k] = sum over positions of x[position + offset of tap t, c] dy[position, k]
+    dw[t, c, k] = sum over positions of x[position, c] dy[position - offset of tap t, k]
 
-Positions are those of `amx_layout`, where dy has zeros wherever there is no pixel of the result. The sum runs over
-positions, so they must lie side by side in both matrices: x is turned, one row of positions for each channel, in which
-a tap is a shift; and words of dy pair the numbers of two positions.
+Positions are those of the pixels of x, see `amx_layout`, and dy has zeros wherever there is no pixel of the result. The
+sum runs over positions, so they must lie side by side in both matrices: x is turned, one row of positions for each
+channel, and words of dy pair the numbers of two positions.
 
     x, rows are channels:    c0: p0 p1 p2 p3 ...          dy, rows are pairs of positions:    k0(p0 p1)  k1(p0 p1) ...
                              c1: p0 p1 p2 p3 ...                                              k0(p2 p3)  k1(p2 p3) ...
 
-A block takes its part of the lines chunk by chunk. For each it writes both matrices to its slot's memory, and adds the
+Taps move dy, whose rows begin at a cache line whatever the row; a row of x moved by some positions would lie across
+two. Up and down a tap is an even number of positions, lines having one, and so a number of rows. To the left and right
+it is a *copy*, moved within its lines: where a pixel moves out of its line it would be multiplied with zeros, so that
+lines need none between them. Copies are made of dy, or of x, phases of their own: of what is less work to write.
+
+A block takes its part of the lines chunk by chunk. For each it writes all matrices to its slot's memory, and adds the
 products to a partial gradient (taps, panels of columns, channels, panel); see `collect` for what becomes of those.
 """
 import functools
@@ -31,6 +36,8 @@ _CHUNK_WORDS, _CHUNK_POSITIONS, _FEW_POSITIONS, _MANY_PRODUCTS = 96 << 10, 768, 
 # The most memory that partial gradients may take, in numbers; how many there are at most, of how many positions each is
 # at least, and how many blocks there should be.
 _PARTIAL, _MOST_PARTS, _POSITIONS_OF_PART, _BLOCKS = 5 << 18, 16, 1024, 8
+# In what time a number of x is written that is turned, where one of dy is in 1.
+_TURNED = 2
 
 
 class _Plan(NamedTuple):
@@ -48,13 +55,25 @@ class _Plan(NamedTuple):
     chunk: int          # lines at most
     length: int         # numbers of bfloat16 in a row of x
     most_rows: int      # of a block
+    copies: int         # of dy
+    pairs: int          # rows of a panel of one
+    copy: int           # words of one
     memory: int         # numbers of a slot
 
 
 class _Tables(NamedTuple):
-    taps: np.ndarray    # where each tap's positions begin, in numbers of bfloat16
+    taps: np.ndarray    # where each tap's phase of x begins, in numbers of bfloat16
+    moved: np.ndarray   # a _Moved for each tap
+    across: np.ndarray  # by how many pixels each copy of dy is moved to the right
     phases: np.ndarray
     lines: np.ndarray   # the LinesPlan
+
+
+class _Moved(NamedTuple):
+    """What a tap reads of dy."""
+
+    copy: int
+    row: int    # the first pair of positions
 
 
 class _Own(NamedTuple):
@@ -76,29 +95,40 @@ class AmxWeightGradient:
         (k, channels, r, s), groups, dtype = geometry.w_shape, geometry.groups, geometry.dtype
         target, taps, out_channels = geometry.target, geometry.taps, k // groups
         grid = (target.height, target.width), taps
-        lines = Lines(geometry.batch, geometry.source, channels, geometry.stride, [grid])
         deep, across = columns_at_once(channels), columns_at_once(out_channels)
         rows, wide = -(-channels // deep) * deep, -(-out_channels // across) * across
-        size, pitch = groups * len(taps) * rows * wide, lines.plan.pitch
-        parts = max(1, min(_MOST_PARTS, lines.count, lines.count * pitch // _POSITIONS_OF_PART, _PARTIAL // size))
-        slices, row_slices = shares(-(-_BLOCKS // (parts * groups)), wide // across, rows // deep, 0.5)
+        ways = [Lines(geometry.batch, geometry.source, channels, geometry.stride, [grid], False, by_column)
+                for by_column in (False, True)]
+        lines = min(ways, key=lambda way: _TURNED * way.plan.phases * rows + len(way.across[0]) * wide)
+        across_of = lines.across[0]
+        size, pitch, phases, copies = groups * len(taps) * rows * wide, lines.plan.pitch, lines.plan.phases, \
+            len(across_of)
+        count = lines.reached
+        parts = max(1, min(_MOST_PARTS, count, count * pitch // _POSITIONS_OF_PART, _PARTIAL // size))
+        slices, row_slices = shares(-(-_BLOCKS // (parts * groups)), wide // across, rows // deep,
+                                    copies / phases / _TURNED)
         most_rows, most_columns = -(-rows // deep // row_slices) * deep, -(-wide // across // slices) * across
-        words = (lines.plan.phases * most_rows + most_columns) * pitch // 2     # of a line
+        words = (phases * most_rows + copies * most_columns) * pitch // 2     # of a line
         many = len(taps) * (rows // deep) * (wide // across) >= _MANY_PRODUCTS
         positions = _FEW_POSITIONS if many else _CHUNK_POSITIONS
-        chunk = max(1, min(_CHUNK_WORDS // words, positions // pitch, -(-lines.count // parts)))
+        chunk = max(1, min(_CHUNK_WORDS // words, positions // pitch, -(-count // parts)))
         # A row begins at an odd number of cache lines from the one before it, so that they share few places of a cache.
-        length = -(-lines.size(chunk) // POSITIONS) * POSITIONS
+        length = -(-chunk * pitch // POSITIONS) * POSITIONS
+        pairs = (length + (lines.plan.above + lines.plan.below) * pitch) // 2
         length += POSITIONS * (length // POSITIONS % 2 == 0)
-        pairs = -(-chunk * pitch // POSITIONS) * POSITIONS // 2
-        self.memory = lines.plan.phases * most_rows * length // 2 + pairs * most_columns + WORDS * most_rows
-        self.tables = _Tables(lines.offsets(1, most_rows * length), lines.phases, in_words(lines.plan))
+        self.memory = phases * most_rows * length // 2 + copies * pairs * most_columns + WORDS * most_rows
+        self.tables = _Tables(
+            np.array([lines.keys.index(phase) * most_rows * length for phase, _ in lines.places[0]], np.int64),
+            in_words(*(_Moved(across_of.index(right), (lines.plan.below - down) * pitch // 2)
+                       for _, (down, right) in lines.places[0])),
+            np.array(across_of, np.int64), lines.phases, in_words(lines.plan))
         self.numbers = in_words(_Plan(
             out_height=target.height, out_width=target.width, out_channels=out_channels,
-            groups=groups, lines=lines.count, parts=parts, slices=slices, row_slices=row_slices, taps=len(taps),
-            rows=rows, wide=wide, chunk=chunk, length=length, most_rows=most_rows, memory=self.memory))
+            groups=groups, lines=count, parts=parts, slices=slices, row_slices=row_slices, taps=len(taps),
+            rows=rows, wide=wide, chunk=chunk, length=length, most_rows=most_rows, copies=copies, pairs=pairs,
+            copy=pairs * most_columns, memory=self.memory))
         self.partial, self.bias = parts * size, parts * k
-        work = lines.count * pitch * len(taps) * rows * wide // WORDS
+        work = count * pitch * len(taps) * rows * wide // WORDS
         self.add_products = Launch(_kernel(deep, across), parts * groups * slices * row_slices, work)
         # Where in (K, C / groups, R, S) the tap and row of a group's first filter are.
         places = np.arange(channels * r * s).reshape(channels, r * s).T
@@ -129,8 +159,6 @@ def _kernel(deep, across):
         own = own_of(piece, slot, lines, plan)
         start, bias = share * plan.taps * plan.rows * plan.wide, share * plan.out_channels + own.left
         columns = min(own.right, plan.out_channels) - own.left
-        made = _Pixels(plan.out_height, plan.out_width, plan.groups * plan.out_channels, 0, 0, 1, 1, plan.out_height,
-                       plan.out_width)
         channels = _Channels(group * plan.out_channels + own.left, columns, own.right - own.left, across)
         summing = to.bias.size > 0 and own.first_row == 0
         if summing:
@@ -138,17 +166,19 @@ def _kernel(deep, across):
         first, last = part * plan.lines // plan.parts, (part + 1) * plan.lines // plan.parts
         for top in range(first, last, plan.chunk):
             bottom = min(top + plan.chunk, last)
-            words = (bottom - top) * lines.pitch
-            words = (words + POSITIONS - 1) // POSITIONS * WORDS
-            _turn_pixels(inputs.x, group, top, memory, own, tables.phases, lines, plan)
-            positions = _Positions(top, 0, (bottom - top) * lines.pitch, lines.height, lines.pitch, lines.batch)
-            _pair_positions(inputs.dy, made, positions, channels, words, memory, own.dy)
+            count = (bottom - top) * lines.pitch
+            words = (count + POSITIONS - 1) // POSITIONS * WORDS
+            positions = _Positions(top, 0, count, lines.height, lines.pitch, lines.batch)
+            _turn_pixels(inputs.x, group, positions, memory, own, tables.phases, lines, plan)
+            _pair_copies(inputs.dy, top, channels, memory, own, tables.across, lines, plan)
             open_amx()
             for i in range(own.first_row, own.last_row, deep):
                 for j in range(own.left, own.right, across):
                     for t in range(plan.taps):
+                        moved = entry(_Moved, tables.moved, t)
+                        dy = own.dy + moved.copy * plan.copy + (j - own.left) * plan.pairs + moved.row * across
                         product(memory, 2 * own.x + (i - own.first_row) * plan.length, plan.length, tables.taps, t, 1,
-                                words, memory, own.dy + (j - own.left) * words, across, to.weights,
+                                words, memory, dy, across, to.weights,
                                 start + (t * plan.wide + j) * plan.rows + i * across, across, top > first)
             simd.close_amx()
             if summing:
@@ -182,7 +212,8 @@ class _Pixels(NamedTuple):
     down: int
     across: int
     rows: int       # of an image in its lines
-    columns: int
+    first: int      # positions of a line that have pixels
+    columns: int    # the position behind the last one
 
 
 class _Channels(NamedTuple):
@@ -206,40 +237,53 @@ class _Positions(NamedTuple):
 
 
 @jit
-def _turn_pixels(x, group, top, memory, own, phases, lines, plan):
-    """Write the rows of all phases of x for the lines from `top` on, zeros where there is no pixel: words that pair
-    positions first, 16 of each channel, and these turned."""
-    lanes, rows, words = simd.lanes(x), own.last_row - own.first_row, plan.length // 2
+def _turn_pixels(x, group, positions, memory, own, phases, lines, plan):
+    """Write the rows of all phases of x, zeros where there is no pixel: words that pair positions first, 16 of each
+    channel, and these turned."""
+    lanes, rows, apart = simd.lanes(x), own.last_row - own.first_row, plan.length // 2
     count = min(own.last_row, lines.channels) - own.first_row
     channels = _Channels(group * lines.channels + own.first_row, count, rows, rows)
     for number in range(lines.phases):
-        phase, to = entry(Phase, phases, number), own.x + number * plan.most_rows * words
+        phase, to, strip = entry(Phase, phases, number), own.x + number * plan.most_rows * apart, positions
+        inside = (max(0, -phase.left) + lines.stride_across - 1) // lines.stride_across
         images = _Pixels(lines.x_height, lines.x_width, lines.x_channels, phase.top, phase.left, lines.stride_down,
-                         lines.stride_across, phase.rows, phase.columns)
-        strip = _Positions(top - lines.above, -lines.before, 2 * words, lines.height, lines.pitch, lines.batch)
-        for word in range(0, words, WORDS):
-            strip = _pair_positions(x, images, strip, channels, WORDS, memory, own.spare)
+                         lines.stride_across, phase.rows, inside, phase.columns)
+        for word in range(0, (positions.count + 1) // 2, WORDS):
+            strip = _pair_positions(x, images, strip, channels, WORDS, WORDS, memory, own.spare)
             for part in range(0, WORDS, lanes):
                 for c in range(0, rows, lanes):
                     simd.transpose(memory, own.spare + part * rows + c, rows, lanes, lanes, memory,
-                                   to + c * words + word + part, words)
+                                   to + c * apart + word + part, apart)
 
 
 @jit
-def _pair_positions(x, images, strip, channels, pairs, memory, to):
+def _pair_copies(dy, top, channels, memory, own, across, lines, plan):
+    """Write all copies of dy for the lines from `top` on, and for those around that taps reach: of a line all copies,
+    as long as its pixels are in the first cache."""
+    strip = _Positions(top - lines.below, 0, 2 * plan.pairs, lines.height, lines.pitch, lines.batch)
+    for first in range(0, plan.pairs, lines.pitch // 2):
+        following = strip
+        for copy in range(plan.copies):
+            right = across[copy]
+            images = _Pixels(plan.out_height, plan.out_width, plan.groups * plan.out_channels, 0, -right, 1, 1,
+                             plan.out_height, max(0, right), plan.out_width + right)
+            to = own.dy + copy * plan.copy + first * channels.panel
+            following = _pair_positions(dy, images, strip, channels, min(lines.pitch // 2, plan.pairs - first),
+                                        plan.pairs, memory, to)
+        strip = following
+
+
+@jit
+def _pair_positions(x, images, strip, channels, pairs, rows, memory, to):
     """Write the words of so many pairs of positions of a strip, zeros where there is no pixel: of each panel all pairs,
-    one panel after the other. What is left of the strip."""
+    the panels `rows` pairs apart. What is left of the strip."""
     line, column, panel = strip.line, strip.column, channels.panel
     image, row = line // strip.lines, line % strip.lines
-    if column < 0:      # the end of the line before
-        column, row = column + strip.pitch, row - 1
-        if row < 0:
-            row, image = row + strip.lines, image - 1
     places = 0, 0
     for pair in range(pairs):
         counts = 0, 0
         for position in range(2 * pair, 2 * pair + 2):
-            inside = column < images.columns and row < images.rows and 0 <= image < strip.batch
+            inside = images.first <= column < images.columns and row < images.rows and 0 <= image < strip.batch
             inside = inside and position < strip.count
             pixel = (image * images.height + row * images.down + images.top) * images.width
             place = (pixel + column * images.across + images.left) * images.channels + channels.first
@@ -253,7 +297,7 @@ def _pair_positions(x, images, strip, channels, pairs, memory, to):
             for j in range(left, left + panel, simd.lanes(x)):
                 lower = simd.load_part(x, places[0] + j, counts[0] - j)
                 upper = simd.load_part(x, places[1] + j, counts[1] - j)
-                simd.store(memory, to + left * pairs + pair * panel + j - left, simd.pair(lower, upper))
+                simd.store(memory, to + left * rows + pair * panel + j - left, simd.pair(lower, upper))
     return _Positions(image * strip.lines + row, column, strip.count - 2 * pairs, strip.lines, strip.pitch, strip.batch)
 
 
