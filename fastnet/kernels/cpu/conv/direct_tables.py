@@ -24,8 +24,8 @@ from fastnet.kernels.cpu.conv.geometry import Pair
 from fastnet.kernels.cpu.runtime import in_words
 
 # The time of tiles of three vectors to a row for each vector of products, beside those of two: they read fewer numbers
-# for it. That is so on large Xeons, and was not measured elsewhere. And that of tiles of a vector and a half.
-_BROAD, _THREE_HALVES = 0.94, 1.1
+# for it, which counts on large Xeons. On Zen 4, which takes two cycles for a vector, it is the same.
+_BROAD = 0.94 if simd.FAR_CACHE else 1
 
 # Entries of the tables of an image beyond which it is cut into strips, and about how many pixels a strip has: so many
 # that those of its last tile that are missing cost little.
@@ -91,12 +91,12 @@ class Tables(NamedTuple):
 
 
 def shape_for(columns, dtype):
-    """The Shape of the tiles for so many output channels: those of `simd.close_tiles_for`, or on some processors three
-    vectors wide and two thirds as high, where these leave few enough columns without use, for 48, 96 or 240 say."""
+    """The Shape of the tiles for so many output channels: those of `simd.close_tiles_for`, or with AVX-512 three
+    vectors wide and two thirds as high, where these leave few enough columns without use, for 48, 144 or 240 say."""
     close, count = simd.close_tiles_for(columns, dtype), simd.width(dtype)
-    if simd.FAR_CACHE and close in (simd.WIDE, simd.THREE_HALVES):
+    if simd.HOST == "avx512" and close in (simd.WIDE, simd.THREE_HALVES):
         time = -(-2 * columns // (close.halves * count)) * close.halves
-        time *= _THREE_HALVES if close is simd.THREE_HALVES else 1
+        time *= simd.THREE_HALVES_TIME if close is simd.THREE_HALVES else 1
         if -(-columns // (3 * count)) * 6 * _BROAD < time:
             return Shape(6, simd.ROWS * 2 // 3, simd.ROWS * 2 // 3 - 1, 0.96)
     return Shape(close.halves, simd.ROWS, simd.ROWS - simd.ROWS // 6, 0.99)

@@ -187,6 +187,8 @@ _NARROWS = NARROW, NARROW_PAIRS = _tiles_of(2, SHAPE.narrow_rows, 2 * SHAPE.dept
 _WIDES = WIDE, WIDE_PAIRS = _tiles_of(2 * SHAPE.vectors, ROWS, SHAPE.depth_rows)
 # And of a vector and a half, which processors that do a whole one in two steps multiply in three.
 THREE_HALVES, _ = _tiles_of(3, ROWS, SHAPE.depth_rows)
+# They read more numbers for their products, and take so many times as long for each vector of them as two vectors do.
+THREE_HALVES_TIME = 1.1
 
 
 def tiles_for(columns, dtype, paired=False):
@@ -197,12 +199,13 @@ def tiles_for(columns, dtype, paired=False):
 
 
 def close_tiles_for(columns, dtype):
-    """The tiles of `tiles_for`, or those of a vector and a half where that leaves fewer columns without use: for
-    kernels whose panels need not be whole vectors."""
+    """The tiles of `tiles_for`, or those of a vector and a half where these leave so many fewer columns without use
+    that it pays: for kernels whose panels need not be whole vectors."""
     plain, count = tiles_for(columns, dtype), width(dtype)
     if HOST != "avx512" or plain is not WIDE:
         return plain
-    return THREE_HALVES if -(-2 * columns // (3 * count)) * 3 < -(-columns // (2 * count)) * 4 else plain
+    times = -(-2 * columns // (3 * count)) * 3 * THREE_HALVES_TIME, -(-columns // (2 * count)) * 4
+    return THREE_HALVES if times[0] < times[1] else plain
 
 
 def panel_width(columns, dtype):
