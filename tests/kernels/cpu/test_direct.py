@@ -54,8 +54,9 @@ def test_tables_do_not_grow_with_the_image(kernel, stride):
 
 @pytest.fixture(params=[False, True])
 def broad(request, monkeypatch):
-    """Whether register tiles may be three vectors wide."""
-    monkeypatch.setattr(direct_tables.simd, "FAR_CACHE", request.param)
+    """Whether register tiles may be three vectors wide, with AVX-512, and are a little quicker."""
+    monkeypatch.setattr(direct_tables.simd, "HOST", "avx512" if request.param else "other")
+    monkeypatch.setattr(direct_tables, "_BROAD", 0.94)
     results.forget()
     yield request.param
     results.forget()
@@ -74,8 +75,9 @@ def test_the_shape_of_tiles(broad, vectors, three, dtype):
         assert (shape.halves == 6) == (broad and three)
         assert shape.rows == (simd.ROWS * 2 // 3 if broad and three else simd.ROWS)
     if simd.ROWS == 12:
-        assert direct_tables.rows_for(49, shape) == (7 if broad and three else 10)
-        assert direct_tables.rows_for(1000, shape) == (8 if broad and three else 12)
+        assert direct_tables.rows_for(49, shape, 64) == (7 if broad and three else 10)
+        assert direct_tables.rows_for(1000, shape, 64) == (8 if broad and three else 12)
+        assert direct_tables.rows_for(1000, shape, 8192) == (8 if broad and three else 10), "pixels far apart"
 
 
 @pytest.mark.parametrize("size", [(7, 7), (14, 14), (3, 2), (9, 17)])

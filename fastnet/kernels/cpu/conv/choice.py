@@ -131,7 +131,8 @@ def direct_cost(direction, convolution, groups=1):
     target, dtype = convolution.target, convolution.dtype
     pixels = target.height * target.width
     images = min(convolution.batch, images_together(pixels))
-    height = rows_for(images * pixels, shape_for(target.channels, dtype))
+    apart = convolution.source.channels * convolution.stride.across * dtype.itemsize
+    height = rows_for(images * pixels, shape_for(target.channels, dtype), apart)
     tiled = -(-images * pixels // height) * height * -(-convolution.batch // images)
     vectors = _vectors(target.channels, dtype, simd.close_tiles_for if direction == "backward_weight" else shape_for)
     weights = prod(convolution.kernel) * convolution.source.channels * vectors

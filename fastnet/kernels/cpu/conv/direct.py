@@ -82,7 +82,8 @@ class DirectConvolution:
         images = min(batch, images_together(prod(grids[0].size))) if len(self.strips) == 1 else 1
         out_channels = target.channels // groups
         shape = shape_for(out_channels, dtype)
-        rows = rows_for(images * pixels_of(grids[0], self.strips[0]), shape)
+        apart = source.channels * grids[0].step.across * dtype.itemsize
+        rows = rows_for(images * pixels_of(grids[0], self.strips[0]), shape, apart)
         self.tables = tables_of(images, source, target, grids, self.strips, rows, np.zeros(length, dtype))
         panel = shape.halves * simd.width(dtype) // 2
         panels = groups * -(-out_channels // panel)
