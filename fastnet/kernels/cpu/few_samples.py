@@ -1,15 +1,20 @@
-"""The gradient for the input of a fully connected layer, dx = dy w, for few samples: the weights are read once, as they
-lie in memory.
+"""A fully connected layer for few samples, y = x w^T + b and dx = dy w: the weights are read once, as they lie in
+memory.
 
 With few samples a layer waits for its weights: there are 151 MB of them between 9216 and 4096 features, and each takes
 part in no more products than there are samples. To copy them to panels, as `linear` does, is to read and write them
-once more; and panels are narrow, so that little is read of each row, which no processor foresees. Here a block takes a
-*strip* of columns from the first row of w to the last, a few rows at a time: their multiples are added to the strip's
-columns of dx.
+once more; and panels are narrow, so that little is read of each row, which no processor foresees.
+
+    y     a block takes some rows of w, a *span* of columns at a time, which stays in the first cache for the dot
+          products with all samples; what spans give is added up in float64
+    dx    a block takes a *strip* of columns from the first row of w to the last, a few rows at a time: their multiples
+          are added to the strip's columns of dx
 """
 from typing import NamedTuple
 
-from fastnet.kernels.cpu import simd, spans
+import numpy as np
+
+from fastnet.kernels.cpu import simd, spans, sums
 from fastnet.kernels.cpu.runtime import Launch, jit, kept, scratch
 
 # Up to so many samples it is quicker than panels are.
@@ -20,15 +25,66 @@ DEEP = 4096
 _DEPTH = 8 if simd.HOST in ("avx512", "neon") else 4
 # Columns of a strip at most and at least, how many strips there should be, and how many there have to be.
 _WIDEST, _NARROWEST, _STRIPS, _FEWEST_STRIPS = 512, 128, 8, 4
+# Forward: rows of the weights and of x whose dot products are taken at once, for 32 registers or 16; rows of a block;
+# features from which on this way pays, and samples up to which it does.
+_TALL, _BROAD = (6, 4) if simd.HOST in ("avx512", "neon") else (3, 3)
+_ROWS = 24
+_LONG, _MANY = 64, 64
 
 
 class Sizes(NamedTuple):
-    """N samples, C features, K outputs, and the columns of a strip."""
+    """N samples, C features, K outputs, and the columns of a strip, or of a span."""
 
     n: int
     c: int
     k: int
     strip: int
+
+
+class _Forward:
+    """The forward pass for one size and dtype."""
+
+    def __init__(self, n, c, k, dtype):
+        self.sizes, self.memory = Sizes(n, c, k, sums.CHAIN * simd.width(dtype)), n * _ROWS
+        self.launch = Launch(_dot_products, -(-k // _ROWS), n * k * c)
+
+
+_forward = kept(_Forward)
+
+
+def suits_forward(n, c):
+    """Whether this way is the quicker for N samples of C features."""
+    return n <= _MANY and c >= _LONG
+
+
+def forward(x, w, b, y, size, epilogue):
+    """y = x w^T + b for size = (N, C, K); all arrays are flat."""
+    found = _forward(*size, x.dtype)
+    memory = scratch(found.memory, np.float64, found.launch.work, sums.PART)
+    found.launch(x, w, b, y, memory, found.sizes, epilogue)
+
+
+_dots = simd.make_dots(_TALL, _BROAD)
+
+
+@jit
+def _dot_products(block, slot, x, w, b, y, memory, size, epilogue):
+    """Some columns of y. In memory the sums of a sample lie side by side until all is added up."""
+    lanes, n, c, k, span = simd.lanes(x), size.n, size.c, size.k, size.strip
+    first, own = block * _ROWS, slot * n * _ROWS
+    rows = min(_ROWS, k - first)
+    spans.clear(memory, own, own + n * _ROWS)
+    for left in range(0, c, span):
+        for row in range(0, rows, _TALL):
+            for sample in range(0, n, _BROAD):
+                _dots(w, (first + row) * c + left, c, rows - row, x, sample * c + left, c, n - sample,
+                      min(span, c - left), memory, own + sample * _ROWS + row, _ROWS)
+    for sample in range(n):
+        at, here = sample * k + first, own + sample * _ROWS
+        for j in range(0, rows, lanes):
+            v = simd.rounded(memory, here + j, rows - j, y) + simd.load_part(b, first + j, rows - j)
+            simd.store_part(y, at + j, spans.in_registers(v, at + j, rows - j, epilogue, epilogue.level), rows - j)
+        spans.call_functions(y, at, at + rows, epilogue)
 
 
 class _InputGradient:

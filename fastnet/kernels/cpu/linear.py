@@ -1,5 +1,5 @@
-"""The fully connected layer: three matrix products on the register tile, and dot products for a few samples,
-whose gradient for the input is in `few_samples`.
+"""The fully connected layer: three matrix products on the register tile, and dot products for a few samples; what is
+between these two is in `few_samples`.
 
     x (N, C), w (K, C), y (N, K), all flat, row after row.
     forward          y = x w^T + b        sums over C
@@ -54,11 +54,12 @@ def linear_forward(x, w, b=None, activation=None):
     kind = shapes.linear_forward(x, w, b)
     epilogue.checked(kind, None, activation)
     (n, k), c = kind.shape, x.shape[1]
-    if n > FEW_SAMPLES:
+    if n > FEW_SAMPLES and not few_samples.suits_forward(n, c):
         return _product(n, c, k, c, 1, True, x.dtype)(x, w, b, activation)
     y = empty((n, k), x.dtype)
     bias, out = np.zeros(k, x.dtype) if b is None else flat(b), y.reshape(-1)
-    _few_product(n, c, k, x.dtype)(flat(x), flat(w), bias, out, (n, c, k), epilogue.make(out, None, activation))
+    compute = few_samples.forward if n > FEW_SAMPLES else _few_product(n, c, k, x.dtype)
+    compute(flat(x), flat(w), bias, out, (n, c, k), epilogue.make(out, None, activation))
     return y
 
 

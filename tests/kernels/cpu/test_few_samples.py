@@ -1,4 +1,5 @@
-"""The gradient for the input of few samples, for which the weights are read as they lie."""
+"""A linear layer of few samples, for which the weights are read as they lie: forward, and the gradient for the
+input."""
 import os
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 from numba import config
 
+from fastnet.kernels import naive
 from fastnet.kernels.cpu import epilogue, few_samples
 
 # C and K: less than a vector, strips of which one is cut, rows that are left over.
@@ -26,6 +28,28 @@ def test_as_float64_has_it(c, k, n, dtype):
         few_samples.input_gradient(dy, w, dx, (n, c, k), epilogue.make(dx, None, None, masking and mask, masking))
         right = wanted if masking is None else np.where(mask > 0, wanted, 0)
         assert np.abs(dx - right).max() <= (1e-6 if dtype == "float32" else 1e-14) * np.abs(wanted).max()
+
+
+@pytest.mark.parametrize("dtype", ("float32", "float64"))
+@pytest.mark.parametrize("n", (1, 5, 7, 16))
+@pytest.mark.parametrize("c, k", [(3, 5), (8, 24), (41, 37), (1077, 20), (2100, 49)])
+def test_forward_as_float64_has_it(c, k, n, dtype):
+    rng = np.random.default_rng(0)
+    w, x, b = (rng.standard_normal(size).astype(dtype) for size in (k * c, n * c, k))
+    wanted = (x.astype(np.float64).reshape(n, c) @ w.astype(np.float64).reshape(k, c).T + b).ravel()
+    for activation in (None, ("relu", 0.0, 0.0), ("gelu", 0.0, 0.0)):
+        y = np.full(n * k, np.nan, dtype)
+        few_samples.forward(x, w, b, y, (n, c, k), epilogue.make(y, None, activation))
+        right = wanted if activation is None else naive.activation_forward(wanted, *activation)
+        assert np.abs(y - right).max() <= (1e-6 if dtype == "float32" else 1e-14) * np.abs(wanted).max()
+
+
+def test_forward_an_infinity_stays_with_its_sample():
+    n, c, k = 6, 21, 9
+    x, y = np.ones(n * c, np.float32), np.empty(n * k, np.float32)
+    x[2 * c - 1] = np.inf
+    few_samples.forward(x, np.ones(k * c, np.float32), np.zeros(k, np.float32), y, (n, c, k), epilogue.make(y))
+    assert np.isinf(y[k:2 * k]).all() and (np.delete(y.reshape(n, k), 1, 0) == c).all()
 
 
 def test_an_infinity_stays_with_its_sample():

@@ -498,6 +498,31 @@ def test_multiples(dtype):
         np.testing.assert_array_equal(ours, theirs, err_msg=str(given))
 
 
+def dots_program(s):
+    dots = (python_rows if s is in_python else simd).make_dots(3, 2)
+
+    def program(a, b, c, given):
+        a0, a_row, m, b0, b_row, there, n, c0, c_row = given
+        dots(a, a0, a_row, m, b, b0, b_row, there, n, c, c0, c_row)
+    return program
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_dots(dtype):
+    """Of whole numbers; rows that are not there are not read, nor is what lies behind the last one's numbers."""
+    lanes, run = simd.width(dtype), numba.njit(dots_program(simd))
+    for m, there, n in ((3, 2, 2 * lanes), (9, 5, lanes + 1), (1, 2, 3), (2, 1, lanes), (1, 1, 3 * lanes - 1),
+                        (3, 2, 0)):
+        a_row, b_row, c_row, a0, b0, c0 = n + 2, n + 5, 4, 3, 1, 2
+        a = numbers(a0 + (min(m, 3) - 1) * a_row + n, dtype, m)
+        b = numbers(b0 + (min(there, 2) - 1) * b_row + n, dtype, n)
+        ours = numbers(c0 + c_row + 3, "float64", 9)
+        theirs, given = ours.copy(), (a0, a_row, m, b0, b_row, there, n, c0, c_row)
+        run(a, b, ours, given)
+        dots_program(in_python)(a, b, theirs, given)
+        np.testing.assert_array_equal(ours, theirs, err_msg=str(given))
+
+
 def runs_program(tiles, adjacent):
     def make(s):
         ready = tiles.tile_adjacent if adjacent else tiles.tile_runs

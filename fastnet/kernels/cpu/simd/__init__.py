@@ -91,6 +91,7 @@ make_tile = _tiles.make_tile
 make_tile_fetching = _tiles.make_tile_fetching
 # Products with a matrix as it lies
 make_multiples = _rows.make_multiples
+make_dots = _rows.make_dots
 # Lane by lane
 full = _vectors.full
 fma = _vectors.fma

@@ -21,8 +21,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, models, register_model
 
-I8, I32, I64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
-_LLVM = {types.float32: ir.FloatType(), types.float64: ir.DoubleType()}
+I8, I32, I64, F64 = ir.IntType(8), ir.IntType(32), ir.IntType(64), ir.DoubleType()
+_LLVM = {types.float32: ir.FloatType(), types.float64: F64}
 _vectors = {}
 
 

@@ -353,7 +353,7 @@ def _itemsize(v):
 @primitive
 def total(v):
     if isinstance(v, Vector):
-        return v.dtype(v), lambda code: _folded(code.builder, code.v, v.count, code.builder.fadd)
+        return v.dtype(v), lambda code: folded(code.builder, code.v, v.count, code.builder.fadd)
 
 
 @primitive
@@ -362,7 +362,7 @@ def largest(v):
         def larger(low, high):
             return code.builder.select(code.wins(high, low), high, low)
 
-        return _folded(code.builder, code.v, v.count, larger)
+        return folded(code.builder, code.v, v.count, larger)
 
     if isinstance(v, Vector):
         return v.dtype(v), emit
@@ -378,7 +378,7 @@ def has_nan(v):
         return types.boolean(v), emit
 
 
-def _folded(builder, value, count, combine):
+def folded(builder, value, count, combine):
     """combine(low half, high half) of a vector, again and again, until one number is left."""
     while count > 1:
         count //= 2
