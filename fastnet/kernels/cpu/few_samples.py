@@ -41,6 +41,15 @@ class Sizes(NamedTuple):
     strip: int
 
 
+class _Arrays(NamedTuple):
+    """Of the forward pass, all flat."""
+
+    x: np.ndarray
+    w: np.ndarray
+    b: np.ndarray
+    y: np.ndarray
+
+
 class _Forward:
     """The forward pass for one size and dtype."""
 
@@ -61,15 +70,16 @@ def forward(x, w, b, y, size, epilogue):
     """y = x w^T + b for size = (N, C, K); all arrays are flat."""
     found = _forward(*size, x.dtype)
     memory = scratch(found.memory, np.float64, found.launch.work, sums.PART)
-    found.launch(x, w, b, y, memory, found.sizes, epilogue)
+    found.launch(_Arrays(x, w, b, y), memory, found.sizes, epilogue)
 
 
 _dots = simd.make_dots(_TALL, _BROAD)
 
 
 @jit
-def _dot_products(block, slot, x, w, b, y, memory, size, epilogue):
+def _dot_products(block, slot, arrays, memory, size, epilogue):
     """Some columns of y. In memory the sums of a sample lie side by side until all is added up."""
+    x, w, b, y = arrays
     lanes, n, c, k, span = simd.lanes(x), size.n, size.c, size.k, size.strip
     first, own = block * _ROWS, slot * n * _ROWS
     rows = min(_ROWS, k - first)
