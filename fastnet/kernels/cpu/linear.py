@@ -24,6 +24,7 @@ import numpy as np
 
 from fastnet.kernels import checks, shapes
 from fastnet.kernels.cpu import epilogue, few_samples, simd, spans, sums
+from fastnet.kernels.cpu.conv.direct_tables import COLLISION
 from fastnet.kernels.cpu.conv.matrix_weight import MatrixGradient
 from fastnet.kernels.cpu.conv.packing import pack_bias
 from fastnet.kernels.cpu.runtime import Launch, empty, flat, inlined, jit, kept, scratch
@@ -42,9 +43,6 @@ _TILES_PER_BLOCK = 6
 _BLOCKS = 16
 # Panels of so few rows are copied together, as many as have so many numbers.
 _SHALLOW, _TOGETHER = 64, 1 << 17
-# Rows at a multiple of this distance, in bytes, share so few places of the first cache that those of a tile drive each
-# other out.
-_COLLISION = 4096
 
 
 def linear_forward(x, w, b=None, activation=None):
@@ -131,7 +129,7 @@ class _Product:
         kernel = _deep_kernel(wide) if deep else _kernel(wide)
         self.launch = Launch(kernel, groups * parts, self.work)
         count, length = (rows, row) if step == 1 else (depth, step)    # of a, as it lies in memory
-        collide = length * dtype.itemsize % _COLLISION == 0
+        collide = length * dtype.itemsize % COLLISION == 0
         self.spread = Launch(_spread, count, count * length // lanes) if collide else None
         self.apart = count * (length + lanes), length, length + lanes
         if collide:

@@ -29,7 +29,7 @@ _BROAD = 0.94 if simd.FAR_CACHE else 1
 
 # Lines of memory at a multiple of that many bytes share one set of the first cache, which holds so many of them on most
 # processors. Where those of a tile's rows do, ten rows are better than twelve, even for a few more rows in all.
-_COLLISION, _WAYS, _CROWDED = 4096, 8, 1.05
+COLLISION, _WAYS, _CROWDED = 4096, 8, 1.05
 
 # Entries of the tables of an image beyond which it is cut into strips, and about how many pixels a strip has: so many
 # that those of its last tile that are missing cost little.
@@ -130,7 +130,7 @@ def rows_for(pixels, shape, apart):
     """How many rows the tiles for so many pixels should have: fewer where that leaves fewer without use, or where
     pixels of x, so many bytes `apart`, drive each other out of the first cache."""
     many, few = shape.rows, shape.fewer
-    gain = _CROWDED if apart % _COLLISION == 0 and many > _WAYS else shape.gain
+    gain = _CROWDED if apart % COLLISION == 0 and many > _WAYS else shape.gain
     return few if -(-pixels // few) * few < gain * (-(-pixels // many) * many) else many
 
 

@@ -54,8 +54,8 @@ def make_dots(rows, others):
 
             def starts(array, first, row, count, there):
                 # Rows that are not there are the first one once more, whose sums are not wanted.
-                number = [builder.select(builder.icmp_signed("<", I64(i), there), I64(i), I64(0)) for i in range(count)]
-                return [code.at(array, first, builder.mul(row, i)) for i in number]
+                which = [builder.select(builder.icmp_signed("<", I64(i), there), I64(i), I64(0)) for i in range(count)]
+                return [code.at(array, first, builder.mul(row, number)) for number in which]
 
             left = starts(code.a, code.a0, code.a_row, rows, code.m)
             right = starts(code.b, code.b0, code.b_row, others, code.s)
