@@ -8,8 +8,9 @@
 
 So each way there are two passes, one that adds up and one that writes, with a short kernel between them. A block is
 some rows, few enough that a second reading of them within a pass, if one is needed, comes from the second cache. What
-it contributes to a sum it leaves in its own row of a table of C columns, and these are added in order, in float64: the
-same bits for any number of threads, and float32's accuracy for any number of rows.
+it contributes to a sum it leaves in its own row of a table of C columns. These rows are added in order, in float64, by
+the short kernel, of which a block is some columns: the same bits for any number of threads, and float32's accuracy for
+any number of rows.
 """
 from typing import NamedTuple
 
@@ -23,6 +24,8 @@ from fastnet.kernels.cpu.runtime import Launch, call, empty, flat, inlined, jit,
 _BLOCK = 16_384
 # Numbers that are gone through together, while as many are fetched ahead; and of how many rows they are at least.
 _CHUNK, _FEWEST = 512, 4
+# Columns of the table that are added up together.
+_COLUMNS = 128
 # Rows that a block has at most: it adds up no more than 64 sums of 64 rows each in float32, see `sums`.
 _MOST_ROWS = sums.CHAIN * sums.CHAIN
 
@@ -41,11 +44,12 @@ def batchnorm_forward(x, gamma, beta, eps, add=None, activation=None):
     y, flat_x, norm = like(x), flat(x), _norm(x.size // c, c, x.dtype)
     table = moments.Moments(*(empty(norm.table, x.dtype) for _ in range(3)))
     gamma, beta = moments.affine(gamma, beta, c, x.dtype)
-    scaling, var = _Scaling(empty(c, x.dtype), empty(c, x.dtype), beta), empty(c, x.dtype)
+    scaling = _Scaling(empty(c, x.dtype), empty(c, x.dtype), beta)
+    deviation = _Deviation(empty(c, x.dtype), float(eps), gamma)
     norm.moments(flat_x, table, norm.rows)
-    norm.combine_moments(table, gamma, float(eps), scaling, var, norm.rows)
+    norm.combine_moments(table, norm.column_sums(1), scaling, deviation, norm.rows)
     norm.normalise(flat_x, flat(y), scaling, add, activation)
-    return y, scaling.mean, var
+    return y, scaling.mean, deviation.var
 
 
 def batchnorm_backward(dy, x, gamma, mean, var, eps, beta=None, activation=None):
@@ -77,7 +81,7 @@ def _backward(dy, x, gamma, mean, var, eps, through=(None, None), constant=False
     memory = scratch(norm.memory if following.derivative.address else 0, dtype, norm.work)
     norm.scales(weights.gamma, flat(var), float(eps), inverse, scale, slope)
     norm.gradient_sums(arrays, channel, table, memory, norm.rows, following)
-    norm.combine_sums(table, _Sums(dbeta, dgamma), means, norm.rows)
+    norm.combine_sums(table, norm.column_sums(2), _Sums(dbeta, dgamma), means, norm.rows)
     if constant:
         norm.scaled(arrays.dy, arrays.dx, scale, norm.rows)
     else:
@@ -130,6 +134,14 @@ class _Scaling(NamedTuple):
     beta: np.ndarray
 
 
+class _Deviation(NamedTuple):
+    """What a channel's scale follows from: gamma / sqrt(var + eps)."""
+
+    var: np.ndarray
+    eps: float
+    gamma: np.ndarray
+
+
 class _Channel(NamedTuple):
     """What the way back reads for each channel: 1 / deviation is `inverse`, gamma / deviation is both `scale`, as a
     product with that, and `slope`, as the forward pass rounds it: y = (x - mean) slope + beta to the last bit."""
@@ -166,8 +178,13 @@ class _Norm:
         self.moments, self.apply = Launch(_moments, blocks, self.work), Launch(_apply, blocks, self.work)
         self.gradient_sums = Launch(_gradient_sums, blocks, self.work)
         self.input_gradient, self.scaled = (Launch(kernel, blocks, self.work) for kernel in (_input_gradient, _scaled))
-        self.scales, self.combine_moments = Launch(_scales, 1, 0), Launch(_combine_moments, 1, 0)
-        self.combine_sums = Launch(_combine_sums, 1, 0)
+        self.scales, columns = Launch(_scales, 1, 0), -(-c // _COLUMNS)
+        self.combine_moments = Launch(_combine_moments, columns, self.table)
+        self.combine_sums = Launch(_combine_sums, columns, self.table)
+
+    def column_sums(self, count):
+        """Scratch memory for `count` sums of each of the columns that are added up together."""
+        return scratch(count * _COLUMNS, np.float64, self.table, sums.PART)
 
     def normalise(self, x, y, scaling, add, activation):
         self.apply(x, y, scaling, self.rows, epilogue.make(y, add, activation))
@@ -187,22 +204,38 @@ def _moments(block, slot, x, table, rows):
 
 
 @jit
-def _combine_moments(block, slot, table, gamma, eps, scaling, var, rows):
-    """Mean and variance of all rows from those of the blocks, and gamma / deviation."""
-    c, means, squares, mean, scale = rows.c, table.means, table.squares, scaling.mean, scaling.scale
-    blocks = means.size // c
-    for j in range(c):
-        total = 0.0
-        for i in range(blocks):
-            total += means[i * c + j] * float(min(rows.in_block, rows.count - i * rows.in_block))
-        centre = total / rows.count
-        square = 0.0
-        for i in range(blocks):
-            away = means[i * c + j] - centre
-            square += squares[i * c + j] + away * away * min(rows.in_block, rows.count - i * rows.in_block)
-        mean[j] = centre
-        var[j] = square / rows.count
-        scale[j] = gamma[j] / np.sqrt(var[j] + var.dtype.type(eps))
+def _combine_moments(block, slot, table, memory, scaling, deviation, rows):
+    """Mean and variance over all rows of some channels from those of the blocks, and gamma / deviation."""
+    c, means, mean, var = rows.c, table.means, scaling.mean, deviation.var
+    whole, left, at = rows.count // rows.in_block, block * _COLUMNS, slot * _COLUMNS
+    n, rest = min(_COLUMNS, c - left), rows.count - whole * rows.in_block
+    _add_columns(memory, at, means, left, whole, c, n)
+    for j in range(n):
+        total = memory[at + j] * rows.in_block
+        if rest:
+            total += means[whole * c + left + j] * float(rest)
+        mean[left + j] = total / rows.count
+    spans.clear(memory, at, at + n)
+    for i in range(whole + (rest > 0)):
+        share = simd.full(means, min(rows.in_block, rows.count - i * rows.in_block))
+        for j in range(0, n, simd.lanes(means)):
+            here, some = i * c + left + j, n - j
+            away = simd.load_part(means, here, some) - simd.load_part(mean, left + j, some)
+            square = simd.fma(away * share, away, simd.load_part(table.squares, here, some))
+            simd.accumulate(memory, at + j, square, some)
+    for j in range(n):
+        channel = left + j
+        var[channel] = memory[at + j] / rows.count
+        scaling.scale[channel] = deviation.gamma[channel] / np.sqrt(var[channel] + var.dtype.type(deviation.eps))
+
+
+@inlined
+def _add_columns(memory, at, table, left, blocks, c, n):
+    """memory[at:] = the sums over `blocks` rows of n columns of a table, the first of which is `left`."""
+    spans.clear(memory, at, at + n)
+    for i in range(blocks):
+        for j in range(0, n, simd.lanes(table)):
+            simd.accumulate(memory, at + j, simd.load_part(table, i * c + left + j, n - j), n - j)
 
 
 @jit
@@ -306,15 +339,16 @@ def _sum_rows(arrays, channel, table, to, top, bottom, following, level):
 
 
 @jit
-def _combine_sums(block, slot, table, totals, means, rows):
-    """dbeta and dgamma, and both divided by the number of rows."""
-    for j in range(rows.c):
-        total, product = 0.0, 0.0
-        for at in range(j, table.dy.size, rows.c):
-            total += table.dy[at]
-            product += table.product[at]
-        totals.dy[j], totals.product[j] = total, product
-        means.dy[j], means.product[j] = total / rows.count, product / rows.count
+def _combine_sums(block, slot, table, memory, totals, means, rows):
+    """dbeta and dgamma of some channels, and both divided by the number of rows."""
+    c, left, at = rows.c, block * _COLUMNS, 2 * slot * _COLUMNS
+    n, blocks = min(_COLUMNS, c - left), table.dy.size // c
+    _add_columns(memory, at, table.dy, left, blocks, c, n)
+    _add_columns(memory, at + _COLUMNS, table.product, left, blocks, c, n)
+    for j in range(n):
+        total, product, channel = memory[at + j], memory[at + _COLUMNS + j], left + j
+        totals.dy[channel], totals.product[channel] = total, product
+        means.dy[channel], means.product[channel] = total / rows.count, product / rows.count
 
 
 @jit
