@@ -12,12 +12,12 @@ from numba import config
 from fastnet.kernels import naive
 from fastnet.kernels.cpu import epilogue, few_samples, linear
 
-# C and K: less than a vector, strips of which one is cut, rows that are left over.
-SIZES = [(5, 3), (16, 8), (37, 41), (1077, 20), (2100, 4)]
+# C and K: less than a vector, strips of which one is cut, one or more steps over the rows, rows that are left over.
+SIZES = [(5, 3), (16, 8), (37, 41), (1077, 20), (2100, 4), (96, 64)]
 
 
 @pytest.mark.parametrize("dtype", ("float32", "float64"))
-@pytest.mark.parametrize("n", (1, 2, 7, 16))
+@pytest.mark.parametrize("n", (1, 2, 7, 16, 19))
 @pytest.mark.parametrize("c, k", SIZES)
 def test_as_float64_has_it(c, k, n, dtype):
     rng = np.random.default_rng(0)
@@ -57,6 +57,20 @@ def test_every_way_has_the_same_result(n, c, bias):
     in_panels = n > 4 and not few_samples.suits_forward(n, c)
     assert in_panels == (n == 65 or n > 4 and c == 63)
     assert np.abs(y - wanted).max() <= max(1e-6, 1.5e-8 * c * in_panels) * np.abs(wanted).max()
+
+
+@pytest.mark.parametrize("n", (32, 33, 64, 65))
+@pytest.mark.parametrize("c", (511, 512))
+@pytest.mark.parametrize("large", (False, True))
+def test_every_way_has_the_same_gradient(n, c, large, monkeypatch):
+    """That for the input, from the weights as they lie and from panels; where each way ends. `large` are weights from
+    which on it is this way for more samples."""
+    monkeypatch.setattr(few_samples, "_LARGE", 9 * 512 if large else 1 << 20)
+    rng = np.random.default_rng(1)
+    dy, w = (rng.standard_normal(shape, dtype=np.float32) for shape in ((n, 9), (9, c)))
+    wanted = dy.astype(np.float64) @ w.astype(np.float64)
+    assert few_samples.suits(n, c, 9) == (c == 512 and n <= (64 if large else 32))
+    assert np.abs(linear.linear_backward_input(dy, w) - wanted).max() <= 1e-6 * np.abs(wanted).max()
 
 
 def test_forward_an_infinity_stays_with_its_sample():

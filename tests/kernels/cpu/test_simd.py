@@ -473,26 +473,26 @@ def test_tile_plain(tiles, short, dtype):
 
 
 def multiples_program(s):
-    makers = python_rows if s is in_python else simd
-    many, one = makers.make_multiples(5), makers.make_multiples(1)
+    multiples = (python_rows if s is in_python else simd).make_multiples(3, 2)
 
     def program(a, b, c, given):
-        a0, a_row, m, b0, b_row, n, c0, c_row = given
-        many(a, a0, a_row, m, b, b0, b_row, n, c, c0, c_row)
-        one(a, a0, a_row, m, b, b0, b_row, n, c, c0, c_row)
+        a0, a_row, m, length, b0, b_row, c0, c_row = given
+        multiples(a, a0, a_row, m, length, b, b0, b_row, c, c0, c_row)
     return program
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_multiples(dtype):
-    """Of whole numbers; columns that are not there are not read."""
+    """Of whole numbers; of rows that are not there nothing is read and nothing written, nor beside the two vectors of
+    those that are."""
     lanes, run = simd.width(dtype), numba.njit(multiples_program(simd))
-    for m, n in ((3, 2 * lanes), (1, 3 * lanes), (4, lanes + 1), (2, lanes), (5, 1), (0, 3)):
-        a_row, b_row, c_row, a0, b0, c0 = 5 + m, n + 2, 2 * lanes + m, m, 3, 1
-        a = numbers(a0 + max(0, m - 1) * a_row + 5, dtype, m)
-        b = numbers(b0 + 4 * b_row + min(n, 2 * lanes), dtype, n)
-        ours = numbers(c0 + m * c_row + 2 * lanes, dtype, 9)
-        theirs, given = ours.copy(), (a0, a_row, m, b0, b_row, n, c0, c_row)
+    for m, length in ((3, 7), (1, 1), (2, 4), (9, 5), (3, 0)):
+        rows = min(m, 3)
+        a_row, b_row, c_row, a0, b0, c0 = length + m, 2 * lanes + 3, 2 * lanes + m, m, 3, 1
+        a = numbers(a0 + (rows - 1) * a_row + length, dtype, m)
+        b = numbers(b0 + max(0, length - 1) * b_row + 2 * lanes, dtype, length)
+        ours = numbers(c0 + (rows - 1) * c_row + 2 * lanes + 3, dtype, 9)
+        theirs, given = ours.copy(), (a0, a_row, m, length, b0, b_row, c0, c_row)
         run(a, b, ours, given)
         multiples_program(in_python)(a, b, theirs, given)
         np.testing.assert_array_equal(ours, theirs, err_msg=str(given))

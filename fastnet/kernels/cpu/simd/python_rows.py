@@ -4,19 +4,17 @@ import numpy as np
 from fastnet.kernels.cpu.simd.python import lanes, part
 
 
-def make_multiples(depth):
-    """Rows of a matrix that are added, multiplied, to rows of another one, `depth` of them and two vectors at a time:
-    those stay in registers, and all else is read once."""
+def make_multiples(rows, vectors):
+    """Multiples of the rows of a matrix that are added to so many rows of another one, so many vectors wide: the sums
+    stay in registers, and what is read of the matrix takes part in as many products as there are sums of it."""
 
-    def multiples(a, a0, a_row, m, b, b0, b_row, n, c, c0, c_row):
-        """c[c0 + i * c_row + j] += sum over k < depth of a[a0 + i * a_row + k] * b[b0 + k * b_row + j], for i < m and j
-        below two vectors; of b only j < n are read, the others are 0."""
-        wide = 2 * lanes(a)
-        right = np.zeros((depth, wide), a.dtype)
-        for k in range(depth):
-            right[k, :min(n, wide)] = part(b, b0 + k * b_row, min(n, wide))
-        for i in range(m):
-            part(c, c0 + i * c_row, wide)[:] += part(a, a0 + i * a_row, depth) @ right
+    def multiples(a, a0, a_row, m, length, b, b0, b_row, c, c0, c_row):
+        """c[c0 + i * c_row + j] += sum over l < length of a[a0 + i * a_row + l] * b[b0 + l * b_row + j], for i < rows
+        and m, and j below so many vectors; m is at least 1."""
+        wide = vectors * lanes(a)
+        for i in range(min(rows, m)):
+            for l in range(length):
+                part(c, c0 + i * c_row, wide)[:] += part(a, a0 + i * a_row + l, 1) * part(b, b0 + l * b_row, wide)
 
     return multiples
 

@@ -3,42 +3,39 @@ they mean."""
 from numba import types
 
 from fastnet.kernels.cpu.simd.code import F64, I64, primitive, vector_of
-from fastnet.kernels.cpu.simd.tiles import Loops
+from fastnet.kernels.cpu.simd.tiles import Loops, Tile
 from fastnet.kernels.cpu.simd.vectors import folded
 
 
-def make_multiples(depth):
-    """Rows of a matrix that are added, multiplied, to rows of another one, `depth` of them and two vectors at a time:
-    those stay in registers, and all else is read once."""
+def make_multiples(rows, vectors):
+    """Multiples of the rows of a matrix that are added to so many rows of another one, so many vectors wide: the sums
+    stay in registers, and what is read of the matrix takes part in as many products as there are sums of it."""
 
     @primitive
-    def multiples(a, a0, a_row, m, b, b0, b_row, n, c, c0, c_row):
+    def multiples(a, a0, a_row, m, length, b, b0, b_row, c, c0, c_row):
         vector, i8 = vector_of(a), types.int64
 
         def emit(code):
-            builder, loops = code.builder, Loops(code)
-            starts = [code.at(code.b, code.b0, builder.mul(code.b_row, I64(k))) for k in range(depth)]
-            places = 0, vector.count
-            kept = [[code.load_part(vector, code.at(start, place), builder.sub(code.n, I64(place))) for place in places]
-                    for start in starts]
-
-            def body(i, state):
-                left = code.at(code.a, code.a0, builder.mul(code.a_row, i))
-                to = code.at(code.c, code.c0, builder.mul(code.c_row, i))
-                acc = [code.load(vector, code.at(to, place)) for place in places]
-                for k, row in enumerate(kept):
-                    factor = code.splat(builder.load(code.at(left, k)), vector.count)
-                    acc = [code.fma(vector, factor, one, total) for one, total in zip(row, acc, strict=True)]
-                for total, place in zip(acc, places, strict=True):
-                    code.store(vector, total, code.at(to, place))
-                return []
-
-            loops.loop(code.m, [], body)
+            builder, part = code.builder, Tile(code, [vector] * vectors, rows)
+            left, to = (_rows_of(code, array, first, row, rows, code.m) for array, first, row in
+                        ((code.a, code.a0, code.a_row), (code.c, code.c0, code.c_row)))
+            acc = [total for pointer in to for total in part.row_at(pointer)]
+            acc = part.product(acc, left, I64(1), code.at(code.b, code.b0), code.length, code.b_row)
+            for i, pointer in enumerate(to):
+                with builder.if_then(builder.icmp_signed("<", I64(i), code.m)):
+                    part.store_row(acc, i, pointer)
 
         if vector is not None:
-            return types.void(a, i8, i8, i8, b, i8, i8, i8, c, i8, i8), emit
+            return types.void(a, i8, i8, i8, i8, b, i8, i8, c, i8, i8), emit
 
     return multiples
+
+
+def _rows_of(code, array, first, row, count, there):
+    """Pointers to so many rows. Those that are not there are the first one once more, whose sums are not wanted."""
+    b = code.builder
+    which = [b.select(b.icmp_signed("<", I64(i), there), I64(i), I64(0)) for i in range(count)]
+    return [code.at(array, first, b.mul(row, number)) for number in which]
 
 
 def make_dots(rows, others):
@@ -52,13 +49,8 @@ def make_dots(rows, others):
         def emit(code):
             builder, loops, lanes = code.builder, Loops(code), I64(vector.count)
 
-            def starts(array, first, row, count, there):
-                # Rows that are not there are the first one once more, whose sums are not wanted.
-                which = [builder.select(builder.icmp_signed("<", I64(i), there), I64(i), I64(0)) for i in range(count)]
-                return [code.at(array, first, builder.mul(row, number)) for number in which]
-
-            left = starts(code.a, code.a0, code.a_row, rows, code.m)
-            right = starts(code.b, code.b0, code.b_row, others, code.s)
+            left = _rows_of(code, code.a, code.a0, code.a_row, rows, code.m)
+            right = _rows_of(code, code.b, code.b0, code.b_row, others, code.s)
             whole = builder.sdiv(code.n, lanes)
             rest, last = builder.srem(code.n, lanes), builder.mul(whole, lanes)
 

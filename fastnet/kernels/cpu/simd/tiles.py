@@ -52,7 +52,7 @@ class Loops:
         return node
 
 
-class _Tile(Loops):
+class Tile(Loops):
     """Emits what all tiles are made of: loops that carry accumulators, and products into them."""
 
     def __init__(self, code, row, rows, multiply=Code.fma, ahead=None):
@@ -96,9 +96,9 @@ class _Tile(Loops):
         for value, (place, vector) in zip(self.row_of(acc, i), self.columns(), strict=True):
             self.code.store_part(vector, value, self.code.at(pointer, place), self.code.builder.sub(n, I64(place)))
 
-    def product(self, acc, left, step, right, length):
-        """acc[i][j] += sum over l of left[i][l * step] * right[l][j], where right holds one row of the panel a step:
-        the innermost loop of all."""
+    def product(self, acc, left, step, right, length, apart=None):
+        """acc[i][j] += sum over l of left[i][l * step] * right[l][j], where right holds one row of the panel a step, or
+        the rows start so many numbers `apart`: the innermost loop of all."""
         b = self.code.builder
 
         def body(k, state):
@@ -113,7 +113,7 @@ class _Tile(Loops):
                     if vector not in factors:
                         factors[vector] = self.code.splat(number, vector.count)
                     new.append(self.multiply(self.code, vector, factors[vector], column, total))
-            return [b.add(index, step), self.code.at(pointer, self.panel), *new]
+            return [b.add(index, step), self.code.at(pointer, self.panel if apart is None else apart), *new]
 
         _, _, *acc = self.loop(length, [I64(0), right, *acc], body)
         return acc
@@ -160,7 +160,7 @@ def _emit_tile(rows, row, paired, bend, fetches=False):
     def emit(code):
         builder = code.builder
         multiply = multiply_words if paired else Code.fma
-        part = _Tile(code, row, rows, multiply, code.ahead if fetches else None)
+        part = Tile(code, row, rows, multiply, code.ahead if fetches else None)
         acc = part.row_at(code.at(code.bias, code.bias0)) * rows
         missing = [builder.icmp_signed("<=", code.m, I64(i)) for i in range(rows)]
         first_number, entries = code.at(code.a, code.a0), code.at(code.table, code.t)
@@ -209,7 +209,7 @@ def make_tile_plain(rows, halves, paired=False):
         row, i8 = _row(a, halves), types.int64
 
         def emit(code):
-            builder, part = code.builder, _Tile(code, row, rows, multiply_words if paired else Code.fma)
+            builder, part = code.builder, Tile(code, row, rows, multiply_words if paired else Code.fma)
             lanes, panel = I64(vector_of(a).count), part.panel
 
             def column(k, state):
@@ -241,7 +241,7 @@ def make_tile_runs(rows, halves, adjacent, paired=False):
         row, i8 = _row(a, halves), types.int64
 
         def emit(code):
-            builder, part = code.builder, _Tile(code, row, rows, multiply_words if paired else Code.fma)
+            builder, part = code.builder, Tile(code, row, rows, multiply_words if paired else Code.fma)
             first = code.at(code.a, builder.load(code.at(code.offsets, code.o)))
             starts = [first] + [
                 code.at(first, i) if adjacent else code.at(code.a, builder.load(code.at(code.offsets, code.o, i)))
