@@ -141,7 +141,8 @@ def _add_multiples(block, slot, dy, w, dx, memory, size, epilogue):
         rows, start = min(_SOME, k - top), top * c + left
         for i in range(n):      # samples are often so far apart that one set of the first cache would have to hold all
             for j in range(0, rows, lanes):
-                simd.store_part(memory, factors + i * _SOME + j, simd.load_part(dy, i * k + top + j, rows - j), rows - j)
+                v = simd.load_part(dy, i * k + top + j, rows - j)
+                simd.store_part(memory, factors + i * _SOME + j, v, rows - j)
         for j in range(0, whole, wide):
             for row in range(rows):
                 spans.fetch(w, start + (_SOME + row) * c + j, start + (_SOME + row) * c + j + wide)

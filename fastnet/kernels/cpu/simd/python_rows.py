@@ -1,6 +1,4 @@
 """What the products with a matrix whose rows are read as they lie mean, see `simd.rows`."""
-import numpy as np
-
 from fastnet.kernels.cpu.simd.python import lanes, part
 
 
@@ -9,12 +7,12 @@ def make_multiples(rows, vectors):
     stay in registers, and what is read of the matrix takes part in as many products as there are sums of it."""
 
     def multiples(a, a0, a_row, m, length, b, b0, b_row, c, c0, c_row):
-        """c[c0 + i * c_row + j] += sum over l < length of a[a0 + i * a_row + l] * b[b0 + l * b_row + j], for i < rows
+        """c[c0 + i * c_row + j] += sum over k < length of a[a0 + i * a_row + k] * b[b0 + k * b_row + j], for i < rows
         and m, and j below so many vectors; m is at least 1."""
         wide = vectors * lanes(a)
         for i in range(min(rows, m)):
-            for l in range(length):
-                part(c, c0 + i * c_row, wide)[:] += part(a, a0 + i * a_row + l, 1) * part(b, b0 + l * b_row, wide)
+            for k in range(length):
+                part(c, c0 + i * c_row, wide)[:] += part(a, a0 + i * a_row + k, 1) * part(b, b0 + k * b_row, wide)
 
     return multiples
 
