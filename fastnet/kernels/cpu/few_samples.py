@@ -66,7 +66,7 @@ _forward = kept(_Forward)
 
 def suits_forward(n, c):
     """Whether this way is the quicker for N samples of C features."""
-    return n <= _MANY and c >= _LONG
+    return 1 < n <= _MANY and c >= _LONG
 
 
 def forward(x, w, b, y, size, epilogue):

@@ -1,4 +1,4 @@
-"""The fully connected layer: three matrix products on the register tile, and dot products for a few samples; what is
+"""The fully connected layer: three matrix products on the register tile, and dot products for one sample; what is
 between these two is in `few_samples`.
 
     x (N, C), w (K, C), y (N, K), all flat, row after row.
@@ -29,7 +29,7 @@ from fastnet.kernels.cpu.conv.matrix_weight import MatrixGradient
 from fastnet.kernels.cpu.conv.packing import pack_bias
 from fastnet.kernels.cpu.runtime import Launch, empty, flat, inlined, jit, kept, scratch
 
-# Up to this many samples dot products read the weights once and waste nothing; a tile would be mostly empty.
+# Up to this many samples a tile would be mostly empty: without many features dot products are quicker, one by one.
 FEW_SAMPLES = 4
 # Rows of the weights that a block takes then.
 _ROWS = 8
@@ -52,11 +52,12 @@ def linear_forward(x, w, b=None, activation=None):
     kind = shapes.linear_forward(x, w, b)
     epilogue.checked(kind, None, activation)
     (n, k), c = kind.shape, x.shape[1]
-    if n > FEW_SAMPLES and not few_samples.suits_forward(n, c):
+    few = few_samples.suits_forward(n, c)
+    if n > FEW_SAMPLES and not few:
         return _product(n, c, k, c, 1, True, x.dtype)(x, w, b, activation)
     y = empty((n, k), x.dtype)
     bias, out = np.zeros(k, x.dtype) if b is None else flat(b), y.reshape(-1)
-    compute = few_samples.forward if n > FEW_SAMPLES else _few_product(n, c, k, x.dtype)
+    compute = few_samples.forward if few else _few_product(n, c, k, x.dtype)
     compute(flat(x), flat(w), bias, out, (n, c, k), epilogue.make(out, None, activation))
     return y
 

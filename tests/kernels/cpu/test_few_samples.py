@@ -44,18 +44,19 @@ def test_forward_as_float64_has_it(c, k, n, dtype):
         assert np.abs(y - right).max() <= (1e-6 if dtype == "float32" else 1e-14) * np.abs(wanted).max()
 
 
-@pytest.mark.parametrize("n", (4, 5, 64, 65))
+@pytest.mark.parametrize("n", (1, 2, 4, 5, 64, 65))
 @pytest.mark.parametrize("c", (63, 64, 1030))
 @pytest.mark.parametrize("bias", (False, True))
 def test_every_way_has_the_same_result(n, c, bias):
-    """Dot products of up to four samples, those of some more, and panels, whose sums are chains of c numbers, see
+    """Dot products one by one, those of several samples at once, and panels, whose sums are chains of c numbers, see
     `sums`; where each of them ends."""
     rng = np.random.default_rng(1)
     x, w, b = (rng.standard_normal(shape, dtype=np.float32) for shape in ((n, c), (29, c), 29))
     wanted = x.astype(np.float64) @ w.T.astype(np.float64) + bias * b
     y = linear.linear_forward(x, w, b if bias else None)
-    in_panels = n > 4 and not few_samples.suits_forward(n, c)
-    assert in_panels == (n == 65 or n > 4 and c == 63)
+    at_once = few_samples.suits_forward(n, c)
+    in_panels = n > 4 and not at_once
+    assert at_once == (c >= 64 and 2 <= n <= 64)
     assert np.abs(y - wanted).max() <= max(1e-6, 1.5e-8 * c * in_panels) * np.abs(wanted).max()
 
 
