@@ -354,6 +354,15 @@ def test_sums_are_accurate(row, backend):
         assert_accurate(row, backend, kind)
 
 
+@pytest.mark.skipif(config.DISABLE_JIT, reason="NumPy adds up otherwise")
+def test_sums_along_wide_images_are_accurate():
+    """One row of an image is longer than what is added up in float32."""
+    rows = [row for row in ROWS if row.name.endswith("a wide image")]
+    assert len(rows) > 1
+    for row in rows:
+        assert_accurate(row, "cpu", "also equal")
+
+
 @each(LARGE)
 @pytest.mark.slow
 @pytest.mark.skipif(config.DISABLE_JIT, reason="it would take hours, and NumPy adds up otherwise")

@@ -5,8 +5,8 @@ dw[r, s, c] = sum over n, p, q of x[n, p stride + r dilation - top, q stride + s
 With the windows of `depthwise`: what the forward pass adds up over taps is added up over windows here, some of a row at
 a time, for some taps, in registers (`simd.make_window_products`). A block takes some rows of all images and some
 vectors of channels, and has a partial gradient of its own, for each vector of channels those of all its filters side by
-side. What some windows give is added there in float32; every so often the partial gradient is moved to one in float64,
-see `sums`. What all parts have is added in order.
+side. What some windows give is added there in float32; every so often, within long rows too, the partial gradient is
+moved to one in float64, see `sums`. What all parts have is added in order.
 """
 import functools
 from math import prod
@@ -39,20 +39,23 @@ class _Plan(NamedTuple):
     slices: int         # blocks that share the channels
     parts: int          # blocks that share the rows of all images
     rows: int           # of all images
-    together: int       # rows after which a partial gradient is moved to float64
+    together: int       # rows after which a partial gradient is moved to float64, and before that,
+    wide: int           # windows of a row after which it is
     size: int           # numbers of a partial gradient
     large: int          # whether the images do not fit the cache, so that what comes next is to be fetched
     memory: int         # numbers of a slot
 
 
 class _Row(NamedTuple):
-    """A row of windows: x, where the first of its pixels would be, how far it is to the next, and the same of dy."""
+    """A row of windows: x, where the first of its pixels would be, how far it is to the next, and the same of dy; and
+    the first line of the image that it reads."""
 
     x: np.ndarray
     at: int
     dy: np.ndarray
     g: int
     pixel: int
+    line: int
 
 
 class DepthwiseWeightGradient:
@@ -65,17 +68,19 @@ class DepthwiseWeightGradient:
         vectors, slices = share(source.channels, under * source.width + target.width + filters, dtype)
         parts = min(rows, -(-_BLOCKS // slices))
         together = max(1, _ADDED // (target.width // constants.count + target.width % constants.count))
+        wide = _ADDED * constants.count
         few = (under * source.width + target.width) * lanes if source.channels < lanes else 0
         self.sizes = source.channels, filters, lanes
         size, self.biases = -(-source.channels // lanes) * filters * lanes, source.channels
         plan = _Plan(
             height=source.height, width=source.width, channels=source.channels, out_height=target.height,
             out_width=target.width, step=course.step.down, above=course.before.down, left=course.before.across,
-            under=under, vectors=vectors, slices=slices, parts=parts, rows=rows, together=together, size=size,
+            under=under, vectors=vectors, slices=slices, parts=parts, rows=rows, together=together, wide=wide,
+            size=size,
             large=geometry.batch * (source.numbers + target.numbers) * dtype.itemsize > LARGE,
             memory=(vectors + 1) * lanes + few)
-        self.spilling, self.numbers, self.parts, self.size = rows > parts * together, in_words(plan), parts, size
-        self.memory = plan.memory
+        self.spilling = rows > parts * together or target.width > wide
+        self.numbers, self.parts, self.size, self.memory = in_words(plan), parts, size, plan.memory
         groups = _groups(constants.classes[0])
         self.launch = Launch(_kernel(constants._replace(classes=groups)), parts * slices, work_of(geometry))
         self.add_up = sums.ColumnSums(parts, size, size, dtype, np.float64 if self.spilling else dtype)
@@ -117,6 +122,21 @@ def _order(block, slot, x, dw, channels, filters, lanes):
             dw[k * filters + number] = x[(vector * filters + number) * lanes + lane]
 
 
+@inlined
+def _row_of(inputs, at, g, line, plan, memory, copies):
+    """The _Row whose pixels begin at x[at] and dy[g]. Where they have fewer channels than a vector, they are copied, to
+    a whole vector each."""
+    x, dy, c, lanes = inputs.x, inputs.dy, plan.channels, simd.lanes(inputs.x)
+    if c >= lanes:
+        return _Row(x, at, dy, g, c, line)
+    gradients = copies + plan.under * plan.width * lanes
+    for k in range(max(0, line), min(plan.height, line + plan.under)):
+        copy_pixels(x, at + (k - line) * plan.width * c, plan.width, c, memory,
+                    copies + (k - line) * plan.width * lanes)
+    copy_pixels(dy, g, plan.out_width, c, memory, gradients)
+    return _Row(memory, copies, memory, gradients, lanes, line)
+
+
 @functools.cache
 def _kernel(constants):
     count, step, _, size, groups = constants
@@ -124,18 +144,19 @@ def _kernel(constants):
     filters, all_groups = sum(map(len, groups)), len(groups)
 
     @inlined
-    def add_row(row, line, plan, to, start, n, memory, zeros):
-        """Add what the windows of a _Row give; its first line is `line`."""
-        done, pixel, next_line = plan.out_width // count * count, row.pixel, plan.width * row.pixel
-        for v in range(0, done, count):
+    def add_windows(row, first, plan, to, start, n, memory, zeros):
+        """Add what some windows of a _Row give, from number `first` on."""
+        last, pixel, next_line = min(first + plan.wide, plan.out_width), row.pixel, plan.width * row.pixel
+        done = first + (last - first) // count * count
+        for v in range(first, done, count):
             column = v * step - plan.left
             for group in range(all_groups):
-                many(row.x, row.at + column * pixel, pixel, next_line, line, plan.height, column, plan.width, group,
+                many(row.x, row.at + column * pixel, pixel, next_line, row.line, plan.height, column, plan.width, group,
                      row.dy, row.g + v * pixel, pixel, to, start, n, memory, zeros)
-        for v in range(done, plan.out_width):
+        for v in range(done, last):
             column = v * step - plan.left
             for group in range(all_groups):
-                one(row.x, row.at + column * pixel, pixel, next_line, line, plan.height, column, plan.width, group,
+                one(row.x, row.at + column * pixel, pixel, next_line, row.line, plan.height, column, plan.width, group,
                     row.dy, row.g + v * pixel, pixel, to, start, n, memory, zeros)
 
     def add_products(block, slot, inputs, to, memory, numbers, biased):
@@ -162,18 +183,11 @@ def _kernel(constants):
                 new = line + plan.under     # lines that the next row is the first to read
                 for k in range(max(0, new), min(plan.height, new + plan.step)):
                     fetch_pixels(x, at + (k - line) * plan.width * c, plan.width, c, n)
-            if c < lanes:
-                gradients = copies + plan.under * plan.width * lanes
-                for k in range(max(0, line), min(plan.height, line + plan.under)):
-                    copy_pixels(x, at + (k - line) * plan.width * c, plan.width, c, memory,
-                                copies + (k - line) * plan.width * lanes)
-                copy_pixels(dy, g, plan.out_width, c, memory, gradients)
-                row = _Row(memory, copies, memory, gradients, lanes)
-            else:
-                row = _Row(x, at, dy, g, c)
-            add_row(row, line, plan, to.partial, start, max(n, lanes), memory, zeros)
-            if to.total.size and (last - 1 - number) % plan.together == 0:
-                sums.spill(to.partial, to.total, start, stop)
+            row = _row_of(inputs, at, g, line, plan, memory, copies)
+            for first in range(0, plan.out_width, plan.wide):
+                add_windows(row, first, plan, to.partial, start, max(n, lanes), memory, zeros)
+                if to.total.size and (last - 1 - number) % plan.together == 0:
+                    sums.spill(to.partial, to.total, start, stop)
 
     add_products.__qualname__ = f"add_products_{count}_{step}_{size}_{hash_of(groups)}"
     return jit(add_products)
