@@ -1,5 +1,5 @@
-"""The fully connected layer: three matrix products on the register tile, and dot products for one sample; what is
-between these two is in `few_samples`.
+"""The fully connected layer: three matrix products on the register tile, and dot products one by one for one
+sample, or a few of few features; what is between these two is in `few_samples`.
 
     x (N, C), w (K, C), y (N, K), all flat, row after row.
     forward          y = x w^T + b        sums over C

@@ -39,8 +39,8 @@ class _Plan(NamedTuple):
     slices: int         # blocks that share the channels
     parts: int          # blocks that share the rows of all images
     rows: int           # of all images
-    together: int       # rows after which a partial gradient is moved to float64, and before that,
-    wide: int           # windows of a row after which it is
+    together: int       # rows after which a partial gradient is moved to float64
+    wide: int           # windows after which it is, within a row that has more of them
     size: int           # numbers of a partial gradient
     large: int          # whether the images do not fit the cache, so that what comes next is to be fetched
     memory: int         # numbers of a slot
