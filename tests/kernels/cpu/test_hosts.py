@@ -47,6 +47,18 @@ def test_width_follows_what_numba_is_told(monkeypatch, name, features, expected)
     assert simd.host.instructions()[0] == expected
 
 
+@INTEL
+@pytest.mark.parametrize("name, host, expected", [
+    (None, "skylake-avx512", True), (None, "znver4", False), ("znver5", "skylake-avx512", False),
+    ("haswell", "znver4", False), ("Sapphirerapids", "znver4", True)])
+def test_quotients_are_guessed_where_division_is_slow(monkeypatch, name, host, expected):
+    monkeypatch.setattr(llvmlite.binding, "get_host_cpu_features", lambda: {"avx512f": True})
+    monkeypatch.setattr(llvmlite.binding, "get_host_cpu_name", lambda: host)
+    monkeypatch.setattr(config, "CPU_NAME", name)
+    monkeypatch.setattr(config, "CPU_FEATURES", None)
+    assert simd.host.guesses() == expected
+
+
 PAIRS = {"avx512f": True, "avx512vl": True, "avx512bf16": True, "avx2": True, "fma": True}
 
 

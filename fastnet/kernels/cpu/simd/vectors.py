@@ -7,7 +7,7 @@ from numba import types
 from numba.extending import overload, overload_attribute
 
 from fastnet.kernels.cpu.simd.code import I32, I64, Vector, primitive, vector_of
-from fastnet.kernels.cpu.simd.host import SPECIAL
+from fastnet.kernels.cpu.simd.host import GUESSES
 
 # Registers of a wide vector. Chains of operations on them take turns: a processor looks about a hundred operations
 # ahead for some that need not wait, which is few chains of a function, each as long as a third of that.
@@ -240,7 +240,7 @@ def fma(a, b, c):
 @primitive
 def quotient(v, w):
     def emit(code):
-        if not SPECIAL or v.dtype != types.float32 or 32 * v.count < 512:
+        if not GUESSES or v.dtype != types.float32 or 32 * v.count < 512:
             return code.builder.fdiv(code.v, code.w)
         # A guess with 14 bits; one step of Newton's doubles them; what is left over then makes up for the last bit.
         minus, every = code.builder.fneg(code.w), ir.Constant(ir.IntType(16), -1)
