@@ -32,7 +32,7 @@ from fastnet.kernels.cpu.conv.direct_tables import (
     tables_of,
 )
 from fastnet.kernels.cpu.conv.operands import Operands
-from fastnet.kernels.cpu.conv.prefetch import ahead, fetch_portion
+from fastnet.kernels.cpu.conv.prefetch import ahead, fetch_portion, fetch_results
 from fastnet.kernels.cpu.runtime import Launch, entry, in_words, inlined, jit, named
 
 # Tiles that share one pass over the packed filters, and so the filters' trip from L2 to the registers; fewer of them
@@ -144,7 +144,7 @@ def _kernel(rows, halves, paired):
                 read, write = x_start + p // plan.panels * plan.in_channels, y_start + _channel(p, panel, plan)
                 line = 0    # which line of each row of the next panel a tile fetches
                 for t in range(start, stop):
-                    x_ahead, y_ahead = fetch_portion(x, x_ahead), fetch_portion(y, y_ahead)
+                    x_ahead, y_ahead = fetch_portion(x, x_ahead), fetch_results(y, epilogue, y_ahead)
                     tile(x, read, tables.reads, grid.reads + t * grid.taps * rows, tables.zeros,
                          grid.taps, plan.length, 1, operands.filters, filters, operands.bias, p * panel,
                          y, write, tables.writes, grid.writes + t * rows,

@@ -43,6 +43,17 @@ def fetch_portion(x, wanted):
     return Ahead(stop, wanted.stop, wanted.portion)
 
 
+@inlined
+def fetch_results(y, epilogue, wanted):
+    """`fetch_portion` of results, and of what their epilogue reads for them: 512 to 128 channels of 28 x 28 pixels and
+    back, with a sum and a ReLU's mask, take 0.88 of the time so."""
+    if epilogue.adding:
+        fetch_portion(epilogue.add, wanted)
+    if epilogue.masked or epilogue.derivative.address != 0:
+        fetch_portion(epilogue.mask, wanted)
+    return fetch_portion(y, wanted)
+
+
 @jit
 def pixels_ahead(start, pixels, apart, numbers, times):
     """`numbers` of each of so many pixels, to be asked for in so many portions. All numbers of several pixels lie side

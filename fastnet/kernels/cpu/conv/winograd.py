@@ -26,7 +26,7 @@ import numpy as np
 
 from fastnet.kernels.cpu import pool_max, simd, spans
 from fastnet.kernels.cpu.conv.operands import Operands
-from fastnet.kernels.cpu.conv.prefetch import ahead, fetch_portion
+from fastnet.kernels.cpu.conv.prefetch import ahead, fetch_portion, fetch_results
 from fastnet.kernels.cpu.conv.winograd_filters import matrices
 from fastnet.kernels.cpu.conv.winograd_patches import (
     Patches,
@@ -237,7 +237,6 @@ def _make_multiply_all(m, n, tiles):
         x_ahead = ahead(x, x_start + x_size * share.group // plan.groups,
                         x_start + x_size * (share.group + 1) // plan.groups, times)
         y_ahead = ahead(y, written_to(share.first, False, plan), written_to(last, True, plan), times)
-        masked = epilogue.masked or epilogue.derivative.address != 0
         for point in range(n * n):
             to = share.start + point * share.point_size
             for j in range(share.first_panel, share.last_panel):
@@ -246,11 +245,7 @@ def _make_multiply_all(m, n, tiles):
                          to + j * plan.patches * panel, share.count)
                 x_ahead = fetch_portion(x, x_ahead)
                 if plan.parts * plan.groups == 1:
-                    if epilogue.adding:
-                        fetch_portion(epilogue.add, y_ahead)
-                    if masked:
-                        fetch_portion(epilogue.mask, y_ahead)
-                    y_ahead = fetch_portion(y, y_ahead)
+                    y_ahead = fetch_results(y, epilogue, y_ahead)
 
     return multiply_all
 
