@@ -7,11 +7,11 @@ from fastnet.layers.freezing import Freezable
 
 
 class Dropout(Freezable):
-    """In training y = x / (1 - p) where a random number of that element is at least p, else 0; at inference, and where
-    it is frozen, y = x.
+    """In training y = x / (1 - p) where a random number of that element is at least p, else 0; at inference, where it
+    is frozen and where p is 0, y = x.
 
     Any shape. The numbers depend on a seed drawn from `fastnet.init.generator` when the layer is made, and on how many
-    training passes it has seen. ValueError unless 0 <= p < 1.
+    training passes it has seen with p above 0. ValueError unless 0 <= p < 1.
     Srivastava et al., Dropout (2014), in the inverted form.
 
     >>> y = Dropout(0.5).forward(np.ones(1000, np.float32), training=True)
@@ -40,7 +40,7 @@ class Dropout(Freezable):
         self.check_shape(x.shape)
         if not training:
             return x
-        key = None if self.is_frozen else self.ops.draw(self.generator)
+        key = None if self.is_frozen or self.p == 0 else self.ops.draw(self.generator)
         self.saved = (key,)
         return x if key is None else self.ops.dropout(x, self.p, key, self.axes)
 
@@ -61,7 +61,7 @@ class Dropout(Freezable):
 class Dropout2d(Dropout):
     """Dropout of whole channels: all pixels of x[n, c] share one random number. x and y (N, C, H, W).
 
-    Frozen, and at inference, y = x. ValueError unless 0 <= p < 1, and for inputs that do not fit.
+    Frozen, at inference and where p is 0, y = x. ValueError unless 0 <= p < 1, and for inputs that do not fit.
     Tompson et al., Efficient Object Localization Using Convolutional Networks (2015).
 
     >>> y = Dropout2d(0.5).forward(np.ones((10, 100, 2, 2), np.float32), training=True)
@@ -91,8 +91,8 @@ class StochasticDepth(Dropout):
     """Dropout of whole samples, mode "row", or of the whole batch, mode "batch": all that a random number stands for is
     divided by 1 - p or becomes 0. Any shape, the first axis being the batch; as in torchvision.
 
-    At the end of a Residual's body it leaves out the body for some samples in training. Frozen, and at inference,
-    y = x.
+    At the end of a Residual's body it leaves out the body for some samples in training. Frozen, at inference and where
+    p is 0, y = x.
     ValueError unless 0 <= p <= 1. Huang et al., Deep Networks with Stochastic Depth (2016).
 
     >>> y = StochasticDepth(0.5, "row").forward(np.ones((1000, 3), np.float32), training=True)

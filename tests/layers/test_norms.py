@@ -8,6 +8,7 @@ from fastnet.layers import (
     BatchNorm1d,
     BatchNorm2d,
     Conv2d,
+    Dropout,
     Dropout1d,
     Dropout2d,
     GroupNorm,
@@ -174,6 +175,22 @@ def test_frozen_ones_pass_everything(make):
     np.testing.assert_array_equal(fastnet.input_gradient(net, x, x), fastnet.input_gradient(net[0], x, x))
     fastnet.unfreeze(net, "1")
     assert (net.forward(x, training=True) == 0).any()
+
+
+def test_what_drops_nothing_is_left_out():
+    """With p = 0 nothing is launched and no number is drawn, until p is another."""
+    branch = StochasticDepth(0, "row")
+    net, x = Sequential(Residual(Sequential(Conv2d(3, 3, 1), BatchNorm2d(3), branch)), Dropout(0)), arrays(SHAPE)
+    nodes = [node for node in net.program(SHAPE, training=True).after.nodes if not node.backward]
+    assert [node.op for node in nodes] == ["conv2d_forward", "batchnorm_forward", "batchnorm_track"]
+    drawn = branch.generator.bit_generator.state
+    whole = net.forward(x, training=True)
+    net.backward(x)
+    assert branch.generator.bit_generator.state == drawn
+    branch.p = 1
+    np.testing.assert_array_equal(net.forward(x, training=True), x)
+    branch.p = 0
+    np.testing.assert_array_equal(net.forward(x, training=True), whole)
 
 
 # What is joined
