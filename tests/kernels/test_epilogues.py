@@ -10,6 +10,8 @@ from fastnet import kernels
 from fastnet.kernels.activations import ACTIVATIONS as DEFINED
 
 from . import cases
+from .cases.broadcast import PRODUCTS
+from .cpu import fused
 
 cpu = kernels.load("cpu")
 DTYPES = ("float32", "float64")
@@ -155,6 +157,13 @@ def test_add(shape, dtype):
         mask = None if masking is None else outputs(shape, dtype, masking)
         got = cpu.add(a, b, activation=activation, mask=mask, masking=masking)
         assert_bits(got, followed(cpu.add(a, b), None, activation, mask, masking))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", PRODUCTS, ids=cases.name)
+def test_products(case, dtype):
+    for pair in fused.forms(case, dtype):
+        assert_bits(*pair)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -322,6 +331,8 @@ RELU = "relu", 0.0, 0.0
      "elu: alpha must be a finite number of at least 0, got -1.0"),
     (lambda: cpu.linear_forward(np.ones((2, 3), "f4"), np.ones((4, 3), "f4"), activation=("elu", -1.0, 0.0)),
      "elu: alpha must be a finite number of at least 0, got -1.0"),
+    (lambda: cpu.multiply(X, X[:, :, :1], shared=X), "expected shared of shape (1, 3, 1, 4), got shared of shape "
+     "(1, 3, 4, 4)"),
     (lambda: cpu.add(X, X, mask=X), "mask and masking come together, got mask alone"),
     (lambda: cpu.add(X, X, masking=RELU), "mask and masking come together, got masking alone"),
     (lambda: cpu.add(X, X, mask=X[:, :2], masking=RELU),

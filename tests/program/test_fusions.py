@@ -7,6 +7,7 @@ import pytest
 import fastnet
 from fastnet import kernels
 from fastnet.layers import (
+    AdaptiveAvgPool2d,
     AdaptiveMaxPool2d,
     Add,
     AvgPool2d,
@@ -22,10 +23,13 @@ from fastnet.layers import (
     Linear,
     LocallyConnected2d,
     MaxPool2d,
+    Mean,
+    Multiply,
     Parallel,
     ReLU,
     Residual,
     Sequential,
+    Sigmoid,
     SiLU,
     Tanh,
 )
@@ -161,7 +165,7 @@ def count(traced):
     found = Counter(node.op for node in traced.nodes)
     for node in traced.nodes:
         found.update(name for name in ("activation", "masking", "relu") if node.options.get(name))
-        found.update(name for name in ("add",) if name in node.inputs)
+        found.update(name for name in ("add", "shared") if name in node.inputs)
     return found
 
 
@@ -254,6 +258,23 @@ def test_sums_are_within_what_was_made_last():
     training, inference = (count(net.program(IMAGES, training=way).after) for way in (True, False))
     assert (training["add"], inference["add"]) == (8, 4)
     assert sum(node.op == "add" for node in net.program(IMAGES).after.nodes) == 1
+    plain = fresh(net)
+    for i in range(3):
+        actual = step(net, images(IMAGES, i))
+        with fastnet.plainly():
+            check_same(actual, step(plain, images(IMAGES, i)))
+
+
+@pytest.mark.parametrize("mean, channels, rest", [
+    (AdaptiveAvgPool2d(1), 4, None), (Mean((3, 2), True), 4, None), (Mean(1, True), 1, None),
+    (Mean(2, True), 4, Mean(3, True))])
+def test_the_way_back_to_what_its_means_scale(mean, channels, rest):
+    """It is one product, which shares out the gradients for the means; not where a factor is for more than a mean."""
+    gate = Sequential(mean, Conv2d(channels, 2, 1), ReLU(), Conv2d(2, channels, 1), rest or Sigmoid())
+    net = Sequential(Conv2d(3, 4, 3), BatchNorm2d(4), SiLU(), Parallel(Multiply(), Identity(), gate), Conv2d(4, 2, 1))
+    found = count(net.program(IMAGES, training=True).after)
+    assert found["multiply"] == 2 and found["multiply_backward"] == 1 and found["global_avgpool_backward"] == 0
+    assert found["mean_backward"] == (2 if rest else 0) and found["shared"] == (0 if rest else 1)
     plain = fresh(net)
     for i in range(3):
         actual = step(net, images(IMAGES, i))

@@ -43,13 +43,19 @@ _LEAST = 4096
 _SIDE = 4
 
 
-def multiply(a, b):
-    """a b, in the shape of a; b may have length 1 in some axes."""
+def multiply(a, b, shared=None):
+    """a b, in the shape of a; b may have length 1 in some axes. What is `shared`, an array like b, is added: each of
+    its numbers over how many of a it is for, as in `mean_backward`."""
     a = checks.floating(a, "a")
     b = checks.floating(b, "b", like=a)
     shapes.multiply(a, b)
+    shared = checks.operand(shared, b.shape, "shared", like=a)
     y = like(a)
-    _spread(_product, a.shape, b.shape, a.dtype)(flat(a), flat(a), flat(b), flat(y))
+    if shared is None:
+        _spread(_product, a.shape, b.shape, a.dtype)(flat(a), flat(a), flat(b), flat(y))
+    else:
+        count = a.size // max(1, b.size)
+        _spread(_product_and_share, a.shape, b.shape, a.dtype, count)(flat(a), None, flat(b), flat(y), flat(shared))
     return y
 
 
@@ -146,8 +152,18 @@ class _Meeting(NamedTuple):
     repeated: int
 
 
+class _Operands(NamedTuple):
+    """Those of the shape of y, and smaller ones."""
+
+    a: np.ndarray
+    g: np.ndarray
+    b: np.ndarray
+    c: np.ndarray
+
+
 class _Spread:
-    """y = value(a, g, b) for arrays a, g and y of one shape and a smaller b, all worked out but the numbers."""
+    """y = value(a, g, b, c) for arrays a, g and y of one shape and smaller b and c, all worked out but the numbers. Of
+    a and g one that is missing is the one number `count`; c may be left out."""
 
     def __init__(self, value, shape, small, dtype, count=1):
         *outer, inner = _folds(shape, small)
@@ -159,13 +175,13 @@ class _Spread:
         step = inner[0] if inner[1] else middle[0]
         rows, parts = len(starts) * middle[0], -(-inner[0] // _BLOCK)
         lines = max(1, _BLOCK // inner[0])
-        self.starts, self.scale = starts * step, np.array([count], dtype)
+        self.starts, self.count = starts * step, np.array([count], dtype)
         self.plan = in_words(_Meeting(rows, inner[0], middle[0], lines, parts, int(inner[1])))
         self.launch = Launch(_meeting(value), -(-rows // lines) * parts, rows * inner[0])
 
-    def __call__(self, a, g, b, y):
-        a = self.scale if a is None else a
-        self.launch(a, a if g is None else g, b, y, self.starts, self.plan)
+    def __call__(self, a, g, b, y, c=None):
+        a, g = (self.count if one is None else one for one in (a, g))
+        self.launch(_Operands(a, g, b, b if c is None else c), y, self.starts, self.plan)
 
 
 _spread = kept(_Spread)
@@ -173,8 +189,9 @@ _spread = kept(_Spread)
 
 @functools.cache
 def _meeting(value):
-    def meeting(block, slot, a, g, b, y, starts, numbers):
+    def meeting(block, slot, operands, y, starts, numbers):
         """Some rows, or a part of one."""
+        a, g, b, c = operands
         plan, far = named(_Meeting, numbers), spans.is_far(y)
         first, left = block // plan.parts * plan.lines, block % plan.parts * _BLOCK
         right, place, row = min(left + _BLOCK, plan.inner), first // plan.middle, first % plan.middle
@@ -183,12 +200,12 @@ def _meeting(value):
             if plan.repeated:
                 other = starts[place]
                 for i in range(left, right, simd.lanes(y)):
-                    w = simd.load_part(b, other + i, right - i)
-                    spans.put(y, start + i, value(a, g, start + i, right - i, w), right - i, far)
+                    w, u = simd.load_part(b, other + i, right - i), simd.load_part(c, other + i, right - i)
+                    spans.put(y, start + i, value(a, g, start + i, right - i, w, u), right - i, far)
             else:
-                w = simd.full(y, b[starts[place] + row])
+                w, u = simd.full(y, b[starts[place] + row]), simd.full(y, c[starts[place] + row])
                 for i in range(left, right, simd.lanes(y)):
-                    spans.put(y, start + i, value(a, g, start + i, right - i, w), right - i, far)
+                    spans.put(y, start + i, value(a, g, start + i, right - i, w, u), right - i, far)
             row += 1
             if row == plan.middle:
                 place, row = place + 1, 0
@@ -198,25 +215,31 @@ def _meeting(value):
 
 
 @inlined
-def _product(a, g, at, n, w):
+def _product(a, g, at, n, w, u):
     return simd.load_part(a, at, n) * w
 
 
 @inlined
-def _prelu(a, g, at, n, w):
+def _product_and_share(a, g, at, n, w, u):
+    """g is one number: how many share."""
+    return simd.plus(simd.load_part(a, at, n) * w, u / simd.full(a, g[0]))
+
+
+@inlined
+def _prelu(a, g, at, n, w, u):
     v = simd.load_part(a, at, n)
     return simd.pick(v, simd.full(a, 0), v, v * w)
 
 
 @inlined
-def _prelu_gradient(a, g, at, n, w):
+def _prelu_gradient(a, g, at, n, w, u):
     v, dy = simd.load_part(a, at, n), simd.load_part(g, at, n)
     low = simd.clip(v, simd.full(a, -math.inf), simd.full(a, 0))    # v itself where it is not above 0, or NaN
     return simd.pick(v, low, dy, dy * w)
 
 
 @inlined
-def _share(a, g, at, n, w):
+def _share(a, g, at, n, w, u):
     """a is one number: how many share."""
     return w / simd.full(a, a[0])
 

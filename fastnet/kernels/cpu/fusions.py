@@ -8,6 +8,7 @@ are keyword arguments behind the contract's:
     add=a            a is added to the result
     activation=      (function, alpha, beta), as `activation_forward` takes them, applied to the result, last
     mask=y, masking= the result times the derivative of that activation where it gave y: the way back through it
+    shared=d         of products: the gradient d for means is shared out among the numbers that they are of, and added
     relu=            of max-pooling, which then passes no gradient where the largest number is 0 or less
 
 Each rule tells what it gains: the time of a net without the rule over that with it, medians of pairs in turns, on two
@@ -94,6 +95,22 @@ def packed_weights(trace, node):
     """At inference weights are kept in the form in which kernels read them: 1.45 for one image of small_convnet."""
     if _constant(trace, node, {}):
         _pack(trace, node, "pack", {}, {}, ())
+
+
+@rule("add")
+def mean_within_product(trace, node):
+    """The way back to an array that is scaled by what follows from its means, as in squeeze and excitation: no array of
+    the means' gradients, and none of the product alone. 1.03 in training of efficientnet_b0."""
+    for mine, other in (("a", "b"), ("b", "a")):
+        product = trace.source(node.inputs[mine], "multiply")
+        mean = trace.source(node.inputs[other], "global_avgpool_backward", "mean_backward")
+        if product and mean and "shared" not in product.inputs \
+                and product.inputs["b"].shape == mean.inputs["dy"].shape:
+            product.give("shared", mean.inputs["dy"])
+            product.layers = (*product.layers, *mean.layers)
+            trace.absorb(node, product)
+            trace.remove(mean)
+            return
 
 
 @rule("add")

@@ -61,6 +61,11 @@ def forms(case, dtype):
             for masking in MASKINGS:
                 wanted = cpu.activation_backward(cpu.activation_forward(plain, *activation), arrays[0], *masking)
                 yield cpu.add(*arrays, activation=activation, mask=arrays[0], masking=masking), wanted
+    elif case.op == "multiply":
+        a, b = arrays
+        d, dims = b[::-1] / 3, tuple(axis for axis, length in enumerate(b.shape) if length != a.shape[axis])
+        share = cpu.mean_backward(d, a.shape, dims) if dims else d
+        yield cpu.multiply(a, b, shared=d), cpu.add(cpu.multiply(a, b), share)
     elif case.op == "batchnorm_inference":
         eps = case.options["eps"]
         plain = cpu.batchnorm_inference(*arrays, eps)

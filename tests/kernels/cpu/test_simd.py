@@ -182,6 +182,22 @@ def test_quotient(dtype):
     np.testing.assert_array_max_ulp(np.delete(ours, [2, 3]), np.delete(theirs, [2, 3]), 1)
 
 
+def sums_of_products(s):
+    def program(x, out):
+        n = s.lanes(x)
+        for i in range(0, out.size, n):
+            product = s.load(x, i) * s.load(x, i + n)
+            s.store(out, i, s.plus(product, s.load(x, i + 2 * n)))
+    return program
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_plus_rounds_products_first(dtype):
+    x = np.random.default_rng(0).standard_normal(66 * simd.width(dtype)).astype(dtype)
+    (*_, ours), (*_, theirs) = both(sums_of_products, x, np.zeros(64 * simd.width(dtype), dtype))
+    np.testing.assert_array_equal(ours, theirs)
+
+
 def bent(load, lanes):
     """A program for vectors of either width."""
     def program(x, out):

@@ -95,6 +95,7 @@ make_dots = _rows.make_dots
 # Lane by lane
 full = _vectors.full
 fma = _vectors.fma
+plus = _vectors.plus
 quotient = _vectors.quotient
 size = _vectors.size
 sqrt = _vectors.sqrt

@@ -238,6 +238,16 @@ def fma(a, b, c):
 
 
 @primitive
+def plus(v, w):
+    def emit(code):
+        fenced = (code.call(f"llvm.arithmetic.fence.{v.suffix}", v.llvm, [one]) for one in (code.v, code.w))
+        return code.builder.fadd(*fenced)
+
+    if isinstance(v, Vector) and v == w:
+        return v(v, w), emit
+
+
+@primitive
 def quotient(v, w):
     def emit(code):
         if not GUESSES or v.dtype != types.float32 or 32 * v.count < 512:
