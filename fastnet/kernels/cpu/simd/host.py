@@ -85,9 +85,9 @@ def special():
 
 
 def guesses():
-    """Whether a quotient is sooner there by a guess, made exact with products, than by a division: Intel's divide 16
-    numbers in 16 cycles or more, AMD's in 10, beside the products of others, where making a guess exact takes part in
-    these. Of x / (1 + exp(-x)) a vector takes a Zen 4 4.8 ns by division, 7.2 by guessing."""
+    """Whether a quotient is there sooner by a guess, which products make exact, than by a division. To divide 16
+    numbers takes Intel's processors 16 cycles or more, AMD's 10, in a unit of its own, while the products that a guess
+    wants hold up all others: x / (1 + exp(-x)) of a vector takes a Zen 4 4.8 ns by division, 7.2 by guessing."""
     name = config.CPU_NAME or llvmlite.binding.get_host_cpu_name()
     return special() and not name.lower().startswith("znver")
 
