@@ -51,11 +51,8 @@ def multiply(a, b, shared=None):
     shapes.multiply(a, b)
     shared = checks.operand(shared, b.shape, "shared", like=a)
     y = like(a)
-    if shared is None:
-        _spread(_product, a.shape, b.shape, a.dtype)(flat(a), flat(a), flat(b), flat(y))
-    else:
-        count = a.size // max(1, b.size)
-        _spread(_product_and_share, a.shape, b.shape, a.dtype, count)(flat(a), None, flat(b), flat(y), flat(shared))
+    value, c = (_product, None) if shared is None else (_product_and_share, flat(shared))
+    _spread(value, a.shape, b.shape, a.dtype, a.size // b.size)(flat(a), None, flat(b), flat(y), c)
     return y
 
 
@@ -75,7 +72,7 @@ def prelu_forward(x, w):
     w = checks.floating(w, "w", like=x)
     shapes.prelu_forward(x, w)
     y = like(x)
-    _spread(_prelu, x.shape, _along(w, x), x.dtype)(flat(x), flat(x), flat(w), flat(y))
+    _spread(_prelu, x.shape, _along(w, x), x.dtype)(flat(x), None, flat(w), flat(y))
     return y
 
 

@@ -76,8 +76,7 @@ class DepthwiseWeightGradient:
             height=source.height, width=source.width, channels=source.channels, out_height=target.height,
             out_width=target.width, step=course.step.down, above=course.before.down, left=course.before.across,
             under=under, vectors=vectors, slices=slices, parts=parts, rows=rows, together=together, wide=wide,
-            size=size,
-            large=geometry.batch * (source.numbers + target.numbers) * dtype.itemsize > LARGE,
+            size=size, large=geometry.batch * (source.numbers + target.numbers) * dtype.itemsize > LARGE,
             memory=(vectors + 1) * lanes + few)
         self.spilling = rows > parts * together or target.width > wide
         self.numbers, self.parts, self.size, self.memory = in_words(plan), parts, size, plan.memory
