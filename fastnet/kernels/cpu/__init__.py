@@ -41,6 +41,8 @@ The words of this folder. Some have two meanings, which the context tells apart,
                 activation that was
     frame       the arguments of a launch as they lie in memory, see `runtime.frames`
     entrance    a compiled function that takes a kernel's arguments out of a frame and calls it
+    sweep       how the blocks of a launch go over an array from one end to the other, see `runtime.pairs`; a unit is
+                some blocks of two launches that take turns by their sweeps
 """
 from fastnet.kernels import collect, counter
 from fastnet.kernels.cpu import (

@@ -23,6 +23,7 @@ from fastnet.kernels import checks, shapes
 from fastnet.kernels.cpu import simd, spans, sums
 from fastnet.kernels.cpu.runtime import (
     Launch,
+    Sweep,
     empty,
     empty_images,
     flat,
@@ -167,8 +168,7 @@ class _Spread:
         middle = outer.pop() if outer else (1, not inner[1])
         starts = np.zeros(1, np.int64)
         for length, whole in outer:
-            starts = starts[:, None] * (length if whole else 1) + np.arange(length) * whole
-            starts = starts.reshape(-1)
+            starts = (starts[:, None] * (length if whole else 1) + np.arange(length) * whole).reshape(-1)
         step = inner[0] if inner[1] else middle[0]
         rows, parts = len(starts) * middle[0], -(-inner[0] // _BLOCK)
         lines = max(1, _BLOCK // inner[0])
@@ -257,6 +257,11 @@ class _Part(NamedTuple):
     together: int
     count: int
 
+    @property
+    def sweep(self):
+        """Over the numbers that columns are made of."""
+        return Sweep.of_rows(0, self.outer, self.rows, self.columns, self.lines) if self.columns else None
+
 
 class _Sums:
     """The sums of value(a, g) over all folds in which the smaller shape has length 1, divided by `count`, as flat
@@ -271,7 +276,7 @@ class _Sums:
             value = _numbers
         kernel, blocks, work, plan, size, _ = self.steps[-1]
         self.steps[-1] = kernel, blocks, work, plan._replace(count=count), size, dtype
-        self.steps = [(Launch(kernel, blocks, work), in_words(plan), size, to)
+        self.steps = [(Launch(kernel, blocks, work, plan.sweep), in_words(plan), size, to)
                       for kernel, blocks, work, plan, size, to in self.steps]
 
     def _add_step(self, value, folds):

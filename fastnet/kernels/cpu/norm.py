@@ -18,7 +18,7 @@ import numpy as np
 
 from fastnet.kernels import checks, shapes
 from fastnet.kernels.cpu import epilogue, moments, simd, spans, sums
-from fastnet.kernels.cpu.runtime import Launch, call, empty, flat, inlined, jit, kept, like, scratch
+from fastnet.kernels.cpu.runtime import Launch, Sweep, call, empty, flat, inlined, jit, kept, like, scratch
 
 # Numbers in a block, which the second cache holds.
 _BLOCK = 16_384
@@ -26,6 +26,8 @@ _BLOCK = 16_384
 _CHUNK, _FEWEST = 512, 4
 # Columns of the table that are added up together.
 _COLUMNS = 128
+# Number of the scratch memory, apart from that of a convolution with which the sums take turns, see `pairs`.
+_OWN = 1
 # Rows that a block has at most: it adds up no more than 64 sums of 64 rows each in float32, see `sums`.
 _MOST_ROWS = sums.CHAIN * sums.CHAIN
 
@@ -78,7 +80,7 @@ def _backward(dy, x, gamma, mean, var, eps, through=(None, None), constant=False
     table = _Sums(empty(norm.table, dtype), empty(norm.table, dtype))
     dgamma, dbeta, means = empty(c, dtype), empty(c, dtype), _Sums(empty(c, dtype), empty(c, dtype))
     following = epilogue.through_activation(arrays.dy, activation)
-    memory = scratch(norm.memory if following.derivative.address else 0, dtype, norm.work)
+    memory = scratch(norm.memory if following.derivative.address else 0, dtype, norm.work, _OWN)
     norm.scales(weights.gamma, flat(var), float(eps), inverse, scale, slope)
     norm.gradient_sums(arrays, channel, table, memory, norm.rows, following)
     norm.combine_sums(table, norm.column_sums(2), _Sums(dbeta, dgamma), means, norm.rows)
@@ -175,8 +177,10 @@ class _Norm:
         in_block, step = max(1, min(_MOST_ROWS, _BLOCK // c)), max(_FEWEST, min(sums.CHAIN, _CHUNK // c))
         blocks, self.work = -(-count // in_block), count * c
         self.rows, self.table, self.memory = _Rows(c, count, in_block, step), blocks * c, step * c
-        self.moments, self.apply = Launch(_moments, blocks, self.work), Launch(_apply, blocks, self.work)
-        self.gradient_sums = Launch(_gradient_sums, blocks, self.work)
+        reads = Sweep.even(0, blocks, in_block * c)
+        self.moments, self.gradient_sums = (
+            Launch(kernel, blocks, self.work, reads) for kernel in (_moments, _gradient_sums))
+        self.apply = Launch(_apply, blocks, self.work)
         self.input_gradient, self.scaled = (Launch(kernel, blocks, self.work) for kernel in (_input_gradient, _scaled))
         self.scales, columns = Launch(_scales, 1, 0), -(-c // _COLUMNS)
         self.combine_moments = Launch(_combine_moments, columns, self.table)

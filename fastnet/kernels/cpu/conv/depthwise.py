@@ -20,8 +20,8 @@ import numpy as np
 
 from fastnet.kernels.cpu import simd, spans
 from fastnet.kernels.cpu.conv.geometry import Images, Pair
-from fastnet.kernels.cpu.conv.operands import Operands
-from fastnet.kernels.cpu.runtime import Launch, empty, hash_of, in_words, inlined, jit, named, scratch
+from fastnet.kernels.cpu.conv.operands import Operands, Y
+from fastnet.kernels.cpu.runtime import Launch, Sweep, empty, hash_of, in_words, inlined, jit, named, scratch
 
 # How many blocks there should be at least, the fewest rows and vectors of channels that images are cut to for that if
 # either will do, and how many windows may be taken at a time. Taking 4 as well would save a tenth at widths of 4 and
@@ -34,8 +34,9 @@ _COUNTS = 8, 7
 _NEAR, _SHARE = 32 << 10, 0.5
 # The most bytes of pixels that are copied where the channels are few.
 _COPIED = 1 << 16
-# Bytes of images that a cache may not hold.
-LARGE = 4 << 20
+# Bytes of images that a cache may not hold; and bytes of results of which the blocks that share some rows make no more
+# if they can, so that the second cache has them when a launch takes turns with these, see `runtime.pairs`.
+LARGE, _PART = 4 << 20, 1 << 18
 # More channels to a group than this are left to register tiles.
 MOST_CHANNELS = 8
 
@@ -155,6 +156,7 @@ def _cut(course, batch, dtype, blocks):
     parts = min(max(1, target.height // _ROWS), -(-wanted // slices))
     slices = max(slices, min(whole // _VECTORS, -(-wanted // parts)))
     parts = min(target.height, max(parts, -(-wanted // slices)))
+    parts = max(parts, min(target.height // _ROWS, target.numbers * dtype.itemsize // _PART))
     rows, vectors, copied = -(-target.height // parts), max(1, -(-whole // slices)), 0
     memory = 2 * (vectors + 1) * lanes      # zeros, and where sums go that nobody wants
     if not whole:
@@ -181,8 +183,10 @@ class DepthwiseConvolution:
         course = Course.of(geometry, backward)
         windows = _cut(course, geometry.batch, geometry.dtype, blocks)
         self.numbers, self.memory = in_words(windows), windows.memory
-        self.launch = Launch(_kernel(constants_of(geometry, course, backward)),
-                             geometry.batch * windows.parts * windows.slices, work_of(geometry))
+        batch, (height, width, channels) = geometry.batch, course.target
+        self.launch = Launch(_kernel(constants_of(geometry, course, backward)), batch * windows.parts * windows.slices,
+                             work_of(geometry),
+                             writes=Sweep.of_rows(Y, batch, height, width * channels, windows.rows))
 
     def __call__(self, x, filters, bias, y, epilogue):
         memory = scratch(self.memory, x.dtype, self.launch.work)

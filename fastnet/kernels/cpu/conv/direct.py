@@ -29,6 +29,7 @@ from fastnet.kernels.cpu.conv.direct_tables import (
     rows_for,
     shape_for,
     strips_of,
+    sweep_of,
     tables_of,
 )
 from fastnet.kernels.cpu.conv.operands import Operands
@@ -102,7 +103,8 @@ class DirectConvolution:
             large=batch * (source.numbers + target.numbers) * dtype.itemsize > _LARGE,
             ahead=filters if few or many else 0))
         work = batch * target.channels * sum(prod(grid.size) * (len(grid.origins) * length + 1) for grid in grids)
-        self.launch = Launch(_kernel(rows, shape.halves, paired), shares * pieces * parts, work)
+        self.launch = Launch(_kernel(rows, shape.halves, paired), shares * pieces * parts, work,
+                             writes=sweep_of(batch, images, target, grids, self.strips, rows, pieces))
 
     def __call__(self, x, filters, bias, y, epilogue):
         """Fill y; x and y are flat and channels-last, filters and bias packed by `packing`."""

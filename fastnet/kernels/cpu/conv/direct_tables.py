@@ -14,6 +14,7 @@ All of these count from the first pixel of the images at hand, so one table serv
 taken in groups, as many as make tiles come out nearly even; large ones are cut into *strips*, some rows each, so that
 tables need not be as long as an image has pixels.
 """
+from itertools import product
 from math import prod
 from typing import NamedTuple
 
@@ -21,7 +22,8 @@ import numpy as np
 
 from fastnet.kernels.cpu import simd
 from fastnet.kernels.cpu.conv.geometry import Pair
-from fastnet.kernels.cpu.runtime import in_words
+from fastnet.kernels.cpu.conv.operands import Y
+from fastnet.kernels.cpu.runtime import Sweep, in_words
 
 # The time of tiles of three vectors to a row for each vector of products, beside those of two: they read fewer numbers
 # for it, which counts on large Xeons. On Zen 4, which takes two cycles for a vector, it is the same.
@@ -172,8 +174,7 @@ def _table(images, source, target, grid, strip, top, rows):
     tiles = -(-pixels * images // rows)
     number = np.arange(tiles * rows)
     real = number < pixels * images     # the last tile may have rows to spare
-    pixels = max(1, pixels)
-    image, u, v = number // pixels, number % pixels // grid.size.across, number % grid.size.across
+    image, u, v = _pixel(number, pixels, grid)
     reads = np.empty((tiles, len(grid.origins), rows), np.int64)
     for tap, origin in enumerate(grid.origins):
         row, column = (strip.first + u) * grid.step.down + origin.down, v * grid.step.across + origin.across
@@ -183,3 +184,29 @@ def _table(images, source, target, grid, strip, top, rows):
     row, column = u * grid.place.down + grid.offset.down, v * grid.place.across + grid.offset.across
     pixel = (image * target.height + row) * target.width + column
     return reads.reshape(-1), np.where(real, pixel * target.channels, 0)
+
+
+def _pixel(number, pixels, grid):
+    """Image, row and column of the pixels of these numbers, where a strip has so many `pixels` of a grid."""
+    pixels = max(1, pixels)
+    return number // pixels, number % pixels // grid.size.across, number % grid.size.across
+
+
+def sweep_of(batch, images, target, grids, strips, rows, pieces):
+    """The Sweep over y of blocks that each compute one of so many pieces of the tiles of a strip, or of `images` images
+    at a time, in all panels."""
+    first = np.arange(0, batch, images)[:, None]
+    starts, stops = (np.full((len(first), len(strips), pieces), end) for end in (batch * target.numbers, 0))
+    for grid, (s, strip) in product(grids, enumerate(strips)):
+        pixels, place = pixels_of(grid, strip), grid.place
+        tiles = np.arange(pieces + 1) * -(-images * pixels // rows) // pieces
+        begin, end = np.broadcast_arrays(
+            tiles[:-1] * rows, np.minimum(tiles[1:] * rows, pixels * np.minimum(images, batch - first)))
+        some = begin < end
+        for ends, number, choose, after in ((starts, begin, np.minimum, 0), (stops, end - 1, np.maximum, 1)):
+            image, u, v = _pixel(number, pixels, grid)
+            row = (first + image) * target.height + (strip.first + u) * place.down + grid.offset.down
+            at = (row * target.width + v * place.across + grid.offset.across + after) * target.channels
+            ends[:, s] = np.where(some, choose(ends[:, s], at), ends[:, s])
+    starts, stops = starts.reshape(-1), stops.reshape(-1)
+    return Sweep(Y, np.minimum.accumulate(starts[::-1])[::-1], np.maximum.accumulate(stops))

@@ -13,6 +13,10 @@ class Operands(NamedTuple):
     y: np.ndarray
 
 
+# Which argument y is of a kernel that takes Operands first.
+Y = Operands._fields.index("y")
+
+
 class Short(NamedTuple):
     """Which images hold words of two bfloat16 numbers, of channels that follow each other: half as much to move."""
 

@@ -18,10 +18,10 @@ import numpy as np
 from fastnet.kernels.cpu import simd, spans
 from fastnet.kernels.cpu.conv.direct_tables import Grid, Rows, tables_of
 from fastnet.kernels.cpu.conv.geometry import Images, Pair
-from fastnet.kernels.cpu.conv.operands import Operands
+from fastnet.kernels.cpu.conv.operands import Operands, Y
 from fastnet.kernels.cpu.conv.padding import copy_rows
 from fastnet.kernels.cpu.conv.prefetch import ahead, fetch_portion
-from fastnet.kernels.cpu.runtime import Launch, in_words, jit, named, scratch
+from fastnet.kernels.cpu.runtime import Launch, Sweep, in_words, jit, named, scratch
 
 # Tiles of a block at most, and how many blocks there should be.
 _TILES, _BLOCKS = 32, 8
@@ -68,7 +68,8 @@ class StemConvolution:
             reach=reach, taps=len(taps), length=length, panels=-(-y.channels // panel), rows=rows, pieces=pieces,
             memory=self.memory))
         work = geometry.batch * y.numbers * (len(taps) * length + 1)
-        self.launch = Launch(_kernel(shape), geometry.batch * pieces, work)
+        self.launch = Launch(_kernel(shape), geometry.batch * pieces, work,
+                             writes=Sweep.of_rows(Y, geometry.batch, y.height, y.width * y.channels, rows))
 
     def __call__(self, x, filters, bias, y, epilogue):
         """Fill y; x and y are flat and channels-last, filters and bias packed by `packing`."""

@@ -25,7 +25,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastnet.kernels.cpu import pool_max, simd, spans
-from fastnet.kernels.cpu.conv.operands import Operands
+from fastnet.kernels.cpu.conv.operands import Operands, Y
 from fastnet.kernels.cpu.conv.prefetch import ahead, fetch_portion, fetch_results
 from fastnet.kernels.cpu.conv.winograd_filters import matrices
 from fastnet.kernels.cpu.conv.winograd_patches import (
@@ -37,7 +37,7 @@ from fastnet.kernels.cpu.conv.winograd_patches import (
     patch_offsets,
     place_of,
 )
-from fastnet.kernels.cpu.runtime import Launch, in_words, inlined, jit, made_for, named, scratch
+from fastnet.kernels.cpu.runtime import Launch, Sweep, in_words, inlined, jit, made_for, named, scratch
 
 # Bytes of transformed input that a block may fill; the products take its place. And how many patches it should hold at
 # most: with more, the threads' shares differ, and nothing is gained. In a small second cache both are less, where that
@@ -101,7 +101,9 @@ class WinogradConvolution:
         count = -(-total // (blocks * tiles.short_rows)) * tiles.short_rows
         blocks = -(-total // count)
         parts = min(outputs // panel, -(-enough // blocks))
-        self.launch = Launch(_kernel(m, r, tiles), groups * blocks * parts, work=groups * total * n * n * read * made)
+        launch = _kernel(m, r, tiles), groups * blocks * parts, groups * total * n * n * read * made
+        self.launch = Launch(*launch, writes=_sweep(geometry.batch, target, m, count))
+        self.launch_pooled = Launch(*launch)
         self.memory = (n * n + 1) * (count * patch_size + lanes) + n * n * channels + m * m * lanes
         padding = geometry.padding.top, geometry.padding.left
         self.tables = _Tables(patch_offsets(m, n, padding, source, channels, down, across), np.zeros(lanes, dtype))
@@ -115,15 +117,30 @@ class WinogradConvolution:
 
     def __call__(self, x, filters, bias, y, epilogue):
         """Fill y; x and y are flat and channels-last, filters and bias come from `TransformFilters` and `packing`."""
-        self._launch(Operands(x, filters, bias, y), _NO_INDEX, self.numbers, epilogue)
+        self._run(self.launch, Operands(x, filters, bias, y), _NO_INDEX, self.numbers, epilogue)
 
     def pooled(self, operands, index, relu, epilogue):
         """Fill y and index with the largest of each 2 x 2 pixels, see `pool_max`; the epilogue does nothing."""
-        self._launch(operands, index, self.pooled_numbers[bool(relu)], epilogue)
+        self._run(self.launch_pooled, operands, index, self.pooled_numbers[bool(relu)], epilogue)
 
-    def _launch(self, operands, index, numbers, epilogue):
-        memory = scratch(self.memory, operands.x.dtype, self.launch.work)
-        self.launch(operands, index, self.tables, memory, numbers, epilogue)
+    def _run(self, launch, operands, index, numbers, epilogue):
+        memory = scratch(self.memory, operands.x.dtype, launch.work)
+        launch(operands, index, self.tables, memory, numbers, epilogue)
+
+
+def _sweep(batch, target, m, count):
+    """The Sweep over y of blocks of `count` patches: from the first row of the first to the last row of the last."""
+    down, across = -(-target.height // m), -(-target.width // m)
+    first = np.arange(0, batch * down * across, count)
+    last = np.minimum(first + count, batch * down * across) - 1
+
+    def rows_to(number, after):
+        """How many rows of y come before those of a patch or, `after` it, up to its last one."""
+        image, row = np.divmod(number // across, down)
+        return image * target.height + np.minimum((row + after) * m, target.height)
+
+    row = target.width * target.channels
+    return Sweep(Y, rows_to(first, 0) * row, rows_to(last, 1) * row)
 
 
 def most_patches(points, in_channels, out_channels, dtype, paired=False, smaller=1):

@@ -4,8 +4,9 @@ To be read in this order. `compiler` compiles functions, by Numba's passes as `p
 LLVM, which `machine_code` asks; `cache` keeps what comes of it on disk. `places` tells where arrays lie, and `frames`
 has the arguments of a kernel in memory. `launches` runs the blocks of a kernel on threads, which count by `atomic`;
 `plan` has the numbers that a kernel reads by name. `pool` has the memory of large arrays, `array` makes them and knows
-how they lie in it. `record` notes launches, `arena` has the memory between them, `replay` runs them again by one call.
-`watch` tells whether arrays have changed, `results` remembers what was worked out for some shapes.
+how they lie in it. `record` notes launches, `arena` has the memory between them, `pairs` finds those that take turns,
+`replay` runs all of them again by one call. `watch` tells whether arrays have changed, `results` remembers what was
+worked out for some shapes.
 
 What is kept from call to call
 ------------------------------
@@ -56,6 +57,7 @@ from fastnet.kernels.cpu.runtime.compiler import (
     regrouped,
 )
 from fastnet.kernels.cpu.runtime.launches import SERIAL_WORK, Launch, in_line, in_turn, launch, settle
+from fastnet.kernels.cpu.runtime.pairs import Sweep
 from fastnet.kernels.cpu.runtime.places import address, places
 from fastnet.kernels.cpu.runtime.plan import entry, in_words, named
 from fastnet.kernels.cpu.runtime.pool import release
@@ -64,7 +66,7 @@ from fastnet.kernels.cpu.runtime.results import kept, planned
 from fastnet.kernels.cpu.runtime.views import part
 from fastnet.kernels.cpu.runtime.watch import watcher
 
-__all__ = ["Arena", "Launch", "SERIAL_WORK", "address", "aligned", "begin_function", "cache", "call", "empty",
+__all__ = ["Arena", "Launch", "SERIAL_WORK", "Sweep", "address", "aligned", "begin_function", "cache", "call", "empty",
            "empty_cache", "empty_images", "entry", "flat", "function_address", "hash_of", "in_line", "in_turn",
            "in_words", "inlined", "jit", "kept", "launch", "like", "literal", "lying_at", "made_for", "named", "part",
            "places", "planned", "readable", "recorder", "regrouped", "release", "scratch", "settle", "watcher",

@@ -64,10 +64,12 @@ def launch(body, blocks, *args, work):
 
 class Launch:
     """`launch` with the same kernel, blocks and work again and again, for arguments whose types never change: they are
-    looked at in the first call only."""
+    looked at in the first call only. `reads` and `writes` are the Sweeps, if any, by which it may take turns with the
+    launch before it or behind it, see `pairs`."""
 
-    def __init__(self, body, blocks, work):
+    def __init__(self, body, blocks, work, reads=None, writes=None):
         self.body, self.blocks, self.work, self._address = body, blocks, work, None
+        self._sweeps = reads, writes
 
     def __call__(self, *args):
         if config.DISABLE_JIT or _here.line is not None:
@@ -75,7 +77,7 @@ class Launch:
             return
         if self._address is None:
             self._address = address(self.body, args)
-        _run(self._address, self.blocks, args, self.work)
+        _run(self._address, self.blocks, args, self.work, self._sweeps)
 
 
 class _Line:
@@ -154,8 +156,8 @@ def in_turn(function, wanted=()):
         _here.line.add(function, wanted)
 
 
-def _run(kernel, blocks, args, work):
-    """Run all blocks of the kernel at an address."""
+def _run(kernel, blocks, args, work, sweeps=(None, None)):
+    """Run all blocks of the kernel at an address, which goes over what it reads and writes by these Sweeps."""
     wanted = min(threads(), blocks) if work > SERIAL_WORK else 1
     known = _entrances.get(kernel)
     if known is None:
@@ -163,7 +165,7 @@ def _run(kernel, blocks, args, work):
     enter, size = known
     frame = frames.frame(args, size)
     if _here.recorder is not None:
-        _here.recorder.note(kernel, enter, blocks, work if wanted > 1 else 0, frames.flat(args))
+        _here.recorder.note(kernel, enter, blocks, work if wanted > 1 else 0, frames.flat(args), sweeps)
     if wanted > 1:
         in_parallel(_parallel, enter, kernel, frames.address(frame), blocks, wanted, _here.taken)
     elif blocks:

@@ -26,13 +26,15 @@ from typing import NamedTuple
 import numpy as np
 from numba import config
 
-from fastnet.kernels.cpu.runtime import atomic, frames, launches, pool, replay
+from fastnet.kernels.cpu.runtime import atomic, frames, launches, pairs, pool, replay
 from fastnet.kernels.cpu.runtime.arena import arrange
 from fastnet.kernels.cpu.runtime.array import empty
 from fastnet.kernels.cpu.runtime.places import address
 
 # Seconds that one call into machine code should last at most.
 _LONG = 0.2
+# Which word of an entry it is.
+_TABLE = replay.Entry._fields.index("table")
 # Up to this many words are quicker written one by one.
 _FEW = 12
 
@@ -61,7 +63,7 @@ class Recorder:
         self.complete = True        # whether doing these launches again does all of the work again
         self.outdated = False       # whether the number of threads has changed in between
         self.threads = launches.threads()
-        self._entries, self._work, self._cuts = [], [], [0]
+        self._entries, self._work, self._notes, self._cuts = [], [], [], [0]
         self._words = []            # of the frames
         self._lent = []             # all `_Piece`s
         self._bound = defaultdict(list)     # key -> Words
@@ -114,27 +116,30 @@ class Recorder:
         self._lent.append(piece)
         return np.asarray(_Lent(piece, pool.take(size), shape, dtype))
 
-    def note(self, kernel, entrance, blocks, work, args):
+    def note(self, kernel, entrance, blocks, work, args, sweeps):
         """Write down a launch that is about to happen; `launches` calls this. `work` is 0 for one that is not shared by
         threads."""
-        frame = len(self._words)
+        frame, places = len(self._words), []
         for arg in args:
-            if isinstance(arg, np.ndarray):
-                self._note_array(arg)
+            places.append(self._note_array(arg) if isinstance(arg, np.ndarray) else None)
             self._words += frames.words([arg])
         units = blocks if work else min(blocks, 1)
-        self._entries.append(replay.Entry(entrance, kernel, frame, blocks, units))
+        self._entries.append(replay.Entry(entrance, kernel, frame, blocks, units, -1))
         self._work.append(work)
+        self._notes.append(pairs.Note(places, sweeps, blocks, work > 0))
 
     def _note_array(self, x):
         owner, start, index = _owner(x), address(x), len(self._words)
         if isinstance(owner, _Lent):
-            owner.piece.words.append(Word(index, start - owner.buffer.address))
+            holder, words, first = owner.piece, owner.piece.words, owner.buffer.address
         elif isinstance(owner, _Tag):
-            self._bound[owner.key].append(Word(index, start - owner.address))
+            holder = words = self._bound[owner.key]
+            first = owner.address
         else:
-            first = address(owner) if isinstance(owner, np.ndarray) else start
-            self._fixed.setdefault(id(owner), _Fixed(owner)).words.append(Word(index, start - first))
+            holder = self._fixed.setdefault(id(owner), _Fixed(owner))
+            words, first = holder.words, address(owner) if isinstance(owner, np.ndarray) else start
+        words.append(Word(index, start - first))
+        return pairs.Place(holder, start - first, x.nbytes, x.itemsize)
 
     def finish(self):
         """The `Recording`; None if NumPy did some of the work, or if the number of threads changed meanwhile, since
@@ -156,10 +161,29 @@ class Recorder:
                 kept.append(fixed.owner)
             else:
                 self._bound[fixed.key] += fixed.words
+        launched, births, deaths = self._launched()
+        for piece in in_arena:
+            piece.birth, piece.death = births[piece.birth], deaths[piece.death]
         arena_size = arrange(in_arena)
         moving = [Word(word.index, piece.offset + word.offset) for piece in in_arena for word in piece.words]
-        launched = Launched(self._words, self._entries, self._work, self._cuts)
         return Recording(launched, self.threads, arena_size, moving, dict(self._bound), self._layouts, kept)
+
+    def _launched(self):
+        """(the `Launched`, in which pairs of launches take turns, births, deaths): what these list for a number of a
+        launch is to take its place where memory is born or dies, since all launches from the first to the last one of
+        a pair run at the same time."""
+        entries, work, tables = list(self._entries), list(self._work), [np.zeros(0, np.int64)]
+        births, deaths, units = list(range(len(entries) + 1)), list(range(len(entries) + 1)), 0
+        for first, last, table in pairs.pairs_of(self._notes, self._cuts, self.threads):
+            order, count = [*range(first + 1, last), first, last], len(table) // len(pairs.Unit._fields)
+            entries[first:last + 1], work[first:last + 1] = ([each[i] for i in order] for each in (entries, work))
+            entries[last - 1] = entries[last - 1]._replace(units=count - 1, table=units)
+            entries[last] = entries[last]._replace(units=0)
+            tables.append(table)
+            units += count
+            births[first + 1:last + 1] = [first] * (last - first)
+            deaths[first + 1:last + 1] = [last + 1] * (last - first)
+        return Launched(self._words, entries, work, np.concatenate(tables), self._cuts), births, deaths
 
 
 class Launched(NamedTuple):
@@ -168,6 +192,7 @@ class Launched(NamedTuple):
     words: list     # of the frames
     entries: list   # of `replay.Entry`, whose frame is the index of its first word
     work: list      # of each entry, 0 where it ran on one thread
+    tables: np.ndarray  # of those that take turns, see `pairs`
     cuts: list      # where parts start and end: part i is entries[cuts[i] : cuts[i + 1]]
 
 
@@ -195,10 +220,10 @@ class Recording:
         frames = address(self._frames)
         entries = [entry._replace(frame=frames + 8 * entry.frame) for entry in launched.entries]
         self._entries = np.array(entries, np.int64).reshape(-1, len(replay.Entry._fields))
-        self._work = launched.work
+        self._work, self._tables = launched.work, launched.tables
         self._counters = np.zeros((threads + 1) * atomic.APART * len(self._entries), np.int64)
         self._parts = [[self._piece(*ends)] for ends in zip(launched.cuts, launched.cuts[1:], strict=False)]
-        self.nbytes = self._frames.nbytes + self._counters.nbytes + sum(
+        self.nbytes = self._frames.nbytes + self._counters.nbytes + self._tables.nbytes + sum(
             owner.nbytes for owner in kept if isinstance(owner, np.ndarray))
 
     def outdated(self):
@@ -246,8 +271,16 @@ class Recording:
 
     def _piece(self, first, stop):
         """The launches from `first` up to `stop` as one call runs them."""
-        return Piece(first, stop, *replay.prepared(self._entries[first:stop].reshape(-1), self._counters, self._threads,
-                                                   sum(self._work[first:stop]) > launches.SERIAL_SCRIPT))
+        return Piece(first, stop, *replay.prepared(
+            self._entries[first:stop].reshape(-1), self._tables, self._counters, self._threads,
+            sum(self._work[first:stop]) > launches.SERIAL_SCRIPT))
+
+    def _middle(self, piece):
+        """Where to cut it: before a launch in the middle, which does not take turns with the one before. None where
+        there is no such launch."""
+        middle = (piece.first + piece.stop) // 2
+        middle += middle > piece.first and self._entries[middle - 1, _TABLE] >= 0
+        return middle if piece.first < middle < piece.stop else None
 
     def run(self, part):
         """Run part number `part` of the launches. What took long is run in two pieces the next time: Ctrl-C waits for
@@ -256,12 +289,12 @@ class Recording:
         for piece in pieces:
             began = time.perf_counter()
             replay.run(piece.parallel, piece.args)
-            if time.perf_counter() - began > _LONG and piece.stop - piece.first > 1:
+            if time.perf_counter() - began > _LONG and self._middle(piece) is not None:
                 long.add(piece.first)
         if long:
             cut = []
             for piece in pieces:
-                middle = (piece.first + piece.stop) // 2
+                middle = self._middle(piece)
                 cut += [self._piece(piece.first, middle), self._piece(middle, piece.stop)] if piece.first in long \
                     else [piece]
             self._parts[part] = cut
