@@ -118,7 +118,7 @@ class Recorder:
 
     def note(self, kernel, entrance, blocks, work, args, sweeps):
         """Write down a launch that is about to happen; `launches` calls this. `work` is 0 for one that is not shared by
-        threads."""
+        threads, `sweeps` those over what it reads and what it writes, see `pairs`."""
         frame, places = len(self._words), []
         for arg in args:
             places.append(self._note_array(arg) if isinstance(arg, np.ndarray) else None)
