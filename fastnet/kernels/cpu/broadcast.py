@@ -260,7 +260,7 @@ class _Part(NamedTuple):
     @property
     def sweep(self):
         """Over the numbers that columns are made of."""
-        return Sweep.of_rows(0, self.outer, self.rows, self.columns, self.lines) if self.columns else None
+        return Sweep.of_rows(0, self.outer, self.rows, self.columns, self.lines, self.parts) if self.columns else None
 
 
 class _Sums:

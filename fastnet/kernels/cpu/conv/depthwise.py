@@ -186,7 +186,7 @@ class DepthwiseConvolution:
         batch, (height, width, channels) = geometry.batch, course.target
         self.launch = Launch(_kernel(constants_of(geometry, course, backward)), batch * windows.parts * windows.slices,
                              work_of(geometry),
-                             writes=Sweep.of_rows(Y, batch, height, width * channels, windows.rows))
+                             writes=Sweep.of_rows(Y, batch, height, width * channels, windows.rows, windows.parts))
 
     def __call__(self, x, filters, bias, y, epilogue):
         memory = scratch(self.memory, x.dtype, self.launch.work)

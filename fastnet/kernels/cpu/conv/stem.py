@@ -69,7 +69,7 @@ class StemConvolution:
             memory=self.memory))
         work = geometry.batch * y.numbers * (len(taps) * length + 1)
         self.launch = Launch(_kernel(shape), geometry.batch * pieces, work,
-                             writes=Sweep.of_rows(Y, geometry.batch, y.height, y.width * y.channels, rows))
+                             writes=Sweep.of_rows(Y, geometry.batch, y.height, y.width * y.channels, rows, pieces))
 
     def __call__(self, x, filters, bias, y, epilogue):
         """Fill y; x and y are flat and channels-last, filters and bias packed by `packing`."""

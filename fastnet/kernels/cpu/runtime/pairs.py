@@ -36,11 +36,12 @@ class Sweep(NamedTuple):
         return cls(argument, starts, starts + size)
 
     @classmethod
-    def of_rows(cls, argument, count, rows, size, in_group):
-        """With `in_group` rows of so many numbers to a group, or fewer at the end of each of `count` times `rows`."""
-        first, row = np.arange(count)[:, None] * rows, np.arange(0, rows, in_group)
-        starts, stops = (first + row) * size, (first + np.minimum(row + in_group, rows)) * size
-        return cls(argument, starts.reshape(-1), stops.reshape(-1))
+    def of_rows(cls, argument, count, rows, size, in_group, parts):
+        """With `parts` groups of `in_group` rows of so many numbers for each of `count` times `rows`; the last of them
+        have fewer rows, or none."""
+        first, row = np.arange(count)[:, None] * rows, np.arange(parts) * in_group
+        starts, stops = (first + np.minimum(ends, rows) for ends in (row, row + in_group))
+        return cls(argument, starts.reshape(-1) * size, stops.reshape(-1) * size)
 
 
 class Unit(NamedTuple):
@@ -58,13 +59,13 @@ def units_of(writes, reads, blocks, itemsize, threads):
     nbytes, groups = int(writes.stops[-1]) * itemsize, len(writes.starts)
     fewest = max(nbytes // _MOST, min(blocks[0], _UNITS * threads))
     count = min(groups, max(nbytes // _BYTES, _UNITS * threads))
-    # The first and the last group that each one of the second launch reads of.
-    before, behind = (np.searchsorted(writes.stops, reads.starts, "right"),
-                      np.searchsorted(writes.starts, reads.stops, "left") - 1)
+    # The first and the last group that each one of the second launch reads of; one that reads nothing waits for some.
+    behind = np.maximum(np.searchsorted(writes.starts, reads.stops, "left") - 1, 0)
+    before = np.minimum(np.searchsorted(writes.stops, reads.starts, "right"), behind)
     while count >= fewest:
         firsts = groups * np.arange(count + 1) // count
         lower, upper = (np.searchsorted(firsts, group, "right") - 1 for group in (before, behind))
-        if np.all(upper - lower <= 1) and np.all(lower < count):
+        if np.all(upper - lower <= 1):
             begin = np.searchsorted(lower, np.arange(count + 1), "left")
             end = np.searchsorted(upper, np.arange(count + 1), "right")
             each, every = blocks[0] // groups, blocks[1] // len(reads.starts)
