@@ -136,6 +136,12 @@ def test_groups_read_where_they_say(name, monkeypatch):
             np.testing.assert_array_equal(array, one)
 
 
+def test_groups_are_equal():
+    with pytest.raises(ValueError, match="equal groups for 64 blocks, got 62 groups"):
+        launches.Launch(None, 64, 1, Sweep.even(0, 62, 9))
+    launches.Launch(None, 64, 1, None, Sweep.even(0, 32, 9))
+
+
 def sweeps(lengths, overlap):
     """A Sweep of groups so long, each of which reaches that far into its neighbours."""
     ends = np.concatenate([[0], np.cumsum(lengths)])

@@ -70,6 +70,9 @@ class Launch:
     def __init__(self, body, blocks, work, reads=None, writes=None):
         self.body, self.blocks, self.work, self._address = body, blocks, work, None
         self._sweeps = reads, writes
+        for groups in (len(sweep.starts) for sweep in self._sweeps if sweep is not None):
+            if blocks % max(1, groups):
+                raise ValueError(f"expected a Sweep of equal groups for {blocks} blocks, got {groups} groups")
 
     def __call__(self, *args):
         if config.DISABLE_JIT or _here.line is not None:
