@@ -21,8 +21,9 @@ import numpy as np
 from fastnet.kernels.cpu import simd
 from fastnet.kernels.cpu.runtime import Launch, empty, flat, in_words, jit, kept, launch, named, scratch
 
-# Rows of a panel that a block packs.
-ROWS = 16
+# Rows of a panel that a block packs where there is one tap, and where there are more: in long stretches of memory the
+# processor foresees what will be read.
+_ROWS, _ROWS_OF_TAPS = 128, 16
 
 
 class WeightMatrices(NamedTuple):
@@ -38,7 +39,8 @@ class WeightMatrices(NamedTuple):
     taps: int           # R S: their numbers lie side by side
     panel: int          # columns of a panel
     panels: int         # of one group
-    parts: int          # blocks that share the rows of a panel
+    block_rows: int     # rows of a panel that a block packs
+    parts: int          # blocks that share them
 
     @property
     def blocks(self):
@@ -56,9 +58,10 @@ def weight_matrices(w_shape, dtype, groups, backward, choose=simd.tiles_for):
     inputs, outputs = (c, r * s), (k // groups, c * r * s)  # how many, and how far apart
     (rows, row_stride), (columns, column_stride) = (outputs, inputs) if backward else (inputs, outputs)
     panel = choose(columns, dtype).halves * simd.width(dtype) // 2
+    block_rows = _ROWS if r * s == 1 else _ROWS_OF_TAPS
     return WeightMatrices(groups=groups, group_stride=k // groups * c * r * s, rows=rows, row_stride=row_stride,
                           columns=columns, column_stride=column_stride, taps=r * s, panel=panel,
-                          panels=-(-columns // panel), parts=-(-rows // ROWS))
+                          panels=-(-columns // panel), block_rows=block_rows, parts=-(-rows // block_rows))
 
 
 class PackWeights:
@@ -88,7 +91,7 @@ def _pack(block, slot, w, packed, memory, taps, numbers):
     panel_number, part = block // plan.parts, block % plan.parts
     group, left = panel_number // plan.panels, panel_number % plan.panels * plan.panel
     spare, to = slot * (plan.taps + lanes) * lanes, panel_number * taps.size * plan.rows * plan.panel
-    first, last = part * ROWS, min(part * ROWS + ROWS, plan.rows)
+    first, last = part * plan.block_rows, min((part + 1) * plan.block_rows, plan.rows)
     for j in range(0, plan.panel, lanes):
         start = group * plan.group_stride + min(left + j, plan.columns - 1) * plan.column_stride
         count, room = max(plan.columns - left - j, 1), plan.panel - j

@@ -18,6 +18,9 @@ from fastnet.kernels.cpu import simd
 from fastnet.kernels.cpu.conv import packing
 from fastnet.kernels.cpu.runtime import Launch, empty, in_words, jit, named, scratch
 
+# Filters of more bytes are written past the caches: they go to so many places at once that each would be waited for,
+# and most have left the caches again before they are read.
+_FAR = 8 << 20
 # The nodes but for infinity, by their number with it: m + r - 1.
 _NODES = {4: (0, 1, -1), 6: (0, 3 / 4, -3 / 4, 3 / 2, -3 / 2)}
 
@@ -87,7 +90,7 @@ class TransformFilters:
         points, point = (m + r - 1) ** 2, w.numbers // (1 + paired) + lanes
         self.size, self.spare = points * point, (w.taps + lanes + 2 * points) * lanes
         self.weights, self.numbers = in_words(w), in_words(_Plan(point, backward))
-        self.launch = Launch(_kernel(m, r, paired), w.blocks, self.size)
+        self.launch = Launch(_kernel(m, r, paired, self.size * dtype.itemsize > _FAR), w.blocks, self.size)
 
     def __call__(self, w):
         filters = empty(self.size, w.dtype)
@@ -96,9 +99,10 @@ class TransformFilters:
 
 
 @functools.cache
-def _kernel(m, r, paired):
+def _kernel(m, r, paired, far):
     n, word = m + r - 1, 1 + paired
     transform = simd.make_transform(matrices(m, r).f)
+    transform_to_place = simd.make_transform(matrices(m, r).f, streams=True) if far else transform
 
     def transform_filters(block, slot, w, filters, memory, weights, numbers):
         """F G F^T for some rows of one panel, a vector of columns at a time.
@@ -116,11 +120,11 @@ def _kernel(m, r, paired):
         for j in range(0, matrix.panel, lanes):
             count = max(matrix.columns - first - j, 1)
             start = group * matrix.group_stride + (matrix.columns - count) * matrix.column_stride
-            for row in range(part * packing.ROWS, min((part + 1) * packing.ROWS, matrix.rows)):
+            for row in range(part * matrix.block_rows, min((part + 1) * matrix.block_rows, matrix.rows)):
                 packing.transpose_taps(w, start + row * matrix.row_stride, count, memory, taps, matrix)
                 to = (panel_number * matrix.rows + row) // word * matrix.panel + j
                 if matrix.panel >= lanes and not paired:
-                    transform(memory, first_tap, r * step, step, filters, to, n * plan.point, plan.point)
+                    transform_to_place(memory, first_tap, r * step, step, filters, to, n * plan.point, plan.point)
                     continue
                 half = row % word
                 transform(memory, first_tap, r * step, step, memory, result + half * result_size, n * lanes, lanes)
@@ -131,5 +135,5 @@ def _kernel(m, r, paired):
                             v = simd.pair(v, simd.load(memory, result + result_size + point * lanes))
                         simd.store_part(filters, to + point * plan.point, v, matrix.panel - j)
 
-    transform_filters.__qualname__ = f"transform_filters_{m}_{r}_{word}"
+    transform_filters.__qualname__ = f"transform_filters_{m}_{r}_{word}" + "_far" * far
     return jit(transform_filters)

@@ -17,6 +17,7 @@ from fastnet.kernels.cpu.conv.operands import CollectMemory, Gradients, Inputs, 
 from fastnet.kernels.cpu.conv.winograd_patches import patch_offsets
 from fastnet.kernels.cpu.conv.winograd_weight_kernels import (
     CHUNKS_OF_SUM,
+    COLLECTED,
     HELD_OF_SUM,
     PATCHES_OF_BLOCK,
     RUN_SIZE,
@@ -62,7 +63,7 @@ class WinogradWeightGradient:
         words = held // tiles.word
         self.transformed = n * n * (words * channels + lanes), (n * n + 1) * (words * columns + lanes)
         self.sums, self.bias, self.w_shape = groups * parts * size, parts * target.channels, geometry.w_shape
-        self.memory, self.spare = max(n * n * channels, m * m * columns), (n * n + r * r) * lanes
+        self.memory, self.spare = max(n * n * channels, m * m * columns), (n * n + 2 * COLLECTED * r * r) * lanes
         padding = geometry.padding.top, geometry.padding.left
         self.tables = Tables(patch_offsets(m, n, padding, source, channels, down, across),
                              patch_offsets(m, m, (0, 0), target, columns, down, across), np.zeros(lanes, dtype),
@@ -85,7 +86,8 @@ class WinogradWeightGradient:
         self.transform = groups * [Launch(by_name["transform"], -(-count // PATCHES_OF_BLOCK), work)
                                    for _, count in at_a_time]
         self.add_products = Launch(by_name["add_products"], n * n + 1, work)
-        self.collect = Launch(collect_kernel(m, r), groups * read + sums.column_blocks(self.biases), self.sums)
+        self.collect = Launch(collect_kernel(m, r, self.spilling),
+                              groups * -(-read // COLLECTED) + sums.column_blocks(self.biases), self.sums)
 
     def __call__(self, x, dy, bias):
         """(dw as (K, C / groups, r, r), db or None without `bias`) from flat channels-last x and dy."""

@@ -33,6 +33,8 @@ PATCHES_OF_BLOCK = 16
 # Words that are added up in registers; how many times that, and how many times all that is held, is added in float32.
 _WORDS_OF_RUN = 256
 CHUNKS_OF_SUM, HELD_OF_SUM = 128, 32
+# Input channels whose gradients a block collects, so that these are written in long stretches of memory.
+COLLECTED = 16
 # Room of a slot for one run.
 RUN_SIZE = whole_lines(3, np.int64)
 
@@ -285,37 +287,56 @@ def _make_add_products(n, add_point, add_bias):
 
 
 @functools.cache
-def collect_kernel(m, r):
-    """The kernel that brings the sums of all parts back from Winograd's form F(m, r) to r x r weights."""
-    n = m + r - 1
+def collect_kernel(m, r, spilled):
+    """The kernel that brings the sums of all parts back from Winograd's form F(m, r) to r x r weights; `spilled` if
+    these are float64, see `sums`."""
+    n, taps = m + r - 1, r * r
     transform = simd.make_transform(matrices(m, r).f.T)
 
     def collect(block, slot, found, made, memory, numbers):
-        """F^T products F for one input channel, the parts added in order, to its place in (K, C / groups, r, r); or,
-        behind all of these, some biases."""
-        plan, products, lanes = named(Plan, numbers), found.weights, simd.lanes(found.weights)
-        group, channel, biases = block // plan.channels, block % plan.channels, plan.groups * plan.out_channels
+        """F^T products F for some input channels, the parts added in order, to their places in (K, C / groups, r, r);
+        or, behind all of these, some biases.
+
+        In memory: the vectors of a kernel's points; those of the kernels of all these channels, tap by tap; and their
+        transpose, the numbers of one output channel side by side, as they are in w.
+        """
+        plan, weights, vectors, lanes = named(Plan, numbers), found.weights, memory.vectors, simd.lanes(found.weights)
+        pieces, biases = (plan.channels + COLLECTED - 1) // COLLECTED, plan.groups * plan.out_channels
+        group, first = block // pieces, block % pieces * COLLECTED
         if group >= plan.groups:
             if made.bias.size:
-                sums.add_up_columns(block - plan.groups * plan.channels, slot, found.bias, made.bias, memory.sums,
-                                    plan.parts, biases, biases)
+                sums.add_up_columns(block - plan.groups * pieces, slot, found.bias, made.bias, memory.sums, plan.parts,
+                                    biases, biases)
             return
-        point_size = plan.rows * plan.columns + simd.lanes(made.weights)
-        own = group * plan.parts * n * n * point_size
-        spare = slot * (n * n + r * r) * lanes
-        result = spare + n * n * lanes
+        point_size, count = plan.rows * plan.columns + simd.lanes(made.weights), min(COLLECTED, plan.channels - first)
+        own, wide = group * plan.parts * n * n * point_size + first * plan.columns, COLLECTED * taps
+        spare = slot * (n * n + 2 * wide) * lanes
+        kernels, turned = spare + n * n * lanes, spare + (n * n + wide) * lanes
         for j in range(0, plan.out_channels, lanes):
-            for point in range(n * n):
-                start = own + point * point_size + channel * plan.columns + j
-                total = simd.load(products, start)
-                for part in range(1, plan.parts):
-                    total = total + simd.load(products, start + part * n * n * point_size)
-                simd.store(memory.vectors, spare + point * lanes, total)
-            transform(memory.vectors, spare, n * lanes, lanes, memory.vectors, result, r * lanes, lanes)
+            for channel in range(count):
+                for point in range(n * n):
+                    start = own + point * point_size + channel * plan.columns + j
+                    total = simd.load(weights, start)
+                    for part in range(1, plan.parts):
+                        total = total + simd.load(weights, start + part * n * n * point_size)
+                    simd.store(vectors, spare + point * lanes, total)
+                transform(vectors, spare, n * lanes, lanes, vectors, kernels + channel * taps * lanes, r * lanes, lanes)
+            for i in range(0, count * taps, lanes):
+                simd.transpose(vectors, kernels + i * lanes, lanes, count * taps - i, lanes, vectors, turned + i, wide)
             for lane in range(min(lanes, plan.out_channels - j)):
-                for tap in range(r * r):
-                    place = ((group * plan.out_channels + j + lane) * plan.channels + channel) * r * r + tap
-                    made.weights[place] = memory.vectors[result + tap * lanes + lane]
+                to = ((group * plan.out_channels + j + lane) * plan.channels + first) * taps
+                for i in range(0, count * taps, simd.lanes(made.weights)):
+                    v = read(vectors, turned + lane * wide + i, count * taps - i, made.weights)
+                    simd.store_part(made.weights, to + i, v, count * taps - i)
 
-    collect.__qualname__ = f"collect_{m}_{r}"
+    @inlined
+    def read_sums(vectors, at, n, dw):
+        return simd.rounded(vectors, at, n, dw)
+
+    @inlined
+    def read_numbers(vectors, at, n, dw):
+        return simd.load_part(vectors, at, n)
+
+    read = read_sums if spilled else read_numbers
+    collect.__qualname__ = f"collect_{m}_{r}" + "_sums" * spilled
     return jit(collect)

@@ -4,8 +4,8 @@ import numpy as np
 from fastnet.kernels.cpu.simd.python import bound, finish, load, pair, part, store
 
 
-def make_transform(matrix):
-    """The primitive that applies `matrix` to both sides of a patch of vectors."""
+def make_transform(matrix, streams=False):
+    """The primitive that applies `matrix` to both sides of a patch of vectors; past the caches if it `streams`."""
 
     def transform(x, x0, x_row, x_column, y, y0, y_row, y_column):
         """y_ij = sum over k, l of matrix[i, k] matrix[j, l] x_kl, vectors at x[x0 + k * x_row + l * x_column] and

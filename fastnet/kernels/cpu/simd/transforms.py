@@ -159,6 +159,11 @@ def _into(code, vector, target, finish=lambda value, i, j: value):
     return lambda value, i, j: code.store(vector, finish(value, i, j), target(i, j))
 
 
+def _into_memory(code, vector, target):
+    """The same past the caches."""
+    return lambda value, i, j: code.stream_part(vector, value, target(i, j), I64(vector.count))
+
+
 def _source(code):
     """Where the patch of a primitive (x, x0, x_row, x_column, ...) is."""
     return _strided(code, code.at(code.x, code.x0), code.x_row, code.x_column)
@@ -169,15 +174,16 @@ def _target(code, array=None):
     return _strided(code, code.at(code.y if array is None else array, code.y0), code.y_row, code.y_column)
 
 
-def make_transform(matrix):
-    """The primitive that applies `matrix` to both sides of a patch of vectors."""
+def make_transform(matrix, streams=False):
+    """The primitive that applies `matrix` to both sides of a patch of vectors; past the caches if it `streams`."""
+    into = _into_memory if streams else _into
 
     @primitive
     def transform(x, x0, x_row, x_column, y, y0, y_row, y_column):
         vector, i8 = vector_of(x), types.int64
 
         def emit(code):
-            _transform(code, vector, matrix, _source(code), _into(code, vector, _target(code)))
+            _transform(code, vector, matrix, _source(code), into(code, vector, _target(code)))
 
         if vector:
             return types.void(x, i8, i8, i8, y, i8, i8, i8), emit
