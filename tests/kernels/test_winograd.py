@@ -13,11 +13,11 @@ from numba import config
 from fastnet.kernels import bfloat16_products, exact, load, naive
 from fastnet.kernels.activations import ACTIVATIONS
 from fastnet.kernels.cpu import epilogue, simd
-from fastnet.kernels.cpu.conv import winograd
+from fastnet.kernels.cpu.conv import winograd, winograd_filters
 from fastnet.kernels.cpu.conv.choice import WINOGRAD_SIZES
 from fastnet.kernels.cpu.conv.geometry import Geometry
 from fastnet.kernels.cpu.conv.passes import WinogradBackwardWeight, WinogradForward
-from fastnet.kernels.cpu.conv.winograd_filters import error_bound, matrices
+from fastnet.kernels.cpu.conv.winograd_filters import TransformFilters, error_bound, matrices
 from fastnet.kernels.cpu.runtime import empty_images, flat
 from tests.kernels.cpu import winograds
 from tests.kernels.judge import assert_same
@@ -103,6 +103,21 @@ def test_large_weights_are_shared_out_by_channels(shape, k, monkeypatch):
         plans.append(way.convolve.numbers)
     np.testing.assert_array_equal(*results)
     assert (plans[0] != plans[1]).any()
+
+
+@pytest.mark.parametrize("m, r", FORMS)
+@pytest.mark.parametrize("k, c, groups", [(48, 20, 1), (32, 16, 2), (8, 16, 1)])
+def test_filters_are_the_same_past_the_caches(m, r, k, c, groups, monkeypatch):
+    w = np.random.default_rng(0).standard_normal((k, c // groups, r, r), np.float32)
+    for backward, paired in ((False, False), (True, False), (False, True)):
+        filters = []
+        for far in (1 << 60, 0):
+            monkeypatch.setattr(winograd_filters, "_FAR", far)
+            transform = TransformFilters(w.shape, w.dtype, m, groups, backward, paired)
+            filters.append(transform(w)[:(m + r - 1) ** 2 * transform.numbers[0]])
+            assert transform.launch.body.__qualname__.endswith("_far") == (far == 0)
+        points = [one.reshape((m + r - 1) ** 2, -1)[:, :-simd.width(w.dtype)] for one in filters]
+        assert_same(*points)
 
 
 # Groups of a vector, of some more, and of many channels, whose sums no cache holds.
