@@ -317,6 +317,7 @@ def collect_kernel(m, r, spilled):
                 for point in range(n * n):
                     start = own + point * point_size + channel * plan.columns + j
                     total = simd.load(weights, start)
+                    simd.prefetch(weights, start + lanes)
                     for part in range(1, plan.parts):
                         total = total + simd.load(weights, start + part * n * n * point_size)
                     simd.store(vectors, spare + point * lanes, total)
